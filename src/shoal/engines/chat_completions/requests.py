@@ -1,0 +1,280 @@
+"""Chat Completions requests: from a caller's bytes to a ``Request``, and on to an upstream."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Raw, Struct
+
+from shoal.chat import Message, Request, ToolCall
+from shoal.engines.chat_completions.json_text import (
+    explain,
+    join_members,
+    members_of,
+    parse_strictly,
+    replace_members,
+)
+from shoal.errors import MalformedRequest
+
+_READ = frozenset(("model", "messages", "tools", "response_format", "stream"))
+_NULL = Raw(b"null")
+
+
+class WirePart(Struct):
+    """One part of a content that came as a list; of other kinds than text only the kind is read."""
+
+    type: str
+    text: str | None = None
+
+
+class WireFunction(Struct):
+    """A function's name and its arguments, as JSON text."""
+
+    name: str = ""
+    arguments: str = ""
+
+
+class WireCustom(Struct):
+    """A custom tool's name and its free-text input."""
+
+    name: str = ""
+    input: str = ""
+
+
+class WireCall(Struct):
+    """A call of a tool, as assistants' messages hold it."""
+
+    id: str | None = None
+    function: WireFunction | None = None
+    custom: WireCustom | None = None
+
+    def call(self) -> ToolCall:
+        """The same as data."""
+        if self.function is None and self.custom is not None:
+            return ToolCall(self.id or "", self.custom.name, self.custom.input)
+        function = self.function or WireFunction()
+        return ToolCall(self.id or "", function.name, function.arguments)
+
+
+class _WireMessage(Struct):
+    role: str
+    content: str | list[WirePart] | None = None
+    name: str | None = None
+    tool_calls: list[WireCall] | None = None
+    tool_call_id: str | None = None
+    function_call: WireFunction | None = None
+
+
+class _RawContent(Struct):
+    content: Raw = _NULL
+
+
+class _StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class _Params(Struct):
+    stream_options: _StreamOptions | None = None
+
+
+_MESSAGES = msgspec.json.Decoder(list[_WireMessage])
+_CONTENTS = msgspec.json.Decoder(list[_RawContent])
+_PARAMS = msgspec.json.Decoder(_Params)
+_CONTENT_TYPES = "a string or a list of parts"
+
+
+def text_of(content: str | list[WirePart] | None) -> str:
+    """The textual content: its text parts joined by newlines where it came in parts."""
+    if isinstance(content, list):
+        return "\n".join(part.text for part in content if part.type == "text" and part.text)
+    return content or ""
+
+
+def decode_request(body: bytes) -> Request:
+    """Read a Chat Completions request; ``body`` is kept in it.
+
+    Raises:
+        MalformedRequest: not JSON, or a field of the wrong type; ``param`` names the field.
+    """
+    fields = _fields(body)
+    params = {name: value for name, value in fields.items() if name not in _READ}
+    return Request(
+        model=_model(fields),
+        messages=_messages(fields),
+        tools=_text(fields, "tools", b"[", "a list of tools"),
+        response_format=_text(fields, "response_format", b"{", "an object"),
+        params=join_members(params).decode(),
+        stream=_stream(fields),
+        body=body,
+    )
+
+
+def _fields(body: bytes) -> dict[str, Raw]:
+    if not isinstance(parse_strictly(body), dict):
+        raise MalformedRequest("the body must be a JSON object")
+    try:
+        return members_of(body)
+    except RecursionError:
+        raise MalformedRequest("the body is nested too deeply") from None
+    except msgspec.DecodeError:
+        half = "a string holds half of a surrogate pair (one \\ud83d without its \\ude00)"
+        raise MalformedRequest(f"the body is not Unicode text: {half}") from None
+
+
+def _model(fields: dict[str, Raw]) -> str:
+    if "model" not in fields:
+        raise MalformedRequest("'model' is missing", "model")
+    try:
+        model = msgspec.json.decode(fields["model"], type=str)
+    except msgspec.DecodeError:
+        model = ""
+    if not model:
+        raise MalformedRequest("model: expected the name of a model", "model")
+    return model
+
+
+def _stream(fields: dict[str, Raw]) -> bool:
+    value = bytes(fields.get("stream", _NULL))
+    if value not in (b"true", b"false", b"null"):
+        raise MalformedRequest("stream: expected true or false", "stream")
+    return value == b"true"
+
+
+def _text(fields: dict[str, Raw], name: str, opening: bytes, expected: str) -> str:
+    value = bytes(fields.get(name, _NULL))
+    if value == b"null":
+        return ""
+    if not value.startswith(opening):
+        raise MalformedRequest(f"{name}: expected {expected}", name)
+    return value.decode()
+
+
+def _messages(fields: dict[str, Raw]) -> tuple[Message, ...]:
+    if "messages" not in fields:
+        raise MalformedRequest("'messages' is missing", "messages")
+    raw = bytes(fields["messages"])
+    try:
+        wire = _MESSAGES.decode(raw)
+    except msgspec.ValidationError as error:
+        about_content = "content`" in str(error)
+        expected = _CONTENT_TYPES if about_content else ""
+        raise MalformedRequest(*explain(error, "messages", expected)) from None
+    if not wire:
+        raise MalformedRequest("messages: expected at least one message", "messages")
+    in_parts = any(isinstance(message.content, list) for message in wire)
+    contents = [item.content for item in _CONTENTS.decode(raw)] if in_parts else [_NULL] * len(wire)
+    return tuple(_message(*pair) for pair in zip(wire, contents, strict=True))
+
+
+def _message(wire: _WireMessage, content: Raw) -> Message:
+    calls = [call.call() for call in wire.tool_calls or ()]
+    if wire.function_call is not None:  # the form that came before tool_calls
+        calls.append(ToolCall("", wire.function_call.name, wire.function_call.arguments))
+    return Message(
+        role=wire.role,
+        text=text_of(wire.content),
+        parts=bytes(content).decode() if isinstance(wire.content, list) else "",
+        name=wire.name or "",
+        tool_calls=tuple(calls),
+        tool_call_id=wire.tool_call_id or "",
+    )
+
+
+def asks_usage(request: Request) -> bool:
+    """Whether the caller asked for the usage at the end of a stream."""
+    try:
+        options = _PARAMS.decode(request.params).stream_options
+    except msgspec.DecodeError:
+        return False
+    return options is not None and options.include_usage is True
+
+
+def encode_request(request: Request, model: str, ask_usage: bool = True) -> bytes:
+    """The bytes to send upstream, where the model is called ``model``.
+
+    A request that still has its ``body`` is forwarded as it came; only the value of ``model`` is
+    replaced where it differs, ``stream`` where it is not ``request.stream``, and for a stream
+    ``stream_options.include_usage`` is set, so that what the answer cost is known (not if
+    ``ask_usage`` is false, for upstreams that refuse it).
+    """
+    body = request.body or _built(request)
+    fields = members_of(body)
+    changes: dict[str, bytes] = {}
+    name = msgspec.json.encode(model)
+    if "model" not in fields or json.loads(bytes(fields["model"])) != model:
+        changes["model"] = name
+    if (bytes(fields.get("stream", b"false")) == b"true") != request.stream:
+        changes["stream"] = b"true" if request.stream else b"false"
+    if not request.stream and "stream_options" in fields:  # refused upstream without a stream
+        del fields["stream_options"]
+        return join_members({**fields, **changes})
+    if request.stream and ask_usage and not asks_usage(request):
+        changes["stream_options"] = _with_usage(bytes(fields.get("stream_options", _NULL)))
+    return replace_members(body, changes) if changes else body
+
+
+def _with_usage(options: bytes) -> bytes:
+    asked = {"include_usage": b"true"}
+    return replace_members(options, asked) if options.startswith(b"{") else join_members(asked)
+
+
+def _built(request: Request) -> bytes:
+    fields: dict[str, bytes | Raw] = {
+        "model": msgspec.json.encode(request.model),
+        "messages": msgspec.json.encode(_wire_messages(request.messages)),
+    }
+    for name in ("tools", "response_format"):
+        if text := getattr(request, name):
+            fields[name] = text.encode()
+    if request.stream:
+        fields["stream"] = b"true"
+    return join_members({**fields, **members_of(request.params.encode())})
+
+
+def _wire_messages(messages: Iterable[Message]) -> list[dict[str, object]]:
+    return [_wire_message(message) for message in messages]
+
+
+def _wire_message(message: Message) -> dict[str, object]:
+    content: object = Raw(message.parts.encode()) if message.parts else message.text
+    wire: dict[str, object] = {"role": message.role, "content": content}
+    if message.tool_calls:
+        wire["content"] = content or None
+        wire["tool_calls"] = wire_calls(message.tool_calls)
+    if message.name:
+        wire["name"] = message.name
+    if message.tool_call_id:
+        wire["tool_call_id"] = message.tool_call_id
+    return wire
+
+
+def wire_calls(calls: Iterable[ToolCall]) -> list[dict[str, object]]:
+    """Calls of tools as Chat Completions writes them."""
+    return [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls
+    ]
+
+
+def digest_request(request: Request) -> str:
+    """SHA-256 (hex) of what was asked: messages, tools and response format, whatever the model.
+
+    Blanks and the order of keys inside ``tools``, ``response_format`` and parts do not matter.
+    """
+    messages = [
+        msgspec.structs.replace(message, parts=_canonical(message.parts))
+        for message in request.messages
+    ]
+    asked = (messages, _canonical(request.tools), _canonical(request.response_format))
+    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+
+
+def _canonical(text: str) -> str:
+    if not text:
+        return ""
+    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))

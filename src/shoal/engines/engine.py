@@ -1,0 +1,47 @@
+"""What every engine can do, and how one is made from its options."""
+
+from typing import Protocol
+
+from shoal.chat import Answer, AnswerStream, Request
+from shoal.engines.echo import EchoEngine
+from shoal.engines.options import EchoOptions, EngineOptions, RecordedOptions
+from shoal.engines.recorded import RecordedEngine
+from shoal.engines.remote import RemoteEngine
+
+
+class Engine(Protocol):
+    """A general answerer: answers whole or piece by piece, and can be closed."""
+
+    @property
+    def name(self) -> str:
+        """Its name in ``shoal.toml``."""
+
+    async def answer(self, request: Request) -> Answer:
+        """Answer the whole request.
+
+        Raises:
+            EngineError: it could not.
+        """
+
+    async def stream(self, request: Request) -> AnswerStream:
+        """Start answering.
+
+        Raises:
+            EngineError: nothing was sent yet.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+
+
+def open_engine(name: str, options: EngineOptions) -> Engine:
+    """The engine that ``options`` describe, called ``name``.
+
+    Raises:
+        ConfigError: its key or its file is missing, or its file is damaged.
+    """
+    if isinstance(options, RecordedOptions):
+        return RecordedEngine(name, options)
+    if isinstance(options, EchoOptions):
+        return EchoEngine(name)
+    return RemoteEngine(name, options)

@@ -1,0 +1,73 @@
+"""What ``shoal.toml`` says about each engine."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Prices(BaseModel):
+    """USD per million tokens; None where ``shoal.toml`` names no price."""
+
+    # a key written into the wrong field must not be shown by the error about it
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    input_price: Price | None = None
+    output_price: Price | None = None
+    cached_price: Price | None = None
+
+
+class RemoteOptions(Prices):
+    """An OpenAI-compatible endpoint.
+
+    ``model`` is the upstream's own name for it (default: the name in ``shoal.toml``), ``key_env``
+    the environment variable that holds the key, ``provider`` whose price list applies. A stream
+    may take longer than ``timeout_s`` as long as no pause between its pieces does. Set
+    ``ask_usage`` to false for an upstream that refuses ``stream_options``.
+    """
+
+    engine: Literal["remote"]
+    base_url: str
+    model: str | None = None
+    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    timeout_s: float = Field(default=120, gt=0)
+    connect_timeout_s: float = Field(default=5, gt=0)
+    max_reply_mb: float = Field(default=32, gt=0)
+    ask_usage: bool = True
+    provider: str | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected an http or https address, like https://api.openai.com/v1")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("holds a name or a key; name a variable in key_env instead")
+        if parts.query or parts.fragment:
+            raise ValueError("must not hold '?' or '#'")
+        if parts.path.rstrip("/").endswith("/chat/completions"):
+            raise ValueError("leave '/chat/completions' out, Shoal adds it")
+        return value.rstrip("/")
+
+
+class RecordedOptions(Prices):
+    """Recorded calls, played back; ``latency="recorded"`` also takes the time they took."""
+
+    engine: Literal["recorded"]
+    path: Path
+    latency: Literal["none", "recorded"] = "none"
+
+
+class EchoOptions(Prices):
+    """Answers with the last user message."""
+
+    engine: Literal["echo"]
+
+
+EngineOptions = Annotated[
+    RemoteOptions | RecordedOptions | EchoOptions, Field(discriminator="engine")
+]

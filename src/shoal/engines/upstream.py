@@ -1,0 +1,161 @@
+"""HTTP to one upstream: its address, its key, its time limits; no knowledge of what is said."""
+
+import os
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from yarl import URL
+
+from shoal.engines.options import RemoteOptions
+from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout, EngineUnreachable
+
+_STALE_WITHIN_S = 1.0
+_CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
+_KEEPALIVE_S = 30.0
+_SECRET_FROM = 8  # characters; shorter "keys" like "none" protect nothing and occur in any text
+
+
+class Upstream:
+    """Posts bodies to one endpoint and reads its replies.
+
+    The key is read here, once, and never shown: it is blanked out of everything that the upstream
+    says about a failure.
+
+    Raises:
+        ConfigError: ``key_env`` names a variable that is not set, or that holds no key.
+    """
+
+    def __init__(self, name: str, options: RemoteOptions, path: str) -> None:
+        self._name = name
+        self._url = URL(options.base_url + path)
+        self._key = _key(name, options.key_env)
+        self._timeout_s = options.timeout_s
+        self._limit = int(options.max_reply_mb * 1_000_000)
+        connect = options.connect_timeout_s
+        self._whole = aiohttp.ClientTimeout(
+            total=options.timeout_s, connect=connect, sock_connect=connect
+        )
+        self._pieces = aiohttp.ClientTimeout(
+            total=None, connect=connect, sock_connect=connect, sock_read=options.timeout_s
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, body: bytes, streamed: bool = False) -> aiohttp.ClientResponse:
+        """Send ``body``; returns once the headers of a good reply are there.
+
+        Raises:
+            EngineRefused: the upstream answered with an error.
+            EngineUnreachable: it cannot be reached, or wants the request elsewhere.
+            EngineTimeout: it did not connect or answer in time.
+        """
+        started = time.monotonic()
+        with self._explained():
+            try:
+                response = await self._send(body, streamed)
+            except _CLOSED as error:
+                # A connection kept alive that the upstream closed just now fails at once. Later
+                # than that the upstream may have worked on the request: that is not done twice.
+                late = time.monotonic() - started > _STALE_WITHIN_S
+                if late or isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+                response = await self._send(body, streamed)
+        if response.status < 300:
+            return response
+        async with response:
+            raise await self._refusal(response)
+
+    async def read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The whole reply.
+
+        Raises:
+            EngineUnreachable: the connection broke, or the reply is over ``max_reply_mb``.
+            EngineTimeout: it did not come in time.
+        """
+        return b"".join([piece async for piece in self.pieces(response)])
+
+    async def pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        """The reply piece by piece, as it arrives; raises what ``read`` raises."""
+        size = 0
+        with self._explained():
+            async for piece in response.content.iter_any():
+                size += len(piece)
+                if size > self._limit:
+                    response.close()
+                    most = self._limit / 1_000_000
+                    raise EngineUnreachable(f"{self._name}: the reply is over {most:g} MB")
+                yield piece
+
+    def safe(self, text: bytes) -> bytes:
+        """What the upstream said, without the key."""
+        if len(self._key) < _SECRET_FROM:
+            return text
+        return text.replace(self._key.encode(), b"***")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _send(self, body: bytes, streamed: bool) -> aiohttp.ClientResponse:
+        if self._session is None:  # made here, because it belongs to the running event loop
+            self._session = self._new_session()
+        return await self._session.post(
+            self._url,
+            data=body,
+            timeout=self._pieces if streamed else self._whole,
+            allow_redirects=False,
+        )
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+            "Accept-Encoding": "identity",
+            "User-Agent": "shoal",
+        }
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+        )
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> EngineError:
+        if response.status < 400:
+            target = self.safe(response.headers.get("Location", "nowhere").encode()).decode()
+            return EngineUnreachable(
+                f"{self._name}: {self._url} redirects to {target}; correct base_url"
+            )
+        body = self.safe(await self.read(response))
+        return EngineRefused(response.status, body, response.headers.get("Content-Type", ""))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what aiohttp raises into Shoal's errors, said without the key."""
+        place = f"{self._name}: {self._url}"
+        try:
+            yield
+        except aiohttp.ConnectionTimeoutError:
+            raise EngineTimeout(f"{place}: no connection in time") from None
+        except TimeoutError:
+            raise EngineTimeout(f"{place}: no answer within {self._timeout_s:g} s") from None
+        except (aiohttp.ClientError, ConnectionError) as error:
+            said = self.safe(f"{type(error).__name__}: {error}".encode()).decode()
+            raise EngineUnreachable(f"{place}: {said}") from None
+
+
+def _key(name: str, variable: str | None) -> str:
+    if variable is None:
+        return ""
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise ConfigError(
+            f"{name}: key_env: the environment variable {variable} is not set; "
+            f"export {variable}=… or leave key_env out"
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{name}: key_env: {variable} holds characters that no key has")
+    return key

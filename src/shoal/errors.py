@@ -1,0 +1,124 @@
+"""Everything that can go wrong, in one tree.
+
+ShoalError
+├── ConfigError            shoal.toml or the environment is wrong: file, key, what was expected
+├── RequestError           the caller's request cannot be answered as sent (HTTP 4xx)
+│   ├── MalformedRequest       400  not JSON, or a field of the wrong type
+│   ├── BodyTooLarge           413
+│   └── UnknownModel           404
+├── EngineError            an engine could not answer (HTTP 502 unless said)
+│   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
+│   ├── EngineTimeout          504
+│   ├── EngineRefused          the upstream's own status and body, passed on as they came
+│   └── NotRecorded            404  a recording holds no answer to this request
+├── StoreError             the store cannot be read or written
+│   ├── StoreDamaged           refused on opening; nothing is overwritten
+│   └── NotFound               no such call, task, certificate …
+├── ArtifactError          a model file is missing, truncated or not what its digest says
+├── LearningError          a task cannot be learned or certified; says what is missing
+└── MissingExtra           an optional part is not installed; names the extra
+"""
+
+
+class ShoalError(Exception):
+    """Root of all errors that Shoal raises on purpose."""
+
+
+class ConfigError(ShoalError):
+    """``shoal.toml`` or the environment is wrong."""
+
+
+class RequestError(ShoalError):
+    """The caller's request cannot be answered as sent."""
+
+    status = 400
+    code = "invalid_request"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class MalformedRequest(RequestError):
+    """Not JSON, or a field of the wrong type."""
+
+
+class BodyTooLarge(RequestError):
+    """The body is over ``gateway.max_body_mb``."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UnknownModel(RequestError):
+    """No model of that name in ``shoal.toml``."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class EngineError(ShoalError):
+    """An engine could not answer."""
+
+    status = 502
+    code = "upstream_error"
+
+
+class EngineUnreachable(EngineError):
+    """Nobody listens there, the connection broke, or the reply is not an answer."""
+
+    code = "upstream_unreachable"
+
+
+class EngineTimeout(EngineError):
+    """The engine did not answer in time."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class EngineRefused(EngineError):
+    """The upstream answered with an error of its own, passed on as it came."""
+
+    code = "upstream_refused"
+
+    def __init__(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+        super().__init__(f"the upstream answered with status {status}")
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+
+
+class NotRecorded(EngineError):
+    """A recording holds no answer to this request."""
+
+    status = 404
+    code = "not_recorded"
+
+
+class StoreError(ShoalError):
+    """The store cannot be read or written."""
+
+
+class StoreDamaged(StoreError):
+    """The database file is damaged; it was left as it is."""
+
+
+class NotFound(StoreError):
+    """No such call, task, certificate or card."""
+
+
+class ArtifactError(ShoalError):
+    """A model file is missing, truncated or not what its digest says."""
+
+
+class LearningError(ShoalError):
+    """A task cannot be learned or certified; the message says what is missing."""
+
+
+class MissingExtra(ShoalError):
+    """An optional part is not installed."""
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs an optional part: pip install 'shoal[{extra}]'")
+        self.extra = extra

@@ -1,0 +1,33 @@
+"""Reads a request's body, no more of it than is allowed."""
+
+from starlette.requests import Request
+
+from shoal.errors import BodyTooLarge, MalformedRequest
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, at most ``limit`` bytes.
+
+    Raises:
+        BodyTooLarge: it is longer; the rest of it is not read.
+        MalformedRequest: it is compressed.
+        starlette.requests.ClientDisconnect: the client hung up while sending it.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise MalformedRequest(f"the body is compressed ({encoding}); send it uncompressed")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"the body is over {limit / 1_000_000:g} MB; raise gateway.max_body_mb in shoal.toml"
+    )

@@ -1,0 +1,62 @@
+"""What the gateway asks of the rest of Shoal."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from shoal.chat import Answer, Request
+from shoal.errors import ShoalError
+from shoal.routing.receipt import Served
+
+
+class Health(Struct, frozen=True):
+    """``ok`` is false when something is degraded; ``detail`` says what, in JSON-able values."""
+
+    ok: bool
+    detail: dict[str, object]
+
+
+class Desk(Protocol):
+    """Answers requests, records what was answered, and tells about it afterwards."""
+
+    def models(self) -> Sequence[str]:
+        """The names that callers may ask for."""
+
+    async def serve(self, request: Request, episode: str) -> Served:
+        """Have the request answered; a ``stream`` only where ``request.stream``.
+
+        Raises:
+            RequestError: it cannot be answered as sent.
+            EngineError: nobody could answer.
+        """
+
+    async def finish(self, served: Served, answer: Answer, error: str) -> None:
+        """Record the call; called exactly once for each ``Served``.
+
+        ``error`` is "" or why the caller did not get the whole answer. With a durable store this
+        returns once the call is on disk. A store that fails is told by ``health``, not raised: the
+        caller still gets the answer.
+        """
+
+    async def failed(self, request: Request, episode: str, error: ShoalError) -> str:
+        """Record a call that ``serve`` could not answer; returns its call id."""
+
+    async def call(self, call_id: str) -> bytes:
+        """The stored call with its whole receipt, as JSON.
+
+        Raises:
+            NotFound: there is no such call.
+        """
+
+    async def feedback(self, call_id: str, verdict: str, answer: str) -> None:
+        """Store what a person said of a call: a verdict ("right", "wrong"), or the right answer.
+
+        The one that was not given is "".
+
+        Raises:
+            NotFound: there is no such call.
+        """
+
+    def health(self) -> Health:
+        """Whether everything works; answers at once."""

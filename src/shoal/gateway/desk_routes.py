@@ -1,0 +1,84 @@
+"""The gateway's other routes: models, health, calls and feedback."""
+
+import time
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shoal.engines.chat_completions import parse_strictly
+from shoal.errors import MalformedRequest, UnknownModel
+from shoal.gateway.body import read_body
+from shoal.gateway.desk import Desk
+from shoal.gateway.wire import CALL_ID, header_text, json_reply
+
+
+class Feedback(BaseModel):
+    """What a person says of a call: a verdict, or the right answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    call_id: str
+    verdict: Literal["right", "wrong"] | None = None
+    answer: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "Feedback":
+        if (self.verdict is None) == (self.answer is None):
+            raise ValueError("expected either 'verdict' (right or wrong) or 'answer'")
+        return self
+
+
+class DeskRoutes:
+    """Answers from what the desk knows."""
+
+    def __init__(self, desk: Desk, max_body: int) -> None:
+        self._desk = desk
+        self._max_body = max_body
+        self._since = int(time.time())
+
+    async def models(self, request: Request) -> Response:
+        """``GET /v1/models``."""
+        listed = [self._model(name) for name in self._desk.models()]
+        return json_reply({"object": "list", "data": listed})
+
+    async def model(self, request: Request) -> Response:
+        """``GET /v1/models/{name}``."""
+        name = request.path_params["name"]
+        known = self._desk.models()
+        if name not in known:
+            raise UnknownModel(f"there is no model {name!r}; known: {', '.join(known)}", "model")
+        return json_reply(self._model(name))
+
+    async def health(self, request: Request) -> Response:
+        """``GET /healthz``: 200 as long as requests are answered; ``status`` tells the rest."""
+        health = self._desk.health()
+        status = "ok" if health.ok else "degraded"
+        return json_reply({**health.detail, "status": status})
+
+    async def call(self, request: Request) -> Response:
+        """``GET /shoal/calls/{call_id}``."""
+        stored = await self._desk.call(request.path_params["call_id"])
+        return Response(stored, media_type="application/json")
+
+    async def feedback(self, request: Request) -> Response:
+        """``POST /shoal/feedback``."""
+        given = _feedback(await read_body(request, self._max_body))
+        await self._desk.feedback(given.call_id, given.verdict or "", given.answer or "")
+        reply = json_reply({"call_id": given.call_id, "status": "recorded"})
+        reply.headers[CALL_ID] = header_text(given.call_id)
+        return reply
+
+    def _model(self, name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": self._since, "owned_by": "shoal"}
+
+
+def _feedback(body: bytes) -> Feedback:
+    try:
+        return Feedback.model_validate(parse_strictly(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise MalformedRequest(f"{field}: {said}" if field else said, field or None) from None

@@ -1,0 +1,49 @@
+"""What ``shoal.toml`` says about the gateway."""
+
+import ipaddress
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    name = host.lower().strip("[]").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class GatewayOptions(BaseModel):
+    """Where the gateway listens, and what it takes in.
+
+    ``allowed_hosts`` are names, without port, by which callers may address it besides loopback
+    names: those of a proxy in front of it, for one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8400, ge=0, le=65535)
+    max_body_mb: float = Field(default=8, gt=0)
+    allowed_hosts: tuple[str, ...] = ()
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if not is_loopback(value):
+            raise ValueError(
+                "only loopback addresses (127.0.0.1, ::1, localhost) until callers have keys: "
+                "keys come with a later version"
+            )
+        return value.strip("[]")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not name or "/" in name or "*" in name or name.rpartition(":")[2].isdigit():
+                raise ValueError(f"{name!r}: expected a plain name, like 'gateway.internal'")
+        return tuple(name.lower() for name in value)

@@ -1,0 +1,123 @@
+"""Passes a streamed answer on to the caller, and sees to it that the call is recorded."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+from starlette.types import Receive, Scope, Send
+
+from shoal.chat import Answer, AnswerStream
+from shoal.engines.chat_completions import is_done
+from shoal.errors import EngineError, EngineUnreachable
+from shoal.gateway.desk import Desk
+from shoal.gateway.wire import encode_error
+from shoal.routing.receipt import Served
+
+T = TypeVar("T")
+
+_HUNG_UP = "the client hung up before the answer was whole"
+_BROKE_OFF = "the stream ended before the answer was whole"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class _Ending(Struct, frozen=True):
+    """How a stream ended: the event still to be sent, and what is recorded as its error."""
+
+    event: bytes = b""
+    error: str = ""
+    cause: Exception | None = None
+
+
+class StreamedReply:
+    """An ASGI response that is one streamed answer.
+
+    ``data: [DONE]`` is held back until the call is recorded. A stream that breaks off ends in an
+    error event instead. When the client hangs up, the upstream is cancelled and the call recorded
+    as incomplete.
+    """
+
+    def __init__(
+        self, desk: Desk, served: Served, stream: AnswerStream, headers: dict[str, str]
+    ) -> None:
+        self._desk = desk
+        self._served = served
+        self._stream = stream
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer; returns when all is sent and the upstream let go."""
+        relay = asyncio.ensure_future(self._relay(send))
+        gone = asyncio.ensure_future(_hung_up(receive))
+        try:
+            await asyncio.wait((relay, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also when the server stops and cancels this: the call is recorded all the same
+            gone.cancel()
+            relay.cancel()
+            ending = await _undisturbed(self._settle(relay))
+        try:
+            await send({"type": "http.response.body", "body": ending.event, "more_body": False})
+        finally:
+            await self._stream.aclose()
+        if ending.cause is not None:
+            raise ending.cause
+
+    async def _relay(self, send: Send) -> _Ending:
+        headers = [*_HEADERS, *self._headers]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        last = b""
+        try:
+            async for piece in self._stream:
+                if is_done(piece):
+                    last = piece
+                else:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except EngineError as error:
+            return _broken(error)
+        if not self._stream.answer.complete:
+            return _broken(EngineUnreachable(_BROKE_OFF))
+        return _Ending(last)
+
+    async def _settle(self, relay: asyncio.Future[_Ending]) -> _Ending:
+        """Wait for the relay to end, and have the call recorded."""
+        (result,) = await asyncio.gather(relay, return_exceptions=True)
+        if isinstance(result, _Ending):
+            ending = result
+        else:
+            await self._stream.aclose()
+            ending = _Ending(error=_HUNG_UP)
+            if isinstance(result, Exception):
+                failure = EngineUnreachable(f"{_BROKE_OFF}: {type(result).__name__}")
+                ending = _Ending(_broken(failure).event, str(failure), result)
+        await self._desk.finish(self._served, self._answer(ending), ending.error)
+        return ending
+
+    def _answer(self, ending: _Ending) -> Answer:
+        answer = self._stream.answer
+        return replace(answer, complete=False) if ending.error else answer
+
+
+def _broken(error: EngineError) -> _Ending:
+    body = encode_error(error)[1]
+    event = b"".join(b"data: %s\n" % line for line in body.splitlines())
+    return _Ending(event + b"\n", str(error))
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _undisturbed(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which goes on to its end even when the caller is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

@@ -1,0 +1,1 @@
+"""Whom to ask: cascades of rungs, and the receipt that says why this answerer answered."""

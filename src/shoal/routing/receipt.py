@@ -1,0 +1,53 @@
+"""The receipt of one call: who answered, why, and what it cost."""
+
+from msgspec import Struct
+
+from shoal.chat import Answer, AnswerStream
+
+
+class Tried(Struct, frozen=True):
+    """One rung that was asked, or passed over.
+
+    ``signal`` is compared with the certified ``threshold``; both are None for a rung that has no
+    signal (the LLM) or that was passed over, for the ``reason`` given.
+    """
+
+    answerer: str
+    accepted: bool
+    reason: str
+    signal: float | None = None
+    threshold: float | None = None
+    certificate: str = ""
+    latency_ms: float = 0.0
+
+
+class Receipt(Struct, frozen=True):
+    """Why this answerer answered this call.
+
+    ``cost`` is what the answer cost and ``llm_cost`` what the LLM would have cost, both in USD and
+    None where a price is unknown. ``llm_cost_estimated`` says that the LLM's tokens were estimated
+    from the task's earlier calls, because the LLM was not asked.
+    """
+
+    call_id: str
+    at: float
+    llm: str
+    answered_by: str
+    reason: str
+    task: str = ""
+    task_id: str = ""
+    tried: tuple[Tried, ...] = ()
+    certificate: str = ""
+    sampled: bool = True
+    cost: float | None = None
+    llm_cost: float | None = None
+    llm_cost_estimated: bool = False
+    latency_ms: float = 0.0
+
+
+class Served(Struct, frozen=True):
+    """What is handed to the gateway: either a whole answer or one on its way."""
+
+    receipt: Receipt
+    answer: Answer | None = None
+    stream: AnswerStream | None = None

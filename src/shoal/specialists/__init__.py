@@ -1,0 +1,1 @@
+"""Specialists: small models, one file per kind, each trained for one task."""

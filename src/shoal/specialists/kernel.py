@@ -1,0 +1,81 @@
+"""Regularised least squares with a kernel, and its leave-one-out predictions in closed form.
+
+One Cholesky factorisation gives both the model trained on all n examples and, for every example,
+the prediction of the model trained on the other n-1. So all data trains and all data calibrates,
+and yet no example is judged by a model that saw it.
+
+Sources: Rifkin & Lippert 2007, "Notes on regularized least squares" (the leave-one-out formula);
+Bousquet & Elisseeff 2002 (the stability that makes leave-one-out error trustworthy).
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg as sl
+from msgspec import Struct
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class KernelOptions(Struct, frozen=True):
+    """Shape of the kernel, fixed beforehand so that calibration data has no say in it.
+
+    k(x, y) = term_weight * <terms x, terms y> + exp(-gamma * |embedding x - embedding y|^2)
+
+    ``ridge`` is added to the diagonal. The values were chosen by leave-one-out accuracy on the
+    training part of public intent data.
+    """
+
+    term_weight: float = 0.4
+    gamma: float = 1.5
+    ridge: float = 0.5
+
+
+class Features(Struct, frozen=True):
+    """What is known of n texts: ``terms`` CSR (n, v); ``embeddings`` unit rows (n, d), or none."""
+
+    terms: Any
+    embeddings: Floats | None
+
+    def __len__(self) -> int:
+        return int(self.terms.shape[0])
+
+
+class Fit(Struct, frozen=True):
+    """``dual`` (n, t): coefficients of the model on all examples; ``left_out`` (n, t): what the
+    model without example i says of example i."""
+
+    dual: Floats
+    left_out: Floats
+
+
+def gram(a: Features, b: Features, options: KernelOptions) -> Floats:
+    """Kernel matrix (len(a), len(b))."""
+    matrix = (a.terms @ b.terms.T).toarray().astype(np.float32)
+    if a.embeddings is None or b.embeddings is None:
+        return np.asarray(matrix)
+    matrix *= np.float32(options.term_weight)
+    matrix += radial(a.embeddings @ b.embeddings.T, options.gamma)
+    return np.asarray(matrix)
+
+
+def radial(cosines: Floats, gamma: float) -> Floats:
+    """exp(-gamma * |x - y|^2) of unit vectors from their cosines; |x - y|^2 = 2 - 2 cos."""
+    return np.asarray(np.exp(np.float32(2 * gamma) * (cosines - 1)))
+
+
+def fit(features: Features, targets: Floats, options: KernelOptions) -> Fit:
+    """Solve (K + ridge I) A = targets for ``targets`` (n, t), memory 2 n^2 floats.
+
+    Leave-one-out: f_-i(x_i) = y_i - A_i / ((K + ridge I)^-1)_ii  (Rifkin & Lippert 2007, eq. 8).
+    """
+    matrix = gram(features, features, options)
+    matrix[np.diag_indices(len(features))] += np.float32(options.ridge)
+    factor = sl.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+    dual = sl.cho_solve((factor, True), targets, check_finite=False)
+    inverse_factor, _ = sl.lapack.strtri(factor, lower=1, overwrite_c=1)
+    # Column norms of L^-1 are the diagonal of (L L^T)^-1.
+    inverse_diagonal = np.einsum("ij,ij->j", inverse_factor, inverse_factor)
+    left_out = targets - dual / inverse_diagonal[:, None]
+    return Fit(dual=dual.astype(np.float32), left_out=left_out.astype(np.float32))

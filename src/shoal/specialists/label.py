@@ -1,0 +1,85 @@
+"""Kind ``label``: one of a closed set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shoal.specialists.confidence import Curve, cross_fitted, fit_curve
+from shoal.specialists.files import write_model
+from shoal.specialists.head import Head
+from shoal.specialists.machine import Embed, KernelMachine
+from shoal.specialists.specialist import Prediction, Trained
+from shoal.tasks.contract import LabelContract, Output
+
+
+class LabelSpecialist:
+    """A kernel machine with one score a label; the signal is the margin, as a probability."""
+
+    kind = "label"
+
+    def __init__(
+        self, head: Head, machine: KernelMachine, curve: Curve, recipe: str, embed: Embed | None
+    ) -> None:
+        self.recipe = recipe
+        self._head, self._machine, self._curve, self._embed = head, machine, curve, embed
+
+    def predict(self, text: str) -> Prediction:
+        """Predict one label; about 0.3 ms, and the encoder's time where the recipe has one."""
+        embedding = (
+            self._embed([text])[0] if self._embed and self._machine.needs_embedding else None
+        )
+        best, margin = self._head.decide(self._machine.scores(text, embedding)[None, :])
+        signal = float(np.exp(self._curve.log_probability(float(margin[0]))))
+        return Prediction(_output(self._head, int(best[0])), signal)
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.json`` and ``model.safetensors`` into ``folder``."""
+        model = {
+            "kind": self.kind,
+            "recipe": self.recipe,
+            "labels": self._head.values,
+            "curve": [self._curve.intercept, self._curve.slope],
+            **self._machine.vocabulary(),
+        }
+        write_model(folder, model, self._machine.arrays())
+
+    @classmethod
+    def restore(
+        cls, model: dict[str, Any], arrays: dict[str, Any], embed: Embed | None
+    ) -> "LabelSpecialist":
+        """The specialist that ``save`` wrote."""
+        machine = KernelMachine.restore(arrays, model)
+        head = Head("label", tuple(model["labels"]))
+        return cls(head, machine, Curve(*model["curve"]), model["recipe"], embed)
+
+
+def train_label(
+    contract: LabelContract,
+    texts: Sequence[str],
+    outputs: Sequence[Output | None],
+    embed: Embed | None,
+    recipe: str,
+) -> Trained:
+    """Train on inputs and reference outputs; None where the reference breaks the contract: such an
+    example belongs to no label, and predicting any of them for it is wrong."""
+    wanted = [output if isinstance(output, str) else None for output in outputs]
+    seen = set(wanted)
+    head = Head("label", tuple(label for label in contract.labels if label in seen))
+    fitted = KernelMachine.train(texts, head.targets(wanted), embed)
+    best, margins = head.decide(fitted.left_out)
+    right = np.array([head.values[i] == output for i, output in zip(best, wanted, strict=True)])
+    signals = np.exp(cross_fitted(margins, right))
+    left_out = [
+        Prediction(_output(head, int(i)), float(signal))
+        for i, signal in zip(best, signals, strict=True)
+    ]
+    curve = fit_curve(margins, right)
+    return Trained(LabelSpecialist(head, fitted.machine, curve, recipe, embed), left_out)
+
+
+def _output(head: Head, index: int) -> Output:
+    value = head.values[index]
+    assert isinstance(value, str)
+    return value

@@ -1,0 +1,35 @@
+"""What Shoal remembers: calls, tasks, what was learned and proven, and model files."""
+
+from shoal.storage.artifacts import Artifacts
+from shoal.storage.audits import Audit
+from shoal.storage.calls import Arrivals, CallFilter, CallRecord
+from shoal.storage.certificates import Attempt, CardRow, CertificateRow
+from shoal.storage.examples import Example
+from shoal.storage.feedback import Feedback
+from shoal.storage.options import StoreOptions
+from shoal.storage.standings import Event, Stage, Standing
+from shoal.storage.store import Store
+from shoal.storage.tasks import TaskRow
+from shoal.storage.volume import Volume
+from shoal.storage.writer import StoreHealth
+
+__all__ = [
+    "Arrivals",
+    "Artifacts",
+    "Attempt",
+    "Audit",
+    "CallFilter",
+    "CallRecord",
+    "CardRow",
+    "CertificateRow",
+    "Event",
+    "Example",
+    "Feedback",
+    "Stage",
+    "Standing",
+    "Store",
+    "StoreHealth",
+    "StoreOptions",
+    "TaskRow",
+    "Volume",
+]

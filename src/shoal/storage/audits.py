@@ -1,0 +1,160 @@
+"""Audits, and the e-process that each one moves in the transaction that records it."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+from sqlalchemy import Connection, select, update
+
+from shoal.chat import Answer
+from shoal.errors import NotFound
+from shoal.guarantees.sequential import EProcess
+from shoal.storage.calls import unpack_answer
+from shoal.storage.database import AnyRow, Database, in_slices
+from shoal.storage.packing import pack
+from shoal.storage.schema import audits, certificates, eprocesses
+from shoal.storage.standings import Event, Standing, set_standing, standing_of
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(EProcess).decode
+
+
+class Audit(Struct, frozen=True, kw_only=True):
+    """A call whose small answer was compared with the reference's.
+
+    ``kind`` is "audit" for a call that was served, "shadow" for one that only would have been.
+    """
+
+    call_id: str
+    at: float
+    task: str
+    certificate: str
+    kind: Literal["audit", "shadow"]
+    agrees: bool
+    reference: Answer
+
+
+class Audits:
+    """The audits of one store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, conn: Connection, audit: Audit, delta: float) -> bool:
+        """Insert ``audit`` and move its certificate's e-process, as one.
+
+        If the e-process crosses 1/``delta`` and the certificate is what stands for the task, the
+        task goes back to observing, an event says so, and the return value is true. A call that was
+        audited before changes nothing.
+
+        Raises:
+            NotFound: no such certificate.
+        """
+        if not _insert(conn, audit):
+            return False
+        process = _moved(conn, audit)
+        standing = standing_of(conn, audit.task)
+        if standing is None or standing.certificate != audit.certificate:
+            return False
+        if standing.stage == "observe" or not process.crossed(delta):
+            return False
+        _demote(conn, audit, standing.card, process, delta)
+        return True
+
+    def of_calls(self, call_ids: Iterable[str]) -> dict[str, Audit]:
+        """The audit of each of these calls that has one."""
+        with self._database.read() as conn:
+            return audits_of(conn, call_ids)
+
+    def of_certificate(self, certificate: str, limit: int = 1000) -> list[Audit]:
+        """The audits of a certificate, newest first."""
+        query = select(audits).where(audits.c.certificate == certificate)
+        with self._database.read() as conn:
+            rows = conn.execute(query.order_by(audits.c.at.desc()).limit(limit)).all()
+        return [_audit(row) for row in rows]
+
+    def process(self, certificate: str) -> EProcess | None:
+        """Where the e-process of a certificate stands; None before its first audit."""
+        with self._database.read() as conn:
+            return _process(conn, certificate)
+
+
+def audits_of(conn: Connection, call_ids: Iterable[str]) -> dict[str, Audit]:
+    """As ``Audits.of_calls``, within a transaction."""
+    found: dict[str, Audit] = {}
+    for ids in in_slices(call_ids):
+        for row in conn.execute(select(audits).where(audits.c.call_id.in_(ids))):
+            found[row.call_id] = _audit(row)
+    return found
+
+
+def _insert(conn: Connection, audit: Audit) -> bool:
+    if conn.execute(select(audits.c.at).where(audits.c.call_id == audit.call_id)).first():
+        return False
+    reference = replace(audit.reference, body=b"")
+    row = asdict(audit) | {"reference": pack(_encode(reference))}
+    conn.execute(audits.insert(), row)
+    return True
+
+
+def _moved(conn: Connection, audit: Audit) -> EProcess:
+    process = _process(conn, audit.certificate)
+    if process is None:
+        process = _fresh(conn, audit.certificate).update(not audit.agrees)
+        state = {"certificate": audit.certificate, "state": _encode(process)}
+        conn.execute(eprocesses.insert(), state)
+        return process
+    process = process.update(not audit.agrees)
+    here = eprocesses.c.certificate == audit.certificate
+    conn.execute(update(eprocesses).where(here).values(state=_encode(process)))
+    return process
+
+
+def _fresh(conn: Connection, certificate: str) -> EProcess:
+    query = select(certificates.c.alpha).where(certificates.c.id == certificate)
+    alpha = conn.execute(query).scalar()
+    if alpha is None:
+        raise NotFound(f"no certificate of id {certificate!r}: its audit was not recorded")
+    return EProcess(alpha=alpha)
+
+
+def _process(conn: Connection, certificate: str) -> EProcess | None:
+    query = select(eprocesses.c.state).where(eprocesses.c.certificate == certificate)
+    state = conn.execute(query).scalar()
+    return None if state is None else _decode(state)
+
+
+def _demote(conn: Connection, audit: Audit, card: str, process: EProcess, delta: float) -> None:
+    detail = {
+        "certificate": audit.certificate,
+        "card": card,
+        "n": process.n,
+        "errors": process.errors,
+        "e_value": process.value,
+        "alpha": process.alpha,
+        "delta": delta,
+    }
+    event = Event(
+        at=audit.at,
+        task=audit.task,
+        kind="demoted",
+        by="audit",
+        reason=f"{process.errors} of {process.n} audited answers were wrong: more than the "
+        f"certified {process.alpha:.1%}, with confidence {1 - delta:.0%}",
+        detail=_encode(detail),
+    )
+    set_standing(conn, Standing(task=audit.task, stage="observe", since=audit.at), event)
+
+
+def _audit(row: AnyRow) -> Audit:
+    return Audit(
+        call_id=row.call_id,
+        at=row.at,
+        task=row.task,
+        certificate=row.certificate,
+        kind=row.kind,
+        agrees=row.agrees,
+        reference=unpack_answer(row.reference),
+    )

@@ -1,0 +1,268 @@
+"""The database file: opened with care, read from many threads, written one transaction at a time.
+
+Connections to read come from a pool and see one snapshot each. There is one connection to write per
+process; its transactions begin by taking the file's write lock, so what they read cannot change
+under them, whichever process wants to write beside them.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, Row, create_engine, event, exc, select
+
+from shoal.errors import StoreDamaged, StoreError
+from shoal.storage import migrations, opening
+from shoal.storage.options import StoreOptions
+from shoal.storage.schema import meta
+
+_T = TypeVar("_T")
+AnyRow = Row[*tuple[Any, ...]]
+
+_BUSY_SECONDS = 5.0  # how long to wait for somebody else's transaction
+_LOG_PAGES = 16_384  # of write-ahead log, 64 MiB, before a writer has to merge it itself
+_FREE_PAGES = 500  # given back in one transaction
+_SLICE = 500  # values in one IN (...)
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FAILED = _DAMAGED | {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+
+
+class Database:
+    """An open database file.
+
+    Safe to use from several threads, and any number of processes may share the file.
+    """
+
+    def __init__(self, path: Path, durable: bool) -> None:
+        self.path = path
+        self._reads = _engine(path, durable, begin="BEGIN", connections=16)
+        self._writes = _engine(path, durable, begin="BEGIN IMMEDIATE", connections=1)
+        self._poll = _connect(path)
+        self._polling = threading.Lock()
+
+    @classmethod
+    def open(cls, options: StoreOptions) -> "Database":
+        """Open the database of a data folder, or make one; bring its tables up to date.
+
+        Raises:
+            StoreDamaged: the file is damaged. It was left as it is.
+            StoreError: the file is not Shoal's or a newer Shoal's, or cannot be read or written.
+        """
+        path = opening.prepare(options.path)
+        _settle(path)
+        database = cls(path, options.durable)
+        try:
+            with database.transaction() as conn:
+                migrations.migrate(conn)
+        except StoreError:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one snapshot of the file.
+
+        Raises:
+            StoreError: the file cannot be read; StoreDamaged if that is for what is in it.
+        """
+        with _translated(self.path), self._reads.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection that holds the write lock; commits at the end, unless something is raised.
+
+        Keep it short: every other writer, in this process and in others, waits meanwhile. It cannot
+        be nested (``savepoint`` can).
+
+        Raises:
+            StoreError: the file cannot be written; nothing of the transaction was.
+        """
+        with _translated(self.path), self._writes.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def savepoint(self, conn: Connection) -> Iterator[None]:
+        """A part of a transaction that is undone, alone, if it raises.
+
+        Raises:
+            StoreError: as ``transaction``.
+        """
+        with _translated(self.path), conn.begin_nested():
+            yield
+
+    def revision(self) -> int:
+        """The count of changes to tasks, cards, certificates and standings. Takes some 5 µs.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        try:
+            with self._polling:
+                found: int = self._poll.execute("SELECT revision FROM meta").fetchone()[0]
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        return found
+
+    def secret(self) -> bytes:
+        """The 32 random bytes that were made with the file, for drawing audits."""
+        with self.read() as conn:
+            found: bytes = conn.execute(select(meta.c.secret)).scalar_one()
+        return found
+
+    def bytes_used(self) -> int:
+        """The size of what is stored, in bytes: pages in use, without those free to be reused."""
+        with self.read() as conn:
+            pages: int = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+            free: int = conn.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+            size: int = conn.exec_driver_sql("PRAGMA page_size").scalar_one()
+        return (pages - free) * size
+
+    def log_bytes(self) -> int:
+        """The size of the write-ahead log, in bytes."""
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def checkpoint(self) -> None:
+        """Merge the write-ahead log into the file as far as readers allow; delays no writer.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        try:
+            with closing(_connect(self.path)) as conn:
+                conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def shrink(self) -> None:
+        """Give the pages that nothing uses any more back to the file system.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        with self.read() as conn:
+            free: int = conn.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+        for _ in range(0, free, _FREE_PAGES):  # little by little, for others want to write too
+            with self.transaction() as conn:
+                conn.exec_driver_sql(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
+        self.checkpoint()
+
+    def close(self) -> None:
+        """Close every connection that is not in use."""
+        self._poll.close()
+        self._reads.dispose()
+        self._writes.dispose()
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether ``error`` says that the store failed (disk full, locked …), not what was asked of it.
+
+    What it was raised from counts too: a full disk also undoes the savepoint that should be undone.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, exc.TimeoutError):
+            return True
+        if isinstance(found, exc.DBAPIError) and _code(found) in _FAILED:
+            return True
+        found = found.__cause__ or found.__context__
+    return False
+
+
+def in_slices(values: Iterable[_T]) -> Iterator[list[_T]]:
+    """``values`` in lists short enough for one ``IN (...)``."""
+    rest = iter(values)
+    while taken := list(islice(rest, _SLICE)):
+        yield taken
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+def _settle(path: Path) -> None:
+    """Make the file give space back and keep a write-ahead log; both are kept in the file."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            with closing(_connect(path)) as conn:
+                conn.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts before the first table
+                (mode,) = conn.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
+        except sqlite3.Error as error:  # changing the mode does not wait for others by itself
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise StoreError(f"{path}: cannot be written: {error}") from error
+        time.sleep(0.01)
+    if mode != "wal":
+        raise StoreError(f"{path}: a write-ahead log cannot be kept here; choose a local folder")
+
+
+def _engine(path: Path, durable: bool, begin: str, connections: int) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={
+            "timeout": _BUSY_SECONDS,
+            "isolation_level": None,  # transactions begin as this module says, not as the driver
+            "check_same_thread": False,
+        },
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=2 * _BUSY_SECONDS,
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+
+    @event.listens_for(engine, "begin")
+    def start(conn: Connection) -> None:
+        conn.exec_driver_sql(begin)
+
+    @event.listens_for(engine, "rollback")
+    @event.listens_for(engine, "rollback_savepoint")
+    def forget(conn: Connection, *_: object) -> None:
+        conn.info.clear()  # what was noted there of rows may have been undone
+
+    return engine
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except exc.TimeoutError as error:
+        raise StoreError(f"{path}: another transaction of this process did not end") from error
+    except exc.DBAPIError as error:
+        if _code(error) in _DAMAGED:
+            raise StoreDamaged(
+                f"{path}: the database is damaged ({error.orig}); restore it from a backup"
+            ) from error
+        raise StoreError(f"{path}: {error.orig}") from error
+
+
+def _code(error: exc.DBAPIError) -> int:
+    code: int = getattr(error.orig, "sqlite_errorcode", 0)
+    return code & 0xFF  # the rest says more of the same

@@ -1,0 +1,106 @@
+"""Examples: recorded calls with the answer that should have been given."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct
+from sqlalchemy import and_, exists, or_, select
+
+from shoal.chat import Answer, Request
+from shoal.storage.audits import Audit, audits_of
+from shoal.storage.calls import CallRecord, numbered_calls
+from shoal.storage.database import Database
+from shoal.storage.feedback import Feedback, newest_feedback
+from shoal.storage.schema import audits, calls, feedback
+
+_PAGE = 500
+
+
+class Example(Struct, frozen=True, kw_only=True):
+    """A request of a task and its reference.
+
+    The reference is a person's where one said what is right, else the LLM's. ``llm_answer`` is the
+    LLM's own where it is known. ``sampled`` marks the unbiased sample of the task's traffic.
+    """
+
+    call_id: str
+    at: float
+    request: Request
+    reference: Answer
+    by: Literal["llm", "people"]
+    sampled: bool
+    llm_answer: Answer | None
+
+
+class Examples:
+    """The examples of one store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, task: str, limit: int | None = None) -> Iterator[Example]:
+        """The examples of a task, the latest recorded first, at most ``limit``.
+
+        Calls without a reference (served small and neither audited nor judged, failed, broken off)
+        are left out. Feedback that only says "wrong" gives no reference, and takes none away.
+        """
+        before, found = None, 0
+        while limit is None or found < limit:
+            page, before = self._page(task, before)
+            if before is None:
+                return
+            for example in page[: None if limit is None else limit - found]:
+                yield example
+                found += 1
+
+    def _page(self, task: str, before: int | None) -> tuple[list[Example], int | None]:
+        query = select(calls).where(calls.c.task == task, _may_have_reference)
+        if before is not None:
+            query = query.where(calls.c.number < before)
+        with self._database.read() as conn:
+            numbered = numbered_calls(conn, query.order_by(calls.c.number.desc()).limit(_PAGE))
+            ids = [call.id for call in numbered.values()]
+            audited, judged = audits_of(conn, ids), newest_feedback(conn, ids)
+        found = [
+            _example(call, audited.get(call.id), judged.get(call.id)) for call in numbered.values()
+        ]
+        return [example for example in found if example], min(numbered, default=None)
+
+
+_may_have_reference = or_(
+    and_(calls.c.answered_by == calls.c.llm, calls.c.answer.is_not(None), calls.c.error == ""),
+    exists().where(audits.c.call_id == calls.c.id),
+    exists().where(feedback.c.call_id == calls.c.id, feedback.c.verdict != "wrong"),
+)
+
+
+def _example(call: CallRecord, audit: Audit | None, word: Feedback | None) -> Example | None:
+    llm_answer = _by_llm(call, audit)
+    said = _by_people(call, word)
+    reference = said or llm_answer
+    if reference is None:
+        return None
+    return Example(
+        call_id=call.id,
+        at=call.at,
+        request=call.request,
+        reference=reference,
+        by="llm" if said is None else "people",
+        sampled=call.sampled,
+        llm_answer=llm_answer,
+    )
+
+
+def _by_llm(call: CallRecord, audit: Audit | None) -> Answer | None:
+    if audit is not None:
+        return audit.reference
+    given = call.answer
+    if given is None or not given.complete or call.error or call.answered_by != call.llm:
+        return None
+    return given
+
+
+def _by_people(call: CallRecord, word: Feedback | None) -> Answer | None:
+    if word is None or word.verdict == "wrong":
+        return None
+    return call.answer if word.verdict == "right" else Answer(text=word.answer)

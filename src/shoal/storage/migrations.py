@@ -1,0 +1,147 @@
+"""How a database file comes to have its tables: numbered plain functions, in order.
+
+A file's version is its ``PRAGMA user_version``: how many of these it has been through. A function
+here is never changed once released; what comes later is a new function at the end.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection
+
+APPLICATION_ID = 0x73686F61  # "shoa", bytes 68–71 of the file
+
+Migration = Callable[[Connection], None]
+
+
+def recording(conn: Connection) -> None:
+    """1: calls, the conversations they were about, and what people said of their answers."""
+    _run(
+        conn,
+        """CREATE TABLE meta (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            revision INTEGER NOT NULL,
+            expiries INTEGER NOT NULL,
+            secret BLOB NOT NULL)""",
+        """CREATE TABLE nodes (
+            id INTEGER PRIMARY KEY,
+            digest BLOB NOT NULL UNIQUE,
+            parent INTEGER,
+            body BLOB NOT NULL)""",
+        "CREATE INDEX nodes_parent ON nodes (parent)",
+        """CREATE TABLE calls (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            at REAL NOT NULL,
+            episode TEXT NOT NULL,
+            task TEXT NOT NULL,
+            answered_by TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            llm TEXT NOT NULL,
+            sampled INTEGER NOT NULL,
+            cost REAL,
+            llm_cost REAL,
+            latency_ms REAL NOT NULL,
+            source TEXT NOT NULL,
+            node INTEGER NOT NULL,
+            model TEXT NOT NULL,
+            params TEXT NOT NULL,
+            stream INTEGER NOT NULL,
+            answer BLOB,
+            error TEXT NOT NULL,
+            receipt BLOB NOT NULL)""",
+        "CREATE INDEX calls_at ON calls (at)",
+        "CREATE INDEX calls_task ON calls (task, at)",
+        "CREATE INDEX calls_node ON calls (node)",
+        """CREATE TABLE feedback (
+            number INTEGER PRIMARY KEY,
+            call_id TEXT NOT NULL,
+            at REAL NOT NULL,
+            verdict TEXT NOT NULL,
+            answer TEXT NOT NULL)""",
+        "CREATE INDEX feedback_call ON feedback (call_id)",
+    )
+    conn.exec_driver_sql("INSERT INTO meta VALUES (1, 0, 0, ?)", (secrets.token_bytes(32),))
+
+
+def learning(conn: Connection) -> None:
+    """2: tasks, what was learned and proven about them, and what was served because of it."""
+    _run(
+        conn,
+        """CREATE TABLE tasks (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            spec BLOB NOT NULL,
+            pinned INTEGER NOT NULL,
+            ignored INTEGER NOT NULL,
+            created_at REAL NOT NULL,
+            updated_at REAL NOT NULL)""",
+        """CREATE TABLE cards (
+            id TEXT PRIMARY KEY,
+            task TEXT NOT NULL,
+            spec BLOB NOT NULL,
+            created_at REAL NOT NULL)""",
+        "CREATE INDEX cards_task ON cards (task)",
+        """CREATE TABLE certificates (
+            id TEXT PRIMARY KEY,
+            task TEXT NOT NULL,
+            card TEXT NOT NULL,
+            alpha REAL NOT NULL,
+            spec BLOB NOT NULL,
+            issued_at REAL NOT NULL)""",
+        "CREATE INDEX certificates_task ON certificates (task)",
+        """CREATE TABLE attempts (
+            task TEXT NOT NULL,
+            nth INTEGER NOT NULL,
+            at REAL NOT NULL,
+            outcome BLOB NOT NULL,
+            PRIMARY KEY (task, nth))""",
+        """CREATE TABLE standings (
+            task TEXT PRIMARY KEY,
+            stage TEXT NOT NULL,
+            card TEXT NOT NULL,
+            certificate TEXT NOT NULL,
+            since REAL NOT NULL)""",
+        """CREATE TABLE events (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            at REAL NOT NULL,
+            task TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            by TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            detail BLOB NOT NULL)""",
+        "CREATE INDEX events_task ON events (task)",
+        """CREATE TABLE audits (
+            call_id TEXT PRIMARY KEY,
+            at REAL NOT NULL,
+            task TEXT NOT NULL,
+            certificate TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            agrees INTEGER NOT NULL,
+            reference BLOB NOT NULL)""",
+        "CREATE INDEX audits_certificate ON audits (certificate)",
+        "CREATE TABLE eprocesses (certificate TEXT PRIMARY KEY, state BLOB NOT NULL)",
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (recording, learning)
+
+
+def version(conn: Connection) -> int:
+    """How many migrations the file has been through."""
+    found: int = conn.exec_driver_sql("PRAGMA user_version").scalar_one()
+    return found
+
+
+def migrate(conn: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring the file up to date, inside the transaction of ``conn``: all of it or nothing."""
+    conn.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    for number, migration in enumerate(migrations, start=1):
+        if number > version(conn):
+            migration(conn)
+            conn.exec_driver_sql(f"PRAGMA user_version = {number}")
+
+
+def _run(conn: Connection, *statements: str) -> None:
+    for statement in statements:
+        conn.exec_driver_sql(statement)

@@ -1,0 +1,144 @@
+"""The tables as queries see them; ``migrations`` is what makes them on disk.
+
+Times are unix seconds, money is USD, and every ``LargeBinary`` column but ``digest`` and ``secret``
+holds JSON, compressed where that pays (see ``packing``).
+"""
+
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("revision", Integer, nullable=False),  # of tasks, cards, certificates and standings
+    Column("expiries", Integer, nullable=False),  # how often nodes were removed
+    Column("secret", LargeBinary, nullable=False),  # 32 bytes, for drawing audits
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("parent", Integer),
+    Column("body", LargeBinary, nullable=False),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("number", Integer, primary_key=True),  # order of arrival
+    Column("id", Text, nullable=False, unique=True),
+    Column("at", Float, nullable=False),
+    Column("episode", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("answered_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("llm", Text, nullable=False),
+    Column("sampled", Boolean, nullable=False),
+    Column("cost", Float),
+    Column("llm_cost", Float),
+    Column("latency_ms", Float, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("node", Integer, nullable=False),  # the last message; its chain is the conversation
+    Column("model", Text, nullable=False),
+    Column("params", Text, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("answer", LargeBinary),
+    Column("error", Text, nullable=False),
+    Column("receipt", LargeBinary, nullable=False),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("call_id", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("spec", LargeBinary, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("ignored", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+cards = Table(
+    "cards",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("spec", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("task", Text, nullable=False),
+    Column("card", Text, nullable=False),
+    Column("alpha", Float, nullable=False),
+    Column("spec", LargeBinary, nullable=False),
+    Column("issued_at", Float, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("nth", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("outcome", LargeBinary, nullable=False),
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("stage", Text, nullable=False),
+    Column("card", Text, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("since", Float, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+)
+
+audits = Table(
+    "audits",
+    metadata,
+    Column("call_id", Text, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("agrees", Boolean, nullable=False),
+    Column("reference", LargeBinary, nullable=False),
+)
+
+eprocesses = Table(
+    "eprocesses",
+    metadata,
+    Column("certificate", Text, primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+)

@@ -1,0 +1,90 @@
+"""The store: one data folder, with everything Shoal remembers."""
+
+from concurrent.futures import Future
+from functools import partial
+from types import TracebackType
+
+from shoal.storage.artifacts import Artifacts
+from shoal.storage.audits import Audits
+from shoal.storage.calls import CallRecord, Calls
+from shoal.storage.certificates import Attempts, Cards, Certificates
+from shoal.storage.checkpointer import Checkpointer
+from shoal.storage.database import Database
+from shoal.storage.examples import Examples
+from shoal.storage.expiry import expire
+from shoal.storage.feedback import FeedbackLog
+from shoal.storage.options import StoreOptions
+from shoal.storage.standings import Events, Standings
+from shoal.storage.tasks import Tasks
+from shoal.storage.writer import Writer
+
+
+class Store:
+    """A data folder, open.
+
+    Reading is done by the methods of the parts. Everything that writes takes a connection, so that
+    what belongs together is one transaction::
+
+        store.writer.submit(lambda conn: store.tasks.put(conn, task))  # soon, from an event loop
+
+        with store.database.transaction() as conn:                     # now
+            store.certificates.insert(conn, certificate)
+            store.standings.set(conn, standing, event)
+    """
+
+    def __init__(self, options: StoreOptions, database: Database) -> None:
+        self.options = options
+        self.database = database
+        self.writer = Writer(database, options.durable)
+        self.calls = Calls(database)
+        self.feedback = FeedbackLog(database)
+        self.examples = Examples(database)
+        self.tasks = Tasks(database)
+        self.cards = Cards(database)
+        self.certificates = Certificates(database)
+        self.attempts = Attempts(database)
+        self.standings = Standings(database)
+        self.events = Events(database)
+        self.audits = Audits(database)
+        self.artifacts = Artifacts(options.path / "artifacts")
+        self._checkpointer = Checkpointer(database)
+
+    @classmethod
+    def open(cls, options: StoreOptions) -> "Store":
+        """Open a data folder, or make one.
+
+        Raises:
+            StoreDamaged: the database is damaged. It was left as it is.
+            StoreError: the folder holds something else, or cannot be written.
+        """
+        return cls(options, Database.open(options))
+
+    def record(self, call: CallRecord) -> Future[bool]:
+        """Have a call written soon; with the option ``durable``, the future resolves when it is on
+        the disk."""
+        return self.writer.submit(partial(self.calls.insert, call=call))
+
+    def expire(self, now: float) -> int:
+        """Remove old calls as the options say; returns how many. Takes long: not for event loops.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        return expire(self.database, now, self.options.keep_days, self.options.max_gb)
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self.writer.close()
+        self._checkpointer.close()
+        self.database.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,208 @@
+"""Contracts: what the output of a task looks like, how to read it and how to write it.
+
+``read`` and ``parse`` turn an answer into its canonical output, ``render`` turns an output into the
+text the LLM would have sent. What this module does not know: how a contract is inferred
+(``inference``), and when two outputs are the same (``comparator``).
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from shoal.chat import Answer, ToolCall
+from shoal.tasks.json_style import JsonStyle, read_object
+from shoal.tasks.wording import bare, find_label, number_in
+
+Kind = Literal["label", "boolean", "number", "span", "text", "json"]
+"""What a field holds: "span" is copied from the input, "json" a list or an object of its own."""
+
+Missing = Literal["absent", "null", "blank"]
+"""How the LLM writes a field without a value: key left out, ``null`` or ``""``."""
+
+Scalar = str | float | bool | None
+Output = str | float | dict[str, Scalar] | tuple[ToolCall, ...]
+
+CLOSED_KINDS = frozenset({"label", "boolean", "number", "span"})
+
+
+class LabelContract(Struct, frozen=True, tag="label", omit_defaults=True):
+    """One of a closed set of labels, yes or no included. ``prefix`` stands before every label."""
+
+    labels: tuple[str, ...]
+    prefix: str = ""
+
+
+class Field(Struct, frozen=True, omit_defaults=True):
+    """One field of a JSON object.
+
+    ``optional``: the key may be absent. ``nullable``: the value may be ``null`` or ``""``.
+    ``missing`` is the way of saying "no value" that ``render`` uses.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...] = ()
+    optional: bool = False
+    nullable: bool = False
+    missing: Missing = "absent"
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether there may be no value."""
+        return self.optional or self.nullable
+
+
+class FieldsContract(Struct, frozen=True, tag="fields", omit_defaults=True):
+    """A JSON object with these fields, in this order."""
+
+    fields: tuple[Field, ...]
+    style: JsonStyle = JsonStyle()
+
+
+class NumberContract(Struct, frozen=True, tag="number", omit_defaults=True):
+    """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed)."""
+
+    prefix: str = ""
+    suffix: str = ""
+    decimals: int = -1
+
+
+class CallContract(Struct, frozen=True, tag="call"):
+    """Calls of these tools, by name."""
+
+    tools: tuple[str, ...]
+
+
+class TextContract(Struct, frozen=True, tag="text", omit_defaults=True):
+    """Text without a form of its own; ``json`` if it is always JSON of varying keys."""
+
+    json: bool = False
+
+
+Contract = LabelContract | FieldsContract | NumberContract | CallContract | TextContract
+
+
+def is_closed(contract: Contract) -> bool:
+    """Whether it can be learned without generating text: labels, or fields of such kinds."""
+    match contract:
+        case LabelContract():
+            return True
+        case FieldsContract(fields=fields):
+            return all(field.kind in CLOSED_KINDS for field in fields)
+        case _:
+            return False
+
+
+def read(contract: Contract, answer: Answer) -> Output | None:
+    """The canonical output; None if the answer is cut short, refused or breaks the contract."""
+    if not answer.complete or answer.refusal or answer.finish_reason == "length":
+        return None
+    if isinstance(contract, CallContract):
+        named = all(call.name in contract.tools for call in answer.tool_calls)
+        return answer.tool_calls if answer.tool_calls and named else None
+    return None if answer.tool_calls else parse(contract, answer.text)
+
+
+def parse(contract: Contract, text: str) -> Output | None:
+    """The canonical output of an answer's text, None if the text does not keep the contract.
+
+    A label comes back in the contract's spelling, fields as a dict of every name (None where there
+    is no value), a number as float, other text stripped. Tool calls are no text: see ``read``.
+    """
+    match contract:
+        case LabelContract(labels=labels, prefix=prefix):
+            return find_label(text.strip().removeprefix(prefix), labels)
+        case FieldsContract():
+            return _parse_fields(contract, text)
+        case NumberContract(prefix=prefix, suffix=suffix):
+            return number_in(bare(text).removeprefix(prefix).removesuffix(suffix))
+        case CallContract():
+            return None
+        case TextContract():
+            return text.strip()
+
+
+def render(contract: Contract, output: Output) -> str:
+    """The text of an output in the LLM's usual spelling: ``parse(contract, text)`` gives it back.
+
+    Raises:
+        ValueError: the output does not fit the contract.
+    """
+    match contract, output:
+        case LabelContract(), str() if output in contract.labels:
+            return contract.prefix + output
+        case FieldsContract(), dict():
+            return contract.style.write(_present(contract, output))
+        case NumberContract(), int() | float():
+            return f"{contract.prefix}{_digits(output, contract.decimals)}{contract.suffix}"
+        case TextContract(), str():
+            return output
+        case _:
+            raise ValueError(f"{output!r} does not fit {type(contract).__name__}")
+
+
+def _parse_fields(contract: FieldsContract, text: str) -> dict[str, Scalar] | None:
+    found = read_object(text)
+    if found is None or not found.keys() <= {field.name for field in contract.fields}:
+        return None
+    output: dict[str, Scalar] = {}
+    for field in contract.fields:
+        raw = found.get(field.name)
+        if raw is None or (raw == "" and field.may_miss):
+            if not field.may_miss:
+                return None
+            output[field.name] = None
+            continue
+        value = _value(field, raw)
+        if value is None:
+            return None
+        output[field.name] = value
+    return output
+
+
+def _value(field: Field, raw: object) -> Scalar:
+    """The canonical value of a field; None if it breaks the contract."""
+    match field.kind, raw:
+        case "boolean", bool():
+            return raw
+        case "number", int() | float() if not isinstance(raw, bool):
+            return float(raw)
+        case "label", str():
+            return find_label(raw, field.labels)
+        case "span" | "text", str():
+            return raw
+        case "json", _:
+            return JsonStyle().write(raw)
+        case _:
+            return None
+
+
+def _present(contract: FieldsContract, output: dict[str, Scalar]) -> dict[str, object]:
+    """The object to write: fields in order, missing ones in the LLM's way."""
+    unknown = output.keys() - {field.name for field in contract.fields}
+    if unknown:
+        raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
+    written: dict[str, object] = {}
+    for field in contract.fields:
+        value = output.get(field.name)
+        if value is not None:
+            written[field.name] = _writable(field, value)
+        elif not field.may_miss:
+            raise ValueError(f"field {field.name} needs a value")
+        elif field.missing != "absent":
+            written[field.name] = None if field.missing == "null" else ""
+    return written
+
+
+def _writable(field: Field, value: Scalar) -> object:
+    if _value(field, value) is None:
+        raise ValueError(f"{value!r} does not fit field {field.name} ({field.kind})")
+    if field.kind == "number" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return JsonStyle.read(value) if field.kind == "json" and isinstance(value, str) else value
+
+
+def _digits(value: float, decimals: int) -> str:
+    if decimals >= 0:
+        return f"{value:.{decimals}f}"
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -1,0 +1,127 @@
+"""Finding the tasks that recur, from recorded calls alone.
+
+Calls that a known task recognises belong to it. The others are pooled by skeleton (``pools``),
+grouped by shared constant text (``grouping``), each group's template is aligned (``alignment``) and
+its contract inferred (``inference``). A group becomes a task if its constant text is specific;
+everything else stays unassigned. The outcome depends on the calls, not on their order.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from shoal.chat import Answer
+from shoal.tasks.candidates import Candidate, candidates_of
+from shoal.tasks.inference import revise
+from shoal.tasks.matcher import Match, Matcher
+from shoal.tasks.pools import ObservedCall, pools_of
+from shoal.tasks.revision import generalised
+from shoal.tasks.task import Task, task_id
+from shoal.tasks.task_names import name_task
+
+__all__ = ["Discovery", "DiscoveryOptions", "ObservedCall", "discover"]
+
+
+class DiscoveryOptions(Struct, frozen=True):
+    """How much evidence a task needs, and how much discovery reads.
+
+    ``min_calls``: different requests of one template. ``max_calls``: unknown calls compared with
+    each other; any beyond are only matched. ``max_answers``: answers a contract is inferred from.
+    """
+
+    min_calls: int = 20
+    max_calls: int = 50_000
+    max_answers: int = 2_000
+
+
+class Discovery(Struct, frozen=True):
+    """Tasks that are new or changed, and the task of each call that has one (ignored included)."""
+
+    tasks: tuple[Task, ...]
+    assignments: dict[str, str]
+
+
+def discover(
+    calls: Iterable[ObservedCall],
+    known: Sequence[Task] = (),
+    options: DiscoveryOptions | None = None,
+) -> Discovery:
+    """Find new tasks and revise the known ones.
+
+    Known tasks keep id and name; a pinned or ignored one is never changed. Memory: at most
+    ``max_calls`` calls are held.
+    """
+    options = options or DiscoveryOptions()
+    sorter = _Sorter(known, options)
+    for call in calls:
+        sorter.add(call)
+    tasks = {task.id: task for task in known}
+    for candidate in _candidates(sorter.unknown, options):
+        task = _place(candidate, tasks)
+        tasks[task.id] = task
+    for identity, evidence in sorter.evidence.items():
+        tasks[identity] = _revised(tasks[identity], evidence)
+    matcher = Matcher(tasks.values())
+    for call in sorter.unassigned():
+        found = matcher.find(call.request)
+        if found:
+            sorter.assignments[call.id] = found.task.id
+    before = {task.id: task for task in known}
+    changed = (task for task in tasks.values() if before.get(task.id) != task)
+    return Discovery(tuple(changed), sorter.assignments)
+
+
+class _Sorter:
+    """Sorts calls into those of known tasks, as evidence, and unknown ones."""
+
+    def __init__(self, known: Sequence[Task], options: DiscoveryOptions) -> None:
+        self.options = options
+        self.matcher = Matcher(known)
+        self.assignments: dict[str, str] = {}
+        self.evidence: dict[str, list[tuple[Match, Answer]]] = defaultdict(list)
+        self.unknown: list[ObservedCall] = []
+
+    def add(self, call: ObservedCall) -> None:
+        found = self.matcher.find(call.request)
+        if found:
+            self.assignments[call.id] = found.task.id
+            evidence = self.evidence[found.task.id]
+            if len(evidence) < self.options.max_answers:
+                evidence.append((found, call.answer))
+        elif len(self.unknown) < self.options.max_calls and call.request.messages:
+            self.unknown.append(call)
+
+    def unassigned(self) -> Iterable[ObservedCall]:
+        return self.unknown
+
+
+def _candidates(calls: Sequence[ObservedCall], options: DiscoveryOptions) -> Iterable[Candidate]:
+    """The candidates of all pools, those with the most calls first."""
+    found = [
+        candidate
+        for pool in pools_of(calls, options.min_calls)
+        for candidate in candidates_of(pool, options.min_calls, options.max_answers)
+    ]
+    return sorted(found, key=lambda c: (-len(c.members), task_id(c.template)))
+
+
+def _place(candidate: Candidate, tasks: dict[str, Task]) -> Task:
+    """The known task that the candidate's calls belong to, made wider, or a new one."""
+    for task in tasks.values():
+        wider = generalised(task, candidate)
+        if wider:
+            return wider
+    taken = {task.name for task in tasks.values()}
+    name = name_task(candidate.template, candidate.contract, candidate.context, taken)
+    return Task(task_id(candidate.template), name, (candidate.template,), candidate.contract)
+
+
+def _revised(task: Task, evidence: Sequence[tuple[Match, Answer]]) -> Task:
+    """The task with its contract in the light of more answers."""
+    if task.pinned or task.ignored:
+        return task
+    pairs = [(found.input_text, answer) for found, answer in evidence]
+    literals = "\n\n".join(template.literal_text for template in task.templates)
+    return msgspec.structs.replace(task, contract=revise(task.contract, pairs, literals))

@@ -1,0 +1,90 @@
+"""The fields of a task whose answers are JSON objects.
+
+For each key, over the values that are there (not absent, null or ""): at least 98 % booleans or
+numbers make that kind; strings are labels if the prompt lists them, spans if at least 95 % occur in
+the input (case and whitespace folded), labels if they form a closed set, else text; anything else
+is JSON of its own.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from shoal.tasks.closed_sets import closed_labels, count_spellings, listed_labels
+from shoal.tasks.contract import Field, Kind, Missing
+from shoal.tasks.wording import flattened
+
+SAME_TYPE = 0.98
+VERBATIM = 0.95
+MAX_KEYS = 64
+MAX_ODD_KEYS = 0.02
+"""Largest share of key occurrences whose key was seen once and is not in the prompt; one may be."""
+
+Objects = Sequence[tuple[str, dict[str, object]]]
+
+
+def infer_fields(objects: Objects, literals: str = "") -> tuple[Field, ...] | None:
+    """The fields of these (input text, object) pairs in their usual order.
+
+    None if the keys are no fixed set: too many, or ever new ones.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for _, found in objects:
+        for place, key in enumerate(found):
+            places[key].append(place)
+    keys = [key for key, seen in places.items() if len(seen) > 1 or key in literals]
+    odd = len(places) - len(keys)
+    allowed = max(1.0, MAX_ODD_KEYS * sum(map(len, places.values())))
+    if not keys or len(keys) > MAX_KEYS or odd > allowed:
+        return None
+    keys.sort(key=lambda key: (sum(places[key]) / len(places[key]), key))
+    inputs = [flattened(given) for given, _ in objects]
+    rows = [found for _, found in objects]
+    return tuple(_field(key, inputs, rows, literals) for key in keys)
+
+
+def _field(
+    key: str, inputs: Sequence[str], rows: Sequence[dict[str, object]], literals: str
+) -> Field:
+    pairs = [
+        (given, row[key])
+        for given, row in zip(inputs, rows, strict=True)
+        if row.get(key) not in (None, "")
+    ]
+    kind, labels = _kind(pairs, literals)
+    ways: Counter[Missing] = Counter()
+    ways["absent"] = sum(key not in row for row in rows)
+    ways["null"] = sum(key in row and row[key] is None for row in rows)
+    ways["blank"] = sum(row.get(key) == "" for row in rows)
+    return Field(
+        key,
+        kind,
+        labels,
+        optional=ways["absent"] > 0,
+        nullable=ways["null"] + ways["blank"] > 0,
+        missing=max(ways, key=lambda way: ways[way]),
+    )
+
+
+def _kind(pairs: Sequence[tuple[str, object]], literals: str) -> tuple[Kind, tuple[str, ...]]:
+    if not pairs:
+        return "label", ()
+    most = SAME_TYPE * len(pairs)
+    strings = [(given, value) for given, value in pairs if isinstance(value, str)]
+    if len(strings) >= most:
+        return _string_kind(strings, literals)
+    booleans = sum(isinstance(value, bool) for _, value in pairs)
+    if booleans >= most:
+        return "boolean", ()
+    numbers = sum(isinstance(value, int | float) for _, value in pairs) - booleans
+    return ("number", ()) if numbers >= most else ("json", ())
+
+
+def _string_kind(strings: Sequence[tuple[str, str]], literals: str) -> tuple[Kind, tuple[str, ...]]:
+    values = [value for _, value in strings]
+    labels = closed_labels(values, literals)
+    if labels and listed_labels(count_spellings(values), literals):
+        return "label", labels
+    verbatim = sum(flattened(value) in given for given, value in strings)
+    if verbatim >= VERBATIM * len(strings):
+        return "span", ()
+    return ("label", labels) if labels else ("text", ())

@@ -1,0 +1,81 @@
+"""JSON as an LLM writes it: separators, indent, code fence; read leniently, written alike."""
+
+import json
+import re
+
+import msgspec
+from msgspec import Struct
+
+_FENCED = re.compile(r"\A\s*(```[\w-]*)\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+
+
+class JsonStyle(Struct, frozen=True, omit_defaults=True):
+    """How JSON text is laid out.
+
+    ``indent`` is in spaces (0: on one line), ``fence`` the opening line of a code fence or "".
+    """
+
+    item_separator: str = ", "
+    key_separator: str = ": "
+    indent: int = 0
+    fence: str = ""
+    ascii: bool = False
+
+    def write(self, value: object) -> str:
+        """JSON text of a value in this style."""
+        text = json.dumps(
+            value,
+            ensure_ascii=self.ascii,
+            indent=self.indent or None,
+            separators=(self.item_separator, self.key_separator),
+        )
+        return f"{self.fence}\n{text}\n```" if self.fence else text
+
+    @staticmethod
+    def read(text: str) -> object:
+        """The value of JSON text, also inside a code fence.
+
+        Raises:
+            ValueError: no JSON.
+        """
+        return msgspec.json.decode(unfenced(text)[1])
+
+
+def unfenced(text: str) -> tuple[str, str]:
+    """The opening line of the code fence ("" without one) and the text inside."""
+    fenced = _FENCED.match(text) if text.lstrip().startswith("```") else None
+    return (fenced[1], fenced[2]) if fenced else ("", text)
+
+
+def read_object(text: str) -> dict[str, object] | None:
+    """The JSON object that is all of the text (a code fence aside), else None."""
+    inner = unfenced(text)[1].strip()
+    if not inner.startswith("{"):
+        return None
+    try:
+        value = msgspec.json.decode(inner, type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return value
+
+
+def style_of(text: str) -> JsonStyle:
+    """The style of one JSON object: the candidate that writes the same text, else the nearest."""
+    fence, inner = unfenced(text)
+    value = read_object(text)
+    indent = re.match(r"\{\n( +)", inner.strip())
+    ascii_only = "\\u" in inner
+    tight = JsonStyle(",", ":", fence=fence, ascii=ascii_only)
+    if indent:
+        return JsonStyle(",", ": ", len(indent[1]), fence, ascii_only)
+    candidates = [
+        JsonStyle(items, keys, fence=fence, ascii=ascii_only)
+        for items in (", ", ",")
+        for keys in (": ", ":")
+    ]
+    written = (style for style in candidates if _inner(style, value) == inner.strip())
+    return next(written, candidates[0] if ": " in inner else tight)
+
+
+def _inner(style: JsonStyle, value: object) -> str:
+    return unfenced(style.write(value))[1]

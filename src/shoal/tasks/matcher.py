@@ -1,0 +1,115 @@
+"""Finding the task of a request: a dictionary look-up, then a few string comparisons."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from shoal.chat import Message, Request
+from shoal.tasks.task import Task
+from shoal.tasks.template import (
+    Pattern,
+    Template,
+    content_of,
+    opening_skeleton_of,
+    skeleton_of,
+)
+
+
+class Match(Struct, frozen=True):
+    """A request's task, the template that recognised it and the values of its slots."""
+
+    task: Task
+    template: Template
+    values: tuple[str, ...]
+
+    @property
+    def input_text(self) -> str:
+        """What a specialist reads of the request."""
+        return self.template.input_text(self.values)
+
+
+class Matcher:
+    """Recognises the requests of a fixed set of tasks; built anew when the set changes.
+
+    Templates are looked up by skeleton and the constant messages they begin with; among those left
+    the most specific wins: conditions before none, then more constant text, then the smaller id.
+    """
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self.tasks = tuple(tasks)
+        self._index: dict[str, _Shelf] = defaultdict(_Shelf)
+        for task in sorted(self.tasks, key=lambda task: task.id):
+            for template in task.templates:
+                self._index[template.skeleton].add(task, template)
+        for shelf in self._index.values():
+            shelf.sort()
+
+    def match(self, request: Request) -> Match | None:
+        """The request's task, None if there is none or people chose to ignore it."""
+        found = self.find(request)
+        return None if found is None or found.task.ignored else found
+
+    def find(self, request: Request) -> Match | None:
+        """The request's task, the ignored ones included."""
+        fixed = self._index.get(skeleton_of(request))
+        found = fixed.find(request.messages) if fixed else None
+        if found is None:
+            opening = self._index.get(opening_skeleton_of(request))
+            found = opening.find(request.messages) if opening else None
+        return found
+
+
+_Entry = tuple[Task, Template]
+
+
+class _Shelf:
+    """The templates of one skeleton, by how many constant messages they begin with and which."""
+
+    def __init__(self) -> None:
+        self.by_constants: dict[int, dict[tuple[str, ...], list[_Entry]]] = {}
+
+    def add(self, task: Task, template: Template) -> None:
+        constants = _constants(template.patterns)
+        depth = self.by_constants.setdefault(len(constants), {})
+        depth.setdefault(constants, []).append((task, template))
+
+    def sort(self) -> None:
+        for depth in self.by_constants.values():
+            for entries in depth.values():
+                entries.sort(key=_order)
+
+    def find(self, messages: Sequence[Message]) -> Match | None:
+        best: Match | None = None
+        for count, depth in self.by_constants.items():
+            key = tuple(content_of(message) for message in messages[:count])
+            found = _first(depth.get(key, ()), messages)
+            if found and (best is None or _order_of(found) < _order_of(best)):
+                best = found
+        return best
+
+
+def _first(entries: Sequence[_Entry], messages: Sequence[Message]) -> Match | None:
+    for task, template in entries:
+        values = template.match_messages(messages)
+        if values is not None and all(c.holds(template, values) for c in task.conditions):
+            return Match(task, template, values)
+    return None
+
+
+def _constants(patterns: Sequence[Pattern]) -> tuple[str, ...]:
+    constants: list[str] = []
+    for pattern in patterns:
+        if pattern.slots:
+            break
+        constants.append(pattern.literals[0])
+    return tuple(constants)
+
+
+def _order(entry: _Entry) -> tuple[int, int, str]:
+    task, template = entry
+    return (-len(task.conditions), -template.weight, task.id)
+
+
+def _order_of(match: Match) -> tuple[int, int, str]:
+    return _order((match.task, match.template))

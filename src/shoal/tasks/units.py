@@ -1,0 +1,62 @@
+"""Clauses: the pieces of a text that a template shares or does not share with another.
+
+A text falls into clauses at line ends, sentence ends, colons and tags. What differs from call to
+call within a template's own words (dates, numbers, addresses, names) is masked, so that "Today is
+2026-11-21." and "Today is 2026-11-22." are one clause.
+"""
+
+import re
+
+MAX_CLAUSES = 800
+"""Of longer texts the first and the last 400 clauses are looked at."""
+EDGE_WORDS = 4
+"""The first and the last words of a message that count as clauses of their own."""
+
+EDGE = "\x02"
+"""Marks the side of a clause that is the beginning or the end of the message."""
+
+_BOUNDARY = re.compile(r"(?<=[.?!:;。？！：])\s+|\s*\n\s*|(?=</?[A-Za-z])|(?<=>)|\"\"\"|```")
+_CALENDAR = (
+    "monday|tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|may|"
+    "june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|"
+    "nov|dec"
+)
+_VARYING = re.compile(
+    rf"https?://\S+|\S+@\S+\.\w+|[\w$€£.:/,+-]*\d(?:[\w.:/,+%-]*\w)?|\b(?:{_CALENDAR})\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"(?<=[a-z,:(] )[A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_PERSONA = re.compile(r"you are\b|you're\b|act as\b|du bist\b", re.IGNORECASE)
+
+
+def clauses(text: str) -> list[str]:
+    """The clauses of a text in order, without the whitespace around them."""
+    pieces = [piece.strip() for piece in _BOUNDARY.split(text)]
+    found = [piece for piece in pieces if piece]
+    if len(found) <= MAX_CLAUSES:
+        return found
+    return found[: MAX_CLAUSES // 2] + found[-MAX_CLAUSES // 2 :]
+
+
+def edges(text: str) -> tuple[str, str] | None:
+    """The first and the last words of a text; None if there is no more to it than those."""
+    head, tail = text[:120].split(), text[-120:].split()
+    if len(head) <= EDGE_WORDS:
+        return None
+    return EDGE + " ".join(head[:EDGE_WORDS]), " ".join(tail[-EDGE_WORDS:]) + EDGE
+
+
+def masked(clause: str) -> str:
+    """The clause with what varies by itself replaced by "#"."""
+    return _NAME.sub("#", _VARYING.sub("#", clause))
+
+
+def word_count(text: str) -> int:
+    """Words of at least two letters."""
+    return len(_WORD.findall(text))
+
+
+def is_persona(clause: str) -> bool:
+    """Whether a clause only says who the model is ("You are a helpful assistant.")."""
+    return bool(_PERSONA.match(clause)) and word_count(clause) <= 12

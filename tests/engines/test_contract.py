@@ -1,0 +1,128 @@
+"""What every engine does alike."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from conftest import ScriptedUpstream
+
+from shoal.chat import AnswerStream, Request, Streamer
+from shoal.engines import (
+    EchoOptions,
+    Engine,
+    EngineOptions,
+    RecordedOptions,
+    RemoteOptions,
+    open_engine,
+)
+from shoal.engines.chat_completions import (
+    StreamAssembler,
+    decode_request,
+    encode_answer,
+    encode_stream,
+    is_done,
+)
+from shoal.engines.chat_completions import decode_answer as decode
+
+ASKED = """{"model": "m", "messages": [
+    {"role": "system", "content": "s"}, {"role": "user", "content": "é?"}]}""".encode()
+REPLY = json.dumps(
+    {
+        "id": "r",
+        "model": "m",
+        "choices": [{"message": {"role": "assistant", "content": "é?"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 2, "completion_tokens": 1},
+    }
+).encode()
+
+
+async def as_llm(request: web.Request) -> web.StreamResponse:
+    """An upstream that repeats what it was told, whole or as a stream."""
+    asked = decode_request(await request.read())
+    if not asked.stream:
+        return web.Response(body=REPLY, content_type="application/json")
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for event in encode_stream(decode(REPLY), "r", 1, include_usage=True):
+        await response.write(event)
+    return response
+
+
+@pytest.fixture(params=["remote", "recorded", "echo"])
+async def engine(
+    request: pytest.FixtureRequest, upstream: ScriptedUpstream, tmp_path: Path
+) -> AsyncIterator[Engine]:
+    upstream.handler = as_llm
+    path = tmp_path / "calls.jsonl"
+    asked = ASKED.replace(b"\n", b"")
+    path.write_bytes(b'{"request":%s,"response":%s}' % (asked, REPLY))
+    options: dict[str, EngineOptions] = {
+        "remote": RemoteOptions(engine="remote", base_url=upstream.base_url),
+        "recorded": RecordedOptions(engine="recorded", path=path),
+        "echo": EchoOptions(engine="echo"),
+    }
+    opened = open_engine("m", options[request.param])
+    yield opened
+    await opened.aclose()
+
+
+async def read(stream: AnswerStream) -> bytes:
+    return b"".join([piece async for piece in stream])
+
+
+def streamed(**options: object) -> Request:
+    asked = json.loads(ASKED) | {"stream": True} | options
+    return decode_request(json.dumps(asked).encode())
+
+
+async def test_it_answers(engine: Engine) -> None:
+    answer = await engine.answer(decode_request(ASKED))
+    assert (engine.name, answer.text, answer.model) == ("m", "é?", "m")
+    assert answer.complete
+    assert answer.finish_reason == "stop"
+    assert answer.usage is not None
+    assert decode(answer.body or encode_answer(answer, "x", 1)).text == "é?"
+
+
+async def test_it_streams(engine: Engine) -> None:
+    assert isinstance(engine, Streamer)
+    stream = await engine.stream(streamed())
+    pieces = [piece async for piece in stream]
+    await stream.aclose()
+    assert is_done(pieces[-1])
+    assert not any(is_done(piece) for piece in pieces[:-1])
+    caller = StreamAssembler()
+    caller.feed(b"".join(pieces))
+    assert caller.answer.text == stream.answer.text == "é?"
+    assert stream.answer.complete
+    assert stream.answer.usage is not None
+    assert caller.answer.usage is None  # the caller had not asked for it
+
+
+async def test_usage_is_streamed_when_asked_for(engine: Engine) -> None:
+    stream = await engine.stream(streamed(stream_options={"include_usage": True}))
+    caller = StreamAssembler()
+    caller.feed(await read(stream))
+    await stream.aclose()
+    assert caller.answer.usage is not None
+    assert caller.answer.usage == stream.answer.usage or stream.answer.usage.estimated
+
+
+async def test_a_streamed_request_may_be_answered_whole(engine: Engine) -> None:
+    assert (await engine.answer(streamed())).text == "é?"
+
+
+async def test_a_stream_that_is_left_early_is_incomplete(engine: Engine) -> None:
+    stream = await engine.stream(streamed())
+    assert not stream.answer.complete
+    await stream.aclose()
+    assert not stream.answer.complete
+    await stream.aclose()
+
+
+async def test_many_at_once(engine: Engine) -> None:
+    for _ in range(3):
+        assert (await engine.answer(decode_request(ASKED))).text == "é?"
+        assert b"[DONE]" in await read(await engine.stream(streamed()))
