@@ -95,7 +95,8 @@ def big_bench_hard() -> Iterator[Labelled]:
     for number, row in enumerate(rows(folder / "outputs.jsonl.gz")):
         key = row["task"], row["strategy"]
         user = prefixes[key] + row["question"]
-        yield call(f"bbh-{key[0]}-{key[1]}", number, "", user, row["output"])
+        name = next(k for k, prefix in prefixes.items() if prefix == prefixes[key])
+        yield call(f"bbh-{name[0]}-{name[1]}", number, "", user, row["output"])
 
 
 _TRIGGER = re.compile(r"A: (Let's think step by step\.|[^\n]{0,80}? is\b)")

@@ -295,8 +295,8 @@ def test_events_are_cut_at_blank_lines() -> None:
         b"data: b\n\n",
         b": note\r\r",
     ]
-    assert splitter.feed(b"data: d\n") == []
-    assert splitter.feed(b"\n") == [b"data: c\ndata: d\n\n"]
+    assert splitter.feed(b"data: d\r\n") == []
+    assert splitter.feed(b"\r\n") == [b"data: c\ndata: d\r\n\r\n"]
     assert splitter.rest == b""
 
 

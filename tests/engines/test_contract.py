@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from conftest import ScriptedUpstream
+from scripted_upstream import ScriptedUpstream
 
 from shoal.chat import AnswerStream, Request, Streamer
 from shoal.engines import (

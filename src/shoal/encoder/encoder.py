@@ -76,7 +76,7 @@ class Encoder:
 
     @property
     def dim(self) -> int:
-        """Length of a vector: 384."""
+        """Length of a vector: 384 for all-MiniLM-L6-v2."""
         return self._dim
 
     def encode(self, texts: Sequence[str]) -> Array:

@@ -100,8 +100,8 @@ class Weights:
 
         path = self.folder / TENSORS
         try:
-            tensors = load_file(path)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            tensors = load_file(path)  # a type numpy lacks: AttributeError or TypeError
+        except (SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"{path}: damaged, or not safetensors: {error}; {REMEDY}"
             ) from error

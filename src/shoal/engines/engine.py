@@ -2,33 +2,15 @@
 
 from typing import Protocol
 
-from shoal.chat import Answer, AnswerStream, Request
+from shoal.chat import Answerer, Streamer
 from shoal.engines.echo import EchoEngine
 from shoal.engines.options import EchoOptions, EngineOptions, RecordedOptions
 from shoal.engines.recorded import RecordedEngine
 from shoal.engines.remote import RemoteEngine
 
 
-class Engine(Protocol):
+class Engine(Answerer, Streamer, Protocol):
     """A general answerer: answers whole or piece by piece, and can be closed."""
-
-    @property
-    def name(self) -> str:
-        """Its name in ``shoal.toml``."""
-
-    async def answer(self, request: Request) -> Answer:
-        """Answer the whole request.
-
-        Raises:
-            EngineError: it could not.
-        """
-
-    async def stream(self, request: Request) -> AnswerStream:
-        """Start answering.
-
-        Raises:
-            EngineError: nothing was sent yet.
-        """
 
     async def aclose(self) -> None:
         """Let go of connections."""

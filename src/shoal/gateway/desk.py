@@ -3,18 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from shoal.chat import Answer, Request
 from shoal.errors import ShoalError
+from shoal.routing.health import Health
 from shoal.routing.receipt import Served
-
-
-class Health(Struct, frozen=True):
-    """``ok`` is false when something is degraded; ``detail`` says what, in JSON-able values."""
-
-    ok: bool
-    detail: dict[str, object]
 
 
 class Desk(Protocol):

@@ -6,7 +6,7 @@ and numbers come from one tagger. The signal is the estimated probability that e
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +15,15 @@ from shoal.errors import LearningError
 from shoal.specialists.confidence import Curve, cross_fitted, fit_curve
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Head
-from shoal.specialists.machine import Embed, KernelMachine
+from shoal.specialists.machine import KernelMachine
 from shoal.specialists.places import as_number, locate
-from shoal.specialists.spans import Span, SpanTagger, Tokenise
+from shoal.specialists.senses import Senses
+from shoal.specialists.spans import Span, SpanTagger
 from shoal.specialists.specialist import Prediction, Trained
 from shoal.tasks.comparator import same_value
 from shoal.tasks.contract import Field, FieldsContract, Output, Scalar
 
 Values = dict[str, Scalar]
-
-
-class Senses(NamedTuple):
-    """What the encoder gives: a vector a text, and states a token."""
-
-    embed: Embed
-    tokenise: Tokenise
 
 
 class FieldsSpecialist:
@@ -100,8 +94,7 @@ class FieldsSpecialist:
     def _labels(self, text: str) -> dict[str, tuple[Scalar, float]]:
         if self._machine is None:
             return {}
-        wanted = self._senses if self._machine.needs_embedding else None
-        scores = self._machine.scores(text, wanted.embed([text])[0] if wanted else None)
+        scores = self._machine.scores(text, self._senses)
         found = {}
         for head, part in _columns(self._heads, scores[None, :]):
             best, margin = head.decide(part)
@@ -161,7 +154,7 @@ def _train_heads(
     targets = [
         head.targets([row[head.name] if row else _NOTHING for row in rows]) for head in heads
     ]
-    fitted = KernelMachine.train(texts, np.hstack(targets), senses.embed if senses else None)
+    fitted = KernelMachine.train(texts, np.hstack(targets), senses)
     for head, part in _columns(heads, fitted.left_out):
         best, margins = head.decide(part)
         findings[head.name] = [
@@ -182,7 +175,7 @@ def _train_tagger(
         locate(text, {field.name: row[field.name] for field in fields} if row else {})
         for text, row in zip(texts, rows, strict=True)
     ]
-    fitted = SpanTagger.train(list(kinds), texts, places, senses.tokenise)
+    fitted = SpanTagger.train(list(kinds), texts, places, senses)
     for key, kind in kinds.items():
         spans = [spans[key] for spans in fitted.left_out]
         findings[key] = [(_value(kind, span), span.margin) for span in spans]

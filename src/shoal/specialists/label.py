@@ -9,7 +9,8 @@ import numpy as np
 from shoal.specialists.confidence import Curve, cross_fitted, fit_curve
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Head
-from shoal.specialists.machine import Embed, KernelMachine
+from shoal.specialists.machine import KernelMachine
+from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Trained
 from shoal.tasks.contract import LabelContract, Output
 
@@ -20,17 +21,14 @@ class LabelSpecialist:
     kind = "label"
 
     def __init__(
-        self, head: Head, machine: KernelMachine, curve: Curve, recipe: str, embed: Embed | None
+        self, head: Head, machine: KernelMachine, curve: Curve, recipe: str, senses: Senses | None
     ) -> None:
         self.recipe = recipe
-        self._head, self._machine, self._curve, self._embed = head, machine, curve, embed
+        self._head, self._machine, self._curve, self._senses = head, machine, curve, senses
 
     def predict(self, text: str) -> Prediction:
         """Predict one label; about 0.3 ms, and the encoder's time where the recipe has one."""
-        embedding = (
-            self._embed([text])[0] if self._embed and self._machine.needs_embedding else None
-        )
-        best, margin = self._head.decide(self._machine.scores(text, embedding)[None, :])
+        best, margin = self._head.decide(self._machine.scores(text, self._senses)[None, :])
         signal = float(np.exp(self._curve.log_probability(float(margin[0]))))
         return Prediction(_output(self._head, int(best[0])), signal)
 
@@ -47,19 +45,19 @@ class LabelSpecialist:
 
     @classmethod
     def restore(
-        cls, model: dict[str, Any], arrays: dict[str, Any], embed: Embed | None
+        cls, model: dict[str, Any], arrays: dict[str, Any], senses: Senses | None
     ) -> "LabelSpecialist":
         """The specialist that ``save`` wrote."""
         machine = KernelMachine.restore(arrays, model)
         head = Head("label", tuple(model["labels"]))
-        return cls(head, machine, Curve(*model["curve"]), model["recipe"], embed)
+        return cls(head, machine, Curve(*model["curve"]), model["recipe"], senses)
 
 
 def train_label(
     contract: LabelContract,
     texts: Sequence[str],
     outputs: Sequence[Output | None],
-    embed: Embed | None,
+    senses: Senses | None,
     recipe: str,
 ) -> Trained:
     """Train on inputs and reference outputs; None where the reference breaks the contract: such an
@@ -67,7 +65,7 @@ def train_label(
     wanted = [output if isinstance(output, str) else None for output in outputs]
     seen = set(wanted)
     head = Head("label", tuple(label for label in contract.labels if label in seen))
-    fitted = KernelMachine.train(texts, head.targets(wanted), embed)
+    fitted = KernelMachine.train(texts, head.targets(wanted), senses)
     best, margins = head.decide(fitted.left_out)
     right = np.array([head.values[i] == output for i, output in zip(best, wanted, strict=True)])
     signals = np.exp(cross_fitted(margins, right))
@@ -76,7 +74,7 @@ def train_label(
         for i, signal in zip(best, signals, strict=True)
     ]
     curve = fit_curve(margins, right)
-    return Trained(LabelSpecialist(head, fitted.machine, curve, recipe, embed), left_out)
+    return Trained(LabelSpecialist(head, fitted.machine, curve, recipe, senses), left_out)
 
 
 def _output(head: Head, index: int) -> Output:

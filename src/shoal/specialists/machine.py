@@ -4,17 +4,15 @@ It keeps the model in the form that serves fastest: term weights in the primal (
 a matrix), embeddings in the dual (similarity to each training embedding).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from shoal.errors import ArtifactError
 from shoal.specialists.kernel import Features, Floats, KernelOptions, fit, gram, radial
+from shoal.specialists.senses import Senses
 from shoal.specialists.terms import Terms
-
-Embed = Callable[[Sequence[str]], Floats]
-"""n texts -> unit rows (n, d)."""
 
 MOST_EXAMPLES = 6_000
 """Trained on at the most: time grows with the cube, memory with the square. The newest are taken;
@@ -51,7 +49,7 @@ class KernelMachine:
         cls,
         texts: Sequence[str],
         targets: Floats,
-        embed: Embed | None,
+        senses: Senses | None,
         options: KernelOptions | None = None,
     ) -> MachineFit:
         """Fit ``targets`` (n, t). The newest ``MOST_EXAMPLES`` train, and are scored left out; the
@@ -59,7 +57,7 @@ class KernelMachine:
         options = options or KernelOptions()
         first = max(0, len(texts) - MOST_EXAMPLES)
         terms = Terms.fit(texts[first:])
-        features = Features(terms.rows(texts), embed(texts) if embed else None)
+        features = Features(terms.rows(texts), senses.embed(texts) if senses else None)
         old, new = _part(features, slice(0, first)), _part(features, slice(first, None))
         fitted = fit(new, targets[first:], options)
         scale = 1.0 if new.embeddings is None else options.term_weight
@@ -69,19 +67,15 @@ class KernelMachine:
         unseen = gram(old, new, options) @ fitted.dual
         return MachineFit(machine, np.concatenate([unseen, fitted.left_out]))
 
-    @property
-    def needs_embedding(self) -> bool:
-        """Whether ``scores`` wants the text's embedding."""
-        return self.embeddings is not None
-
-    def scores(self, text: str, embedding: Floats | None) -> Floats:
-        """Scores (t,) of one text, about -1 (no) to 1 (yes); ``embedding`` is (d,)."""
+    def scores(self, text: str, senses: Senses | None) -> Floats:
+        """Scores (t,) of one text, about -1 (no) to 1 (yes)."""
         columns, values = self.terms.row(text)
         scores = values @ self.weights[columns]
         if self.embeddings is not None and self.dual is not None:
-            if embedding is None:
-                raise ValueError("this machine needs the text's embedding")
-            scores = scores + radial(self.embeddings @ embedding, self.options.gamma) @ self.dual
+            if senses is None:
+                raise ArtifactError("this specialist needs the encoder it was trained with")
+            cosines = self.embeddings @ senses.embed([text])[0]
+            scores = scores + radial(cosines, self.options.gamma) @ self.dual
         return np.asarray(scores)
 
     def arrays(self) -> dict[str, Floats]:

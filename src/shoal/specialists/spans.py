@@ -11,16 +11,16 @@ It does not know: values that are not in the input, or several values of one key
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from shoal.specialists.senses import Senses, Tokens
+
 Floats = NDArray[np.float32]
-Tokens = tuple[NDArray[np.int32], Floats]  # character offsets (t, 2), states (t, d)
-Tokenise = Callable[[Sequence[str]], list[Tokens]]
 
 HASHED = 1024  # columns for spelling features
 RIDGE = 3.0
@@ -55,10 +55,10 @@ class SpanTagger:
         keys: Sequence[str],
         texts: Sequence[str],
         places: Sequence[dict[str, tuple[int, int]]],
-        tokenise: Tokenise,
+        senses: Senses,
     ) -> TaggerFit:
         """Fit on texts and, for each, the (start, end) characters of the value of a key."""
-        tokens = tokenise(texts)
+        tokens = senses.tokenise(texts)
         rows = np.concatenate([token_features(*pair) for pair in zip(texts, tokens, strict=True)])
         tags = np.concatenate(
             [tags_of(keys, t[0], place) for t, place in zip(tokens, places, strict=True)]

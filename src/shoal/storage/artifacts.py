@@ -43,18 +43,18 @@ class Artifacts:
         They are on the disk, and appear all at once, when this returns.
 
         Raises:
-            ArtifactError: ``source`` is no folder, is empty, or holds a link or ``manifest.json``.
+            ArtifactError: ``source`` is no folder, is empty, or holds a link or ``manifest.json``;
+                or the system refuses (disk full …).
         """
         names = _names(source)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         incoming = self._folder / f".incoming-{secrets.token_hex(8)}"
         try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             incoming.mkdir(mode=0o700)
-            entries = {name: _copy(source / name, incoming / name) for name in names}
-            manifest = msgspec.json.format(msgspec.json.encode(entries), indent=1)
-            _write(incoming / _MANIFEST, manifest)
-            digest = hashlib.sha256(manifest).hexdigest()
+            digest = _copy_all(source, names, incoming)
             self._adopt(incoming, digest)
+        except OSError as error:
+            raise ArtifactError(f"{source}: cannot be stored: {error.strerror}") from error
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
         return digest
@@ -134,6 +134,13 @@ def _files(folder: Path) -> list[str]:
         if not path.is_dir():
             found.append(path.relative_to(folder).as_posix())
     return found
+
+
+def _copy_all(source: Path, names: list[str], target: Path) -> str:
+    entries = {name: _copy(source / name, target / name) for name in names}
+    manifest = msgspec.json.format(msgspec.json.encode(entries), indent=1)
+    _write(target / _MANIFEST, manifest)
+    return hashlib.sha256(manifest).hexdigest()
 
 
 def _copy(source: Path, target: Path) -> Entry:

@@ -6,19 +6,18 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict, replace
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from shoal.chat import Answer
-from shoal.errors import NotFound
 from shoal.guarantees.sequential import EProcess
+from shoal.storage import eprocesses
 from shoal.storage.calls import unpack_answer
 from shoal.storage.database import AnyRow, Database, in_slices
 from shoal.storage.packing import pack
-from shoal.storage.schema import audits, certificates, eprocesses
+from shoal.storage.schema import audits
 from shoal.storage.standings import Event, Standing, set_standing, standing_of
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(EProcess).decode
 
 
 class Audit(Struct, frozen=True, kw_only=True):
@@ -52,9 +51,11 @@ class Audits:
         Raises:
             NotFound: no such certificate.
         """
+        before = eprocesses.load(conn, audit.certificate)
         if not _insert(conn, audit):
             return False
-        process = _moved(conn, audit)
+        process = before.update(not audit.agrees)
+        eprocesses.save(conn, audit.certificate, process)
         standing = standing_of(conn, audit.task)
         if standing is None or standing.certificate != audit.certificate:
             return False
@@ -75,10 +76,14 @@ class Audits:
             rows = conn.execute(query.order_by(audits.c.at.desc()).limit(limit)).all()
         return [_audit(row) for row in rows]
 
-    def process(self, certificate: str) -> EProcess | None:
-        """Where the e-process of a certificate stands; None before its first audit."""
+    def process(self, certificate: str) -> EProcess:
+        """Where the e-process of a certificate stands.
+
+        Raises:
+            NotFound: no such certificate.
+        """
         with self._database.read() as conn:
-            return _process(conn, certificate)
+            return eprocesses.load(conn, certificate)
 
 
 def audits_of(conn: Connection, call_ids: Iterable[str]) -> dict[str, Audit]:
@@ -99,40 +104,13 @@ def _insert(conn: Connection, audit: Audit) -> bool:
     return True
 
 
-def _moved(conn: Connection, audit: Audit) -> EProcess:
-    process = _process(conn, audit.certificate)
-    if process is None:
-        process = _fresh(conn, audit.certificate).update(not audit.agrees)
-        state = {"certificate": audit.certificate, "state": _encode(process)}
-        conn.execute(eprocesses.insert(), state)
-        return process
-    process = process.update(not audit.agrees)
-    here = eprocesses.c.certificate == audit.certificate
-    conn.execute(update(eprocesses).where(here).values(state=_encode(process)))
-    return process
-
-
-def _fresh(conn: Connection, certificate: str) -> EProcess:
-    query = select(certificates.c.alpha).where(certificates.c.id == certificate)
-    alpha = conn.execute(query).scalar()
-    if alpha is None:
-        raise NotFound(f"no certificate of id {certificate!r}: its audit was not recorded")
-    return EProcess(alpha=alpha)
-
-
-def _process(conn: Connection, certificate: str) -> EProcess | None:
-    query = select(eprocesses.c.state).where(eprocesses.c.certificate == certificate)
-    state = conn.execute(query).scalar()
-    return None if state is None else _decode(state)
-
-
 def _demote(conn: Connection, audit: Audit, card: str, process: EProcess, delta: float) -> None:
     detail = {
         "certificate": audit.certificate,
         "card": card,
         "n": process.n,
         "errors": process.errors,
-        "e_value": process.value,
+        "e_value": process.e_value,
         "alpha": process.alpha,
         "delta": delta,
     }

@@ -192,7 +192,7 @@ def _unreferenced(conn: Connection, candidates: Iterable[int]) -> Iterator[tuple
     )
     for ids in in_slices(candidates):
         query = select(nodes.c.id, nodes.c.parent).where(nodes.c.id.in_(ids) & free)
-        yield from conn.execute(query).tuples()
+        yield from conn.execute(query)
 
 
 def _damaged(node: int) -> StoreDamaged:

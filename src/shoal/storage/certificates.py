@@ -7,6 +7,7 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection, func, select
 
 from shoal.errors import NotFound, StoreError
+from shoal.storage import eprocesses
 from shoal.storage.database import AnyRow, Database
 from shoal.storage.packing import pack, unpack
 from shoal.storage.revision import bump
@@ -87,10 +88,11 @@ class Certificates:
         self._database = database
 
     def insert(self, conn: Connection, certificate: CertificateRow) -> None:
-        """Add a certificate.
+        """Add a certificate, and the e-process that watches it.
 
         Raises:
             StoreError: there is one of that id.
+            ValueError: ``alpha`` outside (0, 1).
         """
         known = select(certificates.c.id).where(certificates.c.id == certificate.id)
         if conn.execute(known).scalar() is not None:
@@ -99,6 +101,7 @@ class Certificates:
             )
         row = asdict(certificate) | {"spec": pack(certificate.spec)}
         conn.execute(certificates.insert(), row)
+        eprocesses.start(conn, certificate.id, certificate.alpha)
         bump(conn)
 
     def get(self, certificate_id: str) -> CertificateRow:

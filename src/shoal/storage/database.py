@@ -147,11 +147,8 @@ class Database:
         Raises:
             StoreError: the file cannot be written.
         """
-        try:
-            with closing(_connect(self.path)) as conn:
-                conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+        with self._aside() as conn:
+            conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def shrink(self) -> None:
         """Give the pages that nothing uses any more back to the file system.
@@ -159,12 +156,20 @@ class Database:
         Raises:
             StoreError: the file cannot be written.
         """
-        with self.read() as conn:
-            free: int = conn.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-        for _ in range(0, free, _FREE_PAGES):  # little by little, for others want to write too
-            with self.transaction() as conn:
-                conn.exec_driver_sql(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
-        self.checkpoint()
+        with self._aside() as conn:
+            (free,) = conn.execute("PRAGMA freelist_count").fetchone()
+            for _ in range(0, free, _FREE_PAGES):  # little by little, for others want to write too
+                conn.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES})")
+            conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    @contextmanager
+    def _aside(self) -> Iterator[sqlite3.Connection]:
+        """A connection for what cannot be done within a transaction."""
+        try:
+            with closing(_connect(self.path)) as conn:
+                yield conn
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
         """Close every connection that is not in use."""

@@ -95,9 +95,9 @@ def _by_llm(call: CallRecord, audit: Audit | None) -> Answer | None:
     if audit is not None:
         return audit.reference
     given = call.answer
-    if given is None or not given.complete or call.error or call.answered_by != call.llm:
+    if given is None or not given.complete or call.error:
         return None
-    return given
+    return given if call.answered_by == call.llm != "" else None
 
 
 def _by_people(call: CallRecord, word: Feedback | None) -> Answer | None:

@@ -5,6 +5,8 @@ cards, certificates, e-processes and events stay. Everything happens in short tr
 recording goes on meanwhile.
 """
 
+import time
+
 from sqlalchemy import ColumnElement, Connection, delete, select, true
 
 from shoal.storage import bodies
@@ -33,12 +35,16 @@ def expire(database: Database, now: float, keep_days: float, max_gb: float) -> i
 
 
 def _remove_oldest(database: Database, which: ColumnElement[bool]) -> int:
+    begun = time.monotonic()
     with database.transaction() as conn:
         oldest = select(calls.c.number, calls.c.id, calls.c.node).where(which)
         rows = conn.execute(oldest.order_by(calls.c.at).limit(_AT_ONCE)).all()
+        if not rows:
+            return 0
         ids = [row.id for row in rows]
         _remove(conn, ids)
         bodies.collect(conn, {row.node for row in rows})
+    time.sleep(time.monotonic() - begun)  # so that writers of other processes get their turn
     return len(ids)
 
 

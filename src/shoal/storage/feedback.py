@@ -13,7 +13,7 @@ from shoal.storage.schema import calls, feedback
 
 
 class Feedback(Struct, frozen=True, kw_only=True):
-    """A person's word on one call: its answer is right, or wrong, or ``answer`` is the right one."""
+    """A person's word on a call: its answer is right, or is wrong, or ``answer`` is right."""
 
     call_id: str
     at: float

@@ -20,6 +20,8 @@ MIN_SENTENCE = 4
 """Words of a clause that is a literal without standing on a line of its own."""
 
 MAX_LABEL_WORDS = 6
+MIN_LOOSE = 2
+"""Words of a literal at an end of a message that has no structure at all."""
 
 _PIECES = re.compile(
     r"(?=\s*\n)(?<!\s)|(?<=[.?!;。？！：] )|(?<=[:=])(?=\S)|(?<=[:=] )(?=[^\"'`])"
@@ -27,7 +29,7 @@ _PIECES = re.compile(
 )
 _LABEL = re.compile(r"[\w'’()/#.-][\w '’()/#.\"-]{0,60}[:=]\s*[\"'`]?\Z|</?[\w-]+>\s*\Z")
 _ENDS = re.compile(
-    r"\n\s*|[.?!:;。？！：]\s+[\"'`]?|>\s*|[=:(,]\s?[\"'`]|\"\"\"\s*|```\w*\s|[\[(=]\s?|[:：]"
+    r"\n\s*|[.?!:;。？！：]\s+[\"'`]?|(?<=\s)[\"'`]|>\s*|[=:(,]\s?[\"'`]|\"\"\"\s*|```\w*\s|(?<=\w)=\s?|[:：]"
 )
 _STARTS = re.compile(r"\s*\n|</?[A-Za-z]|[\"'`]|(?<=[.?!]\s)\S|[\])]|```|(?<=\s)[\[(]")
 
@@ -56,34 +58,35 @@ def _sample(texts: list[str]) -> list[str]:
 
 def _prefix(texts: list[str], fixed: bool) -> str:
     """What nearly all texts begin with, up to a structural end."""
-    shared = _majority_prefix(texts)
-    if fixed:
-        return _whole_words(shared, texts)
+    shared = _whole_words(_majority_prefix(texts), texts)
     cut = max((end.end() for end in _ENDS.finditer(shared)), default=0)
-    if cut:
-        return shared[:cut]
-    whole = _whole_words(shared, texts)
-    return whole if word_count(whole) >= 2 else ""
+    if fixed or word_count(shared[cut:]) >= (MIN_SENTENCE if cut else MIN_LOOSE):
+        return shared
+    return shared[:cut]
 
 
 def _suffix(texts: list[str], fixed: bool) -> str:
     """What nearly all texts end with, from a structural start on."""
     shared = _majority_prefix(sorted(text[::-1] for text in texts))[::-1]
-    if shared and not fixed:
-        first = _STARTS.search(shared)
-        if first:
-            return shared[first.start() :]
     before = {text[-len(shared) - 1 : len(text) - len(shared)] for text in texts}
-    if shared[:1].isalnum() and any(char.isalnum() for char in before):
-        shared = re.sub(r"\A\w+", "", shared)
-    return shared if fixed or word_count(shared) >= 3 else ""
+    first = re.match(r"[\w.:/@-]+", shared)
+    broken = first and (first[0][0].isalnum() or re.search(r"\d", first[0]))
+    if first and broken and any(char.isalnum() for char in before):
+        shared = shared[first.end() :]
+    start = _STARTS.search(shared)
+    cut = start.start() if start else len(shared)
+    if fixed or word_count(shared[:cut]) >= (MIN_SENTENCE if start else MIN_LOOSE):
+        return shared
+    return shared[cut:]
 
 
 def _whole_words(shared: str, texts: Sequence[str]) -> str:
-    """Without the beginning of a word or number at the end that goes on differently."""
+    """Without the beginning of a word or a date at the end that goes on differently."""
     nexts = {text[len(shared) : len(shared) + 1] for text in texts if text.startswith(shared)}
-    if shared and shared[-1].isalnum() and any(char.isalnum() for char in nexts if char):
-        return re.sub(r"[\w.:/@-]+\Z", "", shared)
+    last = re.search(r"[\w.:/@-]+\Z", shared)
+    broken = last and (last[0][-1].isalnum() or re.search(r"\d", last[0]))
+    if last and broken and any(char.isalnum() for char in nexts):
+        return shared[: last.start()]
     return shared
 
 

@@ -1,5 +1,6 @@
 """Candidate tasks: a group of calls with its template and contract, before it has a name."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -21,6 +22,8 @@ MIN_MATCHED = 0.8
 MIN_WORDS_OF_TEXT = 8
 """Constant words that make a template of free text specific, if no label stands before a slot."""
 MIN_WORDS_LABELLED = 3
+MAX_UNLIKE = 0.2
+"""Share of a group whose outputs may be of another form than the others' by accident."""
 PEEK = 100
 """Answers looked at to tell the forms of two groups' outputs apart."""
 
@@ -55,7 +58,9 @@ def candidates_of(pool: Pool, min_calls: int, max_answers: int) -> list[Candidat
 
     def differ(parts: Parts) -> bool:
         contracts = [_contract(pool, part, None, PEEK) for part in parts]
-        return any(_unlike(contracts[0], other) for other in contracts[1:])
+        largest = contracts[max(range(len(parts)), key=lambda i: len(parts[i]))]
+        unlike = (len(p) for p, c in zip(parts, contracts, strict=True) if _unlike(largest, c))
+        return sum(unlike) > MAX_UNLIKE * sum(map(len, parts))
 
     groups = Grouper(pool.documents, min_calls, differ).groups()
     found = [c for group in groups if (c := _candidate(pool, group, min_calls, max_answers))]
@@ -134,8 +139,9 @@ def _unlike(a: Contract, b: Contract) -> bool:
 def _is_specific(candidate: Candidate) -> bool:
     """Whether the constant text says what to do, rather than how people talk.
 
-    It does with eight words, or with three if a label, a line or a tag stands beside a slot or the
-    answers are of a closed form. A sentence that only says who the model is counts only then.
+    It does with eight words; with three if a line, a tag or a quote stands beside a slot or the
+    answers are of a closed form; with one if that is the label the message begins with
+    ("Summarise: "). A sentence that only says who the model is counts only for a closed form.
     """
     if not candidate.template.slots:
         return False
@@ -143,20 +149,29 @@ def _is_specific(candidate: Candidate) -> bool:
     pieces = [piece for literal in literals for piece in clauses(literal)]
     words = sum(word_count(piece) for piece in pieces)
     telling = sum(word_count(piece) for piece in pieces if not is_persona(piece))
-    formed = candidate.contract != TextContract()
-    if formed or _labelled(candidate.template):
-        return (words if formed else telling) >= MIN_WORDS_LABELLED
-    return telling >= MIN_WORDS_OF_TEXT
+    if candidate.contract != TextContract():
+        return words >= MIN_WORDS_LABELLED
+    return telling >= MIN_WORDS_OF_TEXT or (
+        _labelled(candidate.template)
+        and telling >= MIN_WORDS_LABELLED - 2 * _begins_with_label(candidate.template)
+    )
 
 
 def _labelled(template: Template) -> bool:
-    """Whether structure stands beside a slot: the end of a line, a colon, a tag, a quote."""
-    slotted = [pattern for pattern in template.patterns if pattern.slots]
-    before = [text for pattern in slotted for text in pattern.literals[:-1]]
-    after = [text for pattern in slotted for text in pattern.literals[1:]]
-    return any(text.rstrip(" ")[-1:] in (":", "\n", ">", '"', "`") for text in before if text) or (
-        any(text.lstrip(" ")[:1] in ("\n", "<", '"', "`") for text in after if text)
+    """Whether structure stands beside a slot (the end of a line, a colon, a tag, a quote), and
+    not merely inside the message, as in a document with headings."""
+    slotted = [p for p in template.patterns if p.slots and p.literals[0] + p.literals[-1]]
+    before = [text.rstrip(" ") for pattern in slotted for text in pattern.literals[:-1]]
+    after = [text.lstrip(" ") for pattern in slotted for text in pattern.literals[1:]]
+    return any(text.endswith((":", "\n", ">", '"', "`")) for text in before) or any(
+        text.startswith(("\n", "<", '"', "`")) for text in after
     )
+
+
+def _begins_with_label(template: Template) -> bool:
+    """Whether the user's message begins with one word and a colon."""
+    slotted = [p.literals[0] for p in template.patterns if p.role == "user" and p.slots]
+    return any(re.match(r"[^\W\d_]{2,}:\s", literal) for literal in slotted)
 
 
 def _folded(found: list[Candidate], max_answers: int) -> list[Candidate]:

@@ -6,7 +6,7 @@ its contract inferred (``inference``). A group becomes a task if its constant te
 everything else stays unassigned. The outcome depends on the calls, not on their order.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -63,14 +63,20 @@ def discover(
         tasks[task.id] = task
     for identity, evidence in sorter.evidence.items():
         tasks[identity] = _revised(tasks[identity], evidence)
-    matcher = Matcher(tasks.values())
-    for call in sorter.unassigned():
-        found = matcher.find(call.request)
-        if found:
-            sorter.assignments[call.id] = found.task.id
     before = {task.id: task for task in known}
+    assigned = _assign(sorter.unknown, tasks)
+    support = Counter(assigned.values())
+    for identity in [t for t in tasks if t not in before and support[t] < options.min_calls]:
+        del tasks[identity]
+    assigned = _assign(sorter.unknown, tasks)
     changed = (task for task in tasks.values() if before.get(task.id) != task)
-    return Discovery(tuple(changed), sorter.assignments)
+    return Discovery(tuple(changed), sorter.assignments | assigned)
+
+
+def _assign(calls: Iterable[ObservedCall], tasks: dict[str, Task]) -> dict[str, str]:
+    matcher = Matcher(tasks.values())
+    found = ((call.id, matcher.find(call.request)) for call in calls)
+    return {identity: match.task.id for identity, match in found if match}
 
 
 class _Sorter:
@@ -92,9 +98,6 @@ class _Sorter:
                 evidence.append((found, call.answer))
         elif len(self.unknown) < self.options.max_calls and call.request.messages:
             self.unknown.append(call)
-
-    def unassigned(self) -> Iterable[ObservedCall]:
-        return self.unknown
 
 
 def _candidates(calls: Sequence[ObservedCall], options: DiscoveryOptions) -> Iterable[Candidate]:

@@ -2,49 +2,76 @@
 
 Clauses that occur in exactly the same texts belong to the same template: its constant parts. The
 texts are divided top down. Within a group, clauses with enough support that not all share are
-gathered into classes of equal occurrence; classes that do not overlap are taken, the best supported
-first. If the classes taken cover nearly all of a group, it divides into them; if they do not, what
-they share is content of the group's slots (an opening, a signature, a repeated passage) and the
-group stays whole. Only a group without constant words of its own always divides.
+gathered into classes of equal occurrence; classes that do not overlap are taken as parts, the most
+text first. What decides is whether the parts make up the group:
+
+- A group without constant words of its own divides into its parts, and what is left is divided
+  again.
+- A group with an instruction in common divides only if its parts cover nearly all of it. If they
+  do not, what they share is content of the group's slots (an opening, a signature, a repeated
+  passage), and the group stays whole. The same goes for parts that are the values of a labelled
+  slot ("Context:", "Options:"), or many, unless their outputs differ in form.
+
+Two neighbouring clauses count as a unit too, so that a template that lacks a sentence of another is
+told apart by the clauses that meet where the sentence would be.
 
 Nothing here depends on the order of the texts. Cost: linear in the clauses, times the depth of the
 division.
 """
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
-from shoal.tasks.units import EDGE, clauses, edges, is_persona, masked, word_count
+from shoal.tasks.clause_index import ClauseIndex, Document, Edge
+from shoal.tasks.units import clauses, is_persona
 
 COVER = 0.85
 """Share of a group that its parts must cover for it to divide."""
-STRONG_WORDS = 6
-"""Words that make a class of clauses more than a turn of phrase."""
+SPECIFIC_WORDS = 4
+"""Shared words that make a group one task unless its parts cover it."""
 MIN_WORDS = 2
+"""Words of a class of clauses that may be a part; one will do where nothing at all is shared."""
+ENOUGH_WORDS = 12
 MAX_OVERLAP = 0.05
+MAX_ROUNDS = 3
+"""How often what is left of a group is divided again."""
 MANY_PARTS = 8
 """More parts than this with outputs of one form are the values of a slot."""
 
-Document = tuple[str, ...]
-"""The texts of the messages of one request."""
 Parts = list[list[int]]
+
+_VALUE_LABEL = re.compile(
+    r"(?!.*\b(?:task|instructions?|goal|role|aufgabe)\b)[^\n]{1,40}:|<[\w-]+>", re.IGNORECASE
+)
 
 
 class _Class(Struct, frozen=True):
-    """Clauses that occur in the same documents."""
+    """Clauses that occur in the same documents; ``edge``: mere beginnings and ends of messages."""
 
     members: frozenset[int]
     words: int
-    weak: bool
+    edge: Edge
+    units: tuple[int, ...]
     name: str
 
     @property
-    def rank(self) -> tuple[bool, int, int, str]:
-        """Strong classes first, then the best supported, the wordiest, the alphabet."""
-        return self.weak, -len(self.members), -self.words, self.name
+    def rank(self) -> tuple[bool, int, str]:
+        """Most text first, edges last."""
+        text = len(self.members) * min(self.words, ENOUGH_WORDS)
+        return self.edge != "none", -text, self.name
+
+    def may_divide(self, bare: bool) -> bool:
+        """Whether it is more than a turn of phrase, in a group that shares something or nothing."""
+        return self.words > 0 if bare else self.words >= MIN_WORDS and self.edge != "short"
+
+
+class _Part(Struct, frozen=True):
+    members: list[int]
+    units: frozenset[int]
 
 
 class Grouper:
@@ -62,146 +89,110 @@ class Grouper:
         self.documents = documents
         self.min_size = min_size
         self.differ = differ
-        self.clauses = _Clauses(documents, min_size)
+        self.index = ClauseIndex(documents, min_size)
         bits = random.Random(len(documents))
         self.marks = [bits.getrandbits(61) for _ in documents]
 
     def groups(self) -> Parts:
         """Indices of the documents of each group, in the order of the documents."""
-        return sorted(self._divide(list(range(len(self.documents)))))
+        return sorted(self._divide(list(range(len(self.documents))), MAX_ROUNDS))
 
-    def _divide(self, members: list[int]) -> Parts:
+    def _divide(self, members: list[int], rounds: int) -> Parts:
         if len(members) < self.min_size:
             return []
         counts, marks = self._occurrences(members)
-        parts = self._parts(members, counts, marks)
-        shared = [unit for unit, count in counts.items() if count == len(members)]
-        specific = self.clauses.words(shared) >= STRONG_WORDS
-        if specific and not self._divides(members, parts):
+        shared = {unit for unit, count in counts.items() if count == len(members)}
+        specific = self.index.words(shared) >= SPECIFIC_WORDS
+        bare = not shared - self._persona_units(members[0])
+        classes = sorted(self._classes(members, counts, marks), key=lambda c: c.rank)
+        parts = self._parts(members, classes, bare)
+        if not parts or (specific and not self._make_up(members, parts, shared)):
             return [members]
-        taken = {index for part in parts for index in part}
+        taken = {index for part in parts for index in part.members}
         rest = [index for index in members if index not in taken]
-        divided = [group for part in parts for group in self._divide(part)]
-        return [*divided, rest] if len(rest) >= self.min_size else divided or [members]
+        divided = [group for part in parts for group in self._divide(part.members, MAX_ROUNDS)]
+        if specific or not rounds:
+            return [*divided, rest] if len(rest) >= self.min_size else divided
+        return divided + self._divide(rest, rounds - 1)
 
-    def _divides(self, members: list[int], parts: Parts) -> bool:
-        if sum(map(len, parts)) < COVER * len(members):
+    def _persona_units(self, document: int) -> set[int]:
+        """Units of messages that only say who the model is."""
+        texts = zip(self.documents[document], self.index.of_document[document], strict=True)
+        return {u for text, number in texts if is_persona(text) for u in self.index.of_text[number]}
+
+    def _make_up(self, members: list[int], parts: Sequence[_Part], shared: set[int]) -> bool:
+        """Whether a group with something in common is its parts rather than one task."""
+        if sum(len(part.members) for part in parts) < COVER * len(members):
             return False
-        return len(parts) <= MANY_PARTS or self.differ(parts)
+        if len(parts) <= MANY_PARTS and not all(self._is_value(p, shared) for p in parts):
+            return True
+        return self.differ([part.members for part in parts])
+
+    def _is_value(self, part: _Part, shared: set[int]) -> bool:
+        """Whether all that the part has in common stands behind one label, in a slot's value."""
+        labels: list[str] = []
+        for place, text in enumerate(self.documents[part.members[0]]):
+            label, counted = "", False
+            for clause in clauses(text):
+                unit = self.index.find(place, clause)
+                if unit in shared:
+                    label, counted = clause, False
+                elif unit in part.units and not counted:
+                    labels.append(label)
+                    counted = True
+        return len(labels) == 1 and bool(_VALUE_LABEL.fullmatch(labels[0]))
 
     def _occurrences(self, members: list[int]) -> tuple[Counter[int], dict[int, int]]:
         """For each clause the number of members that hold it, and the sum of their marks."""
         texts: Counter[int] = Counter()
         marks: dict[int, int] = defaultdict(int)
         for index in members:
-            for text in self.clauses.of_document[index]:
+            for text in self.index.of_document[index]:
                 texts[text] += 1
                 marks[text] += self.marks[index]
         counts: Counter[int] = Counter()
         sums: dict[int, int] = defaultdict(int)
         for text, number in texts.items():
-            for unit in self.clauses.of_text[text]:
+            for unit in self.index.of_text[text]:
                 counts[unit] += number
                 sums[unit] += marks[text]
         return counts, sums
 
-    def _parts(self, members: list[int], counts: Counter[int], marks: dict[int, int]) -> Parts:
+    def _parts(self, members: list[int], classes: Sequence[_Class], bare: bool) -> list[_Part]:
         """Parts that do not overlap, best first; may not cover the members."""
         taken: set[int] = set()
-        parts: Parts = []
-        for found in sorted(self._classes(members, counts, marks), key=lambda c: c.rank):
+        parts: list[_Part] = []
+        for found in (c for c in classes if c.may_divide(bare)):
             new = found.members - taken
             overlap = len(found.members) - len(new)
             if len(new) >= self.min_size and overlap <= MAX_OVERLAP * len(found.members):
-                parts.append(sorted(new))
+                parts.append(_Part(sorted(new), frozenset(found.units)))
                 taken |= new
+        rest = frozenset(members) - taken
+        if taken and len(rest) >= self.min_size:
+            coherent = (c for c in classes if c.edge != "short" and rest <= c.members)
+            parts += [_Part(sorted(rest), frozenset(c.units)) for c in coherent][:1]
         return parts
 
     def _classes(
         self, members: list[int], counts: Counter[int], marks: dict[int, int]
     ) -> Iterable[_Class]:
         """Clauses with support, but not shared by all, gathered by where they occur."""
-        classes: dict[tuple[int, int], list[int]] = defaultdict(list)
+        gathered: dict[tuple[int, int], list[int]] = defaultdict(list)
         for unit, count in counts.items():
             if self.min_size <= count < len(members):
-                classes[count, marks[unit]].append(unit)
-        worthy = {
-            units[0]: units for units in classes.values() if self.clauses.weight(units) >= MIN_WORDS
-        }
-        places: dict[int, list[int]] = {unit: [] for unit in worthy}
+                gathered[count, marks[unit]].append(unit)
+        places: dict[int, list[int]] = {units[0]: [] for units in gathered.values()}
         for index in members:
-            for text in self.clauses.of_document[index]:
-                for unit in self.clauses.of_text[text]:
+            for text in self.index.of_document[index]:
+                for unit in self.index.of_text[text]:
                     if unit in places:
                         places[unit].append(index)
-        for unit, units in worthy.items():
+        for units in gathered.values():
             yield _Class(
-                frozenset(places[unit]),
-                self.clauses.weight(units),
-                self.clauses.words(units) < STRONG_WORDS,
-                min(self.clauses.names[u][1] for u in units),
+                frozenset(places[units[0]]),
+                self.index.weight(units),
+                self.index.edge(units),
+                tuple(units),
+                min(self.index.names[unit] for unit in units),
             )
-
-
-class _Clauses:
-    """The clauses of all documents as numbers, those without support left out."""
-
-    def __init__(self, documents: Sequence[Document], min_size: int) -> None:
-        self.names: list[tuple[int, str]] = []
-        self._numbers: dict[tuple[int, str], int] = {}
-        self._raw: dict[tuple[int, str], int] = {}
-        texts: dict[tuple[int, str], int] = {}
-        self.of_text: list[tuple[int, ...]] = []
-        self.of_document: list[tuple[int, ...]] = []
-        for document in documents:
-            for place, text in enumerate(document):
-                if (place, text) not in texts:
-                    texts[place, text] = len(texts)
-                    self.of_text.append(self._units(place, text))
-            self.of_document.append(tuple(texts[key] for key in enumerate(document)))
-        self._drop_rare(min_size)
-        self._words = [word_count(name) for _, name in self.names]
-        self._persona = [is_persona(name) for _, name in self.names]
-
-    def words(self, units: Iterable[int]) -> int:
-        """Words of these clauses, edges and sentences that only say who the model is left out."""
-        return sum(self._words[u] for u in units if not (self.is_edge(u) or self._persona[u]))
-
-    def weight(self, units: Iterable[int]) -> int:
-        """Words of these clauses; edges count only if nothing else does."""
-        found = list(units)
-        whole = sum(self._words[u] for u in found if not self.is_edge(u))
-        return whole or max((self._words[u] for u in found), default=0)
-
-    def is_edge(self, unit: int) -> bool:
-        """Whether it is the first or the last words of a message."""
-        return EDGE in self.names[unit][1]
-
-    def _units(self, place: int, text: str) -> tuple[int, ...]:
-        found = clauses(text)
-        numbers = {self._number(place, clause) for clause in found}
-        for edge in edges(text) or ():
-            numbers.add(self._number(place, edge))
-        return tuple(numbers)
-
-    def _number(self, place: int, clause: str) -> int:
-        key = (place, clause)
-        number = self._raw.get(key)
-        if number is None:
-            name = (place, masked(clause))
-            number = self._numbers.setdefault(name, len(self.names))
-            if number == len(self.names):
-                self.names.append(name)
-            self._raw[key] = number
-        return number
-
-    def _drop_rare(self, min_size: int) -> None:
-        texts = Counter(text for document in self.of_document for text in document)
-        support: Counter[int] = Counter()
-        for text, number in texts.items():
-            for unit in self.of_text[text]:
-                support[unit] += number
-        self.of_text = [
-            tuple(unit for unit in units if support[unit] >= min_size) for units in self.of_text
-        ]
-        self._raw.clear()

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from shoal.chat import Answer, Message, Request
-from shoal.tasks.grouping import Document
+from shoal.tasks.clause_index import Document
 from shoal.tasks.template import (
     LEADING_ROLES,
     content_of,

@@ -13,6 +13,7 @@ _HEADING = re.compile(r"^#+\s*([^\n#]{2,40}?)\s*#*\n\s*\Z", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}:\d\d|[A-Z][a-z]+ \d")
 _SHORT = {"q": "question", "a": "answer"}
 _ROLE = {"user": "message", "tool": "result", "assistant": "answer"}
+_ARTICLES = frozenset({"a", "an", "the", "this", "that", "your", "my", "following", "is", "are"})
 MAX_WORDS = 3
 
 
@@ -41,9 +42,9 @@ def _label(literal: str) -> str:
 
 
 def _identifier(text: str) -> str:
-    """At most three last words, lower case, joined by underscores."""
-    words = re.findall(r"[^\W_]+", text.lower())[-MAX_WORDS:]
-    name = "_".join(words)
+    """At most three last words without articles, lower case, joined by underscores."""
+    words = [word for word in re.findall(r"[^\W_]+", text.lower()) if word not in _ARTICLES]
+    name = "_".join(words[-MAX_WORDS:])
     return _SHORT.get(name, name)
 
 

@@ -9,11 +9,14 @@ import re
 
 MAX_CLAUSES = 800
 """Of longer texts the first and the last 400 clauses are looked at."""
-EDGE_WORDS = 4
-"""The first and the last words of a message that count as clauses of their own."""
+EDGE_SIZES = (2, 4, 12)
+"""So many first and last words and signs of a message count as clauses of their own."""
+LONG_EDGE = 12
 
 EDGE = "\x02"
-"""Marks the side of a clause that is the beginning or the end of the message."""
+"""Marks the side of a clause that is the beginning or the end of the message, twice if long."""
+PAIR = "\x03"
+"""Marks the name of a unit that is two neighbouring clauses."""
 
 _BOUNDARY = re.compile(r"(?<=[.?!:;。？！：])\s+|\s*\n\s*|(?=</?[A-Za-z])|(?<=>)|\"\"\"|```")
 _CALENDAR = (
@@ -26,6 +29,7 @@ _VARYING = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(r"(?<=[a-z,:(] )[A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PERSONA = re.compile(r"you are\b|you're\b|act as\b|du bist\b", re.IGNORECASE)
 
@@ -39,12 +43,15 @@ def clauses(text: str) -> list[str]:
     return found[: MAX_CLAUSES // 2] + found[-MAX_CLAUSES // 2 :]
 
 
-def edges(text: str) -> tuple[str, str] | None:
-    """The first and the last words of a text; None if there is no more to it than those."""
-    head, tail = text[:120].split(), text[-120:].split()
-    if len(head) <= EDGE_WORDS:
-        return None
-    return EDGE + " ".join(head[:EDGE_WORDS]), " ".join(tail[-EDGE_WORDS:]) + EDGE
+def edges(text: str) -> list[str]:
+    """The first and the last words of a text in several lengths, none that are all of it."""
+    head, tail = _TOKEN.findall(text[:200]), _TOKEN.findall(text[-200:])
+    found: list[str] = []
+    for size in EDGE_SIZES:
+        if len(head) > size:
+            mark = EDGE if size < LONG_EDGE else EDGE + EDGE
+            found += (mark + " ".join(head[:size]), " ".join(tail[-size:]) + mark)
+    return found
 
 
 def masked(clause: str) -> str:

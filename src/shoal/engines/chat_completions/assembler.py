@@ -107,11 +107,6 @@ class StreamAssembler:
         return b""
 
     @property
-    def pending(self) -> int:
-        """Bytes of an event that has not ended yet."""
-        return len(self._splitter.rest)
-
-    @property
     def answer(self) -> Answer:
         """What has come so far; ``complete`` once the stream has ended properly."""
         return Answer(

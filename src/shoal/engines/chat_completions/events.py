@@ -37,8 +37,8 @@ class EventSplitter:
 
 def data_of(event: bytes) -> bytes:
     """The data of an event, b"" for a comment or a keep-alive."""
-    if event.startswith(b"data: ") and event.find(b"\n", 0, -2) < 0 and b"\r" not in event:
-        return event[6:-2]
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        return event[6:-2]  # what nearly all events look like
     lines = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(line.removeprefix(b" ") for line in lines)
 

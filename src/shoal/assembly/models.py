@@ -1,0 +1,65 @@
+"""The models of ``shoal.toml``: an engine and its tariff by name."""
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from shoal.engines import Engine, EngineOptions, RemoteOptions, open_engine
+from shoal.errors import UnknownModel
+from shoal.routing.prices import Tariff
+
+
+class Model(Struct, frozen=True):
+    """One model that callers may ask for."""
+
+    name: str
+    engine: Engine
+    tariff: Tariff
+
+
+class Models:
+    """All models, by name."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self._models = dict(models)
+
+    @classmethod
+    def open(cls, options: Mapping[str, EngineOptions]) -> "Models":
+        """Open the engine of each model.
+
+        Raises:
+            ConfigError: a key or a file is missing, or a file is damaged.
+        """
+        return cls({name: _open(name, option) for name, option in options.items()})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def get(self, name: str) -> Model:
+        """The model a caller asked for.
+
+        Raises:
+            UnknownModel: none of that name; the message lists those there are.
+        """
+        found = self._models.get(name)
+        if found is None:
+            there = ", ".join(self) or "none"
+            raise UnknownModel(f"no model named {name!r}; shoal.toml names: {there}", "model")
+        return found
+
+    async def aclose(self) -> None:
+        """Close every engine."""
+        for model in self._models.values():
+            await model.engine.aclose()
+
+
+def _open(name: str, options: EngineOptions) -> Model:
+    remote = options if isinstance(options, RemoteOptions) else None
+    tariff = Tariff(
+        model=(remote.model if remote else None) or name,
+        provider=remote.provider if remote else None,
+        input=options.input_price,
+        output=options.output_price,
+        cached=options.cached_price,
+    )
+    return Model(name, open_engine(name, options), tariff)

@@ -1,0 +1,107 @@
+"""From a handled call to what is stored of it, and back to what a person is shown."""
+
+import time
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.assembly.handled import Handled
+from shoal.chat import Answer, Request, Usage
+from shoal.routing.receipt import Receipt
+from shoal.specialists.card import TokenRates
+from shoal.storage import Audit, CallRecord, Feedback, Store
+
+
+class CallView(Struct, frozen=True, omit_defaults=True):
+    """A stored call as ``GET /shoal/calls/{id}`` and ``shoal calls show`` give it."""
+
+    id: str
+    at: float
+    receipt: Receipt
+    request: Request
+    answer: Answer | None = None
+    error: str = ""
+    episode: str = ""
+    source: str = ""
+    audit: Audit | None = None
+    feedback: Feedback | None = None
+
+
+def call_record(handled: Handled, answer: Answer | None, error: str) -> CallRecord:
+    """The row of one call; its receipt gets the costs and the time, known only now."""
+    receipt = _settled(handled, answer)
+    return CallRecord(
+        id=receipt.call_id,
+        at=receipt.at,
+        episode=handled.episode,
+        request=handled.request,
+        answer=answer,
+        error=error,
+        task=receipt.task_id,
+        answered_by=receipt.answered_by,
+        reason=receipt.reason,
+        llm=receipt.llm,
+        sampled=receipt.sampled,
+        cost=receipt.cost,
+        llm_cost=receipt.llm_cost,
+        latency_ms=receipt.latency_ms,
+        receipt=msgspec.json.encode(receipt),
+    )
+
+
+def view(store: Store, call_id: str) -> CallView:
+    """A stored call with its receipt, audit and feedback.
+
+    Raises:
+        NotFound: no such call.
+    """
+    call = store.calls.get(call_id)
+    return CallView(
+        id=call.id,
+        at=call.at,
+        receipt=receipt_of(call),
+        request=call.request,
+        answer=call.answer,
+        error=call.error,
+        episode=call.episode,
+        source=call.source,
+        audit=store.audits.of_calls([call_id]).get(call_id),
+        feedback=store.feedback.newest([call_id]).get(call_id),
+    )
+
+
+def receipt_of(call: CallRecord) -> Receipt:
+    """The receipt of a stored call; an imported call has a bare one."""
+    if call.source == "import":
+        return Receipt(call.id, call.at, call.llm, call.answered_by, "imported", cost=call.cost)
+    return msgspec.json.decode(call.receipt, type=Receipt)
+
+
+def _settled(handled: Handled, answer: Answer | None) -> Receipt:
+    receipt, model = handled.receipt, handled.model
+    elapsed = (time.perf_counter() - handled.began) * 1e3
+    receipt = replace(receipt, latency_ms=round(elapsed, 3))
+    if answer is None or model is None:
+        return receipt
+    if not receipt.certificate:
+        cost = model.tariff.cost(answer.usage)
+        return replace(receipt, cost=cost, llm_cost=cost)
+    rates = handled.post.rung.card.rates if handled.post and handled.post.rung else None
+    would_have_used = estimated_usage(handled.request, rates) if rates else None
+    return replace(
+        receipt,
+        cost=0.0,
+        llm_cost=model.tariff.cost(would_have_used),
+        llm_cost_estimated=True,
+    )
+
+
+def estimated_usage(request: Request, rates: TokenRates) -> Usage:
+    """The tokens the LLM would have used, from its own counts on the task's earlier calls."""
+    characters = sum(len(message.text) for message in request.messages)
+    return Usage(
+        input_tokens=round(characters * rates.per_character),
+        output_tokens=round(rates.output),
+        estimated=True,
+    )

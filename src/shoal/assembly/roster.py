@@ -1,0 +1,91 @@
+"""The roster: which tasks there are, and who serves each, as of one revision of the store.
+
+A roster never changes; a new one is read when the store's revision does. A specialist whose files
+are damaged is left out, with the reason, and its task goes to the LLM.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.chat import Request
+from shoal.encoder import Encoder
+from shoal.errors import ArtifactError, NotFound
+from shoal.guarantees import Certificate
+from shoal.routing.rung import Rung
+from shoal.specialists.card import Card
+from shoal.specialists.loading import load_specialist
+from shoal.specialists.senses import Senses
+from shoal.storage import Stage, Standing, Store
+from shoal.tasks import Match, Matcher, Task
+
+
+class Post(Struct, frozen=True):
+    """One task: how far it has got, and its rung, or the ``problem`` why it has none."""
+
+    task: Task
+    stage: Stage = "observe"
+    rung: Rung | None = None
+    problem: str = ""
+
+
+class Roster(Struct, frozen=True):
+    """All posts by task id, and the matcher over their tasks."""
+
+    revision: int
+    matcher: Matcher
+    posts: Mapping[str, Post]
+
+    def find(self, request: Request) -> "tuple[Match, Post] | None":
+        """The task of a request and who serves it."""
+        match = self.matcher.match(request)
+        return None if match is None else (match, self.posts[match.task.id])
+
+
+class RosterReader:
+    """Reads rosters, keeping the rungs that it has loaded before."""
+
+    def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
+        """``encoder`` None: it is built when the first specialist needs one."""
+        self._store = store
+        self._senses = Senses(encoder) if encoder else None
+        self._rungs: dict[str, Rung] = {}
+
+    def read(self) -> Roster:
+        """The roster of now. Takes file reads, and a second where specialists must be loaded.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        revision = self._store.database.revision()
+        tasks = [msgspec.json.decode(row.spec, type=Task) for row in self._store.tasks.list()]
+        standings = {standing.task: standing for standing in self._store.standings.list()}
+        posts = {task.id: self._post(task, standings.get(task.id)) for task in tasks}
+        used = {post.rung.certificate.id for post in posts.values() if post.rung}
+        self._rungs = {key: rung for key, rung in self._rungs.items() if key in used}
+        return Roster(revision, Matcher(tasks), posts)
+
+    def _post(self, task: Task, standing: Standing | None) -> Post:
+        if standing is None or standing.stage == "observe":
+            return Post(task)
+        try:
+            return Post(task, standing.stage, self._rung(standing, task.name))
+        except (ArtifactError, NotFound, msgspec.DecodeError) as error:
+            return Post(task, standing.stage, problem=str(error))
+
+    def _rung(self, standing: Standing, task_name: str) -> Rung:
+        known = self._rungs.get(standing.certificate)
+        name = f"specialist/{task_name}"
+        if known is not None:
+            return known if known.name == name else replace(known, name=name)
+        card = msgspec.json.decode(self._store.cards.get(standing.card).spec, type=Card)
+        spec = self._store.certificates.get(standing.certificate).spec
+        folder = self._store.artifacts.open(card.artifact)
+        if card.encoder and self._senses is None:
+            self._senses = Senses(Encoder())
+        specialist = load_specialist(card, folder, self._senses)
+        rung = Rung(name, card, Certificate.from_json(spec), specialist)
+        self._rungs[standing.certificate] = rung
+        return rung

@@ -1,0 +1,260 @@
+"""Shoal itself: has each request answered by the smallest model proven good enough."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+import msgspec
+import uuid_utils
+from msgspec.structs import replace
+
+from shoal.assembly.handled import Handled
+from shoal.assembly.models import Models
+from shoal.assembly.record import CallView, call_record, view
+from shoal.assembly.roster import Post, Roster, RosterReader
+from shoal.assembly.witness import Witness
+from shoal.chat import Answer, Request
+from shoal.encoder import Encoder
+from shoal.errors import MalformedRequest, ShoalError, StoreError
+from shoal.guarantees import draw
+from shoal.routing.health import Health
+from shoal.routing.promise import PromiseOptions
+from shoal.routing.receipt import Receipt, Served, Tried
+from shoal.routing.rung import Verdict
+from shoal.storage import Feedback, Store
+from shoal.tasks import Match
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.05  # half of the 100 ms within which a promotion or demotion must be seen
+
+
+class Shoal:
+    """The gateway's desk. Build it within the event loop that serves, and ``close`` it there."""
+
+    def __init__(
+        self,
+        store: Store,
+        models: Models,
+        promises: Mapping[str, PromiseOptions],
+        default: PromiseOptions,
+        encoder: Encoder | None = None,
+    ) -> None:
+        """``promises`` by task name, ``default`` for the others."""
+        self._store, self._models = store, models
+        self._promises, self._default = promises, default
+        self._reader = RosterReader(store, encoder)
+        self._secret = store.database.secret()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
+        self._roster = self._reader.read()
+        self._witness = Witness(store, self._ask, self.reload)
+        self._watching = asyncio.create_task(self._watch())
+        self._trouble = ""
+
+    @property
+    def roster(self) -> Roster:
+        """The roster in force."""
+        return self._roster
+
+    def models(self) -> list[str]:
+        """The names that callers may ask for."""
+        return list(self._models)
+
+    async def serve(self, request: Request, episode: str) -> Handled:
+        """Have the request answered, by the task's rung if it accepts, else by the LLM.
+
+        Raises:
+            UnknownModel: no model of the name asked for.
+            EngineError: the LLM could not answer.
+        """
+        began = time.perf_counter()
+        model = self._models.get(request.model)
+        found = self._roster.find(request)
+        match, post = found or (None, None)
+        call_id, at = str(uuid_utils.uuid7()), time.time()
+        receipt = Receipt(call_id=call_id, at=at, llm=model.name, answered_by="", reason="")
+        if match is not None and post is not None:
+            receipt = replace(
+                receipt,
+                task=post.task.name,
+                task_id=post.task.id,
+                sampled=self._sampled(call_id, post),
+            )
+        handled = Handled(
+            receipt,
+            request=request,
+            episode=episode,
+            model=model,
+            match=match,
+            post=post,
+            began=began,
+        )
+        if match is None or post is None or post.stage != "serve":
+            return await self._by_llm(handled, _why_not_small(post))
+        verdict = await self._verdict(handled, post, match)
+        if verdict.answer is None:
+            return await self._by_llm(handled, verdict.tried.reason, (verdict.tried,))
+        return _by_rung(handled, verdict)
+
+    async def finish(self, served: Served, answer: Answer, error: str) -> None:
+        """Record the call, and compare it with the reference where that is due."""
+        assert isinstance(served, Handled)
+        handled = served
+        record = call_record(handled, answer, error)
+        done = self._store.record(record)
+        if self._store.options.durable:
+            try:
+                await asyncio.wrap_future(done)
+            except StoreError as failure:
+                log.warning("call %s is not on disk: %s", record.id, failure)
+        if not error and answer.complete:
+            self._witness.after(handled, answer)
+
+    async def failed(self, request: Request, episode: str, error: ShoalError) -> str:
+        """Record a call that nobody could answer; returns its id."""
+        call_id, at = str(uuid_utils.uuid7()), time.time()
+        receipt = Receipt(call_id, at, request.model, "", f"no answer: {type(error).__name__}")
+        handled = Handled(receipt, request=request, episode=episode, began=time.perf_counter())
+        self._store.record(call_record(handled, None, str(error)))
+        return call_id
+
+    async def call(self, call_id: str) -> bytes:
+        """The stored call with its whole receipt, as JSON.
+
+        Raises:
+            NotFound: no such call.
+        """
+        await self._written()
+        found: CallView = await asyncio.to_thread(view, self._store, call_id)
+        return msgspec.json.format(msgspec.json.encode(found), indent=2)
+
+    async def feedback(self, call_id: str, verdict: str, answer: str) -> None:
+        """Keep a person's word on a call: a verdict, or the right answer.
+
+        Raises:
+            MalformedRequest: neither.
+            NotFound: no such call.
+        """
+        if not answer and verdict not in ("right", "wrong"):
+            raise MalformedRequest(f"verdict: expected right or wrong, found {verdict!r}")
+        word = Feedback(
+            call_id=call_id,
+            at=time.time(),
+            verdict="answer" if answer else "right" if verdict == "right" else "wrong",
+            answer=answer,
+        )
+        done = self._store.writer.submit(
+            lambda conn: self._store.feedback.insert(conn, word), urgent=True
+        )
+        await asyncio.wrap_future(done)
+
+    def health(self) -> Health:
+        """How store, roster and comparisons are."""
+        store = self._store.writer.health()
+        problems = {p.task.name: p.problem for p in self._roster.posts.values() if p.problem}
+        detail: dict[str, object] = {
+            "store": msgspec.to_builtins(store),
+            "serving": sorted(
+                p.task.name for p in self._roster.posts.values() if p.stage == "serve" and p.rung
+            ),
+            "dropped_specialists": problems,
+            "audits_failed": self._witness.failures,
+        }
+        if self._trouble:
+            detail["roster"] = self._trouble
+        return Health(ok=store.ok and not problems and not self._trouble, detail=detail)
+
+    async def settle(self) -> None:
+        """Wait until comparisons under way are done and everything recorded is written."""
+        await self._witness.settle()
+        await self._written()
+
+    async def close(self) -> None:
+        """Stop watching, end what runs in the background, and close the engines."""
+        self._watching.cancel()
+        await self._witness.close()
+        await self._models.aclose()
+        self._pool.shutdown(wait=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def reload(self) -> None:
+        """Read the roster again if the store has changed."""
+        try:
+            if self._store.database.revision() != self._roster.revision:
+                self._roster = await asyncio.to_thread(self._reader.read)
+            self._trouble = ""
+        except (StoreError, msgspec.DecodeError) as error:
+            self._trouble = f"cannot be read again, an earlier one is in force: {error}"
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_S)
+            await self.reload()
+
+    async def _written(self) -> None:
+        await asyncio.wrap_future(self._store.writer.submit(lambda conn: None, urgent=True))
+
+    def _sampled(self, call_id: str, post: Post) -> bool:
+        """Whether the call belongs to the unbiased sample: all do until something is served."""
+        if post.stage != "serve":
+            return True
+        promise = self._promises.get(post.task.name, self._default)
+        return draw(call_id, promise.audit_rate, self._secret)
+
+    async def _verdict(self, handled: Handled, post: Post, match: Match) -> Verdict:
+        rung = post.rung
+        if rung is None:
+            return Verdict(None, Tried("specialist", False, f"dropped: {post.problem}"))
+        refusal = rung.refusal(handled.request, handled.receipt.llm, handled.receipt.at)
+        if refusal:
+            return Verdict(None, rung.passed_over(refusal))
+        return await self._ask(post, match)
+
+    async def _ask(self, post: Post, match: Match) -> Verdict:
+        assert post.rung is not None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, post.rung.ask, match.input_text)
+
+    async def _by_llm(
+        self, handled: Handled, reason: str, tried: tuple[Tried, ...] = ()
+    ) -> Handled:
+        model = handled.model
+        assert model is not None
+        last = Tried(model.name, True, "the last rung: the LLM")
+        receipt = replace(
+            handled.receipt, answered_by=model.name, reason=reason, tried=(*tried, last)
+        )
+        if handled.request.stream:
+            stream = await model.engine.stream(handled.request)
+            return replace(handled, receipt=receipt, stream=stream)
+        answer = await model.engine.answer(handled.request)
+        return replace(handled, receipt=receipt, answer=answer)
+
+
+def _by_rung(handled: Handled, verdict: Verdict) -> Handled:
+    tried = verdict.tried
+    reason = f"signal {tried.signal:.4f} reaches the certified threshold {tried.threshold:.4f}"
+    receipt = replace(
+        handled.receipt,
+        answered_by=tried.answerer,
+        reason=reason,
+        tried=(tried,),
+        certificate=tried.certificate,
+    )
+    return replace(handled, receipt=receipt, answer=verdict.answer)
+
+
+def _why_not_small(post: Post | None) -> str:
+    if post is None:
+        return "no known task"
+    if post.stage == "shadow":
+        return "the task's specialist is in shadow"
+    return "the task is observed: nothing certified serves it"

@@ -1,0 +1,126 @@
+"""Compares answers with the reference after they have left: shadows and audits.
+
+It never delays a caller. What it finds goes into the store together with the certificate's
+e-process; when that crosses, the demotion is in the same transaction.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Literal
+
+from msgspec.structs import replace
+
+from shoal.assembly.handled import Handled
+from shoal.assembly.roster import Post
+from shoal.chat import Answer
+from shoal.errors import EngineError, ShoalError, StoreError
+from shoal.guarantees import Certificate
+from shoal.routing.rung import Verdict
+from shoal.storage import Audit, Store
+from shoal.tasks import Match, same
+
+log = logging.getLogger(__name__)
+
+_MOST = 1_000  # comparisons waiting; beyond, new ones are left out, whatever the answer was
+_AT_ONCE = 4
+
+
+class Witness:
+    """Runs comparisons in the background of an event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        ask: Callable[[Post, Match], Awaitable[Verdict]],
+        demoted: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``ask`` has a post's rung answer; ``demoted`` is awaited after a demotion."""
+        self._store, self._ask, self._demoted = store, ask, demoted
+        self._running: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self.failures = 0
+
+    def after(self, handled: Handled, answer: Answer) -> None:
+        """Start the comparison that is due for an answer that has left, if any."""
+        post = handled.post
+        if post is None or post.rung is None or len(self._running) >= _MOST:
+            return
+        if handled.receipt.certificate:
+            if handled.receipt.sampled:
+                self._start(self._audit(handled, post, answer))
+        elif post.stage == "shadow" and not post.rung.refusal(
+            handled.request, handled.receipt.llm, handled.receipt.at
+        ):
+            self._start(self._shadow(handled, post, answer))
+
+    async def settle(self) -> None:
+        """Wait until no comparison is running."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def close(self) -> None:
+        """Stop what is running."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _start(self, comparison: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(self._guarded(comparison))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _guarded(self, comparison: Coroutine[None, None, None]) -> None:
+        async with self._turns:
+            try:
+                await comparison
+            except ShoalError as error:
+                self.failures += 1
+                log.warning("a comparison with the reference failed: %s", error)
+
+    async def _shadow(self, handled: Handled, post: Post, answer: Answer) -> None:
+        assert handled.match is not None
+        verdict = await self._ask(post, handled.match)
+        if verdict.answer is not None:
+            await self._record(handled, post, "shadow", verdict.answer, answer)
+
+    async def _audit(self, handled: Handled, post: Post, answer: Answer) -> None:
+        assert handled.model is not None
+        whole = replace(handled.request, stream=False, body=b"")
+        reference = await handled.model.engine.answer(whole)
+        if not reference.complete or reference.finish_reason == "length":
+            raise EngineError("the reference's answer was cut short")
+        await self._record(handled, post, "audit", answer, reference)
+
+    async def _record(
+        self,
+        handled: Handled,
+        post: Post,
+        kind: Literal["audit", "shadow"],
+        answer: Answer,
+        reference: Answer,
+    ) -> None:
+        assert post.rung is not None
+        certificate: Certificate = post.rung.certificate
+        audit = Audit(
+            call_id=handled.receipt.call_id,
+            at=time.time(),
+            task=post.task.id,
+            certificate=certificate.id,
+            kind=kind,
+            agrees=same(post.rung.card.contract, answer, reference),
+            reference=replace(reference, body=b""),
+        )
+        delta = 1 - certificate.confidence
+        done = self._store.writer.submit(
+            lambda conn: self._store.audits.record(conn, audit, delta), urgent=True
+        )
+        try:
+            demoted = await asyncio.wrap_future(done)
+        except StoreError as error:
+            raise StoreError(f"an audit of {post.task.name} was not written: {error}") from error
+        if demoted:
+            log.warning("task %s was demoted: audits broke its promise", post.task.name)
+            await self._demoted()

@@ -1,0 +1,46 @@
+"""What every command needs: the settings, the store they name, and a way to print."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from shoal.config import Config, read_config
+from shoal.flywheel.learner import Learner
+from shoal.storage import Store
+
+ConfigPath = Annotated[
+    Path, typer.Option("--config", "-c", envvar="SHOAL_CONFIG", help="The settings file.")
+]
+DEFAULT_CONFIG = Path("shoal.toml")
+
+console = Console()
+
+
+@contextmanager
+def open_store(config: Config) -> Iterator[Store]:
+    """The store of these settings.
+
+    Raises:
+        StoreError: it cannot be opened; StoreDamaged if that is for what is in it.
+    """
+    store = Store.open(config.store)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def store_at(path: Path) -> Iterator[Store]:
+    """The store of a settings file."""
+    with open_store(read_config(path)) as store:
+        yield store
+
+
+def new_learner(config: Config, store: Store) -> Learner:
+    """A learner as the settings say."""
+    return Learner(store, config.learn, config.promises(), config.promise, config.reference_label)

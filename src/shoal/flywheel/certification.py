@@ -1,0 +1,205 @@
+"""Certification: a trial on what the store holds, written back as card and certificate."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import uuid_utils
+from msgspec import Struct
+
+from shoal.errors import LearningError
+from shoal.flywheel.lessons import Lessons, curate
+from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.promotion import broken_at
+from shoal.flywheel.trial import Candidate, Outcome, attempt
+from shoal.guarantees import Certificate, Refusal, assumptions_of, delta_at
+from shoal.routing.promise import PromiseOptions
+from shoal.specialists.card import Card
+from shoal.specialists.senses import Senses
+from shoal.storage import CardRow, CertificateRow, Event, Store
+from shoal.tasks import Task, comparator_name
+
+_DAY = 86_400.0
+
+
+class Verdict(Struct, frozen=True):
+    """What an attempt came to: a certificate, or the reason why not, in plain words.
+
+    Stored with the attempt; ``examples`` is how many lessons it rested on.
+    """
+
+    task: str
+    examples: int
+    reason: str = ""
+    certificate: Certificate | None = None
+    refusals: tuple[tuple[str, Refusal], ...] = ()
+
+
+class Examiner:
+    """Certifies tasks of one store.
+
+    ``senses`` builds the encoder when a recipe first needs it. ``label`` turns a model's name into
+    what certificates call the reference ("gpt-4o-mini (recorded)").
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        options: LearnOptions,
+        senses: Callable[[], Senses],
+        label: Callable[[str], str] = str,
+    ) -> None:
+        self._store, self._options = store, options
+        self._senses, self._label = senses, label
+
+    def lessons(self, task: Task) -> Lessons:
+        """What can be learned from now: examples since the promise was last broken."""
+        examples = self._store.examples.of(task.id, limit=self._options.max_examples)
+        return curate(task, examples, since=broken_at(self._store, task.id))
+
+    def certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
+        """Try to certify; spends from the task's error budget, whatever comes of it.
+
+        Raises:
+            LearningError: another process certified the task meanwhile.
+            ArtifactError: the encoder's weights are missing or damaged.
+        """
+        task = lessons.task
+        nth = len(self._store.attempts.list(task.id)) + 1
+        delta = delta_at(nth, promise.delta)
+        held_out = self._options.calibration == "held-out"
+        try:
+            outcome = attempt(lessons, promise.alpha, delta, held_out, self._senses)
+        except LearningError as error:
+            return self._refuse(lessons, nth, Outcome(None, ()), str(error))
+        if outcome.candidate is None:
+            return self._refuse(lessons, nth, outcome, _reason(outcome))
+        return self._grant(lessons, promise, outcome.candidate, nth, delta)
+
+    def _grant(
+        self,
+        lessons: Lessons,
+        promise: PromiseOptions,
+        candidate: Candidate,
+        nth: int,
+        delta: float,
+    ) -> Verdict:
+        now = time.time()
+        card = self._card(lessons, candidate, now)
+        method: Literal["held-out", "cross-fitted"] = self._options.calibration
+        reference = self._label(lessons.model)
+        chosen = candidate.selection
+        certificate = Certificate(
+            id=str(uuid_utils.uuid7()),
+            task=lessons.task.name,
+            specialist=card.id,
+            alpha=promise.alpha,
+            confidence=promise.confidence,
+            delta_spent=delta,
+            attempt=nth,
+            threshold=chosen.threshold,
+            n=chosen.n,
+            accepted=chosen.accepted,
+            errors=chosen.errors,
+            risk_bound=chosen.risk_bound,
+            coverage=chosen.coverage,
+            coverage_low=chosen.coverage_low,
+            coverage_high=chosen.coverage_high,
+            reference=reference,
+            comparator=comparator_name(lessons.task.contract),
+            method=method,
+            data_digest=lessons.digest,
+            assumptions=assumptions_of(method, reference),
+            people=candidate.people,
+            self_agreement=lessons.self_agreement(),
+            issued_at=now,
+            lapses_at=now + self._options.lapse_days * _DAY,
+        )
+        verdict = Verdict(lessons.task.id, len(lessons.lessons), certificate=certificate)
+        self._write(verdict, nth, card)
+        return verdict
+
+    def _card(self, lessons: Lessons, candidate: Candidate, now: float) -> Card:
+        with tempfile.TemporaryDirectory() as folder:
+            candidate.specialist.save(Path(folder))
+            artifact = self._store.artifacts.put(Path(folder))
+        return Card(
+            id=str(uuid_utils.uuid7()),
+            task=lessons.task.id,
+            kind=candidate.specialist.kind,
+            recipe=candidate.recipe.name,
+            contract=lessons.task.contract,
+            llm=lessons.model,
+            encoder=self._senses().digest if candidate.recipe.encoder else "",
+            artifact=artifact,
+            examples=len(lessons.lessons),
+            agreement=candidate.agreement,
+            data_digest=lessons.digest,
+            trained_at=now,
+            cpu_seconds=candidate.cpu_seconds,
+            rates=lessons.rates,
+        )
+
+    def _refuse(self, lessons: Lessons, nth: int, outcome: Outcome, reason: str) -> Verdict:
+        agreement = lessons.self_agreement()
+        if agreement is not None and agreement < 1:
+            reason += f"; the LLM agrees with itself only {agreement:.0%} of the time"
+        verdict = Verdict(lessons.task.id, len(lessons.lessons), reason, refusals=outcome.refusals)
+        self._write(verdict, nth)
+        return verdict
+
+    def _write(self, verdict: Verdict, nth: int, card: Card | None = None) -> None:
+        """Attempt, card, certificate and event, all or none."""
+        certificate = verdict.certificate
+        now = time.time()
+        event = Event(
+            at=now,
+            task=verdict.task,
+            kind="certified" if certificate else "refused",
+            by="learner",
+            reason=verdict.reason,
+            detail=msgspec.json.encode({"certificate": certificate.id if certificate else ""}),
+        )
+        with self._store.database.transaction() as conn:
+            spent = self._store.attempts.insert(
+                conn, verdict.task, now, msgspec.json.encode(verdict)
+            )
+            if spent != nth:
+                raise LearningError(
+                    "another certification of this task ended meanwhile, so this one's error "
+                    "budget was spent by that one; look at its result, or try again"
+                )
+            if certificate is not None and card is not None:
+                self._store.cards.insert(conn, _card_row(card))
+                self._store.certificates.insert(conn, _certificate_row(certificate, card))
+            self._store.events.insert(conn, event)
+
+
+def _reason(outcome: Outcome) -> str:
+    """The reason of the recipe that came nearest."""
+    refusals = [refusal for _, refusal in outcome.refusals]
+    nearest = min(
+        refusals,
+        key=lambda r: (r.examples_needed is None, r.examples_needed or 0, r.errors),
+    )
+    return nearest.reason
+
+
+def _card_row(card: Card) -> CardRow:
+    return CardRow(
+        id=card.id, task=card.task, spec=msgspec.json.encode(card), created_at=card.trained_at
+    )
+
+
+def _certificate_row(certificate: Certificate, card: Card) -> CertificateRow:
+    return CertificateRow(
+        id=certificate.id,
+        task=card.task,
+        card=card.id,
+        alpha=certificate.alpha,
+        spec=certificate.to_json(),
+        issued_at=certificate.issued_at,
+    )

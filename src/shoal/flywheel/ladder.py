@@ -1,0 +1,81 @@
+"""The ladder: candidate specialists for a task, cheapest first."""
+
+from msgspec import Struct
+
+from shoal.errors import LearningError
+from shoal.flywheel.lessons import Lessons
+from shoal.specialists.fields import train_fields
+from shoal.specialists.label import train_label
+from shoal.specialists.senses import Senses
+from shoal.specialists.specialist import Trained
+from shoal.tasks import (
+    CallContract,
+    Contract,
+    FieldsContract,
+    LabelContract,
+    NumberContract,
+    Task,
+    TextContract,
+)
+
+
+class Recipe(Struct, frozen=True):
+    """A way to train. ``share`` of an attempt's error budget goes to testing what it yields."""
+
+    name: str
+    encoder: bool
+    share: float
+
+
+LADDER = (
+    Recipe("terms", encoder=False, share=0.2),
+    Recipe("terms+encoder", encoder=True, share=0.8),
+)
+"""Terms alone answer in about 0.3 ms, with the encoder in 4 ms, and with fewer errors."""
+
+_FORMS: dict[type[Contract], str] = {
+    TextContract: "free text",
+    NumberContract: "numbers",
+    CallContract: "tool calls",
+}
+
+
+def recipes_for(task: Task) -> tuple[Recipe, ...]:
+    """The recipes that can learn the task's contract.
+
+    Raises:
+        LearningError: none can; says why.
+    """
+    match task.contract:
+        case LabelContract():
+            return LADDER
+        case FieldsContract(fields=fields):
+            strange = [field for field in fields if field.kind in ("text", "json")]
+            if strange:
+                raise LearningError(
+                    f"field {strange[0].name!r} holds {strange[0].kind}, which is neither a label "
+                    "nor copied from the input: no specialist learns that yet"
+                )
+            spans = any(field.kind in ("span", "number") for field in fields)
+            return tuple(recipe for recipe in LADDER if recipe.encoder or not spans)
+        case contract:
+            raise LearningError(
+                f"its answers are {_FORMS[type(contract)]}: no specialist learns that yet"
+            )
+
+
+def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
+    """Train one candidate.
+
+    Raises:
+        LearningError: the contract cannot be learned.
+        ArtifactError: the encoder's weights are missing or damaged.
+    """
+    senses = senses if recipe.encoder else None
+    match lessons.task.contract:
+        case LabelContract() as contract:
+            return train_label(contract, lessons.texts, lessons.outputs, senses, recipe.name)
+        case FieldsContract() as contract:
+            return train_fields(contract, lessons.texts, lessons.outputs, senses, recipe.name)
+        case contract:
+            raise LearningError(f"no specialist learns {_FORMS[type(contract)]} yet")

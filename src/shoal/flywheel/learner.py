@@ -1,0 +1,173 @@
+"""The learner: find tasks, certify those that are ripe, promote and watch; turn after turn."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from shoal.encoder import Encoder
+from shoal.errors import ArtifactError, LearningError, StoreError
+from shoal.flywheel.certification import Examiner, Verdict
+from shoal.flywheel.finding import Finder, Found, known_tasks
+from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.promotion import broken_at, demote, promote, usable_certificate
+from shoal.guarantees import Certificate
+from shoal.routing.promise import PromiseOptions
+from shoal.specialists.senses import Senses
+from shoal.storage import Standing, Store, Volume
+from shoal.storage.volume import volumes
+from shoal.tasks import Task, is_closed
+
+log = logging.getLogger(__name__)
+
+_EXPIRE_S = 600.0
+
+
+class Learner:
+    """One learner over one store; run no more than one.
+
+    ``promises`` by task name, ``default`` for the others. ``label`` names references in
+    certificates.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        options: LearnOptions,
+        promises: Mapping[str, PromiseOptions],
+        default: PromiseOptions,
+        label: Callable[[str], str] = str,
+        encoder: Encoder | None = None,
+    ) -> None:
+        self._store, self._options = store, options
+        self._promises, self._default = promises, default
+        self._senses = Senses(encoder) if encoder else None
+        self.examiner = Examiner(store, options, self.senses, label)
+        self._finder = Finder(store, options.min_calls)
+        self._looked: dict[str, int] = {}  # task id -> its calls when its lessons were last counted
+        self._expired_at = 0.0
+
+    def senses(self) -> Senses:
+        """The encoder's senses; it is built on the first use.
+
+        Raises:
+            ArtifactError: there are no weights.
+        """
+        if self._senses is None:
+            self._senses = Senses(Encoder(threads=2))
+        return self._senses
+
+    def run(self, stop: threading.Event) -> None:
+        """Turn after turn until told to stop; a turn that fails is logged and tried again."""
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                self.turn()
+            except (StoreError, ArtifactError) as error:
+                log.error("this turn failed, the next is tried: %s", error)
+            stop.wait(max(0.1, self._options.every_s - (time.monotonic() - began)))
+
+    def turn(self) -> Found:
+        """One turn.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
+        found = self._finder.look()
+        with self._store.database.read() as conn:
+            volume = volumes(conn)
+        for task in known_tasks(self._store):
+            if not task.ignored and task.id in volume:
+                self._tend(task, volume[task.id])
+        if time.time() - self._expired_at > _EXPIRE_S:
+            self._expired_at = time.time()
+            self._store.expire(self._expired_at)
+        return found
+
+    def promise(self, task: Task) -> PromiseOptions:
+        """What is to be promised of a task."""
+        return self._promises.get(task.name, self._default)
+
+    def certify(self, task: Task) -> Verdict:
+        """Try to certify now, ripe or not.
+
+        Raises:
+            LearningError: there are no examples at all.
+        """
+        lessons = self.examiner.lessons(task)
+        if not lessons.lessons:
+            raise LearningError(f"task {task.name} has no examples: no call of it has a reference")
+        return self.examiner.certify(lessons, self.promise(task))
+
+    def _tend(self, task: Task, volume: Volume) -> None:
+        if is_closed(task.contract) and self._due(task, volume):
+            self._certify_if_ripe(task, volume)
+        standing = self._store.standings.get(task.id)
+        if standing is None or standing.stage == "observe":
+            self._start(task)
+        else:
+            self._watch(task, standing)
+
+    def _due(self, task: Task, volume: Volume) -> bool:
+        """Whether so many calls have come since the last count that counting again may pay."""
+        return volume.calls >= max(self._options.min_examples, 1.2 * self._looked.get(task.id, 0))
+
+    def _certify_if_ripe(self, task: Task, volume: Volume) -> None:
+        self._looked[task.id] = volume.calls
+        lessons = self.examiner.lessons(task)
+        if len(lessons.lessons) < self._wanted(task):
+            return
+        verdict = self.examiner.certify(lessons, self.promise(task))
+        log.info("task %s: %s", task.name, verdict.reason or "certified")
+        if verdict.certificate is not None:
+            self._renew(task)
+
+    def _wanted(self, task: Task) -> float:
+        """Examples wanted before the next attempt."""
+        attempts = self._store.attempts.list(task.id)
+        if not attempts or attempts[-1].at <= broken_at(self._store, task.id):
+            return self._options.min_examples
+        last = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
+        return last.examples * self._options.growth
+
+    def _renew(self, task: Task) -> None:
+        """A task that stands already goes on with its new certificate."""
+        standing = self._store.standings.get(task.id)
+        if standing is not None and standing.stage != "observe":
+            promote(self._store, task.id, standing.stage, "learner", "certified on more examples")
+
+    def _start(self, task: Task) -> None:
+        """From observing to shadow, if promotion is automatic and nobody demoted it by hand."""
+        if self._options.promote == "observe" or self._held_back(task):
+            return
+        try:
+            promote(
+                self._store, task.id, "shadow", "learner", "certified: shadows before it serves"
+            )
+        except LearningError:
+            return
+
+    def _held_back(self, task: Task) -> bool:
+        """A person's demotion stands until a person promotes again."""
+        moves = (
+            event
+            for event in self._store.events.list(task.id)
+            if event.kind in ("promoted", "demoted")
+        )
+        last = next(moves, None)
+        return last is not None and last.kind == "demoted" and last.by == "person"
+
+    def _watch(self, task: Task, standing: Standing) -> None:
+        spec = self._store.certificates.get(standing.certificate).spec
+        if Certificate.from_json(spec).lapsed(time.time()):
+            demote(self._store, task.id, "learner", "the certificate has lapsed")
+            return
+        if standing.stage != "shadow" or self._options.promote != "serve":
+            return
+        process = self._store.audits.process(standing.certificate)
+        if process is not None and process.n >= self._options.shadow_calls:
+            reason = f"{process.n} shadowed calls, {process.errors} differed: the promise stands"
+            usable_certificate(self._store, task.id)
+            promote(self._store, task.id, "serve", "learner", reason)

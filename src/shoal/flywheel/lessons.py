@@ -1,0 +1,111 @@
+"""Lessons: a task's examples as a specialist learns them, curated from what was recorded."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from shoal.chat import Answer
+from shoal.specialists.card import TokenRates
+from shoal.storage import Example
+from shoal.tasks import Matcher, Output, Task, read, same
+
+_PAIRS = 20  # of equal inputs: fewer say too little about the reference's agreement with itself
+
+
+class Lesson(Struct, frozen=True):
+    """One example: the input's text, what to learn, what the LLM said, and what a person said.
+
+    ``output`` is None if the reference breaks the contract. ``llm`` is None if the LLM was never
+    asked, ``people`` if no person judged.
+    """
+
+    call_id: str
+    text: str
+    output: Output | None
+    llm: Answer | None
+    people: Answer | None
+    sampled: bool
+
+
+class Lessons(Struct, frozen=True):
+    """The lessons of one task, oldest first; ``model`` gave the LLM's answers."""
+
+    task: Task
+    model: str
+    lessons: tuple[Lesson, ...]
+    rates: TokenRates | None
+
+    @property
+    def texts(self) -> list[str]:
+        """The inputs."""
+        return [lesson.text for lesson in self.lessons]
+
+    @property
+    def outputs(self) -> list[Output | None]:
+        """What to learn."""
+        return [lesson.output for lesson in self.lessons]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over ids, inputs and references: which data a certificate rests on."""
+        found = hashlib.sha256()
+        for lesson in self.lessons:
+            line = "\0".join((lesson.call_id, lesson.text, repr(lesson.output)))
+            found.update(line.encode("utf-8", "surrogatepass") + b"\n")
+        return f"sha256:{found.hexdigest()}"
+
+    def self_agreement(self) -> float | None:
+        """Share of pairs of equal inputs that the LLM answered the same; None for too few."""
+        answers: dict[str, list[Answer]] = defaultdict(list)
+        for lesson in self.lessons:
+            if lesson.llm is not None:
+                answers[lesson.text].append(lesson.llm)
+        pairs = [
+            same(self.task.contract, first, second)
+            for given in answers.values()
+            for first, second in zip(given[::2], given[1::2], strict=False)
+        ]
+        return sum(pairs) / len(pairs) if len(pairs) >= _PAIRS else None
+
+
+def curate(task: Task, examples: Iterable[Example], since: float = 0.0) -> Lessons:
+    """Make lessons of examples recorded since that moment, for the model that answered most."""
+    recent = [example for example in examples if example.at >= since]
+    models = Counter(example.request.model for example in recent)
+    model = max(models, key=lambda name: (models[name], name), default="")
+    matcher = Matcher([task])
+    lessons = []
+    for example in sorted(recent, key=lambda example: (example.at, example.call_id)):
+        match = matcher.find(example.request)
+        if match is None or example.request.model != model:
+            continue
+        lessons.append(_lesson(task, example, match.input_text))
+    rates = _rates([example for example in recent if example.request.model == model])
+    return Lessons(task, model, tuple(lessons), rates)
+
+
+def _lesson(task: Task, example: Example, text: str) -> Lesson:
+    return Lesson(
+        call_id=example.call_id,
+        text=text,
+        output=read(task.contract, example.reference),
+        llm=example.llm_answer,
+        people=example.reference if example.by == "people" else None,
+        sampled=example.sampled,
+    )
+
+
+def _rates(examples: Sequence[Example]) -> TokenRates | None:
+    """Tokens by the LLM's own count, over the calls whose usage is known."""
+    characters = inputs = outputs = counted = 0
+    for example in examples:
+        usage = example.llm_answer.usage if example.llm_answer else None
+        if usage is None or usage.estimated or not usage.input_tokens:
+            continue
+        characters += sum(len(message.text) for message in example.request.messages)
+        inputs += usage.input_tokens
+        outputs += usage.output_tokens
+        counted += 1
+    return TokenRates(inputs / characters, outputs / counted) if characters else None

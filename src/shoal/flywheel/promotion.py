@@ -1,0 +1,99 @@
+"""Promotion and demotion: the one place, besides audits, that changes where a task stands."""
+
+import time
+from typing import Literal
+
+import msgspec
+from sqlalchemy import Connection
+
+from shoal.errors import LearningError
+from shoal.guarantees import Certificate
+from shoal.storage import CertificateRow, Event, Stage, Standing, Store
+from shoal.storage.standings import standing_of
+
+STAGES: tuple[Stage, ...] = ("observe", "shadow", "serve")
+
+
+def promote(
+    store: Store, task: str, to: Literal["shadow", "serve"], by: str, reason: str
+) -> Standing:
+    """Let the task's newest certificate shadow or serve.
+
+    Raises:
+        LearningError: there is no certificate, it has lapsed, or audits broke it.
+    """
+    certificate = usable_certificate(store, task)
+    with store.database.transaction() as conn:
+        return _stand(store, conn, certificate, to, by, reason)
+
+
+def demote(store: Store, task: str, by: str, reason: str) -> None:
+    """Take the task's specialist back to observing; the next call goes to the LLM."""
+    now = time.time()
+    event = Event(at=now, task=task, kind="demoted", by=by, reason=reason)
+    with store.database.transaction() as conn:
+        store.standings.set(conn, Standing(task=task, stage="observe", since=now), event)
+
+
+def usable_certificate(store: Store, task: str) -> CertificateRow:
+    """The task's newest certificate that may still be served on.
+
+    Raises:
+        LearningError: there is none, and why.
+    """
+    certificates = store.certificates.list(task)
+    if not certificates:
+        raise LearningError("it has no certificate yet: run `shoal certify TASK`")
+    newest = certificates[0]
+    if newest.issued_at <= broken_at(store, task):
+        raise LearningError(
+            "audits broke its certificate; it is certified again when enough new examples are in"
+        )
+    certificate = Certificate.from_json(newest.spec)
+    if certificate.lapsed(time.time()):
+        raise LearningError("its certificate has lapsed: run `shoal certify TASK`")
+    return newest
+
+
+def broken_at(store: Store, task: str) -> float:
+    """When audits last broke the task's promise (unix seconds); 0.0 if they never did.
+
+    What was recorded before is evidence of a world that has changed: it is not learned from again.
+    """
+    events = store.events.list(task, limit=1_000)
+    broken = (event.at for event in events if event.kind == "demoted" and event.by == "audit")
+    return next(broken, 0.0)
+
+
+def _stand(
+    store: Store,
+    conn: Connection,
+    certificate: CertificateRow,
+    to: Stage,
+    by: str,
+    reason: str,
+) -> Standing:
+    now = time.time()
+    before = standing_of(conn, certificate.task)
+    standing = Standing(
+        task=certificate.task,
+        stage=to,
+        card=certificate.card,
+        certificate=certificate.id,
+        since=now,
+    )
+    detail = {
+        "from": before.stage if before else "observe",
+        "to": to,
+        "certificate": certificate.id,
+    }
+    event = Event(
+        at=now,
+        task=certificate.task,
+        kind="promoted",
+        by=by,
+        reason=reason,
+        detail=msgspec.json.encode(detail),
+    )
+    store.standings.set(conn, standing, event)
+    return standing

@@ -1,0 +1,144 @@
+"""A trial: one attempt to certify one task, from lessons to a proven candidate or a refusal.
+
+Nothing here touches the store: lessons in, outcome out.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from shoal.chat import Answer
+from shoal.flywheel.ladder import Recipe, recipes_for, train
+from shoal.flywheel.lessons import Lesson, Lessons
+from shoal.guarantees import PeopleCheck, Refusal, Selection, select, upper_bound
+from shoal.specialists.senses import Senses
+from shoal.specialists.specialist import Prediction, Specialist
+from shoal.tasks import Contract, render, same
+
+GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
+WORTH_A_STEP = 0.02  # coverage that a dearer candidate must add
+_HELD_OUT = 3  # one example in so many calibrates, with calibration "held-out"
+
+SensesOf = Callable[[], Senses]
+
+
+class Candidate(Struct, frozen=True):
+    """A trained specialist and what its calibration examples said of it."""
+
+    recipe: Recipe
+    specialist: Specialist
+    selection: Selection
+    agreement: float
+    people: PeopleCheck | None
+    cpu_seconds: float
+
+
+class Outcome(Struct, frozen=True):
+    """``candidate`` is what may be certified; without one, ``refusals`` say why, one a recipe."""
+
+    candidate: Candidate | None
+    refusals: tuple[tuple[str, Refusal], ...]
+
+
+def attempt(
+    lessons: Lessons, alpha: float, delta: float, held_out: bool, senses: SensesOf
+) -> Outcome:
+    """Climb the ladder: train, test, keep the cheapest that serves well.
+
+    ``delta`` is what this attempt may spend; each recipe spends its share of it, so that the
+    promise holds whichever is kept (union bound).
+
+    Raises:
+        LearningError: the contract cannot be learned.
+        ArtifactError: the encoder's weights are missing or damaged.
+    """
+    best: Candidate | None = None
+    refusals = []
+    recipes = recipes_for(lessons.task)
+    total = sum(recipe.share for recipe in recipes)
+    for recipe in recipes:
+        found = _try(lessons, recipe, alpha, delta * recipe.share / total, held_out, senses)
+        if isinstance(found, Refusal):
+            refusals.append((recipe.name, found))
+        elif best is None or found.selection.coverage >= best.selection.coverage + WORTH_A_STEP:
+            best = found
+        if best is not None and best.selection.coverage >= GOOD_COVERAGE:
+            break
+    return Outcome(best, tuple(refusals))
+
+
+def _try(
+    lessons: Lessons, recipe: Recipe, alpha: float, delta: float, held_out: bool, senses: SensesOf
+) -> Candidate | Refusal:
+    began = time.process_time()
+    needed = senses() if recipe.encoder else None
+    specialist, unseen = (_held_out if held_out else _cross_fitted)(lessons, recipe, needed)
+    judged = [(lesson, p) for lesson, p in unseen if lesson.sampled and lesson.llm is not None]
+    signals = np.array([prediction.signal for _, prediction in judged])
+    contract = lessons.task.contract
+    wrong = np.array([not _agrees(contract, p, lesson.llm) for lesson, p in judged], dtype=bool)
+    found = select(signals, wrong, alpha, delta)
+    if isinstance(found, Refusal):
+        return found
+    return Candidate(
+        recipe=recipe,
+        specialist=specialist,
+        selection=found,
+        agreement=float(1 - wrong.mean()),
+        people=_people(contract, unseen, found.threshold, delta),
+        cpu_seconds=time.process_time() - began,
+    )
+
+
+_Unseen = Sequence[tuple[Lesson, Prediction]]
+
+
+def _cross_fitted(
+    lessons: Lessons, recipe: Recipe, senses: Senses | None
+) -> tuple[Specialist, _Unseen]:
+    specialist, left_out = train(lessons, recipe, senses)
+    return specialist, list(zip(lessons.lessons, left_out, strict=True))
+
+
+def _held_out(
+    lessons: Lessons, recipe: Recipe, senses: Senses | None
+) -> tuple[Specialist, _Unseen]:
+    chosen = [_calibrates(lesson.call_id) for lesson in lessons.lessons]
+    apart = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if out)
+    rest = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if not out)
+    part = Lessons(lessons.task, lessons.model, rest, lessons.rates)
+    specialist = train(part, recipe, senses).specialist
+    return specialist, [(lesson, specialist.predict(lesson.text)) for lesson in apart]
+
+
+def _calibrates(call_id: str) -> bool:
+    """Drawn by the call's id: the same call is on the same side at every attempt."""
+    return hashlib.sha256(call_id.encode()).digest()[0] % _HELD_OUT == 0
+
+
+def _agrees(contract: Contract, prediction: Prediction, reference: Answer | None) -> bool:
+    """Whether the answer that would be served is the reference's."""
+    if prediction.output is None or reference is None:
+        return False
+    return same(contract, Answer(text=render(contract, prediction.output)), reference)
+
+
+def _people(
+    contract: Contract, unseen: _Unseen, threshold: float, delta: float
+) -> PeopleCheck | None:
+    judged: NDArray[np.bool_] = np.array(
+        [
+            not _agrees(contract, prediction, lesson.people)
+            for lesson, prediction in unseen
+            if lesson.people is not None and prediction.signal >= threshold
+        ],
+        dtype=bool,
+    )
+    if not len(judged):
+        return None
+    errors = int(judged.sum())
+    return PeopleCheck(len(judged), errors, float(upper_bound(errors, len(judged), delta)))

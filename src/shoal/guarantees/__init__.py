@@ -1,0 +1,55 @@
+"""Proofs: bounds, thresholds with a promise, the certificate, audits and tests that never expire.
+
+Nothing here knows what a task, a specialist or a call is: outcomes are right or wrong, scores are
+numbers. It imports nothing of Shoal but its errors.
+"""
+
+from shoal.guarantees.audit import draw
+from shoal.guarantees.bounds import (
+    clean_examples_needed,
+    interval,
+    lower_bound,
+    max_errors,
+    p_value,
+    p_values,
+    upper_bound,
+)
+from shoal.guarantees.budget import delta_at, delta_left
+from shoal.guarantees.certificate import Certificate, Method, PeopleCheck, assumptions_of
+from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts
+from shoal.guarantees.selection import Refusal, Selection, select
+from shoal.guarantees.sequential import (
+    EProcess,
+    anytime_lower_bound,
+    anytime_upper_bound,
+    confidence_sequence,
+    log_e_path,
+)
+
+__all__ = [
+    "Certificate",
+    "EProcess",
+    "Method",
+    "PeopleCheck",
+    "Refusal",
+    "RiskCurve",
+    "Selection",
+    "Start",
+    "anytime_lower_bound",
+    "anytime_upper_bound",
+    "assumptions_of",
+    "clean_examples_needed",
+    "confidence_sequence",
+    "default_starts",
+    "delta_at",
+    "delta_left",
+    "draw",
+    "interval",
+    "log_e_path",
+    "lower_bound",
+    "max_errors",
+    "p_value",
+    "p_values",
+    "select",
+    "upper_bound",
+]

@@ -1,0 +1,214 @@
+"""The certificate: what a rung promises, what it was measured on, and what it does not promise."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from shoal.errors import StoreError
+
+Method = Literal["held-out", "cross-fitted"]
+
+EXCHANGEABLE = (
+    "that future calls resemble the examples: they are taken to be exchangeable; if the traffic "
+    "changes, the promise is void until audits notice"
+)
+REFERENCE = (
+    "that {reference} is right: the promise is about agreement with it, and its own errors are "
+    "not counted"
+)
+DRIFT = (
+    "that a break is noticed at once: between audits a change goes unseen; audits are drawn at "
+    "random and demote the specialist when they disagree too often"
+)
+ONE_BY_ONE = (
+    "anything about a single answer or a chosen kind of call: the bound is on the average over all "
+    "answers the specialist accepts"
+)
+CROSS_FITTED = (
+    "that the confidence is exact for this sample: the scores are cross-fitted (each example was "
+    "scored by a model that had not seen it), so the bound holds for large samples and stable "
+    "training, not for every n (Bayle et al. 2020; Bousquet & Elisseeff 2002)"
+)
+
+
+class PeopleCheck(Struct, frozen=True):
+    """Accepted calls that people judged: ``errors`` of ``n`` wrong, with an exact upper bound.
+
+    People pick what they judge, so this is a biased sample and no part of the promise.
+    """
+
+    n: int
+    errors: int
+    risk_bound: float
+
+
+class Certificate(Struct, frozen=True, kw_only=True):
+    """The written proof for one rung. Immutable: a new look makes a new certificate.
+
+    Among the calls whose signal is at or above ``threshold``, the share that differs from the
+    ``reference``, by the ``comparator``, is at most ``alpha`` with ``confidence``. Of ``n``
+    calibration examples ``accepted`` lay there, ``errors`` of them wrong, ``risk_bound`` being
+    their upper bound. ``confidence`` belongs to the task's whole history of attempts;
+    ``delta_spent`` is the part of ``1 - confidence`` that this ``attempt`` used up. ``coverage`` is
+    the share accepted, with its interval. ``assumptions`` say what is not promised,
+    ``self_agreement`` how often the reference agrees with itself (None if not measured).
+    ``specialist`` is the id of its card; times are Unix seconds.
+
+    Raises:
+        ValueError: the figures contradict each other, or scores are cross-fitted and the
+            assumptions do not say so.
+    """
+
+    id: str
+    task: str
+    specialist: str
+    alpha: float
+    confidence: float
+    delta_spent: float
+    attempt: int
+    threshold: float
+    n: int
+    accepted: int
+    errors: int
+    risk_bound: float
+    coverage: float
+    coverage_low: float
+    coverage_high: float
+    reference: str
+    comparator: str
+    method: Method
+    data_digest: str
+    assumptions: tuple[str, ...]
+    people: PeopleCheck | None = None
+    self_agreement: float | None = None
+    issued_at: float
+    lapses_at: float
+
+    def __post_init__(self) -> None:
+        for holds, rule in (
+            (0.0 < self.alpha < 1.0 and 0.0 < self.confidence < 1.0, "alpha, confidence in (0, 1)"),
+            (0.0 < self.delta_spent <= 1.0 - self.confidence + 1e-12, "delta_spent in the budget"),
+            (0 <= self.errors <= self.accepted <= self.n, "errors <= accepted <= n"),
+            (self.risk_bound <= self.alpha, "risk_bound <= alpha"),
+            (self.coverage_low <= self.coverage <= self.coverage_high, "coverage in its interval"),
+            (self.issued_at < self.lapses_at, "issued_at before lapses_at"),
+            (
+                self.method != "cross-fitted" or CROSS_FITTED in self.assumptions,
+                "CROSS_FITTED said",
+            ),
+        ):
+            if not holds:
+                raise ValueError(f"certificate {self.id}: {rule} does not hold")
+
+    def lapsed(self, now: float) -> bool:
+        """Whether it is no longer valid at ``now`` (Unix seconds)."""
+        return now >= self.lapses_at
+
+    def to_json(self) -> bytes:
+        """As JSON, with the fields in the order in which they are declared."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> "Certificate":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            StoreError: not JSON, or not a certificate; says which field.
+        """
+        try:
+            return msgspec.json.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise StoreError(
+                f"not a certificate: {error}; certify the task again (shoal certify TASK)"
+            ) from error
+
+    def describe(self) -> str:
+        """The certificate in plain words, several lines.
+
+        >>> certificate = Certificate(
+        ...     id="c-1", task="department", specialist="label-7", alpha=0.05, confidence=0.95,
+        ...     delta_spent=0.0304, attempt=1, threshold=0.83, n=1000, accepted=712, errors=19,
+        ...     risk_bound=0.0413, coverage=0.712, coverage_low=0.683, coverage_high=0.74,
+        ...     reference="gpt-4o-mini (recorded)", comparator="equal label", method="held-out",
+        ...     data_digest="sha256:0a1b",
+        ...     assumptions=assumptions_of("held-out", "gpt-4o-mini (recorded)"),
+        ...     people=PeopleCheck(n=40, errors=1, risk_bound=0.113), self_agreement=0.96,
+        ...     issued_at=1735689600.0, lapses_at=1738281600.0,
+        ... )
+        >>> print(certificate.describe())  # doctest: +NORMALIZE_WHITESPACE
+        Certificate c-1: specialist label-7 for the task department.
+        Promise: of the answers it gives itself, at most 5 % differ from gpt-4o-mini (recorded),
+        with 95 % confidence. Answers are compared by: equal label.
+        It answers about 71.2 % of the calls (68.3 % to 74 %); the rest go on to the LLM.
+        Measured on 1000 held-out examples: it would have answered 712, of which 19 differed
+        (2.67 %; upper bound 4.13 %).
+        gpt-4o-mini (recorded) agrees with itself 96 % of the time.
+        People judged 40 of its answers and found 1 wrong (upper bound 11.3 %); people choose what
+        they judge, so this is a biased sample and no part of the promise.
+        Not promised:
+        - that future calls resemble the examples: they are taken to be exchangeable; if the
+        traffic changes, the promise is void until audits notice
+        - that gpt-4o-mini (recorded) is right: the promise is about agreement with it, and its
+        own errors are not counted
+        - that a break is noticed at once: between audits a change goes unseen; audits are drawn
+        at random and demote the specialist when they disagree too often
+        - anything about a single answer or a chosen kind of call: the bound is on the average
+        over all answers the specialist accepts
+        Attempt 1 of this task, which spent 3.04 % of the 5 % error budget. Data: sha256:0a1b.
+        Valid from 2025-01-01 00:00 UTC until 2025-01-31 00:00 UTC.
+        """
+        return "\n".join(
+            (
+                *self._promise(),
+                *self._checks(),
+                "Not promised:",
+                *(f"- {assumption}" for assumption in self.assumptions),
+                f"Attempt {self.attempt} of this task, which spent {_percent(self.delta_spent)} of "
+                f"the {_percent(1.0 - self.confidence)} error budget. Data: {self.data_digest}.",
+                f"Valid from {_utc(self.issued_at)} until {_utc(self.lapses_at)}.",
+            )
+        )
+
+    def _promise(self) -> tuple[str, ...]:
+        measured = _percent(self.errors / self.accepted) if self.accepted else "none"
+        return (
+            f"Certificate {self.id}: specialist {self.specialist} for the task {self.task}.",
+            f"Promise: of the answers it gives itself, at most {_percent(self.alpha)} differ from "
+            f"{self.reference}, with {_percent(self.confidence)} confidence. "
+            f"Answers are compared by: {self.comparator}.",
+            f"It answers about {_percent(self.coverage)} of the calls "
+            f"({_percent(self.coverage_low)} to {_percent(self.coverage_high)}); "
+            "the rest go on to the LLM.",
+            f"Measured on {self.n} {self.method} examples: it would have answered {self.accepted}, "
+            f"of which {self.errors} differed ({measured}; "
+            f"upper bound {_percent(self.risk_bound)}).",
+        )
+
+    def _checks(self) -> tuple[str, ...]:
+        itself, people = self.self_agreement, self.people
+        return (
+            f"{self.reference} agrees with itself {_percent(itself)} of the time."
+            if itself is not None
+            else f"How often {self.reference} agrees with itself was not measured.",
+            f"People judged {people.n} of its answers and found {people.errors} wrong "
+            f"(upper bound {_percent(people.risk_bound)}); people choose what they judge, so this "
+            "is a biased sample and no part of the promise."
+            if people is not None
+            else "No answer of it has been judged by people.",
+        )
+
+
+def assumptions_of(method: Method, reference: str) -> tuple[str, ...]:
+    """What a certificate does not promise, each line readable after "Not promised:"."""
+    common = (EXCHANGEABLE, REFERENCE.format(reference=reference), DRIFT, ONE_BY_ONE)
+    return (*common, CROSS_FITTED) if method == "cross-fitted" else common
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.3g} %"
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

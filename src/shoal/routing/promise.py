@@ -1,0 +1,19 @@
+"""What a user wants promised of a task, and how it is watched."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PromiseOptions(BaseModel):
+    """At most a share ``alpha`` of what is served small differs from the reference, with
+    ``confidence``; a share ``audit_rate`` of the task's calls is compared with the LLM."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    audit_rate: float = Field(default=0.05, ge=0, le=1)
+
+    @property
+    def delta(self) -> float:
+        """The probability with which the promise may turn out false."""
+        return 1 - self.confidence

@@ -1,0 +1,106 @@
+"""A rung: a specialist with its signal, and the threshold its certificate holds for."""
+
+import time
+
+import msgspec
+from msgspec import Struct
+
+from shoal.chat import Answer, Request, Usage
+from shoal.errors import ShoalError
+from shoal.guarantees import Certificate
+from shoal.routing.receipt import Tried
+from shoal.specialists.card import Card
+from shoal.specialists.specialist import Specialist
+from shoal.tasks.contract import render
+
+
+class Verdict(Struct, frozen=True):
+    """What a rung said: an answer if it accepts, and in any case the line for the receipt."""
+
+    answer: Answer | None
+    tried: Tried
+
+
+class Rung(Struct, frozen=True):
+    """Serves a call if the specialist's signal reaches the certified threshold.
+
+    ``name`` is how receipts and headers name it: "specialist/" and the task's name.
+    """
+
+    name: str
+    card: Card
+    certificate: Certificate
+    specialist: Specialist
+
+    def ask(self, text: str) -> Verdict:
+        """Predict, and accept or go on. Any failure of the specialist is a reason to go on."""
+        began = time.perf_counter()
+        try:
+            prediction = self.specialist.predict(text)
+        except (ShoalError, ValueError, RuntimeError, IndexError, KeyError) as error:
+            return self._decline(began, None, f"failed: {type(error).__name__}: {error}")
+        if prediction.output is None:
+            return self._decline(began, prediction.signal, "the answer would not keep the contract")
+        if prediction.signal < self.certificate.threshold:
+            return self._decline(began, prediction.signal, "signal under the certified threshold")
+        answer = Answer(
+            text=render(self.card.contract, prediction.output),
+            model=self.name,
+            usage=Usage(),
+        )
+        return Verdict(
+            answer, self._tried(began, prediction.signal, True, "signal reaches the threshold")
+        )
+
+    def refusal(self, request: Request, llm: str, now: float) -> str:
+        """Why this request is not the rung's to answer; "" if it is."""
+        if llm != self.card.llm:
+            return f"certified against {self.card.llm}, the caller asked for {llm}"
+        if self.certificate.lapsed(now):
+            return "the certificate has lapsed"
+        return _beyond(request)
+
+    def passed_over(self, reason: str) -> Tried:
+        """The receipt's line for a rung that was not asked."""
+        return Tried(self.name, False, reason, certificate=self.certificate.id)
+
+    def _decline(self, began: float, signal: float | None, reason: str) -> Verdict:
+        return Verdict(None, self._tried(began, signal, False, reason))
+
+    def _tried(self, began: float, signal: float | None, accepted: bool, reason: str) -> Tried:
+        return Tried(
+            answerer=self.name,
+            accepted=accepted,
+            reason=reason,
+            signal=signal,
+            threshold=self.certificate.threshold,
+            certificate=self.certificate.id,
+            latency_ms=(time.perf_counter() - began) * 1e3,
+        )
+
+
+class _Beyond(Struct):
+    """What a caller may ask for that a specialist cannot give."""
+
+    n: int | None = None
+    logprobs: bool | int | None = None
+    top_logprobs: int | None = None
+    modalities: list[str] | None = None
+    audio: msgspec.Raw | None = None
+
+
+_beyond_decoder = msgspec.json.Decoder(_Beyond)
+
+
+def _beyond(request: Request) -> str:
+    try:
+        asked = _beyond_decoder.decode(request.params)
+    except msgspec.DecodeError:
+        return "a parameter has an unusual form"
+    if (asked.n or 1) != 1:
+        return "the caller asked for several choices"
+    if asked.logprobs or asked.top_logprobs:
+        return "the caller asked for log-probabilities"
+    if asked.audio or (asked.modalities or ["text"]) != ["text"]:
+        return "the caller asked for more than text"
+    return ""

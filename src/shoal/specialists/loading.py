@@ -1,0 +1,34 @@
+"""From a card and its files to a specialist that can serve."""
+
+from pathlib import Path
+
+from shoal.errors import ArtifactError
+from shoal.specialists.card import Card
+from shoal.specialists.fields import FieldsSpecialist
+from shoal.specialists.files import read_model
+from shoal.specialists.label import LabelSpecialist
+from shoal.specialists.senses import Senses
+from shoal.specialists.specialist import Specialist
+from shoal.tasks.contract import FieldsContract
+
+
+def load_specialist(card: Card, folder: Path, senses: Senses | None) -> Specialist:
+    """Load what ``save`` wrote; ``senses`` are the encoder's, None if there is no encoder.
+
+    Raises:
+        ArtifactError: files damaged, of an unknown kind, or made for another encoder.
+    """
+    if card.encoder and (senses is None or senses.digest != card.encoder):
+        raise ArtifactError(
+            f"specialist {card.id} was trained with another encoder: train the task again"
+        )
+    model, arrays = read_model(folder)
+    wanted = senses if card.encoder else None
+    try:
+        if card.kind == "label":
+            return LabelSpecialist.restore(model, arrays, wanted)
+        if card.kind == "fields" and isinstance(card.contract, FieldsContract):
+            return FieldsSpecialist.restore(card.contract, model, arrays, wanted)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"specialist {card.id}: its files do not fit: {error!r}") from error
+    raise ArtifactError(f"specialist {card.id} is of an unknown kind {card.kind!r}")

@@ -1,0 +1,69 @@
+"""A real HTTP upstream on a free port, whose behaviour each test scripts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ScriptedUpstream:
+    """Hands each request to ``handler``; keeps what was sent to it."""
+
+    def __init__(self) -> None:
+        self.handler: Handler | None = None
+        self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
+        self.hung_up = asyncio.Event()
+        self.base_url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.bodies.append(await request.read())
+        self.headers.append(dict(request.headers))
+        assert self.handler is not None
+        try:
+            return await self.handler(request)
+        except (asyncio.CancelledError, ConnectionResetError):
+            self.hung_up.set()
+            raise
+
+    def replies(self, body: bytes, status: int = 200, kind: str = "application/json") -> None:
+        async def reply(request: web.Request) -> web.StreamResponse:
+            return web.Response(body=body, status=status, content_type=kind)
+
+        self.handler = reply
+
+    def streams(self, pieces: list[bytes], then_wait: bool = False) -> None:
+        """Send the pieces one by one; with ``then_wait`` fall silent instead of ending."""
+
+        async def reply(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            for piece in pieces:
+                await response.write(piece)
+                await asyncio.sleep(0)
+            if then_wait:
+                await asyncio.sleep(30)
+            return response
+
+        self.handler = reply
+
+
+@asynccontextmanager
+async def running_upstream() -> AsyncIterator[ScriptedUpstream]:
+    """The upstream, listening on a free port."""
+    scripted = ScriptedUpstream()
+    app = web.Application(client_max_size=100_000_000)
+    app.router.add_route("*", "/v1/chat/completions", scripted.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    scripted.base_url = f"http://{host}:{port}/v1"
+    try:
+        yield scripted
+    finally:
+        await runner.cleanup()

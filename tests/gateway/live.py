@@ -1,0 +1,86 @@
+"""A gateway on a free port, over a desk that keeps what it was told."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from shoal.chat import Answer, Request
+from shoal.engines import Engine
+from shoal.errors import NotFound, ShoalError, UnknownModel
+from shoal.gateway import GatewayOptions, create_app
+from shoal.gateway.server import listen, new_server, serve_on
+from shoal.routing.health import Health
+from shoal.routing.receipt import Receipt, Served
+
+
+class FakeDesk:
+    """Serves each model by the engine of that name, and remembers the calls."""
+
+    def __init__(self, *engines: Engine) -> None:
+        self.engines = {engine.name: engine for engine in engines}
+        self.finished: list[tuple[Served, Answer, str]] = []
+        self.failures: list[tuple[Request, str, ShoalError]] = []
+        self.feedbacks: list[tuple[str, str, str]] = []
+        self.episodes: list[str] = []
+        self.may_finish = asyncio.Event()
+        self.may_finish.set()
+        self.whole_only = False
+        self.reason = "no specialist yet"
+        self.healthy = Health(True, {"store": "ok"})
+        self.recorded = asyncio.Event()
+
+    def models(self) -> Sequence[str]:
+        return list(self.engines)
+
+    async def serve(self, request: Request, episode: str) -> Served:
+        self.episodes.append(episode)
+        if request.model not in self.engines:
+            raise UnknownModel(f"there is no model {request.model!r}", "model")
+        engine = self.engines[request.model]
+        receipt = Receipt(
+            call_id=f"call-{len(self.episodes)}",
+            at=time.time(),
+            llm=engine.name,
+            answered_by=engine.name,
+            reason=self.reason,
+            task="größe\r\nx-evil: 1",
+        )
+        if request.stream and not self.whole_only:
+            return Served(receipt, stream=await engine.stream(request))
+        return Served(receipt, answer=await engine.answer(request))
+
+    async def finish(self, served: Served, answer: Answer, error: str) -> None:
+        await self.may_finish.wait()
+        self.finished.append((served, answer, error))
+        self.recorded.set()
+
+    async def failed(self, request: Request, episode: str, error: ShoalError) -> str:
+        self.failures.append((request, episode, error))
+        return f"failed-{len(self.failures)}"
+
+    async def call(self, call_id: str) -> bytes:
+        for served, answer, error in self.finished:
+            if served.receipt.call_id == call_id:
+                return json.dumps({"id": call_id, "text": answer.text, "error": error}).encode()
+        raise NotFound(f"there is no call {call_id!r}")
+
+    async def feedback(self, call_id: str, verdict: str, answer: str) -> None:
+        await self.call(call_id)
+        self.feedbacks.append((call_id, verdict, answer))
+
+    def health(self) -> Health:
+        return self.healthy
+
+
+@asynccontextmanager
+async def running_gateway(desk: FakeDesk, **options: object) -> AsyncIterator[str]:
+    """The gateway's address while it runs."""
+    chosen = GatewayOptions.model_validate({"port": 0, **options})
+    listener = listen(chosen)
+    server = new_server(create_app(desk, chosen))
+    running = asyncio.create_task(serve_on(server, listener))
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    await running

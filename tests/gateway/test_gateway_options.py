@@ -1,0 +1,46 @@
+"""What shoal.toml may say of the gateway."""
+
+import pytest
+from pydantic import ValidationError
+
+from shoal.errors import ConfigError
+from shoal.gateway import GatewayOptions
+from shoal.gateway.server import listen
+
+
+def test_the_defaults() -> None:
+    options = GatewayOptions()
+    assert (options.host, options.port, options.max_body_mb) == ("127.0.0.1", 8400, 8)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.8.8.8"])
+def test_loopback_hosts(host: str) -> None:
+    assert GatewayOptions(host=host).host == host.strip("[]")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"host": "0.0.0.0"}, "keys come with a later version"),
+        ({"host": "::"}, "keys come with a later version"),
+        ({"host": "192.168.1.2"}, "keys come with a later version"),
+        ({"host": "example.org"}, "keys come with a later version"),
+        ({"host": ""}, "keys come with a later version"),
+        ({"port": 70000}, "port"),
+        ({"max_body_mb": 0}, "max_body_mb"),
+        ({"allowed_hosts": ["*"]}, "a plain name"),
+        ({"allowed_hosts": ["a.example:80"]}, "a plain name"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+def test_what_is_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        GatewayOptions.model_validate(fields)
+
+
+def test_a_taken_port_is_a_clear_error() -> None:
+    taken = listen(GatewayOptions(port=0))
+    port = taken.getsockname()[1]
+    with pytest.raises(ConfigError, match=rf"cannot listen on 127\.0\.0\.1:{port}.*gateway\.port"):
+        listen(GatewayOptions(port=port))
+    taken.close()

@@ -1,0 +1,227 @@
+import multiprocessing
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from shoal.errors import StoreDamaged, StoreError
+from shoal.storage import CallFilter, CallRecord, Store, StoreOptions
+from shoal.storage.migrations import MIGRATIONS
+
+MakeCall = Callable[..., CallRecord]
+spawn = multiprocessing.get_context("forkserver")
+spawn.set_forkserver_preload(["shoal.storage"])
+
+
+def filled(options: StoreOptions, make_call: MakeCall, calls: int = 300) -> Path:
+    """A store that was closed properly; returns its database file."""
+    with Store.open(options) as store, store.database.transaction() as conn:
+        for number in range(calls):
+            store.calls.insert(conn, make_call(number))
+    return options.path / "shoal.db"
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def assert_refused(options: StoreOptions, kind: type[StoreError], match: str) -> None:
+    """Opening raises, and leaves every file as it was and none beside them."""
+    before = everything(options.path)
+    with pytest.raises(kind, match=match) as refusal:
+        Store.open(options)
+    assert type(refusal.value) is kind
+    assert str(options.path / "shoal.db") in str(refusal.value)
+    assert everything(options.path) == before
+
+
+def test_what_is_made_is_private(options: StoreOptions) -> None:
+    with Store.open(options) as store:
+        mode = {path.name: stat.S_IMODE(path.stat().st_mode) for path in options.path.iterdir()}
+        assert store.database.log_bytes() > 0
+    assert stat.S_IMODE(options.path.stat().st_mode) == 0o700
+    assert set(mode) == {"shoal.db", "shoal.db-wal", "shoal.db-shm"}
+    assert set(mode.values()) == {0o600}
+
+
+def test_the_file_keeps_a_log_and_gives_space_back(options: StoreOptions) -> None:
+    Store.open(options).close()
+    with closing(sqlite3.connect(options.path / "shoal.db")) as conn:
+        assert conn.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert conn.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
+def test_durable_means_synced_commits(options: StoreOptions, durable: bool, level: int) -> None:
+    chosen = options.model_copy(update={"durable": durable})
+    with Store.open(chosen) as store, store.database.transaction() as conn:
+        assert conn.exec_driver_sql("PRAGMA synchronous").scalar_one() == level
+
+
+def test_the_secret_is_random_and_stays(options: StoreOptions, tmp_path: Path) -> None:
+    with Store.open(options) as store:
+        secret = store.database.secret()
+    with Store.open(options) as store:
+        assert store.database.secret() == secret
+    with Store.open(StoreOptions(path=tmp_path / "other")) as store:
+        assert store.database.secret() != secret
+    assert len(secret) == 32
+
+
+def test_garbage_is_refused(options: StoreOptions) -> None:
+    options.path.mkdir()
+    (options.path / "shoal.db").write_bytes(os.urandom(10_000))
+    assert_refused(options, StoreDamaged, r"damaged \(file is not a database\)")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_a_truncated_file_is_refused(
+    options: StoreOptions, make_call: MakeCall, share: float
+) -> None:
+    path = filled(options, make_call)
+    os.truncate(path, int(path.stat().st_size * share))
+    assert_refused(options, StoreDamaged, "is damaged .*restore|is damaged .*Restore")
+
+
+def test_flipped_bytes_in_the_middle_of_pages_are_refused(
+    options: StoreOptions, make_call: MakeCall
+) -> None:
+    path = filled(options, make_call)
+    content = bytearray(path.read_bytes())
+    for start in range(4096, len(content), 4096):  # what each page says of itself
+        content[start : start + 12] = bytes(byte ^ 0xFF for byte in content[start : start + 12])
+    path.write_bytes(content)
+    assert_refused(options, StoreDamaged, "is damaged")
+
+
+def test_flipped_bytes_of_a_message_are_noticed_on_reading(
+    options: StoreOptions, make_call: MakeCall
+) -> None:
+    path = filled(options, make_call, calls=3)
+    content = path.read_bytes()
+    assert content.count(b"Order 1 has") == 1
+    path.write_bytes(content.replace(b"Order 1 has", b"Order 1 Has"))
+    with Store.open(options) as store:
+        with pytest.raises(StoreDamaged):
+            store.calls.get(make_call(1).id)
+        assert store.calls.get(make_call(2).id) == make_call(2)
+
+
+def test_a_damaged_file_with_a_log_beside_it_is_not_merged_with_it(
+    options: StoreOptions, make_call: MakeCall, tmp_path: Path
+) -> None:
+    with Store.open(options) as store:
+        with store.database.transaction() as conn:
+            for number in range(300):
+                store.calls.insert(conn, make_call(number))
+        store.database.checkpoint()
+        with store.database.transaction() as conn:
+            store.calls.insert(conn, make_call(300))
+        left = everything(options.path)  # as a killed process would leave it
+    crashed = StoreOptions(path=tmp_path / "crashed")
+    crashed.path.mkdir()
+    damaged = bytearray(left["shoal.db"])
+    damaged[4096 * 5 : 4096 * 40] = os.urandom(4096 * 35)
+    (crashed.path / "shoal.db").write_bytes(damaged)
+    (crashed.path / "shoal.db-wal").write_bytes(left["shoal.db-wal"])
+    with pytest.raises(StoreDamaged):
+        Store.open(crashed)
+    after = everything(crashed.path)
+    assert after["shoal.db"] == damaged
+    assert after["shoal.db-wal"] == left["shoal.db-wal"]
+
+
+def test_a_newer_file_is_refused_with_what_to_do(
+    options: StoreOptions, make_call: MakeCall
+) -> None:
+    path = filled(options, make_call, calls=1)
+    newer = len(MIGRATIONS) + 1
+    with closing(sqlite3.connect(path)) as conn:
+        conn.execute(f"PRAGMA user_version = {newer}")
+    assert_refused(options, StoreError, rf"newer Shoal \(schema {newer}.*upgrade")
+
+
+def test_another_programs_database_is_refused(options: StoreOptions) -> None:
+    options.path.mkdir()
+    with closing(sqlite3.connect(options.path / "shoal.db")) as conn:
+        conn.execute("CREATE TABLE calls (phone TEXT)")
+    assert_refused(options, StoreError, "some other program's")
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("mine")
+    with pytest.raises(StoreError, match="data"):
+        Store.open(StoreOptions(path=tmp_path / "data"))
+    assert (tmp_path / "data").read_text() == "mine"
+
+
+def test_an_empty_file_is_a_new_store(options: StoreOptions) -> None:
+    options.path.mkdir()
+    (options.path / "shoal.db").touch()
+    with Store.open(options) as store:
+        assert store.calls.list() == []
+
+
+def test_a_store_that_is_in_use_opens_again(options: StoreOptions, make_call: MakeCall) -> None:
+    with Store.open(options) as first, Store.open(options) as second:
+        first.record(make_call(1)).result(5)
+        assert second.calls.get(make_call(1).id) == make_call(1)
+
+
+def open_and_record(options: StoreOptions, call: CallRecord) -> None:
+    with Store.open(options) as store:
+        store.record(call).result(30)
+
+
+def test_processes_may_make_the_store_at_once(options: StoreOptions, make_call: MakeCall) -> None:
+    processes = [
+        spawn.Process(target=open_and_record, args=(options, make_call(number)))
+        for number in range(4)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    with Store.open(options) as store:
+        assert len(store.calls.list()) == 4
+
+
+def test_threads_may_read_while_one_writes(store: Store, make_call: MakeCall) -> None:
+    def read(_: int) -> int:
+        found = store.calls.list(CallFilter(limit=1000))
+        assert [call.at for call in found] == sorted((call.at for call in found), reverse=True)
+        return len(found)
+
+    written = [store.record(make_call(number)) for number in range(300)]
+    with ThreadPoolExecutor(8) as threads:
+        counts = list(threads.map(read, range(40)))
+    for future in written:
+        future.result(5)
+    assert max(counts) <= 300
+    assert read(0) == 300
+
+
+def test_a_read_sees_one_moment(store: Store, make_call: MakeCall) -> None:
+    with store.database.read() as conn:
+        before = conn.exec_driver_sql("SELECT count(*) FROM calls").scalar_one()
+        store.record(make_call(1)).result(5)
+        assert conn.exec_driver_sql("SELECT count(*) FROM calls").scalar_one() == before == 0
+
+
+def test_a_transaction_that_raises_changes_nothing(store: Store, make_call: MakeCall) -> None:
+    with suppress(KeyError), store.database.transaction() as conn:
+        store.calls.insert(conn, make_call(1))
+        raise KeyError
+    assert store.calls.list() == []
+
+
+def test_errors_name_the_file(store: Store) -> None:
+    missing = pytest.raises(StoreError, match=r"shoal\.db: no such table")
+    with missing, store.database.read() as conn:
+        conn.exec_driver_sql("SELECT * FROM nonsense")

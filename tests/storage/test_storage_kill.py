@@ -1,0 +1,103 @@
+"""What is left of a store whose process was killed (SIGKILL) at any moment."""
+
+import multiprocessing
+import os
+import random
+import struct
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from shoal.storage import CallRecord, Store, StoreOptions
+
+MakeCall = Callable[..., CallRecord]
+POINTS = 20
+MAY_BE_LOST = 0.050  # seconds
+
+spawn = multiprocessing.get_context("forkserver")
+spawn.set_forkserver_preload(["shoal.storage"])
+entry = struct.Struct("<cid")  # "s"ubmitted or "a"cknowledged, number of the call, when
+
+
+def record_until_killed(options: StoreOptions, call: CallRecord, journal: Path) -> None:
+    """Record a call every half millisecond, and write down what happened to each beside the store.
+
+    What was written to the journal outlives the process, for it is in the system's hands.
+    """
+    out = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def acknowledged(number: int, future: Future[bool]) -> None:
+        if future.result():
+            os.write(out, entry.pack(b"a", number, time.monotonic()))
+
+    with Store.open(options) as store:
+        for number in range(1_000_000):
+            copy = CallRecord(
+                id=f"{call.id}-{number:06d}", at=call.at, request=call.request, answer=call.answer
+            )
+            submitted = entry.pack(b"s", number, time.monotonic())
+            store.record(copy).add_done_callback(partial(acknowledged, number))
+            os.write(out, submitted)
+            time.sleep(0.0005)
+
+
+def kill_at(process: BaseProcess, journal: Path, seconds: float) -> None:
+    """Kill the process that long after it submitted its first call."""
+    process.start()
+    deadline = time.monotonic() + 30
+    while not (journal.exists() and journal.stat().st_size):
+        assert time.monotonic() < deadline, "it never began"
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.kill()
+    process.join()
+    assert process.exitcode == -9
+
+
+def read_journal(journal: Path) -> tuple[dict[int, float], set[int]]:
+    """When each call was submitted, and which were acknowledged."""
+    content = journal.read_bytes()
+    whole = content[: len(content) // entry.size * entry.size]
+    submitted, acknowledged = {}, set()
+    for kind, number, at in entry.iter_unpack(whole):
+        if kind == b"s":
+            submitted[number] = at
+        else:
+            acknowledged.add(number)
+    return submitted, acknowledged
+
+
+def stored(options: StoreOptions) -> set[int]:
+    with Store.open(options) as store:  # refuses a damaged file
+        return {int(call.id[-6:]) for page in store.calls.pages() for call in page}
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_killed_process_loses_no_more_than_it_may(
+    options: StoreOptions, make_call: MakeCall, tmp_path: Path, durable: bool
+) -> None:
+    draw = random.Random(7)
+    acknowledged_at_all = lost_at_all = 0
+    for point in range(POINTS):
+        call = make_call(point)
+        here = StoreOptions(path=tmp_path / str(point), durable=durable)
+        journal = tmp_path / f"{point}.journal"
+        process = spawn.Process(target=record_until_killed, args=(here, call, journal))
+        kill_at(process, journal, draw.uniform(0.0, 0.15))
+        submitted, acknowledged = read_journal(journal)
+        left = stored(here)
+        assert acknowledged <= left
+        lost = submitted.keys() - left
+        end = max(submitted.values())
+        age = max((end - submitted[number] for number in lost), default=0.0)
+        if not durable:
+            assert age <= MAY_BE_LOST
+        acknowledged_at_all += len(acknowledged)
+        lost_at_all += len(lost)
+    assert acknowledged_at_all > 0  # else nothing was tested
+    assert lost_at_all > 0

@@ -1,0 +1,239 @@
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import Connection
+
+from shoal.errors import StoreError
+from shoal.storage import CallFilter, CallRecord, Store, StoreOptions
+from shoal.storage.database import Database
+from shoal.storage.writer import Writer
+
+MakeCall = Callable[..., CallRecord]
+
+
+@pytest.fixture
+def database(options: StoreOptions) -> Iterator[Database]:
+    database = Database.open(options)
+    with database.transaction() as conn:
+        conn.exec_driver_sql("CREATE TABLE log (n INTEGER UNIQUE, filler BLOB)")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def writer(database: Database) -> Iterator[Writer]:
+    writer = Writer(database)
+    yield writer
+    writer.close()
+
+
+def log(number: int, filler: int = 0) -> Callable[[Connection], int]:
+    def operation(conn: Connection) -> int:
+        conn.exec_driver_sql("INSERT INTO log VALUES (?, zeroblob(?))", (number, filler))
+        return number
+
+    return operation
+
+
+def logged(database: Database) -> list[int]:
+    with database.read() as conn:
+        return list(conn.exec_driver_sql("SELECT n FROM log ORDER BY rowid").scalars())
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def limit_pages(database: Database, pages: int) -> None:
+    """Have SQLite find the disk full beyond so many pages, on the one connection that writes."""
+    with database.transaction() as conn:
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+def test_what_is_submitted_is_written_in_order(database: Database, writer: Writer) -> None:
+    futures = [writer.submit(log(number)) for number in range(1200)]
+    assert [future.result(10) for future in futures] == list(range(1200))
+    assert logged(database) == list(range(1200))
+
+
+def test_what_comes_together_is_one_transaction(database: Database, writer: Writer) -> None:
+    transactions = set()
+
+    def operation(conn: Connection) -> None:
+        transactions.add(id(conn.get_transaction()))
+
+    for future in [writer.submit(operation) for _ in range(200)]:
+        future.result(5)
+    assert len(transactions) <= 3  # one, if the machine is idle
+
+
+def test_a_lone_operation_is_written_within_50_ms(database: Database, writer: Writer) -> None:
+    times = []
+    for number in range(20):
+        begun = time.perf_counter()
+        writer.submit(log(number)).result(5)
+        times.append(time.perf_counter() - begun)
+    assert sorted(times)[10] < 0.05
+
+
+def test_an_urgent_operation_does_not_wait_for_others(database: Database, writer: Writer) -> None:
+    times = []
+    for number in range(20):
+        begun = time.perf_counter()
+        writer.submit(log(number), urgent=True).result(5)
+        times.append(time.perf_counter() - begun)
+    assert sorted(times)[10] < 0.01
+
+
+def test_an_operation_that_fails_fails_alone(database: Database, writer: Writer) -> None:
+    def broken(conn: Connection) -> None:
+        conn.exec_driver_sql("INSERT INTO log VALUES (-1, NULL)")
+        raise KeyError("its own fault")
+
+    good = [writer.submit(log(number)) for number in range(5)]
+    bad = writer.submit(broken)
+    twice = writer.submit(log(3))
+    more = [writer.submit(log(number)) for number in range(5, 10)]
+    assert [future.result(5) for future in good + more] == list(range(10))
+    with pytest.raises(KeyError, match="its own fault"):
+        bad.result(5)
+    with pytest.raises(StoreError, match="UNIQUE constraint failed"):
+        twice.result(5)
+    assert logged(database) == list(range(10))
+    assert writer.health().ok
+
+
+def test_a_call_is_recorded_though_its_waiter_is_gone(database: Database, writer: Writer) -> None:
+    future = writer.submit(log(1))
+    assert not future.cancel()
+    assert future.result(5) == 1
+
+
+async def test_an_event_loop_can_wait_for_it(database: Database, writer: Writer) -> None:
+    numbers = await asyncio.gather(
+        *(asyncio.wrap_future(writer.submit(log(number))) for number in range(20))
+    )
+    assert numbers == list(range(20))
+
+
+def test_a_full_disk_delays_and_loses_nothing(database: Database, writer: Writer) -> None:
+    writer.submit(log(0)).result(5)
+    assert writer.health().ok
+    limit_pages(database, 1)  # no fewer than there are
+    futures = [writer.submit(log(number, filler=5_000)) for number in range(1, 200)]
+    wait_until(lambda: not writer.health().ok)
+    health = writer.health()
+    assert "database or disk is full" in health.last_error
+    assert health.backlog == 199
+    assert health.dropped == 0
+    assert abs(health.since - time.time()) < 10
+    assert logged(database) == [0]
+    limit_pages(database, 1_000_000)
+    assert [future.result(10) for future in futures] == list(range(1, 200))
+    assert logged(database) == list(range(200))
+    wait_until(lambda: writer.health().ok)
+    assert writer.health().backlog == 0
+
+
+def test_a_full_disk_met_while_one_fails_alone_loses_nothing(
+    database: Database, writer: Writer
+) -> None:
+    def broken(conn: Connection) -> None:
+        raise KeyError
+
+    limit_pages(database, 1)
+    futures = [writer.submit(log(number, filler=5_000)) for number in range(3)]
+    bad = writer.submit(broken)
+    first = writer.submit(broken)
+    wait_until(lambda: not writer.health().ok)
+    limit_pages(database, 1_000_000)
+    assert [future.result(10) for future in futures] == [0, 1, 2]
+    for future in (bad, first):
+        with pytest.raises(KeyError):
+            future.result(10)
+
+
+def test_beyond_the_backlog_the_oldest_are_dropped_and_counted(database: Database) -> None:
+    writer = Writer(database, capacity=50)
+    limit_pages(database, 1)
+    futures = [writer.submit(log(number, filler=5_000)) for number in range(20)]
+    wait_until(lambda: not writer.health().ok)
+    futures += [writer.submit(log(number, filler=5_000)) for number in range(20, 120)]
+    wait_until(lambda: writer.health().dropped == 70)
+    assert writer.health().backlog == 50
+    limit_pages(database, 1_000_000)
+    assert [future.result(10) for future in futures[70:]] == list(range(70, 120))
+    for future in futures[:70]:
+        with pytest.raises(StoreError, match=r"not written, the backlog was full: .*disk is full"):
+            future.result(0)
+    assert logged(database) == list(range(70, 120))
+    writer.close()
+
+
+def test_a_locked_file_is_waited_for(
+    database: Database, options: StoreOptions, writer: Writer
+) -> None:
+    other = Database.open(options)
+    with other.transaction():
+        future = writer.submit(log(1))
+        time.sleep(0.1)
+        assert not future.done()
+    assert future.result(10) == 1
+    other.close()
+
+
+def test_closing_writes_what_waits(database: Database) -> None:
+    writer = Writer(database)
+    futures = [writer.submit(log(number)) for number in range(1000)]
+    writer.close()
+    assert all(future.done() for future in futures)
+    assert logged(database) == list(range(1000))
+    with pytest.raises(StoreError, match="closed"):
+        writer.submit(log(0))
+    writer.close()  # closing twice is nothing
+
+
+def test_closing_with_a_full_disk_ends_and_says_what_was_lost(database: Database) -> None:
+    writer = Writer(database)
+    limit_pages(database, 1)
+    futures = [writer.submit(log(number, filler=5_000)) for number in range(10)]
+    wait_until(lambda: not writer.health().ok)
+    writer.close()
+    for future in futures:
+        with pytest.raises(StoreError, match="full"):
+            future.result(0)
+    assert writer.health().dropped == 10
+
+
+def test_submitting_from_many_threads(database: Database, writer: Writer) -> None:
+    def submit(offset: int) -> None:
+        for number in range(offset, offset + 100):
+            writer.submit(log(number))
+
+    threads = [threading.Thread(target=submit, args=(i * 100,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    writer.close()
+    assert sorted(logged(database)) == list(range(800))
+
+
+def test_calls_survive_a_full_disk_with_their_conversations(
+    store: Store, make_call: MakeCall
+) -> None:
+    store.record(make_call(0)).result(5)
+    limit_pages(store.database, 1)
+    calls = [make_call(number, receipt=b'"%064d"' % number * 30) for number in range(1, 400)]
+    futures = [store.record(call) for call in calls]
+    wait_until(lambda: not store.writer.health().ok)
+    limit_pages(store.database, 1_000_000)
+    for future in futures:
+        assert future.result(10)
+    assert store.calls.list(CallFilter(limit=1000)) == [*calls[::-1], make_call(0)]
