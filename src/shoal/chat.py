@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class ToolCall(Struct, frozen=True):
-    """One call of a tool that a model asked for. ``arguments`` is JSON text, as the model sent it."""
+    """A call of a tool that a model asked for; ``arguments`` is JSON text, as the model sent it."""
 
     id: str
     name: str
@@ -79,7 +79,7 @@ class Answer(Struct, frozen=True):
 
 
 class Answerer(Protocol):
-    """Anything that maps a request to an answer: an engine, a specialist, a cascade, all of Shoal."""
+    """Anything that maps a request to an answer: an engine, a cascade, a planner, all of Shoal."""
 
     @property
     def name(self) -> str:

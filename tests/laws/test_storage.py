@@ -59,7 +59,8 @@ def histories(draw: st.DrawFn) -> list[CallRecord]:
     made: list[CallRecord] = []
     for number in range(draw(st.integers(1, 5))):
         request = draw(requests)
-        if made and draw(st.booleans()):
+        goes_on: bool = draw(st.booleans())
+        if made and goes_on:
             before = draw(st.sampled_from(made)).request
             kept = before.messages[: draw(st.integers(0, len(before.messages)))]
             request = Request(

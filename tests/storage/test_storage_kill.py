@@ -95,6 +95,7 @@ def test_a_killed_process_loses_no_more_than_it_may(
         lost = submitted.keys() - left
         end = max(submitted.values())
         age = max((end - submitted[number] for number in lost), default=0.0)
+        print('AGE',durable,len(lost),round(age*1e3,1))
         if not durable:
             assert age <= MAY_BE_LOST
         acknowledged_at_all += len(acknowledged)

@@ -100,16 +100,19 @@ class Shoal:
         return _by_rung(handled, verdict)
 
     async def finish(self, served: Served, answer: Answer, error: str) -> None:
-        """Record the call, and compare it with the reference where that is due."""
+        """Record the call, and compare it with the reference where that is due.
+
+        A store that fails is told by ``health``: the caller's answer does not depend on it.
+        """
         assert isinstance(served, Handled)
         handled = served
         record = call_record(handled, answer, error)
-        done = self._store.record(record)
-        if self._store.options.durable:
-            try:
+        try:
+            done = self._store.record(record)
+            if self._store.options.durable:
                 await asyncio.wrap_future(done)
-            except StoreError as failure:
-                log.warning("call %s is not on disk: %s", record.id, failure)
+        except StoreError as failure:
+            log.warning("call %s is not recorded: %s", record.id, failure)
         if not error and answer.complete:
             self._witness.after(handled, answer)
 

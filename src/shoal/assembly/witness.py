@@ -88,8 +88,7 @@ class Witness:
 
     async def _audit(self, handled: Handled, post: Post, answer: Answer) -> None:
         assert handled.model is not None
-        whole = replace(handled.request, stream=False, body=b"")
-        reference = await handled.model.engine.answer(whole)
+        reference = await handled.model.engine.answer(handled.request)
         if not reference.complete or reference.finish_reason == "length":
             raise EngineError("the reference's answer was cut short")
         await self._record(handled, post, "audit", answer, reference)

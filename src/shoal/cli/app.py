@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from shoal.cli import demo as demonstration
 from shoal.cli import serve as serving
 from shoal.errors import ShoalError
 
@@ -13,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Finds the steps that recur in your LLM traffic, and serves them small once proven.",
 )
+app.command()(demonstration.demo)
 app.command()(serving.serve)
 app.command()(serving.learn)
 

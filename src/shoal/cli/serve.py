@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 import uvloop
+from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Models, Shoal
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, console, new_learner, open_store
@@ -32,6 +33,8 @@ def serve(
     """Run the gateway, and beside it the learner at low priority."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = read_config(config)
+    # One answer is too little work for several threads, which would only wait for each other.
+    threadpool_limits(limits=1, user_api="blas")
     with open_store(settings) as store, _beside(config if learn else None):
         uvloop.run(_serve(settings, store))
 

@@ -64,6 +64,15 @@ def recipes_for(task: Task) -> tuple[Recipe, ...]:
             )
 
 
+def why_not(task: Task) -> str:
+    """Why no specialist can learn the task, in plain words; "" if one can."""
+    try:
+        recipes_for(task)
+    except LearningError as error:
+        return str(error)
+    return ""
+
+
 def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
     """Train one candidate.
 

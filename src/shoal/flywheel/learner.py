@@ -11,6 +11,7 @@ from shoal.encoder import Encoder
 from shoal.errors import ArtifactError, LearningError, StoreError
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks
+from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import broken_at, demote, promote, usable_certificate
 from shoal.guarantees import Certificate
@@ -18,7 +19,7 @@ from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
 from shoal.storage import Standing, Store, Volume
 from shoal.storage.volume import volumes
-from shoal.tasks import Task, is_closed
+from shoal.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Learner:
         return self.examiner.certify(lessons, self.promise(task))
 
     def _tend(self, task: Task, volume: Volume) -> None:
-        if is_closed(task.contract) and self._due(task, volume):
+        if not why_not(task) and self._due(task, volume):
             self._certify_if_ripe(task, volume)
         standing = self._store.standings.get(task.id)
         if standing is None or standing.stage == "observe":

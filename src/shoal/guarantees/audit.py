@@ -34,4 +34,4 @@ def draw(call_id: str, rate: float, secret: bytes) -> bool:
     digest = hashlib.blake2b(
         call_id.encode(), digest_size=_BITS // 8, key=secret, person=_PERSON
     ).digest()
-    return int.from_bytes(digest) < rate * 2**_BITS
+    return int.from_bytes(digest) < rate * 2.0**_BITS

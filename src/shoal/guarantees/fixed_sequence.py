@@ -63,7 +63,7 @@ class RiskCurve(NamedTuple):
     threshold: NDArray[np.float64]  # (k,) falling
     accepted: NDArray[np.float64]  # (k,) examples at or above the threshold
     errors: NDArray[np.float64]  # (k,) of these, the wrong ones
-    n: int
+    total: int  # examples in all
 
     @classmethod
     def of(cls, scores: ArrayLike, wrong: ArrayLike) -> Self:
@@ -88,14 +88,16 @@ class RiskCurve(NamedTuple):
     def scaled(self, factor: float) -> Self:
         """The same curve as ``factor`` times as many examples would draw it."""
         return self._replace(
-            accepted=self.accepted * factor, errors=self.errors * factor, n=round(self.n * factor)
+            accepted=self.accepted * factor,
+            errors=self.errors * factor,
+            total=round(self.total * factor),
         )
 
 
 class Pass(NamedTuple):
     """The loosest entry of the curve that was passed, and the level at which it was."""
 
-    index: int
+    entry: int
     level: float
 
 
@@ -132,13 +134,28 @@ def walk(curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start]) 
     return found
 
 
+def first_pass(curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start]) -> int | None:
+    """The first start's entry that ``walk`` would pass, at a fraction of its cost; None if none.
+
+    Raises:
+        ValueError: as ``walk`` does.
+    """
+    ordered = _checked(starts)
+    levels: dict[int, float] = {}  # starts that a tie put at one entry pool their levels
+    for start, entry in zip(ordered, _entries(curve, ordered), strict=False):
+        levels[entry] = levels.get(entry, 0.0) + start.weight * delta
+    at = list(levels)
+    p = p_values(curve.errors[at], curve.accepted[at], alpha)
+    return next((entry for entry, p_i in zip(at, p, strict=True) if p_i <= levels[entry]), None)
+
+
 def _entries(curve: RiskCurve, starts: Sequence[Start]) -> list[int]:
     """The curve's entry for each start, and its end.
 
     A tie that straddles a start is left out whole, unless nothing surer was seen: then the walk
     begins with it, which leaves out no threshold that could have been passed.
     """
-    counts = np.array([start.coverage for start in starts]) * curve.n
+    counts = np.array([start.coverage for start in starts]) * curve.total
     entries = np.searchsorted(curve.accepted, counts + 1e-9, side="right") - 1
     return [*np.maximum(entries, 0).tolist(), curve.accepted.size]
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import ArrayLike
 
 from shoal.guarantees.bounds import clean_examples_needed, interval, require_rate, upper_bound
-from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts, walk
+from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts, first_pass, walk
 
 _GROWTH = (1.05 ** np.arange(1, 81)).tolist()  # up to 50 times as many examples, 5 % at a step
 
@@ -86,20 +86,20 @@ def select(
     require_rate("alpha", alpha)
     require_rate("delta", delta)
     curve = RiskCurve.of(scores, wrong)
-    if curve.n == 0:
+    if curve.total == 0:
         return _without_examples(alpha, delta)
-    found = walk(curve, alpha, delta, starts or default_starts(curve.n))
+    found = walk(curve, alpha, delta, default_starts(curve.total) if starts is None else starts)
     if found is None:
         return _refuse(curve, alpha, delta, starts)
-    accepted, errors = int(curve.accepted[found.index]), int(curve.errors[found.index])
-    low, high = interval(accepted, curve.n, 1.0 - delta)
+    accepted, errors = int(curve.accepted[found.entry]), int(curve.errors[found.entry])
+    low, high = interval(accepted, curve.total, 1.0 - delta)
     return Selection(
-        threshold=float(curve.threshold[found.index]),
-        n=curve.n,
+        threshold=float(curve.threshold[found.entry]),
+        n=curve.total,
         accepted=accepted,
         errors=errors,
         risk_bound=min(alpha, upper_bound(errors, accepted, found.level)),
-        coverage=accepted / curve.n,
+        coverage=accepted / curve.total,
         coverage_low=low,
         coverage_high=high,
         alpha=alpha,
@@ -120,27 +120,30 @@ def _refuse(
     index, more = grown if grown is not None else (_surest_tenth(curve), None)
     accepted, errors = int(curve.accepted[index]), int(curve.errors[index])
     reason = (
-        _too_few(accepted, errors, curve.n, more, alpha, delta)
+        _too_few(accepted, errors, curve.total, more, alpha, delta)
         if more is not None
-        else _too_wrong(accepted, errors, curve.n, alpha)
+        else _too_wrong(accepted, errors, curve.total, alpha)
     )
-    return Refusal(reason, curve.n, accepted / curve.n, accepted, errors, more, alpha, delta)
+    return Refusal(
+        reason, curve.total, accepted / curve.total, accepted, errors, more, alpha, delta
+    )
 
 
 def _growth_needed(
     curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start] | None
 ) -> tuple[int, int] | None:
-    """The entry that would pass, and how many more examples it takes, in whole tens."""
+    """The start that would be passed, and how many more examples it takes, in whole tens."""
     for factor in _GROWTH:
         larger = curve.scaled(factor)
-        found = walk(larger, alpha, delta, starts or default_starts(larger.n))
-        if found is not None:
-            return found.index, math.ceil((larger.n - curve.n) / 10) * 10
+        plan = default_starts(larger.total) if starts is None else starts
+        entry = first_pass(larger, alpha, delta, plan)
+        if entry is not None:
+            return entry, math.ceil((larger.total - curve.total) / 10) * 10
     return None
 
 
 def _surest_tenth(curve: RiskCurve) -> int:
-    return int(np.searchsorted(curve.accepted, curve.n / 10.0))
+    return int(np.searchsorted(curve.accepted, curve.total / 10.0))
 
 
 def _too_few(accepted: int, errors: int, n: int, more: int, alpha: float, delta: float) -> str:

@@ -9,7 +9,7 @@ import zlib
 from shoal.errors import StoreDamaged
 
 _WORTH_TRYING = 512  # bytes; shorter texts shrink too little to pay for the CPU
-_LEVEL = 1  # measured on receipts and prompts: within 6 % of level 6 at a third of the time
+_LEVEL = 1  # measured on prompts, code and receipts: 2 to 12 % longer than by level 6
 
 
 def pack(text: bytes) -> bytes:

@@ -9,15 +9,13 @@ everything else stays unassigned. The outcome depends on the calls, not on their
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-import msgspec
 from msgspec import Struct
 
 from shoal.chat import Answer
 from shoal.tasks.candidates import Candidate, candidates_of
-from shoal.tasks.inference import revise
 from shoal.tasks.matcher import Match, Matcher
 from shoal.tasks.pools import ObservedCall, pools_of
-from shoal.tasks.revision import generalised
+from shoal.tasks.revision import revised, widened
 from shoal.tasks.task import Task, task_id
 from shoal.tasks.task_names import name_task
 
@@ -28,7 +26,8 @@ class DiscoveryOptions(Struct, frozen=True):
     """How much evidence a task needs, and how much discovery reads.
 
     ``min_calls``: different requests of one template. ``max_calls``: unknown calls compared with
-    each other; any beyond are only matched. ``max_answers``: answers a contract is inferred from.
+    each other; any beyond are left for the next time. ``max_answers``: answers a contract is
+    inferred from.
     """
 
     min_calls: int = 20
@@ -59,10 +58,10 @@ def discover(
         sorter.add(call)
     tasks = {task.id: task for task in known}
     for candidate in _candidates(sorter.unknown, options):
-        task = _place(candidate, tasks)
+        task = widened([tasks[task.id] for task in known], candidate) or _new(candidate, tasks)
         tasks[task.id] = task
     for identity, evidence in sorter.evidence.items():
-        tasks[identity] = _revised(tasks[identity], evidence)
+        tasks[identity] = revised(tasks[identity], evidence)
     before = {task.id: task for task in known}
     assigned = _assign(sorter.unknown, tasks)
     support = Counter(assigned.values())
@@ -110,21 +109,7 @@ def _candidates(calls: Sequence[ObservedCall], options: DiscoveryOptions) -> Ite
     return sorted(found, key=lambda c: (-len(c.members), task_id(c.template)))
 
 
-def _place(candidate: Candidate, tasks: dict[str, Task]) -> Task:
-    """The known task that the candidate's calls belong to, made wider, or a new one."""
-    for task in tasks.values():
-        wider = generalised(task, candidate)
-        if wider:
-            return wider
+def _new(candidate: Candidate, tasks: dict[str, Task]) -> Task:
     taken = {task.name for task in tasks.values()}
     name = name_task(candidate.template, candidate.contract, candidate.context, taken)
     return Task(task_id(candidate.template), name, (candidate.template,), candidate.contract)
-
-
-def _revised(task: Task, evidence: Sequence[tuple[Match, Answer]]) -> Task:
-    """The task with its contract in the light of more answers."""
-    if task.pinned or task.ignored:
-        return task
-    pairs = [(found.input_text, answer) for found, answer in evidence]
-    literals = "\n\n".join(template.literal_text for template in task.templates)
-    return msgspec.structs.replace(task, contract=revise(task.contract, pairs, literals))

@@ -40,7 +40,9 @@ MAX_OVERLAP = 0.05
 MAX_ROUNDS = 3
 """How often what is left of a group is divided again."""
 MANY_PARTS = 8
-"""More parts than this with outputs of one form are the values of a slot."""
+"""More parts than this with outputs of one form are values of a slot, if there is ..."""
+INSTRUCTION_WORDS = 8
+"""... an instruction of so many words in common."""
 
 Parts = list[list[int]]
 
@@ -67,6 +69,10 @@ class _Class(Struct, frozen=True):
     def may_divide(self, bare: bool) -> bool:
         """Whether it is more than a turn of phrase, in a group that shares something or nothing."""
         return self.words > 0 if bare else self.words >= MIN_WORDS and self.edge != "short"
+
+    def closes(self, left: set[int]) -> bool:
+        """Whether all that is left shares these clauses."""
+        return self.edge != "short" and left <= self.members
 
 
 class _Part(Struct, frozen=True):
@@ -124,7 +130,8 @@ class Grouper:
         """Whether a group with something in common is its parts rather than one task."""
         if sum(len(part.members) for part in parts) < COVER * len(members):
             return False
-        if len(parts) <= MANY_PARTS and not all(self._is_value(p, shared) for p in parts):
+        many = len(parts) > MANY_PARTS and self.index.words(shared) >= INSTRUCTION_WORDS
+        if not many and not all(self._is_value(part, shared) for part in parts):
             return True
         return self.differ([part.members for part in parts])
 
@@ -159,19 +166,22 @@ class Grouper:
         return counts, sums
 
     def _parts(self, members: list[int], classes: Sequence[_Class], bare: bool) -> list[_Part]:
-        """Parts that do not overlap, best first; may not cover the members."""
-        taken: set[int] = set()
+        """Parts that do not overlap, best first; may not cover the members.
+
+        What is left after one is a part too if it has anything in common.
+        """
+        left = set(members)
         parts: list[_Part] = []
         for found in (c for c in classes if c.may_divide(bare)):
-            new = found.members - taken
+            new = found.members & left
             overlap = len(found.members) - len(new)
-            if len(new) >= self.min_size and overlap <= MAX_OVERLAP * len(found.members):
-                parts.append(_Part(sorted(new), frozenset(found.units)))
-                taken |= new
-        rest = frozenset(members) - taken
-        if taken and len(rest) >= self.min_size:
-            coherent = (c for c in classes if c.edge != "short" and rest <= c.members)
-            parts += [_Part(sorted(rest), frozenset(c.units)) for c in coherent][:1]
+            if len(new) < self.min_size or overlap > MAX_OVERLAP * len(found.members):
+                continue
+            parts.append(_Part(sorted(new), frozenset(found.units)))
+            left -= new
+            closing = next((c for c in classes if c.closes(left)), None)
+            if closing and len(left) >= self.min_size:
+                return [*parts, _Part(sorted(left), frozenset(closing.units))]
         return parts
 
     def _classes(

@@ -1,53 +1,94 @@
 """Known tasks in the light of new calls: templates that proved too narrow, contracts that grew."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from shoal.chat import Answer
 from shoal.tasks.alignment import pattern_of
 from shoal.tasks.candidates import Candidate
-from shoal.tasks.inference import join
+from shoal.tasks.inference import join, revise
+from shoal.tasks.matcher import Match, Matcher
+from shoal.tasks.pools import ObservedCall
 from shoal.tasks.slot_names import name_slots
 from shoal.tasks.task import Task
 from shoal.tasks.template import Pattern, Template
-from shoal.tasks.units import clauses, masked
+from shoal.tasks.units import clauses, masked, word_count
 
 PLACEHOLDER = "value"
 BALANCE = 50
+"""Documents of the candidate that a joint template is aligned over."""
+MAX_EXTRA_WORDS = 6
+"""Words by which the literals of a task may have been too long; with more it is another task."""
 
 
-def generalised(task: Task, candidate: Candidate) -> Task | None:
-    """The task with a template that also recognises the candidate's calls; None if it is another.
+def with_contract_revised(task: Task, calls: Iterable[ObservedCall]) -> Task:
+    """The task with its contract in the light of more of its calls.
 
-    It is the same task if the candidate's template already includes the task's (a literal was too
-    long), or if the constant texts of both are equal up to dates, numbers and names.
+    Labels and fields are added; text becomes a closed form once one can be told. A pinned or
+    ignored task stays as it is. Calls of other tasks are left out.
     """
-    if task.pinned or task.ignored or task.conditions or not _joinable(task, candidate):
-        return None
-    for place, template in enumerate(task.templates):
-        wider = _wider(template, candidate)
-        if wider:
-            templates = list(task.templates)
-            templates[place] = wider
-            contract = join(task.contract, candidate.contract) or task.contract
-            return msgspec.structs.replace(task, templates=tuple(templates), contract=contract)
+    matcher = Matcher([task])
+    found = ((matcher.find(call.request), call.answer) for call in calls)
+    return revised(task, [(match, answer) for match, answer in found if match])
+
+
+def revised(task: Task, evidence: Sequence[tuple[Match, Answer]]) -> Task:
+    """Like ``with_contract_revised`` for calls already matched."""
+    if task.pinned or task.ignored:
+        return task
+    pairs = [(match.input_text, answer) for match, answer in evidence]
+    literals = "\n\n".join(template.literal_text for template in task.templates)
+    return msgspec.structs.replace(task, contract=revise(task.contract, pairs, literals))
+
+
+def widened(tasks: Iterable[Task], candidate: Candidate) -> Task | None:
+    """The known task whose calls the candidate's are, made to recognise them; None if it is new.
+
+    It is known if the constant texts are equal up to dates, numbers and names, or if the
+    candidate's template includes just one task's, whose literals were a few words too long.
+    Pinned and ignored tasks and those with conditions are never changed.
+    """
+    free = [t for t in tasks if not (t.pinned or t.ignored or t.conditions)]
+    pairs = [(task, template) for task in free for template in task.templates]
+    alike = [pair for pair in pairs if _comparable(*pair, candidate)]
+    for task, template in alike:
+        joint = _joint(template, candidate)
+        if joint:
+            return _with_template(task, template, joint, candidate)
+    included = [pair for pair in alike if _includes(candidate, pair[1])]
+    if len(included) == 1 and _extra_words(included[0][1], candidate) <= MAX_EXTRA_WORDS:
+        return _with_template(*included[0], candidate.template, candidate)
     return None
 
 
-def _joinable(task: Task, candidate: Candidate) -> bool:
-    return join(task.contract, candidate.contract) is not None
-
-
-def _wider(known: Template, candidate: Candidate) -> Template | None:
+def _comparable(task: Task, template: Template, candidate: Candidate) -> bool:
     found = candidate.template
-    if known.skeleton != found.skeleton or len(known.patterns) != len(found.patterns):
-        return None
+    same_form = template.skeleton == found.skeleton and template.continues == found.continues
+    return same_form and join(task.contract, candidate.contract) is not None
+
+
+def _with_template(task: Task, old: Template, new: Template, candidate: Candidate) -> Task:
+    templates = tuple(new if template == old else template for template in task.templates)
+    contract = join(task.contract, candidate.contract) or task.contract
+    return msgspec.structs.replace(task, templates=templates, contract=contract)
+
+
+def _includes(candidate: Candidate, known: Template) -> bool:
     filled = [pattern.fill([PLACEHOLDER] * pattern.slots) for pattern in known.patterns]
-    if candidate.matches(filled):
-        return found
+    return candidate.matches(filled)
+
+
+def _extra_words(known: Template, candidate: Candidate) -> int:
+    return word_count(known.literal_text) - word_count(candidate.template.literal_text)
+
+
+def _joint(known: Template, candidate: Candidate) -> Template | None:
+    """A template of both, if their constant texts differ only in dates, numbers and names."""
+    found = candidate.template
     if _outline(known) != _outline(found):
         return None
-    documents = [candidate.pool.documents[i] for i in candidate.members[:BALANCE]]
+    documents = [candidate.pool.documents[index] for index in candidate.members[:BALANCE]]
     patterns = tuple(
         _aligned(pattern, [document[place] for document in documents], found.patterns[place])
         for place, pattern in enumerate(known.patterns)

@@ -1,4 +1,4 @@
-"""Names for tasks, from what they ask for: JSON keys, a schema's name, the telling words.
+"""Names for tasks, from what they ask for: a schema's name, JSON keys, the telling words.
 
 Readable and deterministic, not clever: a person may rename a task at any time.
 """
@@ -15,123 +15,93 @@ from shoal.tasks.contract import (
     TextContract,
 )
 from shoal.tasks.template import Template
+from shoal.tasks.vocabulary import ASKED_FOR, PLAIN, WRITTEN
 from shoal.tasks.wording import simplified
 
 MAX_KEYS = 3
+MAX_CHARS = 40
+_WORD = re.compile(r"[A-Za-z][\w'’-]+")
 _SCHEMA = re.compile(r'"json_schema"\s*:\s*\{[^{}]*?"name"\s*:\s*"([\w-]+)"')
-_ABOUT = re.compile(r"\b(?:about|mentions?|concerns?|contains?)\s+(?:an?\s+|the\s+)?([\w-]+)", re.I)
-_NOUN_OF = re.compile(
-    r"\b(?:the|its|their|an?|which|what|one)\s+(?:\w+\s+){0,1}?([a-z][\w-]+)\s+(?:of|for|in|is|does|behind|expressed)\b",
-    re.I,
+_ABOUT = re.compile(
+    r"\b(?:about|mentions?|concerns?|contains?|before|after)\s+(?:an?\s+|the\s+)?([\w-]+)",
+    re.IGNORECASE,
 )
 _LABEL = re.compile(r"([A-Z][\w ]{1,30}):\s*\Z")
-_WORD = re.compile(r"[A-Za-z][\w'-]+")
-_VERBS = frozenset(
-    _WORD.findall(
-        """
-    summarise summarize summary translate translation rewrite paraphrase reply respond answer
-    classify extract explain generate draft write review correct fix plan describe rank
-    compare
-        """
-    )
+_FORM = re.compile(
+    r"\b(?:answer|reply|respond|return|output)\s+(?:(?:only|just)\s+)?"
+    r"(?:with|in|as|using)\s+(?:json|an?\s|one\s|exactly\s|yes\b)[^.\n]*",
+    re.IGNORECASE,
 )
-_PLAIN = frozenset(
-    _WORD.findall(
-        """
-    a about above after all also always an and any answer are as at be before below best but
-    by can category choose class classes classify classification customer customers do does
-    each either else email exactly extra following for format from give given have help
-    helpful how i if in input into is it its json just keys label labels language line list
-    message messages model no none not nothing object of on one only options or other output
-    please possible question read reply respond response return same say says select sentence
-    should so some state support tell text that the their them then there these they this
-    ticket to use user was we what when where whether which who will with without word words
-    write writes wrote yes you your assistant answer single shop desk step work name names
-        """
-    )
-)
+_ITEM = re.compile(r"^\s*(?:[-*•]|\(?\w{1,3}[.)])\s+[^\n]*$", re.MULTILINE)
+_BINARY = frozenset({"yes", "no", "true", "false", "ja", "nein"})
 
 
 def name_task(template: Template, contract: Contract, context: str, taken: Collection[str]) -> str:
     """A name that none of ``taken`` has; ``context`` is constant text and response format."""
-    for name in _proposals(template, contract, context):
-        if name and name not in taken:
-            return name
-    first = next(filter(None, _proposals(template, contract, context)), "task")
-    number = 2
-    while f"{first}-{number}" in taken:
-        number += 1
-    return f"{first}-{number}"
+    proposals = [name for name in _proposals(template, contract, context) if name] or ["task"]
+    free = (name for name in proposals if name not in taken)
+    first = proposals[0]
+    numbered = (f"{first}-{number}" for number in range(2, len(taken) + 3))
+    return next(free, "") or next(name for name in numbered if name not in taken)
 
 
 def _proposals(template: Template, contract: Contract, context: str) -> Iterator[str]:
     """Names from the most to the least telling source."""
     schema = _SCHEMA.search(context)
-    if schema:
-        yield _slug(schema[1])
-    if isinstance(contract, FieldsContract):
-        keys = [_slug(field.name) for field in contract.fields]
-        yield "-".join(keys[:MAX_KEYS])
-    if isinstance(contract, CallContract):
-        yield "-".join(map(_slug, contract.tools[:MAX_KEYS]))
-    if isinstance(contract, LabelContract):
-        yield _slug(contract.prefix.rstrip(": "))
-    asked = _asked(template, contract)
+    asked = _FORM.sub(" ", _ITEM.sub(" ", template.literal_text))
     words = _telling(asked, contract)
-    if isinstance(contract, TextContract):
-        yield _verb(asked)
-    else:
+    yield _slug(schema[1]) if schema else ""
+    match contract:
+        case FieldsContract(fields=fields):
+            yield "-".join(_slug(field.name) for field in fields[:MAX_KEYS])
+        case CallContract(tools=tools):
+            yield "-".join(map(_slug, tools[:MAX_KEYS]))
+        case TextContract():
+            yield from _known(asked, WRITTEN)
+        case LabelContract(prefix=prefix) if prefix:
+            yield _slug(prefix.rstrip(": "))
+        case LabelContract(labels=labels) if set(map(simplified, labels)) <= _BINARY:
+            yield from _subjects(asked, words)
+    if not isinstance(contract, TextContract):
+        yield from _known(asked, ASKED_FOR)
         yield _label_at_end(template)
-        yield from _nouns(asked, words)
     yield from words
-    if len(words) > 1:
-        yield "-".join(words[:2])
+    yield "-".join(words[:2]) if len(words) > 1 else ""
 
 
-def _asked(template: Template, contract: Contract) -> str:
-    """The constant text without sentences about the form of the answer."""
-    text = template.literal_text
-    form = re.compile(
-        r"\b(?:answer|reply|respond|return|output|write)\s+(?:only|with|in|as|exactly|just|yes)\b"
-        r"[^.\n]*",
-        re.I,
-    )
-    return form.sub(" ", text)
+def _known(text: str, names: dict[str, str]) -> Iterator[str]:
+    """What the usual words in the text stand for, in their order."""
+    for word in _WORD.findall(text):
+        name = names.get(word.lower())
+        if name:
+            yield name
+
+
+def _subjects(text: str, telling: list[str]) -> Iterator[str]:
+    """What a yes-or-no question is about: "about money", "before a purchase"."""
+    for match in _ABOUT.finditer(text):
+        if _slug(match[1]) in telling:
+            yield _slug(match[1])
 
 
 def _telling(text: str, contract: Contract) -> list[str]:
     """Words by how often they come, then by place; labels and plain words left out."""
     labels = contract.labels if isinstance(contract, LabelContract) else ()
     listed = {word for label in labels for word in (simplified(label), *simplified(label).split())}
-    words = [word.lower().strip("'-") for word in _WORD.findall(text)]
-    telling = [
-        w for w in words if w not in _PLAIN and w not in listed and len(w) > 2 and "'" not in w
-    ]
-    counts = Counter(telling)
-    order = {word: -place for place, word in enumerate(reversed(telling))}
-    ranked = sorted(counts, key=lambda word: (-counts[word], -order[word]))
-    return [_slug(word) for word in ranked[:8]]
-
-
-def _nouns(text: str, telling: list[str]) -> Iterator[str]:
-    """What is asked for: "the intent of", "about money"."""
-    for expression in (_ABOUT, _NOUN_OF):
-        for match in expression.finditer(text):
-            if _slug(match[1]) in telling:
-                yield _slug(match[1])
-
-
-def _verb(text: str) -> str:
     words = [word.lower() for word in _WORD.findall(text)]
-    return next((word for word in words if word in _VERBS), "")
+    telling = [w for w in words if len(w) > 2 and w.isalnum() and w not in PLAIN | listed]
+    counts = Counter(telling)
+    ranked = sorted(counts, key=lambda word: (-counts[word], telling.index(word)))
+    return [_slug(word) for word in ranked[:8]]
 
 
 def _label_at_end(template: Template) -> str:
     """The label at the very end of the prompt, which the answer completes ("Sentiment:")."""
     found = _LABEL.search(template.patterns[-1].literals[-1]) if template.patterns else None
     name = _slug(found[1]) if found else ""
-    return "" if name in _PLAIN or len(name) < 3 else name
+    return "" if name in PLAIN or len(name) < 3 else name
 
 
 def _slug(text: str) -> str:
-    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40]
+    """Lower-case words joined by hyphens."""
+    return "-".join(re.findall(r"[^\W_]+", text.lower()))[:MAX_CHARS].strip("-")
