@@ -2,6 +2,7 @@
 
 ShoalError
 ├── ConfigError            shoal.toml or the environment is wrong: file, key, what was expected
+├── CallFileError          a file of calls cannot be read or written: file, line, what was expected
 ├── RequestError           the caller's request cannot be answered as sent (HTTP 4xx)
 │   ├── MalformedRequest       400  not JSON, or a field of the wrong type
 │   ├── BodyTooLarge           413
@@ -26,6 +27,10 @@ class ShoalError(Exception):
 
 class ConfigError(ShoalError):
     """``shoal.toml`` or the environment is wrong."""
+
+
+class CallFileError(ShoalError):
+    """A file of calls cannot be read or written, or a line of it is no call."""
 
 
 class RequestError(ShoalError):

@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import StoreDamaged, StoreError
-from shoal.storage import CallFilter, CallRecord, Store, StoreOptions
+from shoal.storage import CallFilter, CallRecord, Store, StoreOptions, checkpointer, opening
 from shoal.storage.migrations import MIGRATIONS
 
 MakeCall = Callable[..., CallRecord]
@@ -219,6 +220,47 @@ def test_a_transaction_that_raises_changes_nothing(store: Store, make_call: Make
         store.calls.insert(conn, make_call(1))
         raise KeyError
     assert store.calls.list() == []
+
+
+def test_what_is_read_from_cannot_be_written(store: Store) -> None:
+    readonly = pytest.raises(StoreError, match="readonly")
+    with readonly, store.database.read() as conn:
+        conn.exec_driver_sql("DELETE FROM calls")
+
+
+def test_the_check_of_a_large_file_ends_in_time(
+    options: StoreOptions, make_call: MakeCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = filled(options, make_call)
+    monkeypatch.setattr(opening, "_CHECK_SECONDS", -1.0)
+    monkeypatch.setattr(opening, "_STEPS", 10)
+    with Store.open(options) as store:
+        assert store.calls.get(make_call(299).id) == make_call(299)
+    os.truncate(path, path.stat().st_size // 2)  # what is cheap to see is seen all the same
+    assert_refused(options, StoreDamaged, "is damaged")
+
+
+def test_the_log_is_merged_by_a_thread_of_its_own(
+    options: StoreOptions, make_call: MakeCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpointer, "_LOG_BYTES", 100_000)
+    monkeypatch.setattr(checkpointer, "_EVERY", 0.005)
+    with Store.open(options) as store:
+        for number in range(300):
+            store.record(make_call(number))
+        deadline = time.monotonic() + 10
+        while store.database.path.stat().st_size < 100_000:
+            assert time.monotonic() < deadline, "nothing was merged"
+            time.sleep(0.01)
+
+
+def test_polling_the_revision_is_cheap(store: Store) -> None:
+    times = []
+    for _ in range(500):
+        begun = time.thread_time_ns()
+        store.database.revision()
+        times.append(time.thread_time_ns() - begun)
+    assert sorted(times)[250] < 50_000
 
 
 def test_errors_name_the_file(store: Store) -> None:

@@ -53,13 +53,17 @@ class Models:
             await model.engine.aclose()
 
 
-def _open(name: str, options: EngineOptions) -> Model:
+def tariff_of(name: str, options: EngineOptions) -> Tariff:
+    """What a model of ``shoal.toml`` costs."""
     remote = options if isinstance(options, RemoteOptions) else None
-    tariff = Tariff(
+    return Tariff(
         model=(remote.model if remote else None) or name,
         provider=remote.provider if remote else None,
         input=options.input_price,
         output=options.output_price,
         cached=options.cached_price,
     )
-    return Model(name, open_engine(name, options), tariff)
+
+
+def _open(name: str, options: EngineOptions) -> Model:
+    return Model(name, open_engine(name, options), tariff_of(name, options))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
 from shoal.chat import Answer, Request, Usage
+from shoal.errors import StoreDamaged
 from shoal.routing.receipt import Receipt
 from shoal.specialists.card import TokenRates
 from shoal.storage import Audit, CallRecord, Feedback, Store
@@ -72,10 +73,27 @@ def view(store: Store, call_id: str) -> CallView:
 
 
 def receipt_of(call: CallRecord) -> Receipt:
-    """The receipt of a stored call; an imported call has a bare one."""
-    if call.source == "import":
-        return Receipt(call.id, call.at, call.llm, call.answered_by, "imported", cost=call.cost)
-    return msgspec.json.decode(call.receipt, type=Receipt)
+    """The receipt of a stored call; a bare one if it was imported without.
+
+    Raises:
+        StoreDamaged: what is stored is no receipt.
+    """
+    if call.receipt == b"{}":
+        return Receipt(
+            call.id,
+            call.at,
+            call.llm,
+            call.answered_by,
+            call.reason,
+            sampled=call.sampled,
+            cost=call.cost,
+            llm_cost=call.llm_cost,
+            latency_ms=call.latency_ms,
+        )
+    try:
+        return msgspec.json.decode(call.receipt, type=Receipt)
+    except msgspec.DecodeError as error:
+        raise StoreDamaged(f"the receipt of call {call.id} cannot be read ({error})") from error
 
 
 def _settled(handled: Handled, answer: Answer | None) -> Receipt:

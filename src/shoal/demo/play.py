@@ -107,14 +107,14 @@ async def _acts(
             return scene
 
         board.act("The desk's calls go to the LLM; Shoal records, and finds what recurs")
-        await during(player.play([call for about in calls[:PAST] for call in about]))
+        await during(player.play([call for about in calls[:PAST] for call in about], 8))
         board.act("Specialists are trained and put to the proof; what does not hold is refused")
         await during(_until(lambda: _all_tried(store, tally)))
         board.act("The day goes on: certified specialists shadow the LLM, then serve")
-        before = await during(player.play([c for about in calls[PAST:DRIFT] for c in about]))
+        before = await during(player.play([c for about in calls[PAST:DRIFT] for c in about], 2))
         board.act(f"Drift: from now on the LLM answers {DRIFTING} the other way round")
         late = [call for about in calls[DRIFT:] for call in about if call.kind != "reply"]
-        after = await during(player.play(late))
+        after = await during(player.play(late, 2))
         return before, after
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from shoal.demo.traffic import MODEL, Call
 from shoal.errors import MissingExtra
 
-_AT_ONCE = 8
-
 
 class Tally:
     """What the desk saw so far; by kind of call."""
@@ -40,7 +38,7 @@ class Tally:
 
 
 class Player:
-    """A support desk at work, at speed: ``_AT_ONCE`` calls at any time."""
+    """A support desk at work, at speed."""
 
     def __init__(self, base_url: str, tally: Tally) -> None:
         """``base_url`` is the gateway's, ending in /v1.
@@ -55,10 +53,10 @@ class Player:
         self._client = AsyncOpenAI(base_url=base_url, api_key="none-needed", max_retries=0)
         self._tally = tally
 
-    async def play(self, calls: Sequence[Call]) -> None:
-        """Make these calls, in order, and count the answers."""
+    async def play(self, calls: Sequence[Call], at_once: int) -> None:
+        """Make these calls, in order and ``at_once`` at a time, and count the answers."""
         waiting = iter(calls)
-        await asyncio.gather(*(self._work(waiting) for _ in range(_AT_ONCE)))
+        await asyncio.gather(*(self._work(waiting) for _ in range(at_once)))
 
     async def one(self, call: Call) -> None:
         """Make one call."""

@@ -14,7 +14,7 @@ from shoal.errors import LearningError
 from shoal.flywheel.lessons import Lessons, curate
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import broken_at
-from shoal.flywheel.trial import Candidate, Outcome, attempt
+from shoal.flywheel.trial import Candidate, Outcome, attempt, prepare
 from shoal.guarantees import Certificate, Refusal, assumptions_of, delta_at
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
@@ -72,7 +72,12 @@ class Examiner:
         delta = delta_at(nth, promise.delta)
         held_out = self._options.calibration == "held-out"
         try:
-            outcome = attempt(lessons, promise.alpha, delta, held_out, self._senses)
+            outcome = attempt(
+                task,
+                promise.alpha,
+                delta,
+                lambda recipe: prepare(lessons, recipe, held_out, self._senses),
+            )
         except LearningError as error:
             return self._refuse(lessons, nth, Outcome(None, ()), str(error))
         if outcome.candidate is None:

@@ -6,6 +6,7 @@ from collections import deque
 import msgspec
 from msgspec import Struct
 
+from shoal.errors import StoreDamaged
 from shoal.storage import CallRecord, Event, Store, TaskRow
 from shoal.tasks import Discovery, DiscoveryOptions, ObservedCall, Task, discover
 
@@ -15,8 +16,17 @@ _AGAIN = 1.1  # look again when the pool has grown by so much
 
 
 def known_tasks(store: Store) -> list[Task]:
-    """Every task of the store."""
-    return [msgspec.json.decode(row.spec, type=Task) for row in store.tasks.list()]
+    """Every task of the store.
+
+    Raises:
+        StoreDamaged: what is stored is no task.
+    """
+    try:
+        return [msgspec.json.decode(row.spec, type=Task) for row in store.tasks.list()]
+    except msgspec.DecodeError as error:
+        raise StoreDamaged(
+            f"a stored task cannot be read ({error}); it was left as it is"
+        ) from error
 
 
 def task_row(task: Task, created_at: float, now: float) -> TaskRow:

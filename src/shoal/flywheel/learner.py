@@ -13,7 +13,7 @@ from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks
 from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.promotion import broken_at, demote, promote, usable_certificate
+from shoal.flywheel.promotion import broken_at, demote, promote, redrawn_at, usable_certificate
 from shoal.guarantees import Certificate
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
@@ -128,7 +128,8 @@ class Learner:
     def _wanted(self, task: Task) -> float:
         """Examples wanted before the next attempt."""
         attempts = self._store.attempts.list(task.id)
-        if not attempts or attempts[-1].at <= broken_at(self._store, task.id):
+        changed = max(broken_at(self._store, task.id), redrawn_at(self._store, task.id))
+        if not attempts or attempts[-1].at <= changed:
             return self._options.min_examples
         last = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
         return last.examples * self._options.growth

@@ -49,6 +49,11 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
         raise LearningError(
             "audits broke its certificate; it is certified again when enough new examples are in"
         )
+    if newest.issued_at <= redrawn_at(store, task):
+        raise LearningError(
+            "a person split or merged it since it was certified, so its calls are others now: "
+            "run `shoal certify TASK`"
+        )
     certificate = Certificate.from_json(newest.spec)
     if certificate.lapsed(time.time()):
         raise LearningError("its certificate has lapsed: run `shoal certify TASK`")
@@ -63,6 +68,15 @@ def broken_at(store: Store, task: str) -> float:
     events = store.events.list(task, limit=1_000)
     broken = (event.at for event in events if event.kind == "demoted" and event.by == "audit")
     return next(broken, 0.0)
+
+
+def redrawn_at(store: Store, task: str) -> float:
+    """When a person last split or merged the task (unix seconds); 0.0 if nobody did.
+
+    A certificate holds for the kind of calls that it was measured on, and these are others since.
+    """
+    events = store.events.list(task, limit=1_000)
+    return next((event.at for event in events if event.kind in ("split", "merged")), 0.0)
 
 
 def _stand(

@@ -17,7 +17,7 @@ from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.guarantees import PeopleCheck, Refusal, Selection, select, upper_bound
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Specialist
-from shoal.tasks import Contract, render, same
+from shoal.tasks import Contract, Task, render, same
 
 GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
 WORTH_A_STEP = 0.02  # coverage that a dearer candidate must add
@@ -44,10 +44,20 @@ class Outcome(Struct, frozen=True):
     refusals: tuple[tuple[str, Refusal], ...]
 
 
+class Prepared(Struct, frozen=True):
+    """A trained candidate, and its prediction for each lesson that may judge it."""
+
+    recipe: Recipe
+    contract: Contract
+    specialist: Specialist
+    unseen: tuple[tuple[Lesson, Prediction], ...]
+    cpu_seconds: float
+
+
 def attempt(
-    lessons: Lessons, alpha: float, delta: float, held_out: bool, senses: SensesOf
+    task: Task, alpha: float, delta: float, prepare: Callable[[Recipe], Prepared]
 ) -> Outcome:
-    """Climb the ladder: train, test, keep the cheapest that serves well.
+    """Climb the ladder: prepare a candidate, judge it, keep the cheapest that serves well.
 
     ``delta`` is what this attempt may spend; each recipe spends its share of it, so that the
     promise holds whichever is kept (union bound).
@@ -58,10 +68,10 @@ def attempt(
     """
     best: Candidate | None = None
     refusals = []
-    recipes = recipes_for(lessons.task)
+    recipes = recipes_for(task)
     total = sum(recipe.share for recipe in recipes)
     for recipe in recipes:
-        found = _try(lessons, recipe, alpha, delta * recipe.share / total, held_out, senses)
+        found = judge(prepare(recipe), alpha, delta * recipe.share / total)
         if isinstance(found, Refusal):
             refusals.append((recipe.name, found))
         elif best is None or found.selection.coverage >= best.selection.coverage + WORTH_A_STEP:
@@ -71,26 +81,34 @@ def attempt(
     return Outcome(best, tuple(refusals))
 
 
-def _try(
-    lessons: Lessons, recipe: Recipe, alpha: float, delta: float, held_out: bool, senses: SensesOf
-) -> Candidate | Refusal:
+def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) -> Prepared:
+    """Train by one recipe.
+
+    Raises: what ``attempt`` raises.
+    """
     began = time.process_time()
     needed = senses() if recipe.encoder else None
     specialist, unseen = (_held_out if held_out else _cross_fitted)(lessons, recipe, needed)
-    judged = [(lesson, p) for lesson, p in unseen if lesson.sampled and lesson.llm is not None]
+    spent = time.process_time() - began
+    return Prepared(recipe, lessons.task.contract, specialist, tuple(unseen), spent)
+
+
+def judge(prepared: Prepared, alpha: float, delta: float) -> Candidate | Refusal:
+    """Test a candidate against the LLM's answers on the unbiased sample of the traffic."""
+    contract = prepared.contract
+    judged = [(lesson, p) for lesson, p in prepared.unseen if lesson.sampled and lesson.llm]
     signals = np.array([prediction.signal for _, prediction in judged])
-    contract = lessons.task.contract
     wrong = np.array([not _agrees(contract, p, lesson.llm) for lesson, p in judged], dtype=bool)
     found = select(signals, wrong, alpha, delta)
     if isinstance(found, Refusal):
         return found
     return Candidate(
-        recipe=recipe,
-        specialist=specialist,
+        recipe=prepared.recipe,
+        specialist=prepared.specialist,
         selection=found,
         agreement=float(1 - wrong.mean()),
-        people=_people(contract, unseen, found.threshold, delta),
-        cpu_seconds=time.process_time() - began,
+        people=_people(contract, prepared.unseen, found.threshold, delta),
+        cpu_seconds=prepared.cpu_seconds,
     )
 
 

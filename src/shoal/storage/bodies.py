@@ -143,7 +143,7 @@ def _known(conn: Connection) -> _Known:
     transaction = conn.get_transaction()
     if known.transaction is not transaction:
         known.transaction = transaction
-        expiries: int = conn.execute(select(meta.c.expiries)).scalar_one()
+        expiries: int = conn.exec_driver_sql("SELECT expiries FROM meta").scalar_one()
         if expiries != known.expiries:
             known.ids.clear()
             known.expiries = expiries

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Select, bindparam, func, select, update
+from sqlalchemy import Connection, Select, bindparam, func, select, tuple_, update
 
 from shoal.chat import Answer, Request
 from shoal.errors import NotFound, StoreDamaged
@@ -92,6 +92,10 @@ class Calls:
             )
             conn.execute(change, [{"call": call, "to": task} for call, task in tasks.items()])
 
+    def reassign(self, conn: Connection, task: str, to: str) -> int:
+        """Give every call of ``task`` to the task ``to``, both ids; returns how many there were."""
+        return conn.execute(update(calls).where(calls.c.task == task).values(task=to)).rowcount
+
     def get(self, call_id: str) -> CallRecord:
         """The call of that id.
 
@@ -113,6 +117,22 @@ class Calls:
         while page := self._page(after, size):
             yield page
             after = page[-1].id
+
+    def history(self, task: str | None = None, size: int = 100) -> Iterator[list[CallRecord]]:
+        """The calls of ``task``, or of all tasks, oldest first, a page at a time."""
+        after = (float("-inf"), 0)
+        query = select(calls).order_by(calls.c.at, calls.c.number).limit(size)
+        if task is not None:
+            query = query.where(calls.c.task == task)
+        while True:
+            later = tuple_(calls.c.at, calls.c.number) > tuple_(*after)
+            with self._database.read() as conn:
+                page = numbered_calls(conn, query.where(later))
+            if not page:
+                return
+            number, last = next(reversed(page.items()))
+            after = (last.at, number)
+            yield list(page.values())
 
     def arrivals(self, mark: int = 0, limit: int = 500, unassigned: bool = False) -> Arrivals:
         """Up to ``limit`` calls recorded after ``mark`` (0 is the beginning), oldest first."""

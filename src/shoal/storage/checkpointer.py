@@ -1,6 +1,8 @@
 """The thread that merges the write-ahead log, so that no writer waits for the disk to do it.
 
-Measured here, merging the 4 MB at which SQLite would have the writer do it takes 10 to 25 ms.
+Measured here, merging the 4 MB at which SQLite would have the writer do it takes 10 to 25 ms. The
+log is begun anew once all of it is merged. Where writers never pause for that long, it grows to the
+64 MiB at which a writer merges what is left.
 """
 
 import threading

@@ -50,8 +50,10 @@ class Database:
 
     def __init__(self, path: Path, durable: bool) -> None:
         self.path = path
-        self._reads = _engine(path, durable, begin="BEGIN", connections=16)
-        self._writes = _engine(path, durable, begin="BEGIN IMMEDIATE", connections=1)
+        synced = "FULL" if durable else "NORMAL"
+        to_write = f"synchronous = {synced}", f"wal_autocheckpoint = {_LOG_PAGES}"
+        self._reads = _engine(path, "BEGIN", ["query_only = ON"], connections=16)
+        self._writes = _engine(path, "BEGIN IMMEDIATE", to_write, connections=1)
         self._poll = _connect(path)
         self._polling = threading.Lock()
 
@@ -67,8 +69,11 @@ class Database:
         _settle(path)
         database = cls(path, options.durable)
         try:
-            with database.transaction() as conn:
-                migrations.migrate(conn)
+            with database.read() as conn:
+                found = migrations.version(conn)
+            if found < len(migrations.MIGRATIONS):
+                with database.transaction() as conn:
+                    migrations.migrate(conn)
         except StoreError:
             database.close()
             raise
@@ -76,7 +81,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that sees one snapshot of the file.
+        """A connection that sees one snapshot of the file, and cannot write.
 
         Raises:
             StoreError: the file cannot be read; StoreDamaged if that is for what is in it.
@@ -108,7 +113,7 @@ class Database:
             yield
 
     def revision(self) -> int:
-        """The count of changes to tasks, cards, certificates and standings. Takes some 5 µs.
+        """The count of changes to tasks, cards, certificates and standings. Takes some 10 µs.
 
         Raises:
             StoreError: the file cannot be read.
@@ -212,7 +217,8 @@ def _settle(path: Path) -> None:
     while True:
         try:
             with closing(_connect(path)) as conn:
-                conn.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts before the first table
+                if conn.execute("PRAGMA page_count").fetchone() == (0,):
+                    conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 (mode,) = conn.execute("PRAGMA journal_mode = WAL").fetchone()
             break
         except sqlite3.Error as error:  # changing the mode does not wait for others by itself
@@ -224,7 +230,7 @@ def _settle(path: Path) -> None:
         raise StoreError(f"{path}: a write-ahead log cannot be kept here; choose a local folder")
 
 
-def _engine(path: Path, durable: bool, begin: str, connections: int) -> Engine:
+def _engine(path: Path, begin: str, settings: Iterable[str], connections: int) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={
@@ -239,8 +245,8 @@ def _engine(path: Path, durable: bool, begin: str, connections: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+        for setting in settings:
+            connection.execute(f"PRAGMA {setting}")
 
     @event.listens_for(engine, "begin")
     def start(conn: Connection) -> None:

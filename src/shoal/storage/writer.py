@@ -21,7 +21,7 @@ from shoal.storage.database import Database, is_failure
 
 _T = TypeVar("_T")
 
-_LINGER = 0.020  # seconds for others to join a transaction; 50 ms is what may be lost
+_LINGER = 0.010  # seconds for others to join a transaction; far below the 50 ms that may be lost
 _BATCH = 500  # operations in one transaction
 _RETRY = (0.05, 2.0)  # seconds between tries, first and longest
 

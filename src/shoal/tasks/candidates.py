@@ -20,7 +20,7 @@ CONTINUING = 0.05
 MIN_MATCHED = 0.8
 """Share of the documents of a group that its template must match."""
 MIN_WORDS_OF_TEXT = 8
-"""Constant words that make a template of free text specific, if no label stands before a slot."""
+MIN_WORDS_SENTENCE = 5
 MIN_WORDS_LABELLED = 3
 MAX_UNLIKE = 0.2
 """Share of a group whose outputs may be of another form than the others' by accident."""
@@ -63,7 +63,8 @@ def candidates_of(pool: Pool, min_calls: int, max_answers: int) -> list[Candidat
         return sum(unlike) > MAX_UNLIKE * sum(map(len, parts))
 
     groups = Grouper(pool.documents, min_calls, differ).groups()
-    found = [c for group in groups if (c := _candidate(pool, group, min_calls, max_answers))]
+    enough = [group for group in groups if len(group) >= min_calls]
+    found = [c for group in enough if (c := _candidate(pool, group, min_calls, max_answers))]
     found.sort(key=lambda c: (-c.template.weight, repr(c.template)))
     return _folded(found, max_answers)
 
@@ -139,9 +140,10 @@ def _unlike(a: Contract, b: Contract) -> bool:
 def _is_specific(candidate: Candidate) -> bool:
     """Whether the constant text says what to do, rather than how people talk.
 
-    It does with eight words; with three if a line, a tag or a quote stands beside a slot or the
-    answers are of a closed form; with one if that is the label the message begins with
-    ("Summarise: "). A sentence that only says who the model is counts only for a closed form.
+    It does with eight words; with five if whole sentences; with three if a line, a tag or a quote
+    stands beside a slot or the answers are of a closed form; with one if that is the label the
+    message begins with ("Summarise: "). A sentence that only says who the model is counts only for
+    a closed form.
     """
     if not candidate.template.slots:
         return False
@@ -151,21 +153,22 @@ def _is_specific(candidate: Candidate) -> bool:
     telling = sum(word_count(piece) for piece in pieces if not is_persona(piece))
     if candidate.contract != TextContract():
         return words >= MIN_WORDS_LABELLED
-    return telling >= MIN_WORDS_OF_TEXT or (
-        _labelled(candidate.template)
-        and telling >= MIN_WORDS_LABELLED - 2 * _begins_with_label(candidate.template)
-    )
+    return telling >= _words_needed(candidate.template)
 
 
-def _labelled(template: Template) -> bool:
-    """Whether structure stands beside a slot (the end of a line, a colon, a tag, a quote), and
-    not merely inside the message, as in a document with headings."""
-    slotted = [p for p in template.patterns if p.slots and p.literals[0] + p.literals[-1]]
-    before = [text.rstrip(" ") for pattern in slotted for text in pattern.literals[:-1]]
-    after = [text.lstrip(" ") for pattern in slotted for text in pattern.literals[1:]]
-    return any(text.endswith((":", "\n", ">", '"', "`")) for text in before) or any(
+def _words_needed(template: Template) -> int:
+    """Words of constant text that make a template of free text specific."""
+    ends = [p for p in template.patterns if p.slots and p.literals[0] + p.literals[-1]]
+    before = [text.rstrip(" ") for p in ends for text in p.literals[:-1]]
+    after = [text.lstrip(" ") for p in ends for text in p.literals[1:]]
+    if _begins_with_label(template):
+        return 1
+    if any(text.endswith((":", "\n", ">", '"', "`")) for text in before) or any(
         text.startswith(("\n", "<", '"', "`")) for text in after
-    )
+    ):
+        return MIN_WORDS_LABELLED
+    sentence = any(text.endswith((".", "?", "!")) for text in (*before, *after))
+    return MIN_WORDS_SENTENCE if sentence else MIN_WORDS_OF_TEXT
 
 
 def _begins_with_label(template: Template) -> bool:

@@ -37,6 +37,9 @@ MIN_WORDS = 2
 """Words of a class of clauses that may be a part; one will do where nothing at all is shared."""
 ENOUGH_WORDS = 12
 MAX_OVERLAP = 0.05
+MIN_PART = 3
+PARTS_AT_MOST = 20
+"""A small group is looked through for parts down to this fraction of it."""
 MAX_ROUNDS = 3
 """How often what is left of a group is divided again."""
 MANY_PARTS = 8
@@ -95,17 +98,20 @@ class Grouper:
         self.documents = documents
         self.min_size = min_size
         self.differ = differ
-        self.index = ClauseIndex(documents, min_size)
+        self.index = ClauseIndex(documents, MIN_PART)
         bits = random.Random(len(documents))
         self.marks = [bits.getrandbits(61) for _ in documents]
 
     def groups(self) -> Parts:
-        """Indices of the documents of each group, in the order of the documents."""
+        """Indices of the documents of each group, in the order of the documents.
+
+        Some may be smaller than ``min_size``: too little to go by yet.
+        """
         return sorted(self._divide(list(range(len(self.documents))), MAX_ROUNDS))
 
     def _divide(self, members: list[int], rounds: int) -> Parts:
         if len(members) < self.min_size:
-            return []
+            return [members] if members else []
         counts, marks = self._occurrences(members)
         shared = {unit for unit, count in counts.items() if count == len(members)}
         specific = self.index.words(shared) >= SPECIFIC_WORDS
@@ -118,8 +124,13 @@ class Grouper:
         rest = [index for index in members if index not in taken]
         divided = [group for part in parts for group in self._divide(part.members, MAX_ROUNDS)]
         if specific or not rounds:
-            return [*divided, rest] if len(rest) >= self.min_size else divided
+            return [*divided, rest] if rest else divided
         return divided + self._divide(rest, rounds - 1)
+
+    def _part_size(self, size: int) -> int:
+        """Documents a part needs. A part may be too small for a task yet: its calls then wait,
+        rather than pass for those of a wider task."""
+        return min(self.min_size, max(MIN_PART, size // PARTS_AT_MOST))
 
     def _persona_units(self, document: int) -> set[int]:
         """Units of messages that only say who the model is."""
@@ -171,16 +182,17 @@ class Grouper:
         What is left after one is a part too if it has anything in common.
         """
         left = set(members)
+        least = self._part_size(len(members))
         parts: list[_Part] = []
         for found in (c for c in classes if c.may_divide(bare)):
             new = found.members & left
             overlap = len(found.members) - len(new)
-            if len(new) < self.min_size or overlap > MAX_OVERLAP * len(found.members):
+            if len(new) < least or overlap > MAX_OVERLAP * len(found.members):
                 continue
             parts.append(_Part(sorted(new), frozenset(found.units)))
             left -= new
             closing = next((c for c in classes if c.closes(left)), None)
-            if closing and len(left) >= self.min_size:
+            if closing and len(left) >= least:
                 return [*parts, _Part(sorted(left), frozenset(closing.units))]
         return parts
 
@@ -188,9 +200,10 @@ class Grouper:
         self, members: list[int], counts: Counter[int], marks: dict[int, int]
     ) -> Iterable[_Class]:
         """Clauses with support, but not shared by all, gathered by where they occur."""
+        least = self._part_size(len(members))
         gathered: dict[tuple[int, int], list[int]] = defaultdict(list)
         for unit, count in counts.items():
-            if self.min_size <= count < len(members):
+            if least <= count < len(members):
                 gathered[count, marks[unit]].append(unit)
         places: dict[int, list[int]] = {units[0]: [] for units in gathered.values()}
         for index in members:

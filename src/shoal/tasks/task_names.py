@@ -37,12 +37,10 @@ _BINARY = frozenset({"yes", "no", "true", "false", "ja", "nein"})
 
 
 def name_task(template: Template, contract: Contract, context: str, taken: Collection[str]) -> str:
-    """A name that none of ``taken`` has; ``context`` is constant text and response format."""
-    proposals = [name for name in _proposals(template, contract, context) if name] or ["task"]
-    free = (name for name in proposals if name not in taken)
-    first = proposals[0]
+    """The most telling name, numbered if taken; ``context``: constant text, response format."""
+    first = next(filter(None, _proposals(template, contract, context)), "task")
     numbered = (f"{first}-{number}" for number in range(2, len(taken) + 3))
-    return next(free, "") or next(name for name in numbered if name not in taken)
+    return next(name for name in (first, *numbered) if name not in taken)
 
 
 def _proposals(template: Template, contract: Contract, context: str) -> Iterator[str]:
@@ -66,7 +64,6 @@ def _proposals(template: Template, contract: Contract, context: str) -> Iterator
         yield from _known(asked, ASKED_FOR)
         yield _label_at_end(template)
     yield from words
-    yield "-".join(words[:2]) if len(words) > 1 else ""
 
 
 def _known(text: str, names: dict[str, str]) -> Iterator[str]:

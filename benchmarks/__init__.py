@@ -1,0 +1,1 @@
+"""Measurements: each module prints what it measured; figures that are kept stand in RESULTS.md."""

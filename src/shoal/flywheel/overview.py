@@ -1,0 +1,100 @@
+"""Where every task stands: its stage, its calls, and its certificate or why it has none."""
+
+import msgspec
+from msgspec import Struct
+
+from shoal.errors import LearningError, StoreDamaged
+from shoal.flywheel.certification import Verdict
+from shoal.flywheel.finding import known_tasks
+from shoal.flywheel.ladder import recipes_for
+from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.promotion import usable_certificate
+from shoal.guarantees import Certificate
+from shoal.storage import Attempt, Stage, Store, Volume
+from shoal.tasks import Task
+
+NOTHING = Volume(
+    calls=0,
+    small=0,
+    errors=0,
+    priced=0,
+    cost=0.0,
+    llm_cost=0.0,
+    latency_ms=0.0,
+    first_at=0.0,
+    last_at=0.0,
+)
+
+
+class Proof(Struct, frozen=True):
+    """A task's certificate if it may be served on, else ``why_not`` in plain words."""
+
+    certificate: Certificate | None = None
+    why_not: str = ""
+
+
+class TaskOverview(Struct, frozen=True):
+    """One task: how far it has got, its calls and its proof."""
+
+    task: Task
+    stage: Stage
+    volume: Volume
+    proof: Proof
+
+
+def overview(store: Store, options: LearnOptions, since: float = 0.0) -> list[TaskOverview]:
+    """Every task, those with the most calls since that moment (unix seconds) first.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    volumes = store.calls.volumes(since)
+    stages = {standing.task: standing.stage for standing in store.standings.list()}
+    found = [
+        TaskOverview(
+            task,
+            stages.get(task.id, "observe"),
+            volumes.get(task.id, NOTHING),
+            proof_of(store, task, options),
+        )
+        for task in known_tasks(store)
+    ]
+    return sorted(found, key=lambda item: (-item.volume.calls, item.task.name))
+
+
+def proof_of(store: Store, task: Task, options: LearnOptions) -> Proof:
+    """The certificate of a task, or why there is none.
+
+    Raises:
+        StoreDamaged: what is stored of the last attempt cannot be read.
+    """
+    try:
+        return Proof(Certificate.from_json(usable_certificate(store, task.id).spec))
+    except LearningError as error:
+        if store.certificates.list(task.id):
+            return Proof(why_not=str(error))
+    attempts = store.attempts.list(task.id)
+    if attempts:
+        return Proof(why_not=f"refused: {verdict_of(attempts[-1]).reason}")
+    try:
+        recipes_for(task)
+    except LearningError as error:
+        return Proof(why_not=str(error))
+    return Proof(
+        why_not=f"not tried yet: the first attempt comes at {options.min_examples} examples"
+    )
+
+
+def verdict_of(attempt: Attempt) -> Verdict:
+    """What an attempt came to.
+
+    Raises:
+        StoreDamaged: it cannot be read.
+    """
+    try:
+        return msgspec.json.decode(attempt.outcome, type=Verdict)
+    except msgspec.DecodeError as error:
+        raise StoreDamaged(
+            f"attempt {attempt.nth} of task {attempt.task} cannot be read ({error}); it was left "
+            "as it is"
+        ) from error
