@@ -19,8 +19,9 @@ demo: install
 test: install lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: install lint
-	$(BIN)/python -m pytest -n 2
+# Minutes more: what `make test` runs, then the slow suites.
+test-all: test
+	$(BIN)/python -m pytest -n 2 -m slow
 
 lint: install
 	$(BIN)/ruff check src tests benchmarks

@@ -3,10 +3,11 @@
     python -m benchmarks.promise [--seeds 20]
 
 For each task and alpha: the share of live calls served small and their realised disagreement with
-the LLM, (a) past = the 3,000 "tr" messages, live = the 1,000 "te", over orders of the past, and
-(b) random 3,000 / 1,000 splits of all 4,000, which is where the promise is put to the test. A
-promise counts as broken if the realised disagreement is over alpha at all, and as significantly
-broken if the exact 95 % lower bound is.
+the LLM, first with the 3,000 "tr" messages as the past and the 1,000 "te" as live traffic (the order
+of the past changes nothing but the folds of the confidence curves), then over random 3,000 / 1,000
+splits of all 4,000, which is where the promise is put to the test. Realised disagreement on a
+thousand calls scatters around the true risk, so a run "over alpha" is not yet a broken promise;
+"significantly" means that the exact 95 % lower bound is over alpha.
 """
 
 import argparse
@@ -16,13 +17,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from benchmarks.data import ENTITIES, LABELS, support_desk
 from shoal.chat import Answer
 from shoal.encoder import Encoder
 from shoal.flywheel.lessons import Lesson, Lessons
-from shoal.flywheel.trial import Candidate, attempt, prepare
-from shoal.guarantees import delta_at, interval, lower_bound
+from shoal.flywheel.trial import Prepared, attempt, prepare
+from shoal.guarantees import delta_at, lower_bound
 from shoal.specialists.senses import Senses
 from shoal.tasks import Contract, Field, FieldsContract, LabelContract, Task, parse, render, same
 from shoal.tasks.contract import Output
@@ -63,22 +65,29 @@ def lessons_of(task: Task, rows: Sequence[dict[str, Any]]) -> Lessons:
     return Lessons(task, "claude", tuple(made), None)
 
 
-class Realised:
-    """What one candidate does on live messages."""
+class Realised(Struct):
+    """What was served small of ``n`` live messages, and how often it differed from the LLM."""
 
-    def __init__(self, task: Task, candidate: Candidate | None, rows: Sequence[dict[str, Any]]):
-        self.served = self.wrong = 0
-        self.n = len(rows)
-        if candidate is None:
-            return
-        for row in rows:
-            found = candidate.specialist.predict(row["message"])
-            if found.output is None or found.signal < candidate.selection.threshold:
-                continue
-            reference = Answer(text=render(task.contract, output_of(task.name, row)))
-            given = Answer(text=render(task.contract, found.output))
-            self.served += 1
-            self.wrong += not same(task.contract, given, reference)
+    n: int
+    served: int = 0
+    wrong: int = 0
+
+
+Live = list[tuple[float, bool]]  # signal (-1: declined) and whether the answer differs
+
+
+def live_answers(task: Task, prepared: Prepared, rows: Sequence[dict[str, Any]]) -> Live:
+    """What a specialist says of live messages."""
+    found = []
+    for row in rows:
+        prediction = prepared.specialist.predict(row["message"])
+        if prediction.output is None:
+            found.append((-1.0, True))
+            continue
+        reference = Answer(text=render(task.contract, output_of(task.name, row)))
+        given = Answer(text=render(task.contract, prediction.output))
+        found.append((prediction.signal, not same(task.contract, given, reference)))
+    return found
 
 
 def one_split(
@@ -89,11 +98,17 @@ def one_split(
 ) -> dict[float, Realised]:
     """The first certification of a task with all of the past, at each alpha."""
     lessons = lessons_of(task, past)
-    trained = cache(lambda recipe: prepare(lessons, recipe, False, senses))
-    return {
-        alpha: Realised(task, attempt(task, alpha, delta_at(1, DELTA), trained).candidate, live)
-        for alpha in ALPHAS
-    }
+    prepared = cache(lambda recipe: prepare(lessons, recipe, False, senses))
+    answers = cache(lambda recipe: live_answers(task, prepared(recipe), live))
+    runs = {}
+    for alpha in ALPHAS:
+        candidate = attempt(task, alpha, delta_at(1, DELTA), prepared).candidate
+        runs[alpha] = Realised(len(live))
+        for signal, wrong in answers(candidate.recipe) if candidate else ():
+            if candidate and signal >= candidate.selection.threshold:
+                runs[alpha].served += 1
+                runs[alpha].wrong += wrong
+    return runs
 
 
 def report(name: str, found: dict[float, list[Realised]]) -> None:
@@ -121,27 +136,22 @@ def main() -> None:
     asked = parser.parse_args()
     past, live = support_desk()
     remembered = Senses(Encoder(threads=2))
+
+    def senses() -> Senses:
+        return remembered
+
     for name in asked.tasks.split(","):
         task = Task(id=name, name=name, templates=(), contract=contract_of(name, past + live))
-        orders: dict[float, list[Realised]] = defaultdict(list)
+        print(f"\n{name}: past tr, live te (recorded answers)")
+        report(name, {a: [run] for a, run in one_split(task, past, live, senses).items()})
         splits: dict[float, list[Realised]] = defaultdict(list)
         for seed in range(asked.seeds):
-            draw = np.random.default_rng(seed)
-            ordered = [past[i] for i in draw.permutation(len(past))]
-            for alpha, run in one_split(task, ordered, live, lambda: remembered).items():
-                orders[alpha].append(run)
-            mixed = [(past + live)[i] for i in draw.permutation(4_000)]
-            for alpha, run in one_split(
-                task, mixed[:3_000], mixed[3_000:], lambda: remembered
-            ).items():
+            order = np.random.default_rng(seed).permutation(4_000)
+            mixed = [(past + live)[i] for i in order]
+            for alpha, run in one_split(task, mixed[:3_000], mixed[3_000:], senses).items():
                 splits[alpha].append(run)
-        print(f"\n{name}: past tr, live te, {asked.seeds} orders (recorded answers)")
-        report(name, orders)
         print(f"{name}: {asked.seeds} random splits 3,000 / 1,000 (recorded answers)")
         report(name, splits)
-        kept = [run.wrong <= alpha * run.served for alpha in ALPHAS for run in splits[alpha]]
-        low, high = interval(len(kept) - sum(kept), len(kept), 0.95)
-        print(f"{name}: over alpha in {1 - np.mean(kept):.1%} of runs ({low:.1%} to {high:.1%})")
 
 
 if __name__ == "__main__":

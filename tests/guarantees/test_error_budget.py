@@ -29,7 +29,7 @@ def test_what_is_left_after_some() -> None:
 
 def test_a_tenth_attempt_costs_what_the_module_says() -> None:
     first, tenth = (clean_examples_needed(0.05, delta_at(k, 0.05)) for k in (1, 10))
-    assert tenth / first == pytest.approx(2.3, abs=0.1)
+    assert tenth / first == pytest.approx(2.3, abs=0.05)
 
 
 def test_attempts_are_counted_from_one() -> None:

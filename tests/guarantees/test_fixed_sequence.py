@@ -5,7 +5,7 @@ import pytest
 
 from shoal.errors import LearningError
 from shoal.guarantees import RiskCurve, Start, default_starts, p_value
-from shoal.guarantees.fixed_sequence import first_pass, walk
+from shoal.guarantees.fixed_sequence import walk
 
 
 def _curve(*groups: tuple[float, int, int]) -> RiskCurve:
@@ -22,9 +22,9 @@ def test_a_curve_has_one_entry_for_each_distinct_score() -> None:
     assert curve.total == 4
 
 
-def test_thresholds_stand_half_way_and_just_below_the_lowest_score() -> None:
+def test_thresholds_stand_half_way_and_at_the_lowest_score() -> None:
     curve = RiskCurve.of([4.0, 1.0, 2.0], [False] * 3)
-    assert curve.threshold.tolist() == [3.0, 1.5, np.nextafter(1.0, -np.inf)]
+    assert curve.threshold.tolist() == [3.0, 1.5, 1.0]
 
 
 def test_a_threshold_between_neighbouring_floats_still_separates_them() -> None:
@@ -85,9 +85,7 @@ def test_starts_that_a_tie_puts_at_one_entry_pool_their_levels() -> None:
     curve = _curve((0.9, 59, 0), (0.8, 100, 40))  # 59 clean examples need all of 5 %
     halves = [Start(0.1, 0.5), Start(0.2, 0.5)]
     assert walk(curve, 0.05, 0.05, halves) is not None
-    assert first_pass(curve, 0.05, 0.05, halves) == 0
     assert walk(curve, 0.05, 0.05, halves[:1]) is None
-    assert first_pass(curve, 0.05, 0.05, halves[:1]) is None
 
 
 def test_default_starts_spend_the_whole_of_delta_in_order() -> None:

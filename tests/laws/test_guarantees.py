@@ -9,13 +9,10 @@ from hypothesis import strategies as st
 from shoal.guarantees import (
     EProcess,
     Refusal,
-    RiskCurve,
     Selection,
-    Start,
     anytime_lower_bound,
     anytime_upper_bound,
     clean_examples_needed,
-    default_starts,
     delta_at,
     draw,
     interval,
@@ -25,7 +22,6 @@ from shoal.guarantees import (
     select,
     upper_bound,
 )
-from shoal.guarantees.fixed_sequence import first_pass, walk
 
 RATES = st.floats(0.001, 0.999)
 SMALL = st.floats(0.001, 0.3)
@@ -160,18 +156,6 @@ def test_only_the_order_of_scores_counts(
     one, other = select(scores, wrong, alpha, delta), select(moved, wrong, alpha, delta)
     assert type(one) is type(other)
     assert (one.accepted, one.errors) == (other.accepted, other.errors)
-
-
-@given(examples(), SMALL, SMALL)
-def test_a_first_pass_is_the_start_of_a_walk(
-    data: tuple[np.ndarray, np.ndarray], alpha: float, delta: float
-) -> None:
-    curve = RiskCurve.of(*data)
-    for starts in (default_starts(curve.total), [Start(0.2, 0.5), Start(0.7, 0.5)]):
-        passed = walk(curve, alpha, delta, starts)
-        entry = first_pass(curve, alpha, delta, starts)
-        assert (entry is None) == (passed is None)
-        assert passed is None or entry is None or entry <= passed.entry
 
 
 @settings(deadline=None)

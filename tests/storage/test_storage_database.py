@@ -248,10 +248,28 @@ def test_the_log_is_merged_by_a_thread_of_its_own(
     with Store.open(options) as store:
         for number in range(300):
             store.record(make_call(number))
-        deadline = time.monotonic() + 10
-        while store.database.path.stat().st_size < 100_000:
-            assert time.monotonic() < deadline, "nothing was merged"
-            time.sleep(0.01)
+        wait_until(lambda: store.database.path.stat().st_size > 100_000)
+
+
+def test_a_log_that_grows_all_the_same_is_begun_anew(
+    options: StoreOptions, make_call: MakeCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpointer, "_LOG_BYTES", 50_000)
+    monkeypatch.setattr(checkpointer, "_TOO_LONG", 100_000)
+    monkeypatch.setattr(checkpointer, "_EVERY", 0.005)
+    with Store.open(options) as store:
+        for number in range(300):
+            store.record(make_call(number))
+        wait_until(lambda: store.database.path.stat().st_size > 100_000)
+        wait_until(lambda: store.database.log_bytes() < 100_000)
+        assert len(store.calls.list(CallFilter(limit=999))) == 300
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
 
 
 def test_polling_the_revision_is_cheap(store: Store) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from itertools import pairwise
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -76,27 +77,37 @@ def stored(options: StoreOptions) -> set[int]:
         return {int(call.id[-6:]) for page in store.calls.pages() for call in page}
 
 
+def seconds_lost(submitted: dict[int, float], left: set[int]) -> float:
+    """How long before the last sign of life the oldest lost call was submitted."""
+    end = max(submitted.values())
+    return max((end - submitted[number] for number in submitted.keys() - left), default=0.0)
+
+
+def longest_pause(submitted: dict[int, float]) -> float:
+    """How long the system kept the submitting thread, which sleeps half a millisecond, from running:
+    a measure of how long it may have kept the writing one."""
+    times = [submitted[number] for number in sorted(submitted)]
+    return max((after - before for before, after in pairwise(times)), default=0.0)
+
+
 @pytest.mark.parametrize(("durable", "points"), [(True, 10), (False, 16)])
 def test_a_killed_process_loses_no_more_than_it_may(
     options: StoreOptions, make_call: MakeCall, tmp_path: Path, durable: bool, points: int
 ) -> None:
     draw = random.Random(7)
-    acknowledged_at_all = lost_at_all = 0
+    written = lost = too_much = 0
     for point in range(points):
-        call = make_call(point)
         here = StoreOptions(path=tmp_path / str(point), durable=durable)
         journal = tmp_path / f"{point}.journal"
-        process = spawn.Process(target=record_until_killed, args=(here, call, journal))
+        arguments = (here, make_call(point), journal)
+        process = spawn.Process(target=record_until_killed, args=arguments)
         kill_at(process, journal, draw.uniform(0.0, 0.15))
         submitted, acknowledged = read_journal(journal)
         left = stored(here)
         assert acknowledged <= left
-        lost = submitted.keys() - left
-        end = max(submitted.values())
-        age = max((end - submitted[number] for number in lost), default=0.0)
-        if not durable:
-            assert age <= MAY_BE_LOST
-        acknowledged_at_all += len(acknowledged)
-        lost_at_all += len(lost)
-    assert acknowledged_at_all > 0  # else nothing was tested
-    assert lost_at_all > 0
+        written += len(left)
+        lost += len(submitted.keys() - left)
+        too_much += seconds_lost(submitted, left) > MAY_BE_LOST + longest_pause(submitted)
+    assert written > 0  # else nothing was tested
+    assert lost > 0
+    assert too_much <= 1  # a busy disk may hold up one, but not two

@@ -17,7 +17,6 @@ from shoal.chat import Answer, Message, Request, ToolCall
 from shoal.tasks import Discovery, ObservedCall
 
 Labelled = tuple[str, ObservedCall]
-AGENT = "You are the agent of an airline. Follow the policy, ask before you change a booking."
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("SHOAL_DATA", "../shared/data"))
 DATA = DATA if DATA.is_absolute() else ROOT / DATA
@@ -87,7 +86,8 @@ def variants(number: int, seed: int = 0) -> Iterator[Labelled]:
         shots = [("user", "Where is it"), ("assistant", "delivery"), ("user", "Charged twice")]
         shots = [("system", "Classify."), *shots, ("assistant", "payments"), *user]
         yield call("example messages", i, shots, llm["department"])
-        text = f"Message: Late again\nUrgency: normal\n\nMessage: Fire!!\nUrgency: high\n\nMessage: {m}\nUrgency:"
+        shown = "Message: Late again\nUrgency: normal\n\nMessage: Fire!!\nUrgency: high"
+        text = f"{shown}\n\nMessage: {m}\nUrgency:"
         yield call("example text", i, [("user", text)], llm["urgency"])
         text = json.dumps({"instruction": "Extract the fields as JSON", "message": m})
         yield call("JSON prompt", i, [("user", text)], json.dumps(llm["fields"]))
@@ -128,12 +128,14 @@ def chatter(texts: Sequence[str], system: str = "", seed: int = 0) -> Iterator[L
 
 def agent_calls() -> Iterator[Labelled]:
     """The steps of an agent: tool calls and answers, each with all that went before."""
-    for episode, row in enumerate(data("agent_traces/airline_trajectories.jsonl.gz")):
-        messages = [Message("system", AGENT)]
+    episodes = data("agent_traces/airline_trajectories.jsonl.gz")
+    policy = json.loads((DATA / "agent_traces/system.json").read_text())["airline"]
+    for episode, row in enumerate(episodes):
+        messages = [Message("system", policy)]
         for step, said in enumerate(row["traj"]):
             calls = tuple(
-                ToolCall(c["id"], c["function"]["name"], c["function"]["arguments"])
-                for c in said.get("tool_calls") or ()
+                ToolCall(str(i), made["name"], made["arguments"])
+                for i, made in enumerate(said.get("tool_calls") or ())
             )
             if said["role"] == "assistant":
                 request = Request("gpt-4o", tuple(messages), tools="[…]")

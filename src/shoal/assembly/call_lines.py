@@ -23,6 +23,7 @@ from shoal.engines.chat_completions import (
     encode_answer,
     encode_request,
 )
+from shoal.engines.chat_completions.json_text import explain
 from shoal.errors import CallFileError, EngineUnreachable, MalformedRequest
 from shoal.routing.receipt import Receipt
 from shoal.storage import CallRecord
@@ -57,6 +58,7 @@ class _Reply(Struct):
     created: float | None = None
 
 
+_KNOWN = msgspec.json.Decoder(_Known)
 _REPLY = msgspec.json.Decoder(_Reply)
 
 
@@ -106,7 +108,7 @@ class LineReader:
             CallFileError: it holds none, and why.
         """
         members = _members(line)
-        known = _known(members)
+        known = _known(line)
         exchange = exchange_of(members, self._model)
         call = _call(exchange, known)
         at = known.at or _created(exchange)
@@ -136,14 +138,11 @@ def _members(line: bytes) -> dict[str, Raw]:
         raise CallFileError(f"is not JSON: {error}") from None
 
 
-def _known(members: dict[str, Raw]) -> _Known:
-    given = {name: members[name] for name in _Known.__struct_fields__ if name in members}
+def _known(line: bytes) -> _Known:
     try:
-        known = msgspec.convert(
-            {name: msgspec.json.decode(value) for name, value in given.items()}, _Known
-        )
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise CallFileError(str(error)) from None
+        known = _KNOWN.decode(line)
+    except msgspec.ValidationError as error:
+        raise CallFileError(explain(error, "")[0]) from None
     if known.at is not None and not 0 < known.at < _FAR:
         raise CallFileError(f"at: expected seconds since 1970, found {known.at:g}")
     if known.latency_ms is not None and not 0 <= known.latency_ms < math.inf:

@@ -114,13 +114,19 @@ def _completion(response: bytes) -> bytes:
 
 
 def _named(request: bytes, model: str) -> bytes:
-    """The request, naming ``model`` if it names none."""
+    """The request, naming ``model`` if it names none.
+
+    Raises:
+        CallFileError: there is no name at all.
+    """
     try:
         members = _MEMBERS.decode(request)
     except msgspec.DecodeError:
         return request
-    if _given(members, "model") or not model:
+    if _given(members, "model"):
         return request
+    if not model:
+        raise CallFileError("names no model; say whose answers these are with --model NAME")
     return msgspec.json.encode({**members, "model": model})
 
 

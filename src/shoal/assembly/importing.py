@@ -1,7 +1,7 @@
 """Importing: calls read from a file go into the store, to the tasks that recognise them."""
 
 from collections.abc import Callable, Iterable
-from itertools import batched
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,7 +39,8 @@ def import_calls(
         StoreError: the file cannot be written. What was inserted stays; importing again goes on.
     """
     added = matched = known = old = 0
-    for batch in batched(calls, _AT_ONCE):
+    rest = iter(calls)
+    while batch := list(islice(rest, _AT_ONCE)):
         placed = [_placed(call, matcher, tariff) for call in batch]
         with store.database.transaction() as conn:
             new = [call for call in placed if store.calls.insert(conn, call)]

@@ -9,12 +9,15 @@ import typer
 from rich.console import Console
 
 from shoal.config import Config, read_config
+from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.learner import Learner
 from shoal.storage import Store
+from shoal.tasks import Task, edits
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", envvar="SHOAL_CONFIG", help="The settings file.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for machines.")]
 DEFAULT_CONFIG = Path("shoal.toml")
 
 console = Console()
@@ -44,3 +47,17 @@ def store_at(path: Path) -> Iterator[Store]:
 def new_learner(config: Config, store: Store) -> Learner:
     """A learner as the settings say."""
     return Learner(store, config.learn, config.promises(), config.promise, config.reference_label)
+
+
+def find_task(store: Store, name: str) -> Task:
+    """The task of this name or id.
+
+    Raises:
+        NotFound: there is none; the message lists those there are.
+    """
+    return edits.find_task(known_tasks(store), name)
+
+
+def task_names(store: Store) -> dict[str, str]:
+    """The name of each task by its id."""
+    return {row.id: row.name for row in store.tasks.list()}

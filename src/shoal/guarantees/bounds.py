@@ -17,7 +17,7 @@ from bisect import bisect_right
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincc, betainccinv, betaincinv
+from scipy.special import betainc, betainccinv, betaincinv
 
 
 def upper_bound(errors: int, n: int, delta: float) -> float:
@@ -67,7 +67,7 @@ def p_value(errors: int, n: int, alpha: float) -> float:
     """
     _require_count(errors, n)
     require_rate("alpha", alpha)
-    return 1.0 if errors == n else float(betaincc(errors + 1, n - errors, alpha))
+    return 1.0 if errors == n else float(betainc(n - errors, errors + 1, 1.0 - alpha))
 
 
 def p_values(
@@ -78,7 +78,7 @@ def p_values(
     The counts are not checked: ``0 <= errors <= n`` is the caller's promise.
     """
     right = n - errors
-    inside = betaincc(errors + 1.0, np.where(right > 0, right, 1.0), alpha)
+    inside = betainc(np.where(right > 0, right, 1.0), errors + 1.0, 1.0 - alpha)
     return np.where(right > 0, inside, 1.0)
 
 

@@ -6,7 +6,7 @@ gets ``delta * 6 / (pi**2 * k**2)``, and as the sum of ``1 / k**2`` is ``pi**2 /
 they sum to ``delta`` over infinitely many attempts (a union bound, so the attempts may share
 data). The first gets 61 %, the second 15 %, the third 7 %. The series falls fast because the first
 attempts matter most, and yet slowly enough for later ones: the examples that a certificate needs
-grow with ``log(1 / delta)`` alone, so attempt 10 of a delta of 5 % asks for 2.2 times the clean
+grow with ``log(1 / delta)`` alone, so attempt 10 of a delta of 5 % asks for 2.3 times the clean
 examples of attempt 1, when far more have usually been collected.
 """
 

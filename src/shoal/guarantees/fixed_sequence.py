@@ -85,13 +85,14 @@ class RiskCurve(NamedTuple):
         last = np.append(np.flatnonzero(s[:-1] > s[1:]), s.size - 1)  # where runs of ties end
         return cls(_gaps(s, last), last + 1.0, errors[last], s.size)
 
-    def scaled(self, factor: float) -> Self:
-        """The same curve as ``factor`` times as many examples would draw it."""
-        return self._replace(
-            accepted=self.accepted * factor,
-            errors=self.errors * factor,
-            total=round(self.total * factor),
-        )
+    def entries(self, coverage: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The entry for each coverage, the nearest that accepts no more.
+
+        A tie that straddles the place is left out whole, unless nothing surer was seen: then it is
+        the tie's own entry, which skips no threshold that could have been passed.
+        """
+        at = np.searchsorted(self.accepted, coverage * self.total + 1e-9, side="right")
+        return np.maximum(at - 1, 0)
 
 
 class Pass(NamedTuple):
@@ -122,8 +123,9 @@ def walk(curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start]) 
     """
     ordered = _checked(starts)
     p = p_values(curve.errors, curve.accepted, alpha)
+    firsts = curve.entries(np.array([start.coverage for start in ordered])).tolist()
     found, level = None, 0.0
-    for start, (low, high) in zip(ordered, pairwise(_entries(curve, ordered)), strict=True):
+    for start, (low, high) in zip(ordered, pairwise([*firsts, p.size]), strict=True):
         level += start.weight * delta
         failures = np.flatnonzero(p[low:high] > level)
         stop = low + int(failures[0]) if failures.size else high
@@ -134,40 +136,14 @@ def walk(curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start]) 
     return found
 
 
-def first_pass(curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start]) -> int | None:
-    """The first start's entry that ``walk`` would pass, at a fraction of its cost; None if none.
-
-    Raises:
-        ValueError: as ``walk`` does.
-    """
-    ordered = _checked(starts)
-    levels: dict[int, float] = {}  # starts that a tie put at one entry pool their levels
-    for start, entry in zip(ordered, _entries(curve, ordered), strict=False):
-        levels[entry] = levels.get(entry, 0.0) + start.weight * delta
-    at = list(levels)
-    p = p_values(curve.errors[at], curve.accepted[at], alpha)
-    return next((entry for entry, p_i in zip(at, p, strict=True) if p_i <= levels[entry]), None)
-
-
-def _entries(curve: RiskCurve, starts: Sequence[Start]) -> list[int]:
-    """The curve's entry for each start, and its end.
-
-    A tie that straddles a start is left out whole, unless nothing surer was seen: then the walk
-    begins with it, which leaves out no threshold that could have been passed.
-    """
-    counts = np.array([start.coverage for start in starts]) * curve.total
-    entries = np.searchsorted(curve.accepted, counts + 1e-9, side="right") - 1
-    return [*np.maximum(entries, 0).tolist(), curve.accepted.size]
-
-
 def _gaps(s: NDArray[np.float64], last: NDArray[np.intp]) -> NDArray[np.float64]:
     """Thresholds half-way to the next score below, so that rounding in an engine flips none.
 
-    Every value in the gap accepts the same examples, and the same test covers it. Below the lowest
-    score we take the next float: nothing less sure than every example is ever accepted.
+    Every value in the gap accepts the same examples, and the same test covers it. The last is the
+    lowest score itself: nothing less sure than every example is ever accepted.
     """
     kept = s[last]
-    below = np.append(s[last[:-1] + 1], np.nextafter(s[-1], -np.inf))
+    below = np.append(s[last[:-1] + 1], s[-1])
     middle = below / 2.0 + kept / 2.0
     return np.where((middle > below) & (middle <= kept), middle, kept)
 

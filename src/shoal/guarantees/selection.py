@@ -14,10 +14,16 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike
 
-from shoal.guarantees.bounds import clean_examples_needed, interval, require_rate, upper_bound
-from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts, first_pass, walk
+from shoal.guarantees.bounds import (
+    clean_examples_needed,
+    interval,
+    p_values,
+    require_rate,
+    upper_bound,
+)
+from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts, walk
 
-_GROWTH = (1.05 ** np.arange(1, 81)).tolist()  # up to 50 times as many examples, 5 % at a step
+_GROWTH = 1.05 ** np.arange(1, 81)  # up to 50 times as many examples, 5 % at a step
 
 
 class Selection(Struct, frozen=True):
@@ -132,14 +138,18 @@ def _refuse(
 def _growth_needed(
     curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start] | None
 ) -> tuple[int, int] | None:
-    """The start that would be passed, and how many more examples it takes, in whole tens."""
-    for factor in _GROWTH:
-        larger = curve.scaled(factor)
-        plan = default_starts(larger.total) if starts is None else starts
-        entry = first_pass(larger, alpha, delta, plan)
-        if entry is not None:
-            return entry, math.ceil((larger.total - curve.total) / 10) * 10
-    return None
+    """The entry whose start would pass first, and how many more examples it takes, in tens."""
+    totals = np.ceil(curve.total * _GROWTH)
+    plans = [default_starts(int(n)) if starts is None else starts for n in totals]
+    entries = curve.entries(np.array([[s.coverage for s in plan] for plan in plans]))
+    levels = delta * np.array([[s.weight for s in plan] for plan in plans])
+    factor = (totals / curve.total)[:, None]
+    p = p_values(curve.errors[entries] * factor, curve.accepted[entries] * factor, alpha)
+    passed = np.argwhere(p <= levels)  # (·, 2) of growth and start, the least growth first
+    if passed.size == 0:
+        return None
+    grown, start = passed[0]
+    return int(entries[grown, start]), math.ceil((totals[grown] - curve.total) / 10) * 10
 
 
 def _surest_tenth(curve: RiskCurve) -> int:

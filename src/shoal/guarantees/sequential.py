@@ -25,7 +25,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import betainc, betaln, logsumexp
+from scipy.special import betainc, betaln
 
 from shoal.guarantees.bounds import require_rate
 
@@ -187,7 +187,7 @@ def _bet(
 
 
 def _total(log_wealth: NDArray[np.float64], t: int) -> NDArray[np.float64]:
-    bets: NDArray[np.float64] = logsumexp(log_wealth, axis=-1)
+    bets: NDArray[np.float64] = np.logaddexp.reduce(log_wealth, axis=-1)
     return np.logaddexp(bets, math.log(_cash(t)))
 
 

@@ -1,8 +1,8 @@
 """The thread that merges the write-ahead log, so that no writer waits for the disk to do it.
 
-Measured here, merging the 4 MB at which SQLite would have the writer do it takes 10 to 25 ms. The
-log is begun anew once all of it is merged. Where writers never pause for that long, it grows to the
-64 MiB at which a writer merges what is left.
+Measured here, merging the 4 MB at which SQLite would have the writer do it takes 10 to 25 ms. By
+itself the log begins anew as soon as all of it is merged. Where writers never pause for that long,
+it grows, until they are made to wait for once.
 """
 
 import threading
@@ -12,6 +12,7 @@ from shoal.errors import StoreError
 from shoal.storage.database import Database
 
 _LOG_BYTES = 4_000_000
+_TOO_LONG = 32_000_000  # bytes of log at which writers are made to wait
 _EVERY = 1.0  # seconds between two looks at the log's size
 
 
@@ -31,6 +32,7 @@ class Checkpointer:
 
     def _run(self) -> None:
         while not self._closing.wait(_EVERY):
-            if self._database.log_bytes() > _LOG_BYTES:
+            size = self._database.log_bytes()
+            if size > _LOG_BYTES:
                 with suppress(StoreError):  # the writer meets the same trouble, and reports it
-                    self._database.checkpoint()
+                    self._database.checkpoint(begin_anew=size > _TOO_LONG)

@@ -27,6 +27,7 @@ AnyRow = Row[*tuple[Any, ...]]
 _BUSY_SECONDS = 5.0  # how long to wait for somebody else's transaction
 _LOG_PAGES = 16_384  # of write-ahead log, 64 MiB, before a writer has to merge it itself
 _FREE_PAGES = 500  # given back in one transaction
+_READERS_MS = 15  # how long a checkpoint waits for those who still read from the log
 _SLICE = 500  # values in one IN (...)
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FAILED = _DAMAGED | {
@@ -146,14 +147,20 @@ class Database:
         except FileNotFoundError:
             return 0
 
-    def checkpoint(self) -> None:
-        """Merge the write-ahead log into the file as far as readers allow; delays no writer.
+    def checkpoint(self, begin_anew: bool = False) -> None:
+        """Merge the write-ahead log into the file.
+
+        Writers go on meanwhile. To ``begin_anew`` with an empty log, which readers may prevent,
+        they must wait while what they wrote meanwhile is merged, for 10 to 40 ms here.
 
         Raises:
             StoreError: the file cannot be written.
         """
         with self._aside() as conn:
             conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            if begin_anew:
+                conn.execute(f"PRAGMA busy_timeout = {_READERS_MS}")  # writers wait along
+                conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def shrink(self) -> None:
         """Give the pages that nothing uses any more back to the file system.
@@ -165,7 +172,7 @@ class Database:
             (free,) = conn.execute("PRAGMA freelist_count").fetchone()
             for _ in range(0, free, _FREE_PAGES):  # little by little, for others want to write too
                 conn.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES})")
-            conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self.checkpoint(begin_anew=True)
 
     @contextmanager
     def _aside(self) -> Iterator[sqlite3.Connection]:

@@ -12,7 +12,7 @@ from shoal.tasks.grouping import COVER, Grouper, Parts
 from shoal.tasks.inference import infer, join
 from shoal.tasks.pools import ObservedCall, Pool
 from shoal.tasks.slot_names import name_slots
-from shoal.tasks.template import Pattern, Template, opening_skeleton_of, skeleton_of
+from shoal.tasks.template import LEADING_ROLES, Pattern, Template, opening_skeleton_of, skeleton_of
 from shoal.tasks.units import clauses, is_persona, word_count
 
 CONTINUING = 0.05
@@ -140,7 +140,7 @@ def _unlike(a: Contract, b: Contract) -> bool:
 def _is_specific(candidate: Candidate) -> bool:
     """Whether the constant text says what to do, rather than how people talk.
 
-    It does with eight words; with five if whole sentences; with three if a line, a tag or a quote
+    It does with eight words; with five if whole sentences or in a system prompt; with three if a line, a tag or a quote
     stands beside a slot or the answers are of a closed form; with one if that is the label the
     message begins with ("Summarise: "). A sentence that only says who the model is counts only for
     a closed form.
@@ -153,6 +153,10 @@ def _is_specific(candidate: Candidate) -> bool:
     telling = sum(word_count(piece) for piece in pieces if not is_persona(piece))
     if candidate.contract != TextContract():
         return words >= MIN_WORDS_LABELLED
+    system = [p.literals[0] for p in candidate.template.patterns if p.role in LEADING_ROLES]
+    told = (piece for text in system for piece in clauses(text) if not is_persona(piece))
+    if sum(map(word_count, told)) >= MIN_WORDS_SENTENCE:
+        return True
     return telling >= _words_needed(candidate.template)
 
 

@@ -8,6 +8,7 @@ them for their number. Labels that the prompt lists are known even before they a
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from msgspec import Struct
 
@@ -122,12 +123,13 @@ def _quoted(text: str) -> list[str]:
 def _separated(text: str, seen: Spellings) -> list[str]:
     """Items between commas, bars, slashes or "or"; the words before the first item cut off."""
     items = [bare(item) for item in _SPLIT.split(text)]
-    if len(items) > 1 and simplified(items[0]) not in seen.counts:
-        words = items[0].split()
-        tails = (" ".join(words[start:]) for start in range(1, len(words)))
-        tail = next((tail for tail in tails if simplified(tail) in seen.counts), "")
-        items[0] = tail or (items[0] if len(words) == 1 else "")
-    return items
+    words = items[0].split()
+    if len(items) < 2 or len(words) < 2 or simplified(items[0]) in seen.counts:
+        return items
+    tails = [" ".join(words[start:]) for start in range(1, len(words))]
+    usual = max(1, int(median(len(item.split()) for item in items[1:])))
+    known = (tail for tail in tails if simplified(tail) in seen.counts)
+    return [next(known, " ".join(words[-usual:])), *items[1:]]
 
 
 def _items(texts: Iterable[str]) -> list[str]:

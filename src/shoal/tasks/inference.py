@@ -176,7 +176,8 @@ def _many(texts: Sequence[str]) -> bool:
 
 def _infer_number(texts: Sequence[str]) -> NumberContract | None:
     """All numbers, with one pair of affixes in nearly all."""
-    matches = [m for text in texts if (m := _AFFIXED.fullmatch(bare(text))) and number_in(m[2])]
+    matches = [m for text in texts if (m := _AFFIXED.fullmatch(bare(text)))]
+    matches = [match for match in matches if number_in(match[2]) is not None]
     if len(matches) < SAME_FORM * len(texts):
         return None
     affixes = Counter((match[1], match[3]) for match in matches)

@@ -7,6 +7,7 @@ import msgspec
 from shoal.chat import Answer
 from shoal.tasks.alignment import pattern_of
 from shoal.tasks.candidates import Candidate
+from shoal.tasks.contract import TextContract
 from shoal.tasks.inference import join, revise
 from shoal.tasks.matcher import Match, Matcher
 from shoal.tasks.pools import ObservedCall
@@ -51,32 +52,33 @@ def widened(tasks: Iterable[Task], candidate: Candidate) -> Task | None:
     """
     free = [t for t in tasks if not (t.pinned or t.ignored or t.conditions)]
     pairs = [(task, template) for task in free for template in task.templates]
-    alike = [pair for pair in pairs if _comparable(*pair, candidate)]
+    alike = [pair for pair in pairs if _comparable(pair[1], candidate.template)]
     for task, template in alike:
         joint = _joint(template, candidate)
         if joint:
             return _with_template(task, template, joint, candidate)
-    included = [pair for pair in alike if _includes(candidate, pair[1])]
+    included = [pair for pair in alike if _includes(candidate, *pair)]
     if len(included) == 1 and _extra_words(included[0][1], candidate) <= MAX_EXTRA_WORDS:
         return _with_template(*included[0], candidate.template, candidate)
     return None
 
 
-def _comparable(task: Task, template: Template, candidate: Candidate) -> bool:
-    found = candidate.template
-    same_form = template.skeleton == found.skeleton and template.continues == found.continues
-    return same_form and join(task.contract, candidate.contract) is not None
+def _comparable(known: Template, found: Template) -> bool:
+    return known.skeleton == found.skeleton and known.continues == found.continues
 
 
 def _with_template(task: Task, old: Template, new: Template, candidate: Candidate) -> Task:
     templates = tuple(new if template == old else template for template in task.templates)
-    contract = join(task.contract, candidate.contract) or task.contract
+    unformed = isinstance(task.contract, TextContract)
+    otherwise = candidate.contract if unformed else task.contract
+    contract = join(task.contract, candidate.contract) or otherwise
     return msgspec.structs.replace(task, templates=templates, contract=contract)
 
 
-def _includes(candidate: Candidate, known: Template) -> bool:
+def _includes(candidate: Candidate, task: Task, known: Template) -> bool:
+    """Whether the candidate's template matches all that the known one does, with like answers."""
     filled = [pattern.fill([PLACEHOLDER] * pattern.slots) for pattern in known.patterns]
-    return candidate.matches(filled)
+    return candidate.matches(filled) and join(task.contract, candidate.contract) is not None
 
 
 def _extra_words(known: Template, candidate: Candidate) -> int:
