@@ -3,11 +3,11 @@
     python -m benchmarks.promise [--seeds 20]
 
 For each task and alpha: the share of live calls served small and their realised disagreement with
-the LLM, first with the 3,000 "tr" messages as the past and the 1,000 "te" as live traffic (the order
-of the past changes nothing but the folds of the confidence curves), then over random 3,000 / 1,000
-splits of all 4,000, which is where the promise is put to the test. Realised disagreement on a
-thousand calls scatters around the true risk, so a run "over alpha" is not yet a broken promise;
-"significantly" means that the exact 95 % lower bound is over alpha.
+the LLM, first with the 3,000 "tr" messages as the past and the 1,000 "te" as live traffic (the
+order of the past changes nothing for labels), then over random 3,000 / 1,000 splits of all 4,000,
+which is where the promise is put to the test. Realised disagreement on a thousand calls scatters
+around the true risk, so a run "over alpha" is not yet a broken promise; "significantly" means that
+the exact 95 % lower bound is over alpha.
 """
 
 import argparse

@@ -89,7 +89,8 @@ def variants(number: int, seed: int = 0) -> Iterator[Labelled]:
         shown = "Message: Late again\nUrgency: normal\n\nMessage: Fire!!\nUrgency: high"
         text = f"{shown}\n\nMessage: {m}\nUrgency:"
         yield call("example text", i, [("user", text)], llm["urgency"])
-        text = json.dumps({"instruction": "Extract the fields as JSON", "message": m})
+        parts = {"instruction": "Extract the fields as JSON", "message": m}
+        text = json.dumps(parts, ensure_ascii=False)
         yield call("JSON prompt", i, [("user", text)], json.dumps(llm["fields"]))
         text = f'Translate "{m}" into German.'
         yield call("quotes", i, [("user", text)], f"{rng.choice(said)} {i}")

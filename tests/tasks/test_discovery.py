@@ -129,7 +129,7 @@ def test_an_agents_steps_are_one_task() -> None:
 )
 def test_chatter_stays_unassigned(source: str, system: str) -> None:
     texts = [row["text"] for row in recurring.data(source)]
-    for number in (60, 500, 3000):
+    for number in (60, 500, 1500):
         calls = list(chatter(texts[:number], system))
         assert discover(observed(calls)) == Discovery((), {})
 

@@ -1,9 +1,12 @@
 """All commands, and what a person sees when one fails."""
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
+from shoal.cli import calls, certificates, events, promotion, starter, tasks
 from shoal.cli import demo as demonstration
 from shoal.cli import serve as serving
 from shoal.errors import ShoalError
@@ -12,11 +15,45 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Finds the steps that recur in your LLM traffic, and serves them small once proven.",
 )
-app.command()(demonstration.demo)
-app.command()(serving.serve)
-app.command()(serving.learn)
+for command in (
+    demonstration.demo,
+    starter.init,
+    serving.serve,
+    serving.learn,
+    certificates.certify,
+    certificates.certificate,
+    promotion.promote,
+    promotion.demote,
+    events.log,
+):
+    app.command()(command)
+app.add_typer(calls.app, name="calls")
+app.add_typer(tasks.app, name="tasks")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"shoal {metadata.version('shoal')}")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    shown: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Finds the steps that recur in your LLM traffic, and serves them small once proven."""
 
 
 def main() -> None:

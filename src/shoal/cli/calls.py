@@ -95,11 +95,12 @@ def show(
 ) -> None:
     """Show one call: who answered and why, what it cost, and what was said."""
     with store_at(config) as store:
-        found = view(store, call_id.lower())
+        found = view(store, call_id)
         if as_json:
             show_json(found)
         else:
-            say(describe(store, found))
+            task = task_names(store).get(store.calls.get(call_id).task, "none")
+            say(describe(store, found, task))
 
 
 @app.command()
@@ -128,7 +129,9 @@ def export(
 
 @app.command("import")
 def import_file(
-    file: Annotated[str, typer.Argument(help='A file, may be compressed; "-": standard input.')],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help='A file, may be compressed; "-": standard input.')
+    ],
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out lines that are no call.")
     ] = False,
@@ -139,7 +142,6 @@ def import_file(
 ) -> None:
     """Import calls from JSON lines: an export of Shoal's, logs, fine-tuning lines, batches."""
     settings = read_config(config)
-    model = model or (next(iter(settings.models)) if len(settings.models) == 1 else "")
     with open_source(file) as source:
         if not skip_bad:
             _check(source, model)
@@ -149,8 +151,8 @@ def import_file(
     say(_told(done, source.name))
     if done.old:
         warn(
-            f"{done.old:,} of them are older than store.keep_days ({settings.store.keep_days}): the "
-            "learner removes them when it next looks for old calls; a larger number keeps them"
+            f"{done.old:,} of them are older than store.keep_days ({settings.store.keep_days}), so "
+            "the learner removes them when it next looks for old calls; a larger number keeps them"
         )
 
 

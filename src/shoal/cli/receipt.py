@@ -11,15 +11,15 @@ from shoal.routing.receipt import Receipt, Tried
 from shoal.storage import Audit, Feedback, Store
 
 
-def describe(store: Store, call: CallView) -> str:
-    """The whole call, several lines."""
-    return "\n".join(_lines(store, call))
+def describe(store: Store, call: CallView, task: str) -> str:
+    """The whole call, several lines; ``task`` is the name of its task."""
+    return "\n".join(_lines(store, call, task))
 
 
-def _lines(store: Store, call: CallView) -> Iterator[str]:
+def _lines(store: Store, call: CallView, task: str) -> Iterator[str]:
     receipt = call.receipt
     yield f"Call {call.id}, {moment(call.at)} UTC{', imported' * (call.source == 'import')}"
-    yield f"Task: {receipt.task or 'none known when it was recorded'}"
+    yield f"Task: {task}"
     yield f"Answered by: {receipt.answered_by or 'nobody'}, in {receipt.latency_ms:,.1f} ms"
     yield f"Why: {receipt.reason}"
     if call.error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from shoal.specialists.confidence import Curve, cross_fitted, fit_curve
+from shoal.specialists.confidence import Curve, fit_curve
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Head
 from shoal.specialists.machine import KernelMachine
@@ -68,12 +68,13 @@ def train_label(
     fitted = KernelMachine.train(texts, head.targets(wanted), senses)
     best, margins = head.decide(fitted.left_out)
     right = np.array([head.values[i] == output for i, output in zip(best, wanted, strict=True)])
-    signals = np.exp(cross_fitted(margins, right))
+    # One curve, fitted on all: it keeps the order of the margins, and only the order counts.
+    curve = fit_curve(margins, right)
+    signals = np.exp(curve.log_probability(margins))
     left_out = [
         Prediction(_output(head, int(i)), float(signal))
         for i, signal in zip(best, signals, strict=True)
     ]
-    curve = fit_curve(margins, right)
     return Trained(LabelSpecialist(head, fitted.machine, curve, recipe, senses), left_out)
 
 

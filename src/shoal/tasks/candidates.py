@@ -140,10 +140,10 @@ def _unlike(a: Contract, b: Contract) -> bool:
 def _is_specific(candidate: Candidate) -> bool:
     """Whether the constant text says what to do, rather than how people talk.
 
-    It does with eight words; with five if whole sentences or in a system prompt; with three if a line, a tag or a quote
-    stands beside a slot or the answers are of a closed form; with one if that is the label the
-    message begins with ("Summarise: "). A sentence that only says who the model is counts only for
-    a closed form.
+    It does with eight words; with five if whole sentences or in a system prompt; with three if a
+    line, a tag or a quote stands beside a slot or the answers are of a closed form; with one if
+    that is the label the message begins with ("Summarise: "). A sentence that only says who the
+    model is counts only for a closed form.
     """
     if not candidate.template.slots:
         return False

@@ -60,22 +60,17 @@ def read_object(text: str) -> dict[str, object] | None:
 
 
 def style_of(text: str) -> JsonStyle:
-    """The style of one JSON object: the candidate that writes the same text, else the nearest."""
+    """The style that writes the same text again, else the nearest."""
     fence, inner = unfenced(text)
+    inner = inner.strip()
     value = read_object(text)
-    indent = re.match(r"\{\n( +)", inner.strip())
-    ascii_only = "\\u" in inner
-    tight = JsonStyle(",", ":", fence=fence, ascii=ascii_only)
-    if indent:
-        return JsonStyle(",", ": ", len(indent[1]), fence, ascii_only)
+    indented = re.match(r"\{\n( +)", inner)
+    indent = len(indented[1]) if indented else 0
     candidates = [
-        JsonStyle(items, keys, fence=fence, ascii=ascii_only)
-        for items in (", ", ",")
+        JsonStyle(items, keys, indent, fence, escaped)
+        for items in ((",",) if indent else (", ", ","))
         for keys in (": ", ":")
+        for escaped in ((False, True) if "\\u" in inner else (False,))
     ]
-    written = (style for style in candidates if _inner(style, value) == inner.strip())
-    return next(written, candidates[0] if ": " in inner else tight)
-
-
-def _inner(style: JsonStyle, value: object) -> str:
-    return unfenced(style.write(value))[1]
+    exact = (style for style in candidates if unfenced(style.write(value))[1] == inner)
+    return next(exact, candidates[0] if ": " in inner else candidates[-1])

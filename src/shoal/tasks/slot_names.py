@@ -13,7 +13,7 @@ _HEADING = re.compile(r"^#+\s*([^\n#]{2,40}?)\s*#*\n\s*\Z", re.MULTILINE)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{1,2}:\d\d|[A-Z][a-z]+ \d")
 _SHORT = {"q": "question", "a": "answer"}
 _ROLE = {"user": "message", "tool": "result", "assistant": "answer"}
-_ARTICLES = frozenset({"a", "an", "the", "this", "that", "your", "my", "following", "is", "are"})
+_ARTICLES = frozenset(re.findall(r"\w+", "a an the this that these your my following here is are"))
 MAX_WORDS = 3
 
 

@@ -1,0 +1,152 @@
+"""``shoal certify`` and ``shoal certificate``."""
+
+import time
+from typing import Annotated
+
+import typer
+from msgspec import Struct
+from rich.console import Console
+
+from shoal.cli.context import (
+    DEFAULT_CONFIG,
+    AsJson,
+    ConfigPath,
+    find_task,
+    new_learner,
+    open_store,
+)
+from shoal.cli.figures import moment, percent
+from shoal.cli.printing import say, show_json
+from shoal.config import read_config
+from shoal.flywheel.certification import Verdict
+from shoal.flywheel.overview import Proof, proof_of, verdict_of
+from shoal.guarantees import Certificate, delta_at, delta_left
+from shoal.routing.promise import PromiseOptions
+from shoal.storage import Stage, Store
+from shoal.tasks import Task
+
+REFUSED = 2  # exit status
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="The task's name or id.")]
+
+
+class AttemptSummary(Struct, frozen=True):
+    """One attempt to certify a task, the ``nth``, on so many examples; ``reason`` is "" if it was
+    granted."""
+
+    nth: int
+    at: float
+    examples: int
+    reason: str
+
+
+class Standing(Struct, frozen=True):
+    """A task's certificates: the one in force, or why there is none, and how that came."""
+
+    task: str
+    stage: Stage
+    certificate: Certificate | None
+    why_not: str
+    attempts: list[AttemptSummary]
+    all: list[Certificate]
+
+
+def certify(task: TaskName, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Try to certify a task now; this spends from its error budget.
+
+    Every attempt does, or trying often would make the promise weaker than it reads: later attempts
+    get less and so need more examples. Exit status 2 if the certificate is refused.
+    """
+    settings = read_config(config)
+    with open_store(settings) as store:
+        found = find_task(store, task)
+        learner = new_learner(settings, store)
+        with Console(stderr=True).status(f"Training and testing {found.name} …"):
+            verdict = learner.certify(found)
+        say(_spent(len(store.attempts.list(found.id)), learner.promise(found)))
+        if verdict.certificate is None:
+            say(_refusal(verdict))
+            raise typer.Exit(REFUSED)
+        say(verdict.certificate.describe())
+        say(_next(store, found))
+
+
+def certificate(
+    task: TaskName,
+    as_json: AsJson = False,
+    every: Annotated[bool, typer.Option("--all", help="Earlier ones too, newest first.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Show a task's certificate, or why it has none.
+
+    Exit status 2 if none is in force.
+    """
+    settings = read_config(config)
+    with open_store(settings) as store:
+        found = find_task(store, task)
+        proof = proof_of(store, found, settings.learn)
+        standing = _standing(store, found, proof)
+    if as_json:
+        show_json(standing)
+    else:
+        _show(standing, every)
+    if proof.certificate is None:
+        raise typer.Exit(REFUSED)
+
+
+def _standing(store: Store, task: Task, proof: Proof) -> Standing:
+    verdicts = [(attempt, verdict_of(attempt)) for attempt in store.attempts.list(task.id)]
+    stands = store.standings.get(task.id)
+    return Standing(
+        task=task.name,
+        stage=stands.stage if stands else "observe",
+        certificate=proof.certificate,
+        why_not=proof.why_not,
+        attempts=[
+            AttemptSummary(attempt.nth, attempt.at, verdict.examples, verdict.reason)
+            for attempt, verdict in verdicts
+        ],
+        all=[Certificate.from_json(row.spec) for row in store.certificates.list(task.id)],
+    )
+
+
+def _show(standing: Standing, every: bool) -> None:
+    if standing.certificate is None:
+        say(f"{standing.task} has no certificate in force: {standing.why_not}.")
+    else:
+        say(standing.certificate.describe())
+    last = standing.attempts[-1] if standing.attempts else None
+    if last and last.reason:
+        say(
+            f"Last attempt: the {last.nth}. on {moment(last.at)} UTC, with {last.examples:,} "
+            f"examples, was refused: {last.reason}."
+        )
+    say(f"Stage: {standing.stage}.")
+    for earlier in standing.all if every else ():
+        if earlier != standing.certificate:
+            say(f"\n{'Lapsed. ' if earlier.lapsed(time.time()) else ''}{earlier.describe()}")
+
+
+def _spent(nth: int, promise: PromiseOptions) -> str:
+    return (
+        f"Attempt {nth}: it spent {percent(delta_at(nth, promise.delta))} of the "
+        f"{percent(promise.delta)} error budget, which leaves "
+        f"{percent(delta_left(nth, promise.delta))} for all later ones."
+    )
+
+
+def _refusal(verdict: Verdict) -> str:
+    tried = [f"- {recipe}: {refusal.reason}" for recipe, refusal in verdict.refusals]
+    return "\n".join((f"Refused, with {verdict.examples:,} examples: {verdict.reason}.", *tried))
+
+
+def _next(store: Store, task: Task) -> str:
+    standing = store.standings.get(task.id)
+    if standing is None or standing.stage == "observe":
+        return (
+            f"Nothing is served by it yet: `shoal promote {task.name}` has it serve, with "
+            "--to shadow it is only compared with the LLM."
+        )
+    return (
+        f"{task.name} goes on with its earlier certificate ({standing.stage}): "
+        f"`shoal promote {task.name} --to {standing.stage}` takes this one."
+    )

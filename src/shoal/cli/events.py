@@ -1,0 +1,79 @@
+"""``shoal log``: what happened to the tasks."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+from msgspec import Raw, Struct
+
+from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, find_task, store_at, task_names
+from shoal.cli.figures import moment
+from shoal.cli.printing import Column, Row, say, show_json, show_table
+from shoal.storage import Event
+
+_COLUMNS = (
+    Column("AT (UTC)"),
+    Column("TASK", shrinks=True),
+    Column("WHAT"),
+    Column("BY"),
+)
+
+
+class EventSummary(Struct, frozen=True):
+    """An event; ``task`` is a name, or the id of a task that is gone."""
+
+    number: int
+    at: float
+    task: str
+    task_id: str
+    kind: str
+    by: str
+    reason: str
+    detail: Raw
+
+
+class _Move(Struct):
+    to: str = ""
+
+
+def log(
+    task: Annotated[str | None, typer.Option(help="Of this task only.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """What happened, newest first: discovered, certified, refused, promoted, demoted …"""
+    with store_at(config) as store:
+        which = None if task is None else find_task(store, task).id
+        events, names = store.events.list(which, limit), task_names(store)
+    if as_json:
+        show_json([_summary(event, names.get(event.task, event.task)) for event in events])
+    elif events:
+        show_table(_COLUMNS, [_row(event, names.get(event.task, event.task)) for event in events])
+    else:
+        say("Nothing has happened yet.")
+
+
+def _summary(event: Event, task: str) -> EventSummary:
+    return EventSummary(
+        number=event.number,
+        at=event.at,
+        task=task,
+        task_id=event.task,
+        kind=event.kind,
+        by=event.by,
+        reason=event.reason,
+        detail=Raw(event.detail),
+    )
+
+
+def _row(event: Event, task: str) -> Row:
+    return Row((moment(event.at), task, _what(event), event.by), event.reason)
+
+
+def _what(event: Event) -> str:
+    try:
+        to = msgspec.json.decode(event.detail, type=_Move).to
+    except msgspec.DecodeError:
+        to = ""
+    return f"{event.kind} to {to}" if event.kind == "promoted" and to else event.kind

@@ -1,0 +1,51 @@
+"""``shoal promote`` and ``shoal demote``: by hand, and written down."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import typer
+
+from shoal.cli.certificates import TaskName
+from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, find_task, store_at
+from shoal.cli.printing import say
+from shoal.errors import LearningError
+from shoal.flywheel import promotion
+
+Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
+_BY = "person"
+
+
+class Goal(StrEnum):
+    """How far a task is promoted."""
+
+    SHADOW = "shadow"
+    SERVE = "serve"
+
+
+def promote(
+    task: TaskName,
+    to: Annotated[Goal, typer.Option(help="Compare with the LLM only, or serve.")] = Goal.SERVE,
+    reason: Reason = "by hand",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Let a task's certified specialist serve, or shadow. Gateways see it within 100 ms."""
+    goal: Literal["shadow", "serve"] = "shadow" if to is Goal.SHADOW else "serve"
+    with store_at(config) as store:
+        found = find_task(store, task)
+        if found.ignored:
+            raise LearningError(
+                f"{found.name} is ignored: `shoal tasks unignore {found.name}` first"
+            )
+        try:
+            standing = promotion.promote(store, found.id, goal, _BY, reason)
+        except LearningError as error:
+            raise LearningError(f"{found.name} cannot be promoted: {error}") from None
+    say(f"{found.name}: {standing.stage}, on certificate {standing.certificate}.")
+
+
+def demote(task: TaskName, reason: Reason = "by hand", config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Take a task's specialist back: its next call goes to the LLM, until a person promotes it."""
+    with store_at(config) as store:
+        found = find_task(store, task)
+        promotion.demote(store, found.id, _BY, reason)
+    say(f"{found.name} observes: its calls go to the LLM until it is promoted by hand.")
