@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +90,7 @@ def demo(template: str = SHOP + " {instruction}\n\nMessage: {message}") -> Itera
 
 
 def big_bench_hard() -> Iterator[Labelled]:
-    """54 few-shot prompts: the examples in the prompt, then the question."""
+    """Few-shot prompts: examples, then a question. Equal examples make one template."""
     folder = DATA / "recurring_calls/bbh"
     prefixes = {(r["task"], r["strategy"]): r["prefix"] for r in rows(folder / "prefixes.jsonl.gz")}
     for number, row in enumerate(rows(folder / "outputs.jsonl.gz")):
@@ -120,8 +121,22 @@ def product_matching() -> Iterator[Labelled]:
 
 
 def router_arena() -> Iterator[Labelled]:
-    """Prompts of 44 templates, few calls each."""
+    """Prompts of many data sets, few calls each; the template is taken to be the first sentence."""
     for number, row in enumerate(rows(DATA / "routing/routerarena/cached.jsonl.gz")):
-        name = row["global_index"].rsplit("_", 1)[0]
+        name = row["prompt"].split("\n", 1)[0].split(". ", 1)[0][:60]
         answer = next(iter(row["models"].values()))["answer"]
         yield call(f"arena-{name}", number, "", row["prompt"], answer)
+
+
+def chatter(number: int = 500) -> Iterator[Labelled]:
+    """Messages without any instruction, answered by the shop's replies."""
+    rng = random.Random(11)
+    replies = [r["llm"]["reply"] for r in rows(DATA / "demo/calls.jsonl.gz") if "reply" in r["llm"]]
+    texts = [row["text"] for row in rows(DATA / "intents/clinc150.jsonl.gz")]
+    for at, text in enumerate(rng.sample(texts, number)):
+        yield call("chatter", at, "", text, f"{rng.choice(replies)} {at}")
+
+
+def missing_data() -> Path | None:
+    """The folder that should hold the data, if it is not there."""
+    return None if (DATA / "demo/calls.jsonl.gz").exists() else DATA

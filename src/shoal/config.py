@@ -13,6 +13,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from shoal.engines import EngineOptions, RecordedOptions
@@ -83,15 +84,26 @@ def read_config(path: Path) -> Config:
     _resolve_paths(document, path.resolve().parent)
     try:
         config = Config(**document)
-        config.promises()
     except ValidationError as error:
-        raise ConfigError(_explain(error, path)) from None
+        raise ConfigError(_explain(error, str(path))) from None
+    except SettingsError as error:
+        raise ConfigError(f"the environment: {error}; expected JSON") from None
+    for name, own in config.tasks.items():
+        _check_promise(config.promise, own, f"{path}: tasks.{name}")
     return config
+
+
+def _check_promise(base: PromiseOptions, own: dict[str, float], place: str) -> None:
+    try:
+        PromiseOptions(**base.model_dump() | own)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, place, ".")) from None
 
 
 def _refuse_keys(document: dict[str, Any], path: Path) -> None:
     """A key in the file is refused before anything can print it."""
-    for name, model in document.get("models", {}).items():
+    models = document.get("models")
+    for name, model in models.items() if isinstance(models, dict) else ():
         for key in model if isinstance(model, dict) else ():
             if key.lower() in _KEY_NAMES:
                 raise ConfigError(
@@ -111,11 +123,11 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
             model["path"] = str(folder / model["path"])
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def _explain(error: ValidationError, start: str, joint: str = ": ") -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         place = ".".join(str(part) for part in problem["loc"] if not _is_tag(part, problem["loc"]))
-        lines.append(f"{path}: {place}: {problem['msg'][:1].lower()}{problem['msg'][1:]}")
+        lines.append(f"{start}{joint}{place}: {problem['msg'][:1].lower()}{problem['msg'][1:]}")
     return "\n".join(lines)
 
 

@@ -248,7 +248,8 @@ def test_the_log_is_merged_by_a_thread_of_its_own(
     with Store.open(options) as store:
         for number in range(300):
             store.record(make_call(number))
-        wait_until(lambda: store.database.path.stat().st_size > 100_000)
+        wait_until(lambda: len(store.calls.list(CallFilter(limit=999))) == 300)
+        wait_until(lambda: store.database.path.stat().st_size > 250_000)  # 120,000 when empty
 
 
 def test_a_log_that_grows_all_the_same_is_begun_anew(
@@ -260,7 +261,8 @@ def test_a_log_that_grows_all_the_same_is_begun_anew(
     with Store.open(options) as store:
         for number in range(300):
             store.record(make_call(number))
-        wait_until(lambda: store.database.path.stat().st_size > 100_000)
+        wait_until(lambda: len(store.calls.list(CallFilter(limit=999))) == 300)
+        wait_until(lambda: store.database.path.stat().st_size > 250_000)
         wait_until(lambda: store.database.log_bytes() < 100_000)
         assert len(store.calls.list(CallFilter(limit=999))) == 300
 

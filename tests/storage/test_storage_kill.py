@@ -84,7 +84,7 @@ def seconds_lost(submitted: dict[int, float], left: set[int]) -> float:
 
 
 def longest_pause(submitted: dict[int, float]) -> float:
-    """How long the system kept the submitting thread, which sleeps half a millisecond, from running:
+    """How long the system kept the submitting thread, which naps half a millisecond, from running:
     a measure of how long it may have kept the writing one."""
     times = [submitted[number] for number in sorted(submitted)]
     return max((after - before for before, after in pairwise(times)), default=0.0)

@@ -262,3 +262,16 @@ def test_discovery_is_quick() -> None:
     started = time.process_time()
     discover(calls)
     assert time.process_time() - started < 4  # 4,500 calls; measured 1 s
+
+
+@pytest.mark.parametrize("filler", ["a", " ", "\n", "1", "@", "[", "<", '"', "a:", "`", "{", "é "])
+def test_no_text_makes_discovery_slow(filler: str) -> None:
+    bulk = filler * (100_000 // len(filler))
+    calls = [
+        recurring.call("bulk", i, [("user", f"Read: {bulk}{i}\nEnd")], f"{bulk[:5000]}{i}")[1]
+        for i in range(21)
+    ]
+    started = time.process_time()
+    found = discover(calls)
+    assert len(found.tasks) <= 1
+    assert time.process_time() - started < 3

@@ -52,6 +52,7 @@ class RosterReader:
         self._store = store
         self._senses = Senses(encoder) if encoder else None
         self._rungs: dict[str, Rung] = {}
+        self._no_encoder = ""
 
     def read(self) -> Roster:
         """The roster of now. Takes file reads, and a second where specialists must be loaded.
@@ -83,9 +84,20 @@ class RosterReader:
         card = msgspec.json.decode(self._store.cards.get(standing.card).spec, type=Card)
         spec = self._store.certificates.get(standing.certificate).spec
         folder = self._store.artifacts.open(card.artifact)
-        if card.encoder and self._senses is None:
-            self._senses = Senses(Encoder())
-        specialist = load_specialist(card, folder, self._senses)
+        specialist = load_specialist(card, folder, self._encoder_for(card))
         rung = Rung(name, card, Certificate.from_json(spec), specialist)
         self._rungs[standing.certificate] = rung
         return rung
+
+    def _encoder_for(self, card: Card) -> Senses | None:
+        """The encoder, built for the first card that needs it; one that failed is not tried again,
+        as looking for weights can take long."""
+        if card.encoder and self._senses is None:
+            if self._no_encoder:
+                raise ArtifactError(self._no_encoder)
+            try:
+                self._senses = Senses(Encoder())
+            except ArtifactError as error:
+                self._no_encoder = str(error)
+                raise
+        return self._senses

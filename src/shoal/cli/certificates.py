@@ -116,10 +116,9 @@ def _show(standing: Standing, every: bool) -> None:
         say(standing.certificate.describe())
     last = standing.attempts[-1] if standing.attempts else None
     if last and last.reason:
-        say(
-            f"Last attempt: the {last.nth}. on {moment(last.at)} UTC, with {last.examples:,} "
-            f"examples, was refused: {last.reason}."
-        )
+        when = f"{moment(last.at)} UTC, {last.examples:,} examples"
+        reason = "" if last.reason in standing.why_not else f": {last.reason}"
+        say(f"Attempt {last.nth} ({when}) was refused{reason}.")
     say(f"Stage: {standing.stage}.")
     for earlier in standing.all if every else ():
         if earlier != standing.certificate:

@@ -32,8 +32,9 @@ class EventSummary(Struct, frozen=True):
     detail: Raw
 
 
-class _Move(Struct):
+class _Detail(Struct):
     to: str = ""
+    certificate: str = ""
 
 
 def log(
@@ -68,12 +69,16 @@ def _summary(event: Event, task: str) -> EventSummary:
 
 
 def _row(event: Event, task: str) -> Row:
-    return Row((moment(event.at), task, _what(event), event.by), event.reason)
+    detail = _detail(event)
+    promoted = event.kind == "promoted" and detail.to
+    what = f"promoted to {detail.to}" if promoted else event.kind
+    certified = event.kind == "certified" and detail.certificate
+    note = event.reason or (f"certificate {detail.certificate}" if certified else "")
+    return Row((moment(event.at), task, what, event.by), note)
 
 
-def _what(event: Event) -> str:
+def _detail(event: Event) -> _Detail:
     try:
-        to = msgspec.json.decode(event.detail, type=_Move).to
+        return msgspec.json.decode(event.detail, type=_Detail)
     except msgspec.DecodeError:
-        to = ""
-    return f"{event.kind} to {to}" if event.kind == "promoted" and to else event.kind
+        return _Detail()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +23,10 @@ from shoal.gateway import create_app
 from shoal.gateway import serve as serve_app
 from shoal.storage import Store
 
+log = logging.getLogger(__name__)
+
 _STOP_S = 15.0
+_AGAIN_S = 5.0
 
 
 def serve(
@@ -73,18 +76,45 @@ def _when_input_ends(stop: threading.Event) -> None:
 
 @contextmanager
 def _beside(config: Path | None) -> Iterator[None]:
-    """A learner process while the gateway runs; it ends with it. None: no learner."""
+    """A learner process while the gateway runs, started again if it dies. None: no learner."""
     if config is None:
         yield
         return
-    process = subprocess.Popen(
-        [sys.executable, "-m", "shoal", "learn", "--config", str(config), "--beside"],
-        stdin=subprocess.PIPE,  # closes when this process ends, however it ends
-    )
+    learner = _Learner(config)
+    learner.start()
     try:
         yield
     finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
-        process.kill()
+        learner.stop()
+
+
+class _Learner(threading.Thread):
+    """Keeps a learner process running."""
+
+    def __init__(self, config: Path) -> None:
+        super().__init__(name="shoal-learner", daemon=True)
+        self._command = [
+            sys.executable,
+            "-m",
+            "shoal",
+            "learn",
+            "--beside",
+            "--config",
+            str(config),
+        ]
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            # Its input closes when this process ends, however it ends; then it stops too.
+            with subprocess.Popen(self._command, stdin=subprocess.PIPE) as process:
+                while process.poll() is None and not self._stopping.wait(0.2):
+                    pass
+                process.terminate()
+            if not self._stopping.wait(_AGAIN_S):
+                log.warning("the learner ended with status %s: starting again", process.returncode)
+
+    def stop(self) -> None:
+        """End the process, and wait for it."""
+        self._stopping.set()
+        self.join(_STOP_S)

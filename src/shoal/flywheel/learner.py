@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from shoal.encoder import Encoder
-from shoal.errors import ArtifactError, LearningError, StoreError
+from shoal.errors import LearningError, ShoalError
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks
 from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.promotion import broken_at, demote, promote, redrawn_at, usable_certificate
+from shoal.flywheel.promotion import broken_at, demote, promote, redrawn_at
 from shoal.guarantees import Certificate
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
@@ -24,6 +24,8 @@ from shoal.tasks import Task
 log = logging.getLogger(__name__)
 
 _EXPIRE_S = 600.0
+_RENEW_AFTER = 0.9  # of a certificate's time
+_COUNT_S = 60.0
 
 
 class Learner:
@@ -47,7 +49,7 @@ class Learner:
         self._senses = Senses(encoder) if encoder else None
         self.examiner = Examiner(store, options, self.senses, label)
         self._finder = Finder(store, options.min_calls)
-        self._looked: dict[str, int] = {}  # task id -> its calls when its lessons were last counted
+        self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when
         self._expired_at = 0.0
 
     def senses(self) -> Senses:
@@ -66,7 +68,7 @@ class Learner:
             began = time.monotonic()
             try:
                 self.turn()
-            except (StoreError, ArtifactError) as error:
+            except ShoalError as error:
                 log.error("this turn failed, the next is tried: %s", error)
             stop.wait(max(0.1, self._options.every_s - (time.monotonic() - began)))
 
@@ -112,11 +114,14 @@ class Learner:
             self._watch(task, standing)
 
     def _due(self, task: Task, volume: Volume) -> bool:
-        """Whether so many calls have come since the last count that counting again may pay."""
-        return volume.calls >= max(self._options.min_examples, 1.2 * self._looked.get(task.id, 0))
+        """Whether it may pay to count the task's lessons again, which means reading them all."""
+        calls, at = self._counted.get(task.id, (0, 0.0))
+        grown = volume.calls >= max(self._options.min_examples, 1.2 * calls)
+        waited = time.monotonic() - at > _COUNT_S and volume.calls >= self._options.min_examples
+        return grown or waited
 
     def _certify_if_ripe(self, task: Task, volume: Volume) -> None:
-        self._looked[task.id] = volume.calls
+        self._counted[task.id] = (volume.calls, time.monotonic())
         lessons = self.examiner.lessons(task)
         if len(lessons.lessons) < self._wanted(task):
             return
@@ -128,11 +133,16 @@ class Learner:
     def _wanted(self, task: Task) -> float:
         """Examples wanted before the next attempt."""
         attempts = self._store.attempts.list(task.id)
-        changed = max(broken_at(self._store, task.id), redrawn_at(self._store, task.id))
-        if not attempts or attempts[-1].at <= changed:
+        if not attempts or attempts[-1].at <= self._stale_before(task):
             return self._options.min_examples
         last = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
         return last.examples * self._options.growth
+
+    def _stale_before(self, task: Task) -> float:
+        """Attempts from before this moment count no more: since then the promise was broken or a
+        person redrew the task, or a certificate as old has nine tenths of its time behind it."""
+        aged = time.time() - _RENEW_AFTER * self._options.lapse_days * 86_400
+        return max(aged, broken_at(self._store, task.id), redrawn_at(self._store, task.id))
 
     def _renew(self, task: Task) -> None:
         """A task that stands already goes on with its new certificate."""
@@ -171,5 +181,4 @@ class Learner:
         process = self._store.audits.process(standing.certificate)
         if process is not None and process.n >= self._options.shadow_calls:
             reason = f"{process.n} shadowed calls, {process.errors} differed: the promise stands"
-            usable_certificate(self._store, task.id)
             promote(self._store, task.id, "serve", "learner", reason)

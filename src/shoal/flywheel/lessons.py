@@ -18,7 +18,7 @@ class Lesson(Struct, frozen=True):
     """One example: the input's text, what to learn, what the LLM said, and what a person said.
 
     ``output`` is None if the reference breaks the contract. ``llm`` is None if the LLM was never
-    asked, ``people`` if no person judged.
+    asked, ``people`` if no person said what is right, ``refuted`` if none said what is wrong.
     """
 
     call_id: str
@@ -27,6 +27,7 @@ class Lesson(Struct, frozen=True):
     llm: Answer | None
     people: Answer | None
     sampled: bool
+    refuted: Answer | None = None
 
 
 class Lessons(Struct, frozen=True):
@@ -94,6 +95,7 @@ def _lesson(task: Task, example: Example, text: str) -> Lesson:
         llm=example.llm_answer,
         people=example.reference if example.by == "people" else None,
         sampled=example.sampled,
+        refuted=example.refuted,
     )
 
 

@@ -80,9 +80,7 @@ def proof_of(store: Store, task: Task, options: LearnOptions) -> Proof:
         recipes_for(task)
     except LearningError as error:
         return Proof(why_not=str(error))
-    return Proof(
-        why_not=f"not tried yet: the first attempt comes at {options.min_examples} examples"
-    )
+    return Proof(why_not=f"not tried yet: the learner does so at {options.min_examples} examples")
 
 
 def verdict_of(attempt: Attempt) -> Verdict:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from shoal.chat import Answer
 from shoal.flywheel.ladder import Recipe, recipes_for, train
@@ -148,15 +147,15 @@ def _agrees(contract: Contract, prediction: Prediction, reference: Answer | None
 def _people(
     contract: Contract, unseen: _Unseen, threshold: float, delta: float
 ) -> PeopleCheck | None:
-    judged: NDArray[np.bool_] = np.array(
-        [
-            not _agrees(contract, prediction, lesson.people)
-            for lesson, prediction in unseen
-            if lesson.people is not None and prediction.signal >= threshold
-        ],
-        dtype=bool,
-    )
-    if not len(judged):
+    """What people's words say of the answers that would be served."""
+    accepted = [(lesson, p) for lesson, p in unseen if p.signal >= threshold]
+    wrong = [
+        not _agrees(contract, prediction, lesson.people)
+        for lesson, prediction in accepted
+        if lesson.people is not None
+    ]
+    # Of an answer that a person only called wrong, this is known: giving it again is an error.
+    wrong += [True for lesson, p in accepted if _agrees(contract, p, lesson.refuted)]
+    if not wrong:
         return None
-    errors = int(judged.sum())
-    return PeopleCheck(len(judged), errors, float(upper_bound(errors, len(judged), delta)))
+    return PeopleCheck(len(wrong), sum(wrong), float(upper_bound(sum(wrong), len(wrong), delta)))

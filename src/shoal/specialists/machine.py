@@ -15,8 +15,8 @@ from shoal.specialists.senses import Senses
 from shoal.specialists.terms import Terms
 
 MOST_EXAMPLES = 10_000
-"""Trained on at the most, in about 40 s of CPU and 1.5 GB: time grows with the cube, memory with the
-square. The newest are taken; the others only calibrate."""
+"""Trained on at the most: time grows with the cube, memory with the square (1.5 GB). The newest are
+taken; the others only calibrate."""
 
 
 class MachineFit(NamedTuple):

@@ -20,7 +20,8 @@ class Example(Struct, frozen=True, kw_only=True):
     """A request of a task and its reference.
 
     The reference is a person's where one said what is right, else the LLM's. ``llm_answer`` is the
-    LLM's own where it is known. ``sampled`` marks the unbiased sample of the task's traffic.
+    LLM's own where it is known, and ``refuted`` an answer that a person called wrong without
+    saying what is right. ``sampled`` marks the unbiased sample of the task's traffic.
     """
 
     call_id: str
@@ -30,6 +31,7 @@ class Example(Struct, frozen=True, kw_only=True):
     by: Literal["llm", "people"]
     sampled: bool
     llm_answer: Answer | None
+    refuted: Answer | None = None
 
 
 class Examples:
@@ -88,6 +90,7 @@ def _example(call: CallRecord, audit: Audit | None, word: Feedback | None) -> Ex
         by="llm" if said is None else "people",
         sampled=call.sampled,
         llm_answer=llm_answer,
+        refuted=call.answer if word is not None and word.verdict == "wrong" else None,
     )
 
 

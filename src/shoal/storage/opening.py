@@ -43,6 +43,7 @@ def prepare(folder: Path) -> Path:
 def _check(path: Path) -> None:
     try:
         with closing(_look(path)) as conn:
+            conn.execute("BEGIN")  # one moment, while another process may be making the tables
             _check_kind(path, conn)
             _check_pages(path, conn)
     except sqlite3.OperationalError as error:
@@ -53,7 +54,9 @@ def _check(path: Path) -> None:
 
 def _look(path: Path) -> sqlite3.Connection:
     mode = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=5.0)
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=5.0, isolation_level=None
+    )
 
 
 def _check_kind(path: Path, conn: sqlite3.Connection) -> None:

@@ -81,7 +81,8 @@ class Writer:
         ``urgent`` says that somebody waits for it. The operation may be run again after it was
         rolled back, so it must change nothing but the database. The future cannot be cancelled: a
         call is recorded though its caller has gone. It fails with what the operation raised, or
-        with StoreError if the operation was dropped.
+        with StoreError if the operation was dropped. Not for bulk, which would overrun the backlog:
+        use ``Database.transaction``.
 
         Raises:
             StoreError: the writer is closed.
@@ -100,7 +101,7 @@ class Writer:
         if not self._wake.is_set():
             self._wake.set()
         if overflow is not None:
-            self._fail(overflow)
+            self._fail([overflow], "the backlog is full")
         return future
 
     def health(self) -> StoreHealth:
@@ -184,22 +185,21 @@ class Writer:
             self._in_flight = 0
             over = len(self._queue) - self._capacity
             overflow = [self._drop_oldest() for _ in range(over)]
-        for item in overflow:
-            self._fail(item)
+        self._fail(overflow, "the backlog is full")
 
     def _give_up(self) -> None:
         with self._lock:
             rest = [self._drop_oldest() for _ in range(len(self._queue))]
-        for item in rest:
-            self._fail(item)
+        self._fail(rest, "the store was closed")
 
     def _drop_oldest(self) -> _Item:
         self._dropped += 1
         return self._queue.popleft()
 
-    def _fail(self, item: _Item) -> None:
+    def _fail(self, items: Sequence[_Item], what: str) -> None:
         why = self._last_error or "more was submitted than can be written"
-        item.future.set_exception(StoreError(f"not written, the backlog was full: {why}"))
+        for item in items:
+            item.future.set_exception(StoreError(f"not written, {what}: {why}"))
 
     def _note(self, error: StoreError | None) -> None:
         with self._lock:

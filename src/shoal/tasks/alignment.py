@@ -24,14 +24,14 @@ MIN_LOOSE = 2
 """Words of a literal at an end of a message that has no structure at all."""
 
 _PIECES = re.compile(
-    r"(?=\s*\n)(?<!\s)|(?<=[.?!;。？！：] )|(?<=[:=])(?=\S)|(?<=[:=] )(?=[^\"'`])"
+    r"(?=[ \t]{0,8}\n)(?<!\s)|(?<=[.?!;。？！：] )|(?<=[:=])(?=\S)|(?<=[:=] )(?=[^\"'`])"
     r"|(?<=[:=] [\"'`])|(?=</?[A-Za-z][\w-]*>)|(?<=>)"
 )
 _LABEL = re.compile(r"[\w'’()/#.-][\w '’()/#.\"-]{0,60}[:=]\s*[\"'`]?\Z|</?[\w-]+>\s*\Z")
 _ENDS = re.compile(
     r"\n\s*|[.?!:;。？！：]\s+[\"'`]?|(?<=\s)[\"'`]|>\s*|[=:(,]\s?[\"'`]|\"\"\"\s*|```\w*\s|(?<=\w)=\s?|[:：]"
 )
-_STARTS = re.compile(r"\s*\n|</?[A-Za-z]|[\"'`]|(?<=[.?!]\s)\S|[\])]|```|(?<=\s)[\[(]")
+_STARTS = re.compile(r"[ \t]{0,8}\n|</?[A-Za-z]|[\"'`]|(?<=[.?!]\s)\S|[\])]|```|(?<=\s)[\[(]")
 
 
 def pattern_of(role: str, texts: Sequence[str]) -> Pattern:

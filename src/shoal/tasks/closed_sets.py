@@ -103,7 +103,7 @@ def listed_labels(seen: Spellings, literals: str) -> tuple[str, ...]:
 
 def _lists(literals: str, seen: Spellings) -> Iterable[list[str]]:
     """Everything in the text that could be a list: lines, heads of lines, commas, quotes."""
-    for paragraph in re.split(r"\n\s*\n", literals):
+    for paragraph in re.split(r"\n\n+", re.sub(r"[ \t]+", " ", literals)):
         lines = [line for line in paragraph.split("\n") if line.strip()]
         plain = [_BULLET.sub("", line) for line in lines]
         heads = [match[1] if (match := _HEAD.match(line)) else line for line in plain]

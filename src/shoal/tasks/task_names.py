@@ -32,7 +32,7 @@ _FORM = re.compile(
     r"(?:with|in|as|using)\s+(?:json|an?\s|one\s|exactly\s|yes\b)[^.\n]*",
     re.IGNORECASE,
 )
-_ITEM = re.compile(r"^\s*(?:[-*•]|\(?\w{1,3}[.)])\s+[^\n]*$", re.MULTILINE)
+_ITEM = re.compile(r"^[ \t]*(?:[-*•]|\(?\w{1,3}[.)])\s+[^\n]*$", re.MULTILINE)
 _BINARY = frozenset({"yes", "no", "true", "false", "ja", "nein"})
 
 

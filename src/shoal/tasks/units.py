@@ -18,14 +18,16 @@ EDGE = "\x02"
 PAIR = "\x03"
 """Marks the name of a unit that is two neighbouring clauses."""
 
-_BOUNDARY = re.compile(r"(?<=[.?!:;。？！：])\s+|\s*\n\s*|(?=</?[A-Za-z])|(?<=>)|\"\"\"|```")
+_BOUNDARY = re.compile(r"(?<=[.?!:;。？！：])\s+|\n+|(?=</?[A-Za-z])|(?<=>)|\"\"\"|```")
 _CALENDAR = (
     "monday|tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|may|"
     "june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sep|oct|"
     "nov|dec"
 )
+_SIGNS = r"[\w$€£.:/,+%-]"
 _VARYING = re.compile(
-    rf"https?://\S+|\S+@\S+\.\w+|[\w$€£.:/,+-]*\d(?:[\w.:/,+%-]*\w)?|\b(?:{_CALENDAR})\b",
+    rf"(?<!\S)(?:https?://\S+|\S{{1,64}}@\S{{1,255}})|(?<!{_SIGNS}){_SIGNS}*\d(?:{_SIGNS}*\w)?"
+    rf"|\b(?:{_CALENDAR})\b",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"(?<=[a-z,:(] )[A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
