@@ -58,7 +58,7 @@ class CallFile:
         if not compressed:
             yield self._source
             return
-        with gzip.GzipFile(fileobj=self._source) as inflated:
+        with gzip.GzipFile(fileobj=self._source, mode="rb") as inflated:
             yield inflated
 
 

@@ -7,13 +7,13 @@ goes back to observing until it is certified again.
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection
 
 from shoal.errors import StoreError
 from shoal.flywheel.finding import known_tasks, task_row
-from shoal.storage import CallRecord, Event, Standing, Store
+from shoal.flywheel.promotion import redraw
+from shoal.storage import CallRecord, Event, Store
 from shoal.tasks import Condition, Matcher, Task, edits
 from shoal.tasks.edits import Edit
 
@@ -76,7 +76,7 @@ def merge(store: Store, name: str, into: str) -> Edited:
             store.events.insert(conn, _event(gone, "merged", f"it is part of {kept.name} now"))
         _put(store, conn, edit)
         taken = ", ".join(names[gone] for gone in edit.removed)
-        _redraw(store, conn, _event(kept.id, "merged", f"{taken} is part of it now"))
+        redraw(store, conn, _event(kept.id, "merged", f"{taken} is part of it now"))
     return Edited(edit.changed, moved)
 
 
@@ -97,7 +97,7 @@ def split(store: Store, name: str, new_name: str, condition: Condition) -> Edite
             raise StoreError("the tasks were changed meanwhile, nothing was split: try again")
         _put(store, conn, edit)
         store.calls.assign(conn, moved)
-        _redraw(store, conn, _event(task.id, "split", f"{part.name} was split off"))
+        redraw(store, conn, _event(task.id, "split", f"{part.name} was split off"))
         store.events.insert(conn, _event(part.id, "discovered", f"split off from {task.name}"))
     return Edited(edit.changed, len(moved))
 
@@ -119,17 +119,6 @@ def _put(store: Store, conn: Connection, edit: Edit) -> None:
     created = {row.id: row.created_at for row in store.tasks.list()}
     for task in edit.changed:
         store.tasks.put(conn, task_row(task, created.get(task.id, now), now))
-
-
-def _redraw(store: Store, conn: Connection, event: Event) -> None:
-    """Write the event, and take the task back to observing if anything stands for it."""
-    standing = store.standings.get(event.task)
-    if standing is None or standing.stage == "observe":
-        store.events.insert(conn, event)
-        return
-    observing = Standing(task=event.task, stage="observe", since=event.at)
-    detail = msgspec.json.encode({"from": standing.stage, "to": "observe"})
-    store.standings.set(conn, observing, msgspec.structs.replace(event, detail=detail))
 
 
 def _calls_of(store: Store, task: Task, part: Task) -> dict[str, str]:

@@ -2,13 +2,16 @@
 
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from shoal.errors import StoreDamaged
+from shoal.flywheel.promotion import redraw
 from shoal.storage import CallRecord, Event, Store, TaskRow
-from shoal.tasks import Discovery, DiscoveryOptions, ObservedCall, Task, discover
+from shoal.tasks import Discovery, DiscoveryOptions, Matcher, ObservedCall, Task, discover
+from shoal.tasks.revision import with_contract_revised
 
 _PAGE = 2_000
 _POOL = 20_000  # unassigned calls kept for the next look; the oldest give way
@@ -61,26 +64,25 @@ class Finder:
         self._looked_at = 0
 
     def look(self) -> Found:
-        """Read what is new; discover if there is enough of it.
+        """Read what is new, assign what a known task recognises; discover if enough is left.
 
         Raises:
             StoreError: the store cannot be read or written.
         """
         self._read()
-        if len(self._pool) < max(self._options.min_calls, _AGAIN * self._looked_at):
-            return Found((), (), 0)
         known = known_tasks(self._store)
+        recognised = self._assign_known(known)
+        if len(self._pool) < max(self._options.min_calls, _AGAIN * self._looked_at):
+            return Found((), (), recognised)
         found = discover(self._pool, known, self._options)
-        self._write(found, {task.id for task in known})
-        self._pool = deque(
-            (call for call in self._pool if call.id not in found.assignments), maxlen=_POOL
-        )
+        self._write(found, known)
+        self._drop(found.assignments)
         self._looked_at = len(self._pool)
         before = {task.id for task in known}
         return Found(
             tuple(task for task in found.tasks if task.id not in before),
             tuple(task for task in found.tasks if task.id in before),
-            len(found.assignments),
+            recognised + len(found.assignments),
         )
 
     def _read(self) -> None:
@@ -91,17 +93,54 @@ class Finder:
             if len(arrived.calls) < _PAGE:
                 return
 
-    def _write(self, found: Discovery, known: set[str]) -> None:
+    def _assign_known(self, known: Sequence[Task]) -> int:
+        """Calls that a gateway recorded just before it learned of their task."""
+        matcher = Matcher(known)
+        found = {call.id: matcher.find(call.request) for call in self._pool}
+        tasks = {call_id: match.task.id for call_id, match in found.items() if match}
+        if tasks:
+            with self._store.database.transaction() as conn:
+                self._store.calls.assign(conn, tasks)
+            self._drop(tasks)
+        return len(tasks)
+
+    def _drop(self, assigned: Mapping[str, str]) -> None:
+        self._pool = deque((call for call in self._pool if call.id not in assigned), maxlen=_POOL)
+
+    def _write(self, found: Discovery, known: Sequence[Task]) -> None:
         now = time.time()
-        rows = {row.id: row for row in self._store.tasks.list()}
+        created = {row.id: row.created_at for row in self._store.tasks.list()}
+        templates = {task.id: task.templates for task in known}
         with self._store.database.transaction() as conn:
             for task in found.tasks:
-                created = rows[task.id].created_at if task.id in rows else now
-                self._store.tasks.put(conn, task_row(task, created, now))
-                if task.id not in known:
-                    event = Event(at=now, task=task.id, kind="discovered", by="learner")
-                    self._store.events.insert(conn, event)
+                self._store.tasks.put(conn, task_row(task, created.get(task.id, now), now))
+                if task.id not in templates:
+                    self._store.events.insert(conn, _event(now, task, "discovered"))
+                elif task.templates != templates[task.id]:
+                    redraw(self._store, conn, _event(now, task, "widened"))
             self._store.calls.assign(conn, found.assignments)
+
+
+def revise(store: Store, task: Task, most: int = 5_000) -> Task:
+    """The task with its contract in the light of its latest ``most`` examples, stored if it is
+    another. A contract inferred early knows few labels, or took them for text."""
+    calls = [
+        ObservedCall(example.call_id, example.request, example.llm_answer)
+        for example in store.examples.of(task.id, limit=most)
+        if example.llm_answer is not None
+    ]
+    revised = with_contract_revised(task, calls)
+    if revised != task:
+        now = time.time()
+        with store.database.transaction() as conn:
+            row = store.tasks.get(task.id)
+            store.tasks.put(conn, task_row(revised, row.created_at, now))
+            store.events.insert(conn, _event(now, task, "revised"))
+    return revised
+
+
+def _event(at: float, task: Task, kind: str) -> Event:
+    return Event(at=at, task=task.id, kind=kind, by="learner")
 
 
 def _usable(call: CallRecord) -> bool:

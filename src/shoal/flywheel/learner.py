@@ -10,7 +10,7 @@ import msgspec
 from shoal.encoder import Encoder
 from shoal.errors import LearningError, ShoalError
 from shoal.flywheel.certification import Examiner, Verdict
-from shoal.flywheel.finding import Finder, Found, known_tasks
+from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import broken_at, demote, promote, redrawn_at
@@ -105,8 +105,8 @@ class Learner:
         return self.examiner.certify(lessons, self.promise(task))
 
     def _tend(self, task: Task, volume: Volume) -> None:
-        if not why_not(task) and self._due(task, volume):
-            self._certify_if_ripe(task, volume)
+        if self._due(task, volume):
+            self._certify_if_ripe(revise(self._store, task), volume)
         standing = self._store.standings.get(task.id)
         if standing is None or standing.stage == "observe":
             self._start(task)
@@ -122,6 +122,8 @@ class Learner:
 
     def _certify_if_ripe(self, task: Task, volume: Volume) -> None:
         self._counted[task.id] = (volume.calls, time.monotonic())
+        if why_not(task):
+            return
         lessons = self.examiner.lessons(task)
         if len(lessons.lessons) < self._wanted(task):
             return

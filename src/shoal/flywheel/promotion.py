@@ -4,6 +4,7 @@ import time
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from shoal.errors import LearningError
@@ -11,7 +12,7 @@ from shoal.guarantees import Certificate
 from shoal.storage import CertificateRow, Event, Stage, Standing, Store
 from shoal.storage.standings import standing_of
 
-STAGES: tuple[Stage, ...] = ("observe", "shadow", "serve")
+_REDRAWN = ("split", "merged", "widened")
 
 
 def promote(
@@ -71,12 +72,24 @@ def broken_at(store: Store, task: str) -> float:
 
 
 def redrawn_at(store: Store, task: str) -> float:
-    """When a person last split or merged the task (unix seconds); 0.0 if nobody did.
+    """When the task was last split, merged or widened (unix seconds); 0.0 if it never was.
 
     A certificate holds for the kind of calls that it was measured on, and these are others since.
     """
     events = store.events.list(task, limit=1_000)
-    return next((event.at for event in events if event.kind in ("split", "merged")), 0.0)
+    return next((event.at for event in events if event.kind in _REDRAWN), 0.0)
+
+
+def redraw(store: Store, conn: Connection, event: Event) -> None:
+    """Write the event, one of those that redraw a task, and take the task back to observing if
+    anything stands for it."""
+    standing = standing_of(conn, event.task)
+    if standing is None or standing.stage == "observe":
+        store.events.insert(conn, event)
+        return
+    observing = Standing(task=event.task, stage="observe", since=event.at)
+    detail = msgspec.json.encode({"from": standing.stage, "to": "observe"})
+    store.standings.set(conn, observing, replace(event, detail=detail))
 
 
 def _stand(

@@ -108,7 +108,7 @@ class KernelMachine:
             )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"the specialist's files lack {error}: train it again") from error
-        if len(terms.words) + len(terms.chars) != terms.size or len(machine.weights) != terms.size:
+        if len(terms.idf) != terms.size + 1 or len(machine.weights) != terms.size:
             raise ArtifactError("the specialist's vocabulary and weights differ: train it again")
         return machine
 

@@ -2,12 +2,16 @@
 
 The same code builds the rows for training and for serving, so the two cannot drift apart. It does
 not know labels: only document frequencies are learned.
+
+A text's length counts the terms that no other text has. In training those are in the vocabulary, in
+a new text they are not; left out of its length, they would make a new text look more like the
+training texts than these look like each other, and its signal greater than calibration saw it.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +26,7 @@ Row = tuple[NDArray[np.int64], NDArray[np.float32]]  # columns (k,), values (k,)
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())[:_MAX_WORDS]
+    return [found.group() for found in islice(_WORD.finditer(text.lower()), _MAX_WORDS)]
 
 
 def _word_grams(words: Sequence[str]) -> Counter[str]:
@@ -45,13 +49,15 @@ class Terms:
     """A vocabulary with inverse document frequencies.
 
     Words and characters are two blocks, each a unit vector of sublinear TF-IDF weights
-    (Manning, Raghavan & Schütze 2008, ch. 6), scaled by 1/sqrt(2) so that a row is a unit vector.
+    (Manning, Raghavan & Schütze 2008, ch. 6), scaled by 1/sqrt(2) so that a row is a unit vector,
+    or shorter by the terms that are not in the vocabulary.
     """
 
     def __init__(
         self, words: Sequence[str], chars: Sequence[str], idf: NDArray[np.float32]
     ) -> None:
-        """``idf`` is (len(words) + len(chars),), words first."""
+        """``idf`` is (len(words) + len(chars) + 1,): of the words, of the characters, of a term in
+        neither."""
         self.words, self.chars, self.idf = list(words), list(chars), idf
         self._word_column = {term: i for i, term in enumerate(self.words)}
         self._char_column = {term: i + len(self.words) for i, term in enumerate(self.chars)}
@@ -59,10 +65,10 @@ class Terms:
     @property
     def size(self) -> int:
         """Number of columns."""
-        return len(self.idf)
+        return len(self.words) + len(self.chars)
 
     @classmethod
-    def fit(cls, texts: Sequence[str], min_char_count: int = 2, most: int = 120_000) -> "Terms":
+    def fit(cls, texts: Sequence[str], most: int = 120_000) -> "Terms":
         """Learn the vocabulary of ``texts``; of each block the ``most`` widespread terms stay."""
         word_df: Counter[str] = Counter()
         char_df: Counter[str] = Counter()
@@ -70,10 +76,12 @@ class Terms:
             words = _words(text)
             word_df.update(_word_grams(words).keys())
             char_df.update(_char_grams(words).keys())
-        kept_words = _most_widespread(word_df, 1, most)
-        kept_chars = _most_widespread(char_df, min_char_count, most)
+        kept_words = _most_widespread(word_df, most)
+        kept_chars = _most_widespread(char_df, most)
+        new = [1]  # a term of no training text is, with the text it comes in, one text's
         df = np.array(
-            [word_df[t] for t in kept_words] + [char_df[t] for t in kept_chars], dtype=np.float64
+            [word_df[t] for t in kept_words] + [char_df[t] for t in kept_chars] + new,
+            dtype=np.float64,
         )
         idf = np.log((1 + len(texts)) / (1 + df)) + 1
         return cls(kept_words, kept_chars, idf.astype(np.float32))
@@ -99,17 +107,15 @@ class Terms:
         return sp.csr_matrix((values, columns, pointer), shape=(len(texts), self.size))
 
     def _block(self, grams: Counter[str], column_of: dict[str, int]) -> Row:
-        known = [(column_of[t], n) for t, n in grams.items() if t in column_of]
-        if not known:
+        if not grams:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        columns = np.array([column for column, _ in known], dtype=np.int64)
-        counts = np.array([count for _, count in known], dtype=np.float32)
+        columns = np.array([column_of.get(term, self.size) for term in grams], dtype=np.int64)
+        counts = np.array(list(grams.values()), dtype=np.float32)
         values = (1 + np.log(counts)) * self.idf[columns]
-        return columns, values / (np.linalg.norm(values) * np.float32(np.sqrt(2)))
+        values /= np.linalg.norm(values) * np.float32(np.sqrt(2))
+        known = columns < self.size
+        return columns[known], values[known]
 
 
-def _most_widespread(df: Counter[str], least: int, most: int) -> list[str]:
-    terms = [term for term, count in df.items() if count >= least]
-    if len(terms) > most:
-        terms = sorted(terms, key=lambda term: (-df[term], term))[:most]
-    return sorted(terms)
+def _most_widespread(df: Counter[str], most: int) -> list[str]:
+    return sorted(sorted(df, key=lambda term: (-df[term], term))[:most])
