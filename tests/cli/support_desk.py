@@ -110,11 +110,11 @@ def add_certificate(store: Store, certificate: Certificate) -> None:
         )
 
 
-def add_refusal(store: Store, reason: str, examples: int = 210) -> None:
+def add_refusal(store: Store, reason: str, examples: int = 210, at: float = BEGAN) -> None:
     """Store an attempt to certify the task department that was refused."""
     verdict = Verdict("t-department", examples, reason)
     with store.database.transaction() as conn:
-        store.attempts.insert(conn, "t-department", BEGAN, msgspec.json.encode(verdict))
+        store.attempts.insert(conn, "t-department", at, msgspec.json.encode(verdict))
 
 
 def add_tasks(store: Store, *names: str) -> None:

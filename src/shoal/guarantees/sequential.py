@@ -24,7 +24,6 @@ from typing import Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import betainc, betaln
 
 from shoal.guarantees.bounds import require_rate
@@ -140,6 +139,8 @@ def anytime_upper_bound(errors: int, n: int, delta: float) -> float:
     limit, floor, ceiling = -math.log(delta), max(errors / n, 1e-12), 1.0 - 1e-15
     if _log_mixture(errors, n, ceiling) <= limit:
         return 1.0
+    from scipy.optimize import brentq  # 0.2 s to load, and only confidence sequences need it
+
     return float(brentq(lambda p: _log_mixture(errors, n, p) - limit, floor, ceiling))
 
 

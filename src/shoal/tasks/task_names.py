@@ -62,6 +62,7 @@ def _proposals(template: Template, contract: Contract, context: str) -> Iterator
             yield from _subjects(asked, words)
     if not isinstance(contract, TextContract):
         yield from _known(asked, ASKED_FOR)
+        yield from _known(_ITEM.sub(" ", template.literal_text), ASKED_FOR)
         yield _label_at_end(template)
     yield from words
 
