@@ -35,7 +35,7 @@ def test_certifying_prints_the_certificate_and_what_it_cost(ripe_desk: Desk) -> 
         "Attempt 1: it spent 3.04 % of the 5 % error budget, which leaves 1.96 % for all later "
     )
     assert "Promise: of the answers it gives itself, at most 5 % differ from gpt" in printed
-    assert "`shoal promote department` has it serve" in printed
+    assert "`shoal promote department` has it shadow the LLM" in printed
     with ripe_desk.store() as store:
         (row,) = store.certificates.list("t-department")
         assert Certificate.from_json(row.spec).describe() in printed

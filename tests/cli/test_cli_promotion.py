@@ -23,7 +23,7 @@ def certified_desk(desk: Desk) -> Desk:
     return desk
 
 
-@pytest.mark.parametrize(("args", "stage"), [([], "serve"), (["--to", "shadow"], "shadow")])
+@pytest.mark.parametrize(("args", "stage"), [([], "shadow"), (["--to", "serve"], "serve")])
 def test_promoting_by_hand_is_written_down(
     certified_desk: Desk, args: list[str], stage: str
 ) -> None:
@@ -65,7 +65,7 @@ def test_there_is_no_other_stage(certified_desk: Desk) -> None:
 
 
 def test_the_log_reads_well(certified_desk: Desk) -> None:
-    certified_desk.printed("promote", "department", "--reason", "looks good")
+    certified_desk.printed("promote", "department", "--to", "serve", "--reason", "looks good")
     certified_desk.printed("tasks", "pin", "department")
     head, pinned, promoted, why = certified_desk.printed("log").splitlines()
     assert head.split() == ["AT", "(UTC)", "TASK", "WHAT", "BY"]

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
+_WORDS, _OWN = 3_000, 40
+_TELLING = (0.2, 0.5, 0.8)
 
 
 class Drawn(NamedTuple):
@@ -17,35 +19,35 @@ class Drawn(NamedTuple):
 
 
 class MessageSource:
-    """Words come one by one from a Zipf law that all classes share, or from the class's own.
+    """Words come one by one from a Zipf law that all classes share, or from the class's own words.
 
-    Each message is as telling as a number drawn for it says, from "all chatter" to "all about its
-    class". A share ``noise`` of the labels is another class's. A word's law is heavy-tailed, so that
-    most messages hold words and pairs of words that were never seen before, as real ones do.
+    How telling a message is is drawn for it, from hardly to very. A share ``noise`` of the labels
+    is another class's. The shared law is heavy-tailed, so that most messages hold words and pairs
+    of words that were never seen before, as real ones do.
     """
 
-    def __init__(self, seed: int, classes: int = 3, words: int = 3_000, noise: float = 0.02) -> None:
+    def __init__(self, seed: int, classes: int = 3, noise: float = 0.02) -> None:
         rng = np.random.default_rng(seed)
         self.classes, self.noise = classes, noise
         self._words = np.array(
-            ["".join(rng.choice(_SYLLABLES, rng.integers(1, 5))) for _ in range(words)]
+            ["".join(rng.choice(_SYLLABLES, rng.integers(1, 5))) for _ in range(_WORDS)]
         )
-        zipf = 1 / np.arange(1, words + 1)
-        shared = zipf / zipf.sum()
-        own = [rng.permutation(shared) for _ in range(classes)]
-        self._telling = np.array([0.0, 0.3, 0.7])
+        shared = rng.permutation(_zipf(_WORDS))
+        own = np.zeros((classes, _WORDS))
+        for law in own:
+            law[rng.choice(_WORDS, _OWN, replace=False)] = _zipf(_OWN)
         # (degrees, classes, words): the law of a word, given how telling the message is
-        self._laws = np.stack(
-            [[(1 - t) * shared + t * law for law in own] for t in self._telling]
-        )
+        self._laws = np.stack([(1 - t) * shared + t * own for t in _TELLING])
+        self._cumulated = self._laws.cumsum(axis=2)
 
     def draw(self, n: int, rng: np.random.Generator) -> Drawn:
         """Draw ``n`` messages, independently."""
         texts, chances = [], np.empty((n, self.classes))
         labels = np.empty(n, dtype=np.intp)
         for i in range(n):
-            degree, kind = rng.integers(len(self._telling)), rng.integers(self.classes)
-            words = rng.choice(len(self._words), rng.integers(4, 9), p=self._laws[degree, kind])
+            degree, kind = rng.integers(len(_TELLING)), rng.integers(self.classes)
+            at = self._cumulated[degree, kind].searchsorted(rng.random(rng.integers(3, 8)))
+            words = np.minimum(at, _WORDS - 1)
             texts.append(" ".join(self._words[words]))
             chances[i] = self._label_chances(words)
             labels[i] = self._label(kind, rng)
@@ -61,3 +63,8 @@ class MessageSource:
         likelihood = self._laws[:, :, words].prod(axis=2).sum(axis=0)  # (classes,)
         kinds = likelihood / likelihood.sum()
         return (1 - self.noise) * kinds + self.noise * (1 - kinds) / (self.classes - 1)
+
+
+def _zipf(size: int) -> NDArray[np.float64]:
+    law = 1 / np.arange(1, size + 1)
+    return np.asarray(law / law.sum())

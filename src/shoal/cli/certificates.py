@@ -142,8 +142,8 @@ def _next(store: Store, task: Task) -> str:
     standing = store.standings.get(task.id)
     if standing is None or standing.stage == "observe":
         return (
-            f"Nothing is served by it yet: `shoal promote {task.name}` has it serve, with "
-            "--to shadow it is only compared with the LLM."
+            f"Nothing is served by it yet: `shoal promote {task.name}` has it shadow the LLM, with "
+            "--to serve it serves."
         )
     return (
         f"{task.name} goes on with its earlier certificate ({standing.stage}): "

@@ -24,11 +24,11 @@ class Goal(StrEnum):
 
 def promote(
     task: TaskName,
-    to: Annotated[Goal, typer.Option(help="Compare with the LLM only, or serve.")] = Goal.SERVE,
+    to: Annotated[Goal, typer.Option(help="Only compare it with the LLM, or serve.")] = Goal.SHADOW,
     reason: Reason = "by hand",
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Let a task's certified specialist serve, or shadow. Gateways see it within 100 ms."""
+    """Let a task's certified specialist shadow the LLM, or serve; gateways see it at once."""
     goal: Literal["shadow", "serve"] = "shadow" if to is Goal.SHADOW else "serve"
     with store_at(config) as store:
         found = find_task(store, task)

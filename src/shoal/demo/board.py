@@ -1,8 +1,7 @@
 """The demonstration's screen: a table and a few sums, live; plain lines without a terminal."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -25,15 +24,17 @@ class Board:
         self._began = time.monotonic()
         self._said: dict[str, tuple[str, str]] = {}
 
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Take the screen, if there is one, and leave the last picture on it."""
-        if not self._console.is_terminal:
-            yield
-            return
-        with Live(console=self._console, refresh_per_second=4) as self._live:
-            yield
-        self._live = None
+    def __enter__(self) -> Self:
+        """Take the screen, if there is one."""
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last picture on it."""
+        if self._live is not None:
+            self._live.stop()
 
     def act(self, title: str) -> None:
         """What happens next, in one line."""

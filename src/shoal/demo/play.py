@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 from rich.console import Console
 
+from shoal.config import read_config
 from shoal.demo.board import Board, sums
 from shoal.demo.player import Player, Tally
 from shoal.demo.scene import Row, Scene, look
@@ -20,6 +21,7 @@ from shoal.demo.traffic import (
     ASSUMED_OUTPUT_PRICE,
     DRIFTING,
     MODEL,
+    TARIFF,
     Call,
     calls_about,
     read_messages,
@@ -28,8 +30,7 @@ from shoal.demo.traffic import (
 from shoal.errors import ShoalError
 from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.ladder import why_not
-from shoal.routing.prices import Tariff
-from shoal.storage import Store, StoreOptions
+from shoal.storage import Store
 
 PAST = 1_100  # messages handled before anything is learned
 DRIFT = 1_400  # from this message on, one kind of answer is turned round
@@ -80,42 +81,56 @@ def run(folder: Path, console: Console) -> None:
         "its answers are played back, its latency and prices are assumed."
     )
     with _gateway(settings, folder / "gateway.log"):
-        before, after = asyncio.run(_acts(calls, folder, port, console))
+        before, after = asyncio.run(_acts(calls, settings, port, console))
     _curtain(before, after, settings, console)
 
 
 async def _acts(
-    calls: list[list[Call]], folder: Path, port: int, console: Console
+    calls: list[list[Call]], settings: Path, port: int, console: Console
 ) -> tuple[Scene, Scene]:
     """The scenes before and after the drift."""
     address = f"http://127.0.0.1:{port}"
-    await _started(address, folder / "gateway.log")
+    await _started(address, settings.with_name("gateway.log"))
+    config = read_config(settings)
     tally = Tally()
     player = Player(f"{address}/v1", tally)
-    board = Board(console)
-    tariff = Tariff(MODEL, input=ASSUMED_INPUT_PRICE, output=ASSUMED_OUTPUT_PRICE)
-    with _store(folder / "data") as store, board.shown():
+    with Store.open(config.store) as store, Board(console) as board:
 
-        async def during(playing: Awaitable[None]) -> Scene:
+        async def act(title: str, playing: Awaitable[None]) -> Scene:
+            """Show what happens while it does; returns the last scene."""
+            board.act(title)
             task = asyncio.ensure_future(playing)
-            while not task.done():
-                board.show(look(store, tally, tariff))
-                await asyncio.wait([task], timeout=0.5)
-            await task
-            scene = look(store, tally, tariff)
-            board.show(scene)
-            return scene
+            while True:
+                done, _ = await asyncio.wait([task], timeout=0.5)
+                scene = look(store, config.learn, tally, TARIFF)
+                board.show(scene)
+                if done:
+                    await task
+                    return scene
 
-        board.act("The desk's calls go to the LLM; Shoal records, and finds what recurs")
-        await during(player.play([call for about in calls[:PAST] for call in about], 8))
-        board.act("Specialists are trained and put to the proof; what does not hold is refused")
-        await during(_until(lambda: _all_tried(store, tally)))
-        board.act("The day goes on: certified specialists shadow the LLM, then serve")
-        before = await during(player.play([c for about in calls[PAST:DRIFT] for c in about], 2))
-        board.act(f"Drift: from now on the LLM answers {DRIFTING} the other way round")
-        late = [call for about in calls[DRIFT:] for call in about if call.kind != "reply"]
-        after = await during(player.play(late, 2))
+        past, live = _flat(calls[:PAST]), _flat(calls[PAST:DRIFT])
+        late = [call for call in _flat(calls[DRIFT:]) if call.kind != "reply"]
+        await act(
+            "The desk's calls go to the LLM; Shoal records, and finds what recurs",
+            player.play(past, 8),
+        )
+        await act(
+            "Specialists are trained and put to the proof; what does not hold is refused",
+            _until(lambda: _all_tried(store, tally)),
+        )
+        before = await act(
+            "The day goes on: certified specialists shadow the LLM, then serve",
+            player.play(live, 2),
+        )
+        after = await act(
+            f"Drift: from now on the LLM answers {DRIFTING} the other way round",
+            player.play(late, 2),
+        )
         return before, after
+
+
+def _flat(calls: list[list[Call]]) -> list[Call]:
+    return [call for about in calls for call in about]
 
 
 def _all_tried(store: Store, tally: Tally) -> bool:
@@ -180,15 +195,6 @@ def _gateway(settings: Path, log: Path) -> Iterator[None]:
         finally:
             process.terminate()
             process.wait()
-
-
-@contextmanager
-def _store(folder: Path) -> Iterator[Store]:
-    store = Store.open(StoreOptions(path=folder))
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 async def _started(address: str, log: Path) -> None:

@@ -2,19 +2,14 @@
 
 from collections import Counter
 
-import msgspec
 from msgspec import Struct
 
 from shoal.demo.player import Tally
 from shoal.demo.traffic import ASSUMED_LATENCY_MS
-from shoal.flywheel.certification import Verdict
-from shoal.flywheel.finding import known_tasks
-from shoal.flywheel.ladder import why_not
-from shoal.guarantees import Certificate
+from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.overview import Proof, TaskOverview, overview
 from shoal.routing.prices import Tariff
 from shoal.storage import Store
-from shoal.storage.volume import Volume, volumes
-from shoal.tasks import Task
 
 
 class Row(Struct, frozen=True):
@@ -42,57 +37,43 @@ class Scene(Struct, frozen=True):
     llm_ms: float = ASSUMED_LATENCY_MS
 
 
-def look(store: Store, tally: Tally, tariff: Tariff) -> Scene:
+def look(store: Store, learn: LearnOptions, tally: Tally, tariff: Tariff) -> Scene:
     """The scene of now.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    standings = {standing.task: standing.stage for standing in store.standings.list()}
-    found = {task.name: task for task in known_tasks(store)}
-    with store.database.read() as conn:
-        volume = volumes(conn)
-    rows = []
-    for kind in tally.calls:
-        name = tally.task_of.get(kind, "")
-        task = found[name].id if name in found else ""
-        rows.append(
-            Row(
-                kind=kind,
-                task=name,
-                stage=standings.get(task, "observe") if task else "",
-                calls=tally.calls[kind],
-                small=tally.small[kind],
-                disagreed=tally.small[kind] - tally.agreed[kind],
-                proof=_proof(store, found[name]) if name in found else "",
-            )
-        )
-    audited, cost = _audits(store, [task.id for task in found.values()], tariff)
+    found = {item.task.name: item for item in overview(store, learn)}
+    audited, cost = _audits(store, [item.task.id for item in found.values()], tariff)
+    volumes = [item.volume for item in found.values()]
     return Scene(
-        rows=tuple(rows),
+        rows=tuple(_row(kind, tally, found) for kind in tally.calls),
         calls=tally.calls.total(),
         small=tally.small.total(),
         audits=audited.total(),
         disagreements=audited[False],
-        saved=sum(_saved(v) for v in volume.values()) - cost,
+        saved=sum(volume.llm_cost - volume.cost for volume in volumes) - cost,
         small_ms=tally.median_ms(),
     )
 
 
-def _saved(volume: Volume) -> float:
-    return volume.llm_cost - volume.cost
+def _row(kind: str, tally: Tally, tasks: dict[str, TaskOverview]) -> Row:
+    found = tasks.get(tally.task_of.get(kind, ""))
+    return Row(
+        kind=kind,
+        task=found.task.name if found else "",
+        stage=found.stage if found else "",
+        calls=tally.calls[kind],
+        small=tally.small[kind],
+        disagreed=tally.small[kind] - tally.agreed[kind],
+        proof=_in_short(found.proof) if found else "",
+    )
 
 
-def _proof(store: Store, task: Task) -> str:
-    attempts = store.attempts.list(task.id)
-    if not attempts:
-        return why_not(task)
-    verdict = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
-    certificate = verdict.certificate
-    return _short(certificate) if certificate else f"refused: {verdict.reason}"
-
-
-def _short(certificate: Certificate) -> str:
+def _in_short(proof: Proof) -> str:
+    certificate = proof.certificate
+    if certificate is None:
+        return proof.why_not
     return (
         f"certified: at most {certificate.alpha:.0%} differ, {certificate.confidence:.0%} sure; "
         f"answers {certificate.coverage:.0%}; measured {certificate.errors} of "

@@ -13,11 +13,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from shoal.routing.prices import Tariff
+
 MODEL = "desk-llm"
 ASSUMED_LATENCY_MS = 900.0
 ASSUMED_INPUT_PRICE = 3.0  # USD per million tokens
 ASSUMED_OUTPUT_PRICE = 15.0
 CHARACTERS_PER_TOKEN = 4  # assumed for the recorded usage
+TARIFF = Tariff(MODEL, input=ASSUMED_INPUT_PRICE, output=ASSUMED_OUTPUT_PRICE)
 
 SHOP = "You work at the support desk of an online shop for the home."
 DRIFTING = "about_money"

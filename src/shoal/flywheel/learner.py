@@ -1,4 +1,4 @@
-"""The learner: find tasks, certify those that are ripe, promote and watch; turn after turn."""
+"""The learner: find tasks, certify those that are ripe, watch over all; turn after turn."""
 
 import logging
 import threading
@@ -13,12 +13,11 @@ from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.promotion import broken_at, demote, promote, redrawn_at
-from shoal.guarantees import Certificate
+from shoal.flywheel.promotion import broken_at, promote, redrawn_at
+from shoal.flywheel.watch import Watch
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
-from shoal.storage import Standing, Store, Volume
-from shoal.storage.volume import volumes
+from shoal.storage import Store, Volume
 from shoal.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -48,6 +47,7 @@ class Learner:
         self._promises, self._default = promises, default
         self._senses = Senses(encoder) if encoder else None
         self.examiner = Examiner(store, options, self.senses, label)
+        self.watch = Watch(store, options)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when
         self._expired_at = 0.0
@@ -63,7 +63,10 @@ class Learner:
         return self._senses
 
     def run(self, stop: threading.Event) -> None:
-        """Turn after turn until told to stop; a turn that fails is logged and tried again."""
+        """Turn after turn until told to stop, watching meanwhile; a turn that fails is logged and
+        tried again."""
+        watching = threading.Thread(target=self.watch.run, args=(stop,), name="shoal-watch")
+        watching.start()
         while not stop.is_set():
             began = time.monotonic()
             try:
@@ -71,19 +74,20 @@ class Learner:
             except ShoalError as error:
                 log.error("this turn failed, the next is tried: %s", error)
             stop.wait(max(0.1, self._options.every_s - (time.monotonic() - began)))
+        watching.join()
 
     def turn(self) -> Found:
-        """One turn.
+        """One turn: find, certify what is ripe, watch, expire.
 
         Raises:
             StoreError: the store cannot be read or written.
         """
         found = self._finder.look()
-        with self._store.database.read() as conn:
-            volume = volumes(conn)
+        volume = self._store.calls.volumes()
         for task in known_tasks(self._store):
-            if not task.ignored and task.id in volume:
-                self._tend(task, volume[task.id])
+            if not task.ignored and task.id in volume and self._due(task, volume[task.id]):
+                self._certify_if_ripe(revise(self._store, task), volume[task.id])
+        self.watch.turn()
         if time.time() - self._expired_at > _EXPIRE_S:
             self._expired_at = time.time()
             self._store.expire(self._expired_at)
@@ -103,15 +107,6 @@ class Learner:
         if not lessons.lessons:
             raise LearningError(f"task {task.name} has no examples: no call of it has a reference")
         return self.examiner.certify(lessons, self.promise(task))
-
-    def _tend(self, task: Task, volume: Volume) -> None:
-        if self._due(task, volume):
-            self._certify_if_ripe(revise(self._store, task), volume)
-        standing = self._store.standings.get(task.id)
-        if standing is None or standing.stage == "observe":
-            self._start(task)
-        else:
-            self._watch(task, standing)
 
     def _due(self, task: Task, volume: Volume) -> bool:
         """Whether it may pay to count the task's lessons again, which means reading them all."""
@@ -151,36 +146,3 @@ class Learner:
         standing = self._store.standings.get(task.id)
         if standing is not None and standing.stage != "observe":
             promote(self._store, task.id, standing.stage, "learner", "certified on more examples")
-
-    def _start(self, task: Task) -> None:
-        """From observing to shadow, if promotion is automatic and nobody demoted it by hand."""
-        if self._options.promote == "observe" or self._held_back(task):
-            return
-        try:
-            promote(
-                self._store, task.id, "shadow", "learner", "certified: shadows before it serves"
-            )
-        except LearningError:
-            return
-
-    def _held_back(self, task: Task) -> bool:
-        """A person's demotion stands until a person promotes again."""
-        moves = (
-            event
-            for event in self._store.events.list(task.id)
-            if event.kind in ("promoted", "demoted")
-        )
-        last = next(moves, None)
-        return last is not None and last.kind == "demoted" and last.by == "person"
-
-    def _watch(self, task: Task, standing: Standing) -> None:
-        spec = self._store.certificates.get(standing.certificate).spec
-        if Certificate.from_json(spec).lapsed(time.time()):
-            demote(self._store, task.id, "learner", "the certificate has lapsed")
-            return
-        if standing.stage != "shadow" or self._options.promote != "serve":
-            return
-        process = self._store.audits.process(standing.certificate)
-        if process is not None and process.n >= self._options.shadow_calls:
-            reason = f"{process.n} shadowed calls, {process.errors} differed: the promise stands"
-            promote(self._store, task.id, "serve", "learner", reason)

@@ -6,7 +6,7 @@ from msgspec import Struct
 from shoal.errors import LearningError, StoreDamaged
 from shoal.flywheel.certification import Verdict
 from shoal.flywheel.finding import known_tasks
-from shoal.flywheel.ladder import recipes_for
+from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import usable_certificate
 from shoal.guarantees import Certificate
@@ -76,10 +76,8 @@ def proof_of(store: Store, task: Task, options: LearnOptions) -> Proof:
     attempts = store.attempts.list(task.id)
     if attempts:
         return Proof(why_not=f"refused: {verdict_of(attempts[-1]).reason}")
-    try:
-        recipes_for(task)
-    except LearningError as error:
-        return Proof(why_not=str(error))
+    if reason := why_not(task):
+        return Proof(why_not=reason)
     return Proof(why_not=f"not tried yet: the learner does so at {options.min_examples} examples")
 
 

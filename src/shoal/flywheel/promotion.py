@@ -52,7 +52,7 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
         )
     if newest.issued_at <= redrawn_at(store, task):
         raise LearningError(
-            "a person split or merged it since it was certified, so its calls are others now: "
+            "it was split, merged or widened since it was certified, so its calls are others now: "
             "run `shoal certify TASK`"
         )
     certificate = Certificate.from_json(newest.spec)

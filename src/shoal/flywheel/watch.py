@@ -1,0 +1,83 @@
+"""The watch: starts what is certified, lets shadows serve, and ends what has lapsed.
+
+Audits need no watch: whoever records one demotes in the same transaction.
+"""
+
+import logging
+import threading
+import time
+
+from shoal.errors import LearningError, ShoalError
+from shoal.flywheel.finding import known_tasks
+from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.promotion import demote, promote
+from shoal.guarantees import Certificate
+from shoal.storage import Standing, Store
+from shoal.tasks import Task
+
+log = logging.getLogger(__name__)
+
+_EVERY_S = 1.0
+
+
+class Watch:
+    """Moves tasks between their stages, as far as ``options.promote`` allows."""
+
+    def __init__(self, store: Store, options: LearnOptions) -> None:
+        self._store, self._options = store, options
+
+    def run(self, stop: threading.Event) -> None:
+        """Look again and again until told to stop; training in another thread delays nothing."""
+        while not stop.is_set():
+            try:
+                self.turn()
+            except ShoalError as error:
+                log.error("this look failed, the next is tried: %s", error)
+            stop.wait(_EVERY_S)
+
+    def turn(self) -> None:
+        """Look at every task once.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
+        standings = {standing.task: standing for standing in self._store.standings.list()}
+        for task in known_tasks(self._store):
+            standing = standings.get(task.id)
+            if task.ignored:
+                continue
+            if standing is None or standing.stage == "observe":
+                self._start(task)
+            else:
+                self._follow(task, standing)
+
+    def _start(self, task: Task) -> None:
+        """From observing to shadow, if promotion is automatic and nobody demoted it by hand."""
+        if self._options.promote == "observe" or self._held_back(task):
+            return
+        try:
+            promote(self._store, task.id, "shadow", "learner", "certified: first in shadow")
+        except LearningError:  # nothing to start with yet
+            return
+
+    def _held_back(self, task: Task) -> bool:
+        """A person's demotion stands until a person promotes again."""
+        moves = (
+            event
+            for event in self._store.events.list(task.id)
+            if event.kind in ("promoted", "demoted")
+        )
+        last = next(moves, None)
+        return last is not None and last.kind == "demoted" and last.by == "person"
+
+    def _follow(self, task: Task, standing: Standing) -> None:
+        spec = self._store.certificates.get(standing.certificate).spec
+        if Certificate.from_json(spec).lapsed(time.time()):
+            demote(self._store, task.id, "learner", "the certificate has lapsed")
+            return
+        if standing.stage != "shadow" or self._options.promote != "serve":
+            return
+        process = self._store.audits.process(standing.certificate)
+        if process is not None and process.n >= self._options.shadow_calls:
+            reason = f"{process.n} shadowed calls, {process.errors} differed: the promise stands"
+            promote(self._store, task.id, "serve", "learner", reason)
