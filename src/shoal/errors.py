@@ -83,15 +83,25 @@ class EngineTimeout(EngineError):
 
 
 class EngineRefused(EngineError):
-    """The upstream answered with an error of its own, passed on as it came."""
+    """The upstream answered with an error of its own, passed on as it came.
+
+    ``retry_after`` is its header of that name, "" if it sent none.
+    """
 
     code = "upstream_refused"
 
-    def __init__(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        content_type: str = "application/json",
+        retry_after: str = "",
+    ) -> None:
         super().__init__(f"the upstream answered with status {status}")
         self.status = status
         self.body = body
         self.content_type = content_type
+        self.retry_after = retry_after
 
 
 class NotRecorded(EngineError):

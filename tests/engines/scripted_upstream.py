@@ -29,9 +29,15 @@ class ScriptedUpstream:
             self.hung_up.set()
             raise
 
-    def replies(self, body: bytes, status: int = 200, kind: str = "application/json") -> None:
+    def replies(
+        self,
+        body: bytes,
+        status: int = 200,
+        kind: str = "application/json",
+        headers: dict[str, str] | None = None,
+    ) -> None:
         async def reply(request: web.Request) -> web.StreamResponse:
-            return web.Response(body=body, status=status, content_type=kind)
+            return web.Response(body=body, status=status, content_type=kind, headers=headers)
 
         self.handler = reply
 

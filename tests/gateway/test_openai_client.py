@@ -188,6 +188,15 @@ async def test_the_upstreams_own_errors(
     assert caught.value.response.headers["x-shoal-call-id"] == "failed-1"
 
 
+async def test_when_to_try_again_is_passed_on(
+    client: openai.AsyncOpenAI, upstream: ScriptedUpstream
+) -> None:
+    upstream.replies(b'{"error": {"message":"slow down"}}', 429, headers={"Retry-After": "17"})
+    with pytest.raises(openai.RateLimitError) as caught:
+        await client.chat.completions.create(model="remote", messages=ASKED)
+    assert caught.value.response.headers["retry-after"] == "17"
+
+
 async def test_a_body_over_the_limit(client: openai.AsyncOpenAI) -> None:
     big = [{"role": "user", "content": "x" * 10_000_000}]
     with pytest.raises(openai.APIStatusError, match=r"over 0\.1 MB") as caught:

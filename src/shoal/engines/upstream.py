@@ -130,7 +130,8 @@ class Upstream:
                 f"{self._name}: {self._url} redirects to {target}; correct base_url"
             )
         body = self.safe(await self.read(response))
-        return EngineRefused(response.status, body, response.headers.get("Content-Type", ""))
+        kind = response.headers.get("Content-Type", "")
+        return EngineRefused(response.status, body, kind, response.headers.get("Retry-After", ""))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
