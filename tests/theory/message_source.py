@@ -5,16 +5,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+LABELS = ("delivery", "payments", "returns")
 _SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 _WORDS, _OWN = 3_000, 40
 _TELLING = (0.2, 0.5, 0.8)
 
 
 class Drawn(NamedTuple):
-    """``texts`` (n), ``labels`` (n,), and for each the probability of every label (n, classes)."""
+    """``texts`` (n), ``labels`` (n), and for each the probability of every label (n, 3)."""
 
     texts: list[str]
-    labels: NDArray[np.intp]
+    labels: list[str]
     chances: NDArray[np.float64]
 
 
@@ -26,14 +27,14 @@ class MessageSource:
     of words that were never seen before, as real ones do.
     """
 
-    def __init__(self, seed: int, classes: int = 3, noise: float = 0.02) -> None:
+    def __init__(self, seed: int, noise: float = 0.02) -> None:
         rng = np.random.default_rng(seed)
-        self.classes, self.noise = classes, noise
+        self.noise = noise
         self._words = np.array(
-            ["".join(rng.choice(_SYLLABLES, rng.integers(1, 5))) for _ in range(_WORDS)]
+            ["".join(rng.choice(_SYLLABLES, rng.integers(1, 4))) for _ in range(_WORDS)]
         )
         shared = rng.permutation(_zipf(_WORDS))
-        own = np.zeros((classes, _WORDS))
+        own = np.zeros((len(LABELS), _WORDS))
         for law in own:
             law[rng.choice(_WORDS, _OWN, replace=False)] = _zipf(_OWN)
         # (degrees, classes, words): the law of a word, given how telling the message is
@@ -42,27 +43,26 @@ class MessageSource:
 
     def draw(self, n: int, rng: np.random.Generator) -> Drawn:
         """Draw ``n`` messages, independently."""
-        texts, chances = [], np.empty((n, self.classes))
-        labels = np.empty(n, dtype=np.intp)
+        drawn = Drawn([], [], np.empty((n, len(LABELS))))
         for i in range(n):
-            degree, kind = rng.integers(len(_TELLING)), rng.integers(self.classes)
+            degree, kind = rng.integers(len(_TELLING)), rng.integers(len(LABELS))
             at = self._cumulated[degree, kind].searchsorted(rng.random(rng.integers(3, 8)))
             words = np.minimum(at, _WORDS - 1)
-            texts.append(" ".join(self._words[words]))
-            chances[i] = self._label_chances(words)
-            labels[i] = self._label(kind, rng)
-        return Drawn(texts, labels, chances)
+            drawn.texts.append(" ".join(self._words[words]))
+            drawn.labels.append(LABELS[self._noisy(int(kind), rng)])
+            drawn.chances[i] = self._chances(words)
+        return drawn
 
-    def _label(self, kind: int, rng: np.random.Generator) -> int:
+    def _noisy(self, kind: int, rng: np.random.Generator) -> int:
         if rng.random() >= self.noise:
             return kind
-        return int((kind + rng.integers(1, self.classes)) % self.classes)
+        return int((kind + rng.integers(1, len(LABELS))) % len(LABELS))
 
-    def _label_chances(self, words: NDArray[np.intp]) -> NDArray[np.float64]:
+    def _chances(self, words: NDArray[np.intp]) -> NDArray[np.float64]:
         """P(label | words), by Bayes' rule over degree and class, then the noise."""
         likelihood = self._laws[:, :, words].prod(axis=2).sum(axis=0)  # (classes,)
         kinds = likelihood / likelihood.sum()
-        return (1 - self.noise) * kinds + self.noise * (1 - kinds) / (self.classes - 1)
+        return np.asarray((1 - self.noise) * kinds + self.noise * (1 - kinds) / (len(LABELS) - 1))
 
 
 def _zipf(size: int) -> NDArray[np.float64]:

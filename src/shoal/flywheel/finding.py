@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
+from sqlalchemy import Connection
 
 from shoal.errors import StoreDamaged
 from shoal.flywheel.promotion import redraw
@@ -108,17 +109,18 @@ class Finder:
         self._pool = deque((call for call in self._pool if call.id not in assigned), maxlen=_POOL)
 
     def _write(self, found: Discovery, known: Sequence[Task]) -> None:
-        now = time.time()
-        created = {row.id: row.created_at for row in self._store.tasks.list()}
-        templates = {task.id: task.templates for task in known}
+        before = {task.id: task for task in known}
         with self._store.database.transaction() as conn:
             for task in found.tasks:
-                self._store.tasks.put(conn, task_row(task, created.get(task.id, now), now))
-                if task.id not in templates:
-                    self._store.events.insert(conn, _event(now, task, "discovered"))
-                elif task.templates != templates[task.id]:
-                    redraw(self._store, conn, _event(now, task, "widened"))
-            self._store.calls.assign(conn, found.assignments)
+                if task.id in before:
+                    _put_changed(self._store, conn, before[task.id], task)
+                else:
+                    now = time.time()
+                    self._store.tasks.put(conn, task_row(task, now, now))
+                    self._store.events.insert(conn, _event(task, "discovered"))
+            there = {row.id for row in self._store.tasks.list()} | {t.id for t in found.tasks}
+            assigned = {call: task for call, task in found.assignments.items() if task in there}
+            self._store.calls.assign(conn, assigned)
 
 
 def revise(store: Store, task: Task, most: int = 5_000) -> Task:
@@ -130,17 +132,28 @@ def revise(store: Store, task: Task, most: int = 5_000) -> Task:
         if example.llm_answer is not None
     ]
     revised = with_contract_revised(task, calls)
-    if revised != task:
-        now = time.time()
-        with store.database.transaction() as conn:
-            row = store.tasks.get(task.id)
-            store.tasks.put(conn, task_row(revised, row.created_at, now))
-            store.events.insert(conn, _event(now, task, "revised"))
-    return revised
+    if revised == task:
+        return task
+    with store.database.transaction() as conn:
+        return _put_changed(store, conn, task, revised) or task
 
 
-def _event(at: float, task: Task, kind: str) -> Event:
-    return Event(at=at, task=task.id, kind=kind, by="learner")
+def _put_changed(store: Store, conn: Connection, before: Task, after: Task) -> Task | None:
+    """Store what the learner changed of a task, unless a person changed it meanwhile: then the
+    person's word stays, and the learner comes to it another time. Returns what was stored."""
+    row = next((row for row in store.tasks.list() if row.id == before.id), None)
+    if row is None or msgspec.json.decode(row.spec, type=Task) != before:
+        return None
+    store.tasks.put(conn, task_row(after, row.created_at, time.time()))
+    if after.templates != before.templates:
+        redraw(store, conn, _event(after, "widened"))
+    else:
+        store.events.insert(conn, _event(after, "revised"))
+    return after
+
+
+def _event(task: Task, kind: str) -> Event:
+    return Event(at=time.time(), task=task.id, kind=kind, by="learner")
 
 
 def _usable(call: CallRecord) -> bool:

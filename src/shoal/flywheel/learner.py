@@ -101,8 +101,10 @@ class Learner:
         """Try to certify now, ripe or not.
 
         Raises:
-            LearningError: there are no examples at all.
+            LearningError: no specialist can learn it, or there are no examples; nothing was spent.
         """
+        if reason := why_not(task):
+            raise LearningError(f"task {task.name}: {reason}")
         lessons = self.examiner.lessons(task)
         if not lessons.lessons:
             raise LearningError(f"task {task.name} has no examples: no call of it has a reference")

@@ -109,11 +109,12 @@ class Terms:
     def _block(self, grams: Counter[str], column_of: dict[str, int]) -> Row:
         if not grams:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        columns = np.array([column_of.get(term, self.size) for term in grams], dtype=np.int64)
+        unknown = self.size  # the column after the last: its idf is there, its value is not
+        columns = np.array([column_of.get(term, unknown) for term in grams], dtype=np.int64)
         counts = np.array(list(grams.values()), dtype=np.float32)
         values = (1 + np.log(counts)) * self.idf[columns]
         values /= np.linalg.norm(values) * np.float32(np.sqrt(2))
-        known = columns < self.size
+        known = columns < unknown
         return columns[known], values[known]
 
 

@@ -1,0 +1,171 @@
+"""Is the promise kept when every example both trains and calibrates? Simulated from end to end.
+
+A specialist is trained, judged and given its threshold as the learner does it; then its true risk
+on what it accepts is computed. The share of seeds in which that is above alpha must be at most
+delta, plus three standard errors of so many seeds.
+"""
+
+import gzip
+import json
+import math
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from message_source import LABELS, MessageSource
+from threadpoolctl import threadpool_limits
+
+from shoal.chat import Answer
+from shoal.flywheel.ladder import LADDER
+from shoal.flywheel.lessons import Lesson, Lessons
+from shoal.flywheel.trial import Candidate, judge, prepare
+from shoal.guarantees import lower_bound
+from shoal.specialists.senses import Senses
+from shoal.tasks import LabelContract, Task
+
+ALPHA, DELTA = 0.15, 0.1
+FRESH = 400  # messages over which the true risk of the accepted is averaged
+DATA = Path(os.environ.get("SHOAL_DATA", "../shared/data"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Matrices this small lose by sharing."""
+    with threadpool_limits(1):
+        yield
+
+
+class Outcome(NamedTuple):
+    """What was certified on, and what was true: shares accepted, and the risk among these."""
+
+    coverage: float
+    true_coverage: float
+    risk: float
+    true_risk: float
+
+
+@cache
+def source(number: int) -> MessageSource:
+    return MessageSource(number)
+
+
+def lessons_of(texts: list[str], answers: list[str], labels: tuple[str, ...]) -> Lessons:
+    task = Task(id="t", name="department", templates=(), contract=LabelContract(labels))
+    lessons = tuple(
+        Lesson(f"call-{number}", text, answer, Answer(text=answer), None, sampled=True)
+        for number, (text, answer) in enumerate(zip(texts, answers, strict=True))
+    )
+    return Lessons(task, "llm", lessons, None)
+
+
+def certified(lessons: Lessons, held_out: bool, alpha: float, delta: float) -> Candidate | None:
+    found = judge(prepare(lessons, LADDER[0], held_out, no_encoder), alpha, delta)
+    return found if isinstance(found, Candidate) else None
+
+
+def no_encoder() -> Senses:
+    raise AssertionError("terms alone need no encoder")
+
+
+def simulate(seed: int, n: int, held_out: bool) -> Outcome | None:
+    messages, rng = source(seed % 5), np.random.default_rng(seed)
+    past = messages.draw(n, rng)
+    found = certified(lessons_of(past.texts, past.labels, LABELS), held_out, ALPHA, DELTA)
+    if found is None:
+        return None
+    live = messages.draw(FRESH, rng)
+    predictions = [found.specialist.predict(text) for text in live.texts]
+    accepted = np.array([p.signal >= found.selection.threshold for p in predictions])
+    given = [LABELS.index(str(prediction.output)) for prediction in predictions]
+    wrong = 1 - live.chances[np.arange(FRESH), given]
+    return Outcome(
+        found.selection.coverage,
+        float(accepted.mean()),
+        found.selection.errors / found.selection.accepted,
+        float(wrong[accepted].mean()) if accepted.any() else 0.0,
+    )
+
+
+def assert_kept(outcomes: list[Outcome | None]) -> None:
+    broken = sum(outcome is not None and outcome.true_risk > ALPHA for outcome in outcomes)
+    allowed = DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / len(outcomes))
+    assert broken / len(outcomes) <= allowed, f"{broken} of {len(outcomes)} promises were broken"
+
+
+def assert_certified(outcomes: list[Outcome | None], share: float) -> list[Outcome]:
+    """A promise that is never made is never broken: most attempts must come to one."""
+    made = [outcome for outcome in outcomes if outcome is not None]
+    assert len(made) >= share * len(outcomes)
+    return made
+
+
+def test_the_promise_is_kept_in_150_seeds() -> None:
+    outcomes = [simulate(seed, n=150, held_out=False) for seed in range(150)]
+    made = assert_certified(outcomes, share=0.8)
+    assert_kept(outcomes)
+    # New messages are accepted as often as left-out ones were. (With the terms that a message alone
+    # has left out of its length, .84 and .87, and a promise in six was broken.)
+    more = np.array([outcome.true_coverage - outcome.coverage for outcome in made])
+    assert abs(more.mean()) <= 0.005 + 3 * more.std() / math.sqrt(len(more))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [150, 300])
+def test_the_promise_is_kept_in_500_seeds(n: int) -> None:
+    outcomes = [simulate(seed, n, held_out=False) for seed in range(1_000, 1_500)]
+    assert_certified(outcomes, share=0.8)
+    assert_kept(outcomes)
+
+
+@pytest.mark.slow
+def test_the_promise_is_kept_with_examples_held_out() -> None:
+    outcomes = [simulate(seed, n=300, held_out=True) for seed in range(500)]
+    assert_certified(outcomes, share=0.5)
+    assert_kept(outcomes)
+
+
+def test_the_promise_is_kept_with_examples_held_out_in_60_seeds() -> None:
+    outcomes = [simulate(seed, n=300, held_out=True) for seed in range(60)]
+    assert_certified(outcomes, share=0.5)
+    assert_kept(outcomes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["urgency", "sentiment"])
+def test_the_promise_is_kept_on_recorded_answers_of_an_llm(task: str) -> None:
+    """Random halves of real calls, as past and live; 800 of the past train and calibrate.
+
+    Disagreement realised on the live half scatters around the true one, so a promise counts as
+    broken where the exact 95 % bound says so.
+    """
+    file = DATA / "support_desk" / "calls.jsonl.gz"
+    if not file.exists():
+        pytest.skip(f"{file} is absent: set SHOAL_DATA")
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        calls = [json.loads(line) for line in lines]
+    texts = [call["message"] for call in calls]
+    answers = [call["llm"][task] for call in calls]
+    made, over, broken = 0, 0, 0
+    for seed in range(200):
+        order = np.random.default_rng(seed).permutation(len(calls))
+        past, live = order[:800], order[len(calls) // 2 :]
+        lessons = lessons_of(
+            [texts[i] for i in past], [answers[i] for i in past], tuple(sorted(set(answers)))
+        )
+        found = certified(lessons, held_out=False, alpha=0.1, delta=0.05)
+        if found is None:
+            continue
+        predictions = [(i, found.specialist.predict(texts[i])) for i in live]
+        wrong = [
+            p.output != answers[i] for i, p in predictions if p.signal >= found.selection.threshold
+        ]
+        made += 1
+        over += sum(wrong) > 0.1 * len(wrong)
+        broken += lower_bound(sum(wrong), len(wrong), 0.05) > 0.1
+    print(f"{task}: {made} of 200 certified, {over} over 10 % on the live half, {broken} clearly")
+    assert made >= 150
+    assert broken / 200 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
