@@ -53,16 +53,14 @@ def test_a_task_that_serves_keeps_its_certificate_until_told(ripe_desk: Desk) ->
     assert "`shoal promote department --to shadow` takes this one" in printed
 
 
-def test_a_refusal_is_exit_status_2_and_plain(ripe_desk: Desk) -> None:
+def test_what_cannot_be_learned_spends_nothing(ripe_desk: Desk) -> None:
     result = ripe_desk.run("certify", "reply")
-    assert result.exit_code == 2
-    assert "Attempt 1: it spent" in result.stdout
-    refused = "Refused, with 1 examples: its answers are free text: no specialist learns that yet."
-    assert refused in result.stdout
+    assert result.exit_code == 1
+    with ripe_desk.store() as store:
+        assert not store.attempts.list("t-reply")
     shown = ripe_desk.run("certificate", "reply")
     assert shown.exit_code == 2
-    assert "reply has no certificate in force: refused: its answers are free text" in shown.stdout
-    assert "Attempt 1 (" in shown.stdout
+    assert "reply has no certificate in force: its answers are free text" in shown.stdout
 
 
 def test_too_few_examples_say_how_many_are_missing(desk: Desk) -> None:

@@ -118,7 +118,8 @@ class Finder:
                     now = time.time()
                     self._store.tasks.put(conn, task_row(task, now, now))
                     self._store.events.insert(conn, _event(task, "discovered"))
-            there = {row.id for row in self._store.tasks.list()} | {t.id for t in found.tasks}
+            there = {row.id for row in self._store.tasks.list()}  # as before this transaction
+            there |= {task.id for task in found.tasks if task.id not in before}
             assigned = {call: task for call, task in found.assignments.items() if task in there}
             self._store.calls.assign(conn, assigned)
 
