@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Self
 
 import msgspec
@@ -24,12 +25,13 @@ from shoal.routing.health import Health
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Receipt, Served, Tried
 from shoal.routing.rung import Verdict
-from shoal.storage import Feedback, Store
+from shoal.storage import CallRecord, Feedback, Store
 from shoal.tasks import Match
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.05  # half of the 100 ms within which a promotion or demotion must be seen
+_DISK_S = 2.0  # a store that takes longer fails: nobody waits for it, and health says so
 
 
 class Shoal:
@@ -52,6 +54,7 @@ class Shoal:
         self._roster = self._reader.read()
         self._witness = Witness(store, self._ask, self.reload)
         self._watching = asyncio.create_task(self._watch())
+        self._reloading = asyncio.Lock()
         self._trouble = ""
 
     @property
@@ -106,13 +109,7 @@ class Shoal:
         """
         assert isinstance(served, Handled)
         handled = served
-        record = call_record(handled, answer, error)
-        try:
-            done = self._store.record(record)
-            if self._store.options.durable:
-                await asyncio.wrap_future(done)
-        except StoreError as failure:
-            log.warning("call %s is not recorded: %s", record.id, failure)
+        await self._keep(call_record(handled, answer, error))
         if not error and answer.complete:
             self._witness.after(handled, answer)
 
@@ -121,7 +118,7 @@ class Shoal:
         call_id, at = str(uuid_utils.uuid7()), time.time()
         receipt = Receipt(call_id, at, request.model, "", f"no answer: {type(error).__name__}")
         handled = Handled(receipt, request=request, episode=episode, began=time.perf_counter())
-        self._store.record(call_record(handled, None, str(error)))
+        await self._keep(call_record(handled, None, str(error)))
         return call_id
 
     async def call(self, call_id: str) -> bytes:
@@ -140,6 +137,7 @@ class Shoal:
         Raises:
             MalformedRequest: neither.
             NotFound: no such call.
+            StoreError: it cannot be written now.
         """
         if not answer and verdict not in ("right", "wrong"):
             raise MalformedRequest(f"verdict: expected right or wrong, found {verdict!r}")
@@ -152,7 +150,12 @@ class Shoal:
         done = self._store.writer.submit(
             lambda conn: self._store.feedback.insert(conn, word), urgent=True
         )
-        await asyncio.wrap_future(done)
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
+        except TimeoutError:
+            raise StoreError(
+                "the store cannot be written now; this is kept until it can, unless Shoal stops"
+            ) from None
 
     def health(self) -> Health:
         """How store, roster and comparisons are."""
@@ -166,9 +169,10 @@ class Shoal:
             "dropped_specialists": problems,
             "audits_failed": self._witness.failures,
         }
-        if self._trouble:
-            detail["roster"] = self._trouble
-        return Health(ok=store.ok and not problems and not self._trouble, detail=detail)
+        trouble = self._trouble or ("is no longer read" if self._watching.done() else "")
+        if trouble:
+            detail["roster"] = trouble
+        return Health(ok=store.ok and not problems and not trouble, detail=detail)
 
     async def settle(self) -> None:
         """Wait until comparisons under way are done and everything recorded is written."""
@@ -191,8 +195,9 @@ class Shoal:
     async def reload(self) -> None:
         """Read the roster again if the store has changed."""
         try:
-            if self._store.database.revision() != self._roster.revision:
-                self._roster = await asyncio.to_thread(self._reader.read)
+            async with self._reloading:  # else one begun earlier could end later, with older news
+                if self._store.database.revision() != self._roster.revision:
+                    self._roster = await asyncio.to_thread(self._reader.read)
             self._trouble = ""
         except (StoreError, msgspec.DecodeError) as error:
             self._trouble = f"cannot be read again, an earlier one is in force: {error}"
@@ -202,8 +207,21 @@ class Shoal:
             await asyncio.sleep(_POLL_S)
             await self.reload()
 
+    async def _keep(self, record: CallRecord) -> None:
+        """Have a call recorded, and wait for the disk where that is asked for."""
+        try:
+            done = self._store.record(record)
+            if self._store.options.durable and self._store.writer.health().ok:
+                await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
+        except (StoreError, TimeoutError) as failure:
+            why = str(failure) or "the store is slow"
+            log.warning("call %s is not on disk yet: %s", record.id, why)
+
     async def _written(self) -> None:
-        await asyncio.wrap_future(self._store.writer.submit(lambda conn: None, urgent=True))
+        """Wait until what was recorded so far is written, or the store is found to fail."""
+        done = self._store.writer.submit(lambda conn: None, urgent=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
 
     def _sampled(self, call_id: str, post: Post) -> bool:
         """Whether the call belongs to the unbiased sample: all do until something is served."""

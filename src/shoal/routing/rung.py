@@ -6,7 +6,6 @@ import msgspec
 from msgspec import Struct
 
 from shoal.chat import Answer, Request, Usage
-from shoal.errors import ShoalError
 from shoal.guarantees import Certificate
 from shoal.routing.receipt import Tried
 from shoal.specialists.card import Card
@@ -37,17 +36,15 @@ class Rung(Struct, frozen=True):
         began = time.perf_counter()
         try:
             prediction = self.specialist.predict(text)
-        except (ShoalError, ValueError, RuntimeError, IndexError, KeyError) as error:
+            output = prediction.output
+            written = None if output is None else render(self.card.contract, output)
+        except Exception as error:  # noqa: BLE001  # whatever broke, the caller gets the LLM's answer
             return self._decline(began, None, f"failed: {type(error).__name__}: {error}")
-        if prediction.output is None:
+        if written is None:
             return self._decline(began, prediction.signal, "the answer would not keep the contract")
-        if prediction.signal < self.certificate.threshold:
+        if not prediction.signal >= self.certificate.threshold:  # so that NaN does not pass
             return self._decline(began, prediction.signal, "signal under the certified threshold")
-        answer = Answer(
-            text=render(self.card.contract, prediction.output),
-            model=self.name,
-            usage=Usage(),
-        )
+        answer = Answer(text=written, model=self.name, usage=Usage())
         return Verdict(
             answer, self._tried(began, prediction.signal, True, "signal reaches the threshold")
         )

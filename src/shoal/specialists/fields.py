@@ -119,9 +119,11 @@ def train_fields(
     """Train on inputs and reference outputs; None where the reference breaks the contract.
 
     Raises:
-        LearningError: a field has no verbatim value or label to learn, or needs the encoder.
+        LearningError: no reference keeps the contract, or a field needs the encoder.
     """
     rows: list[Values | None] = [o if isinstance(o, dict) else None for o in outputs]
+    if not any(rows):
+        raise LearningError("none of the reference answers keeps the contract: nothing to learn")
     headed = [field for field in contract.fields if field.kind in ("label", "boolean")]
     tagged = [field for field in contract.fields if field.kind in ("span", "number")]
     if tagged and senses is None:

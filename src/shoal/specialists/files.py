@@ -28,8 +28,9 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays = load_file(folder / "model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise ArtifactError(f"{folder}: cannot read the specialist: {error}") from error
-    if model.get("format") != FORMAT:
+    found = model.get("format") if isinstance(model, dict) else None
+    if found != FORMAT:
         raise ArtifactError(
-            f"{folder}: format {model.get('format')}, this version reads {FORMAT}: train it again"
+            f"{folder}: format {found}, this version reads {FORMAT}: train it again"
         )
     return model, arrays

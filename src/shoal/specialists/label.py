@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from shoal.errors import LearningError
 from shoal.specialists.confidence import Curve, fit_curve
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Head
@@ -61,10 +62,16 @@ def train_label(
     recipe: str,
 ) -> Trained:
     """Train on inputs and reference outputs; None where the reference breaks the contract: such an
-    example belongs to no label, and predicting any of them for it is wrong."""
+    example belongs to no label, and predicting any of them for it is wrong.
+
+    Raises:
+        LearningError: no reference keeps the contract.
+    """
     wanted = [output if isinstance(output, str) else None for output in outputs]
     seen = set(wanted)
     head = Head("label", tuple(label for label in contract.labels if label in seen))
+    if not head.values:
+        raise LearningError("none of the reference answers keeps the contract: nothing to learn")
     fitted = KernelMachine.train(texts, head.targets(wanted), senses)
     best, margins = head.decide(fitted.left_out)
     right = np.array([head.values[i] == output for i, output in zip(best, wanted, strict=True)])

@@ -1,5 +1,6 @@
 """Where in an input a value is stated."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -21,9 +22,11 @@ def locate(text: str, values: Mapping[str, Scalar]) -> dict[str, tuple[int, int]
 
 
 def as_number(text: str) -> float | None:
-    """The number that a span states, with a currency or unit around it or not."""
+    """The number that a span states, with a currency or unit around it or not; None if it states
+    none, or one beyond the range of a float, which JSON could not hold."""
     found = _NUMBERS.search(text)
-    return number_in(found.group()) if found else None
+    number = number_in(found.group()) if found else None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _place(text: str, value: Scalar) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ It does not know: values that are not in the input, or several values of one key
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +24,12 @@ Floats = NDArray[np.float32]
 
 HASHED = 1024  # columns for spelling features
 RIDGE = 3.0
+_BATCH = 200  # messages whose features are held at once: a token's take 6 KB
 _SHAPES = ((re.compile("[A-Z]"), "X"), (re.compile("[a-z]"), "x"), (re.compile("[0-9]"), "9"))
 _CHUNK = re.compile(r"\S+")
+
+
+_Example = tuple[str, Tokens, dict[str, tuple[int, int]]]
 
 
 class Span(Struct, frozen=True):
@@ -59,23 +63,29 @@ class SpanTagger:
     ) -> TaggerFit:
         """Fit on texts and, for each, the (start, end) characters of the value of a key."""
         tokens = senses.tokenise(texts)
-        rows = np.concatenate([token_features(*pair) for pair in zip(texts, tokens, strict=True)])
-        tags = np.concatenate(
-            [tags_of(keys, t[0], place) for t, place in zip(tokens, places, strict=True)]
-        )
-        inverse = np.linalg.inv(rows.T @ rows + np.float32(RIDGE) * np.eye(rows.shape[1]))
-        inverse = inverse.astype(np.float32)
-        weights = inverse @ (rows.T @ tags)
-        tagger = cls(keys, weights)
-        spread, residual = rows @ inverse, tags - rows @ weights
-        ends = np.cumsum([len(offsets) for offsets, _ in tokens])
-        left_out = []
-        for text, (offsets, _), end in zip(texts, tokens, ends, strict=True):
+        examples = list(zip(texts, tokens, places, strict=True))
+        batches = [examples[at : at + _BATCH] for at in range(0, len(examples), _BATCH)]
+        width = HASHED + tokens[0][1].shape[1] + 1
+        square, cross = np.eye(width) * RIDGE, np.zeros((width, 1 + 2 * len(keys)))
+        for batch in batches:
+            rows, tags = _rows_and_tags(keys, batch)
+            square += rows.T @ rows
+            cross += rows.T @ tags
+        inverse = np.linalg.inv(square).astype(np.float32)
+        tagger = cls(keys, inverse @ cross.astype(np.float32))
+        left_out = [spans for batch in batches for spans in tagger._left_out(batch, inverse)]
+        return TaggerFit(tagger, left_out)
+
+    def _left_out(self, batch: Sequence[_Example], inverse: Floats) -> Iterator[dict[str, Span]]:
+        """The spans of each example by a tagger that was trained without its tokens."""
+        rows, tags = _rows_and_tags(self.keys, batch)
+        spread, residual = rows @ inverse, tags - rows @ self.weights
+        ends = np.cumsum([len(offsets) for _, (offsets, _), _ in batch])
+        for (text, (offsets, _), _), end in zip(batch, ends, strict=True):
             mine = slice(end - len(offsets), end)
             hat = spread[mine] @ rows[mine].T
             scores = tags[mine] - np.linalg.solve(np.eye(len(hat)) - hat, residual[mine])
-            left_out.append(tagger.spans(text, offsets, scores.astype(np.float32)))
-        return TaggerFit(tagger, left_out)
+            yield self.spans(text, offsets, scores.astype(np.float32))
 
     def find(self, text: str, tokens: Tokens) -> dict[str, Span]:
         """The span of each key in one text."""
@@ -145,6 +155,13 @@ def token_features(text: str, tokens: Tokens) -> Floats:
     return np.hstack([hashed, unit * np.float32(3), np.ones((len(offsets), 1), np.float32)])
 
 
+def _rows_and_tags(keys: Sequence[str], batch: Sequence[_Example]) -> tuple[Floats, Floats]:
+    """Features and tags of all tokens of some examples."""
+    rows = [token_features(text, tokens) for text, tokens, _ in batch]
+    tags = [tags_of(keys, tokens[0], places) for _, tokens, places in batch]
+    return np.concatenate(rows), np.concatenate(tags)
+
+
 def best_path(scores: Floats) -> NDArray[np.intp]:
     """Tags (t,) with the greatest sum, an inside only after its begin or inside (Viterbi 1967)."""
     count = scores.shape[1]
@@ -178,7 +195,8 @@ def _runs(path: NDArray[np.intp], begin: int, inside: int) -> list[tuple[int, in
 
 def _spellings(text: str, offsets: NDArray[np.int32]) -> list[list[str]]:
     """Names of the spelling features of each token: itself, its word, shapes, neighbours."""
-    chunks = [(m.start(), m.end(), m.group()) for m in _CHUNK.finditer(text)]
+    end = int(offsets[-1, 1]) if len(offsets) else 0  # of a long text no more was tokenised
+    chunks = [(m.start(), m.end(), m.group()) for m in _CHUNK.finditer(text, 0, end)]
     pieces = [text[start:end] for start, end in offsets]
     chunk_of = _chunk_of(chunks, offsets)
     names = []

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from shoal.errors import ArtifactError
+from shoal.specialists import machine
+from shoal.specialists.kernel import Features, Floats, KernelOptions, gram
+from shoal.specialists.machine import KernelMachine
+from shoal.specialists.senses import Senses
+from shoal.specialists.terms import Terms
+
+WORDS = ["parcel", "refund", "order", "cancel", "card", "late", "lost", "wrong", "size", "colour", "invoice", "please"]
+NEW = ["cancel the card please", "my invoice is wrong", "", "entirely different"]
+
+
+def texts_and_targets(n: int) -> tuple[list[str], Floats]:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, 5)) for _ in range(n)]
+    targets = [[1, -1] if "refund" in text else [-1, 1] for text in texts]
+    return texts, np.array(targets, np.float32)
+
+
+def kernel_scores(
+    fitted: KernelMachine, texts: list[str], targets: Floats, new: str, senses: Senses | None
+) -> Floats:
+    """The scores by the dual form alone, over all training texts."""
+    embed = senses.embed if senses else lambda _: None
+    known = Features(fitted.terms.rows(texts), embed(texts))
+    matrix = gram(known, known, fitted.options) + fitted.options.ridge * np.eye(len(texts))
+    asked = Features(fitted.terms.rows([new]), embed([new]))
+    return np.asarray((gram(asked, known, fitted.options) @ np.linalg.solve(matrix, targets))[0])
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_scores_are_those_of_the_kernel(senses: Senses, embedded: bool) -> None:
+    texts, targets = texts_and_targets(60)
+    used = senses if embedded else None
+    fitted = KernelMachine.train(texts, targets, used).machine
+    for new in NEW:
+        expected = kernel_scores(fitted, texts, targets, new, used)
+        np.testing.assert_allclose(fitted.scores(new, used), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_it_comes_back_from_its_arrays_and_vocabulary(senses: Senses, embedded: bool) -> None:
+    used = senses if embedded else None
+    fitted = KernelMachine.train(*texts_and_targets(30), used, KernelOptions(ridge=1)).machine
+    restored = KernelMachine.restore(fitted.arrays(), fitted.vocabulary())
+    for new in NEW:
+        np.testing.assert_array_equal(restored.scores(new, used), fitted.scores(new, used))
+
+
+def test_files_that_do_not_fit_each_other_are_refused() -> None:
+    fitted = KernelMachine.train(*texts_and_targets(30), None).machine
+    arrays, vocabulary = fitted.arrays(), fitted.vocabulary()
+    with pytest.raises(ArtifactError, match="lack 'idf'"):
+        KernelMachine.restore({"weights": arrays["weights"]}, vocabulary)
+    with pytest.raises(ArtifactError, match="vocabulary and weights differ"):
+        KernelMachine.restore(arrays | {"weights": arrays["weights"][1:]}, vocabulary)
+    with pytest.raises(ArtifactError, match="vocabulary and weights differ"):
+        KernelMachine.restore(arrays, vocabulary | {"words": vocabulary["words"][1:]})
+
+
+def test_without_its_encoder_it_says_so(senses: Senses) -> None:
+    fitted = KernelMachine.train(*texts_and_targets(30), senses).machine
+    with pytest.raises(ArtifactError, match="encoder"):
+        fitted.scores("refund", None)
+
+
+def test_the_newest_train_and_the_older_are_judged_unseen(
+    monkeypatch: pytest.MonkeyPatch, senses: Senses
+) -> None:
+    monkeypatch.setattr(machine, "MOST_EXAMPLES", 40)
+    texts, targets = texts_and_targets(60)
+    fitted = KernelMachine.train(texts, targets, senses)
+    alone = KernelMachine.train(texts[20:], targets[20:], senses)
+    assert fitted.left_out.shape == (60, 2)
+    np.testing.assert_array_equal(fitted.left_out[20:], alone.left_out)
+    for i in range(20):
+        expected = alone.machine.scores(texts[i], senses)
+        np.testing.assert_allclose(fitted.left_out[i], expected, atol=1e-3)
+    assert fitted.machine.terms.words == Terms.fit(texts[20:]).words
+
+
+def test_the_older_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "MOST_EXAMPLES", 40)
+    texts, targets = texts_and_targets(60)
+    before = KernelMachine.train(texts, targets, None).machine
+    targets[:20] *= -1
+    after = KernelMachine.train(texts, targets, None).machine
+    np.testing.assert_array_equal(before.weights, after.weights)
