@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 
 class TinyEncoder:
-    """Like ``Encoder``, with vectors that say which words there are and nothing of their meaning."""
+    """Like ``Encoder``, with vectors that say which words there are, not what they mean."""
 
     def __init__(self, dim: int = 24, digest: str = "0" * 64) -> None:
         self.dim, self.digest = dim, digest

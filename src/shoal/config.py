@@ -4,6 +4,7 @@ Read by pydantic-settings: the file first, then environment variables ``SHOAL_GA
 the like on top. Relative paths are relative to the file.
 """
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from shoal.gateway.options import GatewayOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import StoreOptions
 
+_ENV_PREFIX = "SHOAL_"
 _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
 
 
@@ -32,7 +34,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="SHOAL_",
+        env_prefix=_ENV_PREFIX,
         env_nested_delimiter="__",
         hide_input_in_errors=True,
     )
@@ -126,8 +128,10 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
 def _explain(error: ValidationError, start: str, joint: str = ": ") -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
-        place = ".".join(str(part) for part in problem["loc"] if not _is_tag(part, problem["loc"]))
-        lines.append(f"{start}{joint}{place}: {problem['msg'][:1].lower()}{problem['msg'][1:]}")
+        parts = [str(part) for part in problem["loc"] if not _is_tag(part, problem["loc"])]
+        variable = _ENV_PREFIX + "__".join(parts).upper()
+        place = variable if variable in os.environ else f"{start}{joint}{'.'.join(parts)}"
+        lines.append(f"{place}: {problem['msg'][:1].lower()}{problem['msg'][1:]}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from shoal.specialists.machine import KernelMachine
 from shoal.specialists.senses import Senses
 from shoal.specialists.terms import Terms
 
-WORDS = ["parcel", "refund", "order", "cancel", "card", "late", "lost", "wrong", "size", "colour", "invoice", "please"]
+WORDS = ("parcel", "refund", "order", "cancel", "card", "late", "lost", "wrong", "size", "please")
 NEW = ["cancel the card please", "my invoice is wrong", "", "entirely different"]
 
 

@@ -169,7 +169,7 @@ def _call(exchange: Exchange, known: _Known) -> CallRecord:
         answered_by=known.answered_by or receipt.answered_by,
         reason=receipt.reason,
         llm=receipt.llm,
-        sampled=receipt.sampled,
+        sampled=receipt.sampled and exchange.traffic,
         cost=receipt.cost,
         llm_cost=receipt.llm_cost,
         latency_ms=known.latency_ms or 0.0,

@@ -21,10 +21,15 @@ _MESSAGES = msgspec.json.Decoder(list[Raw])
 
 
 class Exchange(Struct, frozen=True):
-    """A Chat Completions request and its completion, as JSON texts."""
+    """A Chat Completions request and its completion, as JSON texts.
+
+    ``traffic`` is false for what somebody selected or wrote, fine-tuning data for one: a specialist
+    may learn from it, but it says nothing of how often the LLM and the specialist agree on traffic.
+    """
 
     request: bytes
     response: bytes
+    traffic: bool = True
 
 
 class _Last(Struct):
@@ -87,6 +92,7 @@ def _tuning(members: Mapping[str, Raw], model: str) -> Exchange:
     return Exchange(
         _named(msgspec.json.encode(request | {"messages": asked}), model),
         msgspec.json.encode(response),
+        traffic=False,
     )
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from shoal.chat import Request
 from shoal.encoder import Encoder
-from shoal.errors import ArtifactError, NotFound
+from shoal.errors import ArtifactError, StoreError
 from shoal.guarantees import Certificate
 from shoal.routing.rung import Rung
 from shoal.specialists.card import Card
@@ -73,7 +73,7 @@ class RosterReader:
             return Post(task)
         try:
             return Post(task, standing.stage, self._rung(standing, task.name))
-        except (ArtifactError, NotFound, msgspec.DecodeError) as error:
+        except (ArtifactError, StoreError, msgspec.DecodeError) as error:
             return Post(task, standing.stage, problem=str(error))
 
     def _rung(self, standing: Standing, task_name: str) -> Rung:

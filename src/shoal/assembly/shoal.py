@@ -24,7 +24,7 @@ from shoal.guarantees import draw
 from shoal.routing.health import Health
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Receipt, Served, Tried
-from shoal.routing.rung import Verdict
+from shoal.routing.rung import Rung, Verdict
 from shoal.storage import CallRecord, Feedback, Store
 from shoal.tasks import Match
 
@@ -51,8 +51,9 @@ class Shoal:
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
+        self._shadow_pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow")
         self._roster = self._reader.read()
-        self._witness = Witness(store, self._ask, self.reload)
+        self._witness = Witness(store, self._ask_in_shadow, self.reload)
         self._watching = asyncio.create_task(self._watch())
         self._reloading = asyncio.Lock()
         self._trouble = ""
@@ -116,7 +117,16 @@ class Shoal:
     async def failed(self, request: Request, episode: str, error: ShoalError) -> str:
         """Record a call that nobody could answer; returns its id."""
         call_id, at = str(uuid_utils.uuid7()), time.time()
-        receipt = Receipt(call_id, at, request.model, "", f"no answer: {type(error).__name__}")
+        found = self._roster.find(request)
+        receipt = Receipt(
+            call_id,
+            at,
+            request.model,
+            "",
+            f"no answer: {type(error).__name__}",
+            task=found[1].task.name if found else "",
+            task_id=found[1].task.id if found else "",
+        )
         handled = Handled(receipt, request=request, episode=episode, began=time.perf_counter())
         await self._keep(call_record(handled, None, str(error)))
         return call_id
@@ -168,6 +178,7 @@ class Shoal:
             ),
             "dropped_specialists": problems,
             "audits_failed": self._witness.failures,
+            "audits_left_out": self._witness.left_out,
         }
         trouble = self._trouble or ("is no longer read" if self._watching.done() else "")
         if trouble:
@@ -185,6 +196,7 @@ class Shoal:
         await self._witness.close()
         await self._models.aclose()
         self._pool.shutdown(wait=False)
+        self._shadow_pool.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -199,7 +211,8 @@ class Shoal:
                 if self._store.database.revision() != self._roster.revision:
                     self._roster = await asyncio.to_thread(self._reader.read)
             self._trouble = ""
-        except (StoreError, msgspec.DecodeError) as error:
+        except Exception as error:  # a roster that stays behind is worse than one that tries again
+            log.exception("the roster cannot be read")
             self._trouble = f"cannot be read again, an earlier one is in force: {error}"
 
     async def _watch(self) -> None:
@@ -234,15 +247,26 @@ class Shoal:
         rung = post.rung
         if rung is None:
             return Verdict(None, Tried("specialist", False, f"dropped: {post.problem}"))
-        refusal = rung.refusal(handled.request, handled.receipt.llm, handled.receipt.at)
+        promise = self._promises.get(post.task.name, self._default)
+        refusal = _promises_less(rung, promise) or rung.refusal(
+            handled.request, handled.receipt.llm, handled.receipt.at
+        )
         if refusal:
             return Verdict(None, rung.passed_over(refusal))
-        return await self._ask(post, match)
+        return await self._ask(post, match, handled.request)
 
-    async def _ask(self, post: Post, match: Match) -> Verdict:
+    async def _ask(self, post: Post, match: Match, request: Request) -> Verdict:
         assert post.rung is not None
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, post.rung.ask, match.input_text)
+        ask = post.rung.ask
+        return await loop.run_in_executor(self._pool, ask, match.input_text, request)
+
+    async def _ask_in_shadow(self, post: Post, match: Match, request: Request) -> Verdict:
+        """In a thread of its own: nobody who is served waits for a shadow."""
+        assert post.rung is not None
+        loop = asyncio.get_running_loop()
+        ask = post.rung.ask
+        return await loop.run_in_executor(self._shadow_pool, ask, match.input_text, request)
 
     async def _by_llm(
         self, handled: Handled, reason: str, tried: tuple[Tried, ...] = ()
@@ -271,6 +295,17 @@ def _by_rung(handled: Handled, verdict: Verdict) -> Handled:
         certificate=tried.certificate,
     )
     return replace(handled, receipt=receipt, answer=verdict.answer)
+
+
+def _promises_less(rung: Rung, promise: PromiseOptions) -> str:
+    """Why a certificate does not do for what is to be promised now; "" if it does."""
+    certificate = rung.certificate
+    if certificate.alpha <= promise.alpha and certificate.confidence >= promise.confidence:
+        return ""
+    return (
+        f"certified for {certificate.alpha:.1%} at {certificate.confidence:.1%} confidence, "
+        f"promised is {promise.alpha:.1%} at {promise.confidence:.1%}"
+    )
 
 
 def _why_not_small(post: Post | None) -> str:

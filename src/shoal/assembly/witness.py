@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
 from shoal.assembly.roster import Post
-from shoal.chat import Answer
+from shoal.chat import Answer, Request
 from shoal.errors import EngineError, ShoalError, StoreError
 from shoal.guarantees import Certificate
 from shoal.routing.rung import Verdict
@@ -24,7 +24,7 @@ from shoal.tasks import Match, same
 log = logging.getLogger(__name__)
 
 _MOST = 1_000  # comparisons waiting; beyond, new ones are left out, whatever the answer was
-_AT_ONCE = 4
+_AT_ONCE = 16
 
 
 class Witness:
@@ -33,7 +33,7 @@ class Witness:
     def __init__(
         self,
         store: Store,
-        ask: Callable[[Post, Match], Awaitable[Verdict]],
+        ask: Callable[[Post, Match, Request], Awaitable[Verdict]],
         demoted: Callable[[], Awaitable[None]],
     ) -> None:
         """``ask`` has a post's rung answer; ``demoted`` is awaited after a demotion."""
@@ -41,11 +41,15 @@ class Witness:
         self._running: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self.failures = 0
+        self.left_out = 0
 
     def after(self, handled: Handled, answer: Answer) -> None:
         """Start the comparison that is due for an answer that has left, if any."""
         post = handled.post
-        if post is None or post.rung is None or len(self._running) >= _MOST:
+        if post is None or post.rung is None:
+            return
+        if len(self._running) >= _MOST:
+            self.left_out += 1
             return
         if handled.receipt.certificate:
             if handled.receipt.sampled:
@@ -82,15 +86,15 @@ class Witness:
 
     async def _shadow(self, handled: Handled, post: Post, answer: Answer) -> None:
         assert handled.match is not None
-        verdict = await self._ask(post, handled.match)
+        verdict = await self._ask(post, handled.match, handled.request)
         if verdict.answer is not None:
             await self._record(handled, post, "shadow", verdict.answer, answer)
 
     async def _audit(self, handled: Handled, post: Post, answer: Answer) -> None:
         assert handled.model is not None
         reference = await handled.model.engine.answer(handled.request)
-        if not reference.complete or reference.finish_reason == "length":
-            raise EngineError("the reference's answer was cut short")
+        if not reference.complete:
+            raise EngineError("the reference's answer broke off")
         await self._record(handled, post, "audit", answer, reference)
 
     async def _record(

@@ -9,11 +9,12 @@ from typing import Literal
 import msgspec
 import uuid_utils
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.errors import LearningError
 from shoal.flywheel.lessons import Lessons, curate
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.promotion import broken_at
+from shoal.flywheel.promotion import broken_at, redrawn_at
 from shoal.flywheel.trial import Candidate, Outcome, attempt, prepare
 from shoal.guarantees import Certificate, Refusal, assumptions_of, delta_at
 from shoal.routing.promise import PromiseOptions
@@ -28,11 +29,14 @@ _DAY = 86_400.0
 class Verdict(Struct, frozen=True):
     """What an attempt came to: a certificate, or the reason why not, in plain words.
 
-    Stored with the attempt; ``examples`` is how many lessons it rested on.
+    Stored with the attempt; ``examples`` is how many lessons it rested on, ``alpha`` and
+    ``confidence`` what was to be promised.
     """
 
     task: str
     examples: int
+    alpha: float
+    confidence: float
     reason: str = ""
     certificate: Certificate | None = None
     refusals: tuple[tuple[str, Refusal], ...] = ()
@@ -57,8 +61,10 @@ class Examiner:
 
     def lessons(self, task: Task) -> Lessons:
         """What can be learned from now: examples since the promise was last broken."""
+        at = time.time()
         examples = self._store.examples.of(task.id, limit=self._options.max_examples)
-        return curate(task, examples, since=broken_at(self._store, task.id))
+        since, redrawn = broken_at(self._store, task.id), redrawn_at(self._store, task.id)
+        return replace(curate(task, examples, since, redrawn), at=at)
 
     def certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
         """Try to certify; spends from the task's error budget, whatever comes of it.
@@ -79,9 +85,9 @@ class Examiner:
                 lambda recipe: prepare(lessons, recipe, held_out, self._senses),
             )
         except LearningError as error:
-            return self._refuse(lessons, nth, Outcome(None, ()), str(error))
+            return self._refuse(lessons, promise, nth, Outcome(None, ()), str(error))
         if outcome.candidate is None:
-            return self._refuse(lessons, nth, outcome, _reason(outcome))
+            return self._refuse(lessons, promise, nth, outcome, _reason(outcome))
         return self._grant(lessons, promise, outcome.candidate, nth, delta)
 
     def _grant(
@@ -123,8 +129,14 @@ class Examiner:
             issued_at=now,
             lapses_at=now + self._options.lapse_days * _DAY,
         )
-        verdict = Verdict(lessons.task.id, len(lessons.lessons), certificate=certificate)
-        self._write(verdict, nth, card)
+        verdict = Verdict(
+            lessons.task.id,
+            len(lessons.lessons),
+            promise.alpha,
+            promise.confidence,
+            certificate=certificate,
+        )
+        self._write(verdict, lessons, nth, card)
         return verdict
 
     def _card(self, lessons: Lessons, candidate: Candidate, now: float) -> Card:
@@ -148,15 +160,26 @@ class Examiner:
             rates=lessons.rates,
         )
 
-    def _refuse(self, lessons: Lessons, nth: int, outcome: Outcome, reason: str) -> Verdict:
+    def _refuse(
+        self, lessons: Lessons, promise: PromiseOptions, nth: int, outcome: Outcome, reason: str
+    ) -> Verdict:
         agreement = lessons.self_agreement()
         if agreement is not None and agreement < 1:
             reason += f"; the LLM agrees with itself only {agreement:.0%} of the time"
-        verdict = Verdict(lessons.task.id, len(lessons.lessons), reason, refusals=outcome.refusals)
-        self._write(verdict, nth)
+        verdict = Verdict(
+            lessons.task.id,
+            len(lessons.lessons),
+            promise.alpha,
+            promise.confidence,
+            reason,
+            refusals=outcome.refusals,
+        )
+        self._write(verdict, lessons, nth)
         return verdict
 
-    def _write(self, verdict: Verdict, nth: int, card: Card | None = None) -> None:
+    def _write(
+        self, verdict: Verdict, lessons: Lessons, nth: int, card: Card | None = None
+    ) -> None:
         """Attempt, card, certificate and event, all or none."""
         certificate = verdict.certificate
         now = time.time()
@@ -169,10 +192,9 @@ class Examiner:
             detail=msgspec.json.encode({"certificate": certificate.id if certificate else ""}),
         )
         with self._store.database.transaction() as conn:
-            spent = self._store.attempts.insert(
-                conn, verdict.task, now, msgspec.json.encode(verdict)
-            )
-            if spent != nth:
+            self._check_still_true(lessons)
+            outcome = msgspec.json.encode(verdict)
+            if self._store.attempts.insert(conn, verdict.task, now, outcome) != nth:
                 raise LearningError(
                     "another certification of this task ended meanwhile, so this one's error "
                     "budget was spent by that one; look at its result, or try again"
@@ -181,6 +203,14 @@ class Examiner:
                 self._store.cards.insert(conn, _card_row(card))
                 self._store.certificates.insert(conn, _certificate_row(certificate, card))
             self._store.events.insert(conn, event)
+
+    def _check_still_true(self, lessons: Lessons) -> None:
+        task = lessons.task.id
+        if max(broken_at(self._store, task), redrawn_at(self._store, task)) > lessons.at > 0:
+            raise LearningError(
+                "its promise was broken, or the task was redrawn, while it was being certified: it "
+                "is tried again on what comes after that"
+            )
 
 
 def _reason(outcome: Outcome) -> str:

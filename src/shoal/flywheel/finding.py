@@ -16,7 +16,7 @@ from shoal.tasks.revision import with_contract_revised
 
 _PAGE = 2_000
 _POOL = 20_000  # unassigned calls kept for the next look; the oldest give way
-_AGAIN = 1.1  # look again when the pool has grown by so much
+_AGAIN = 0.1  # look again when so large a share of the pool is new
 
 
 def known_tasks(store: Store) -> list[Task]:
@@ -62,7 +62,7 @@ class Finder:
         self._options = DiscoveryOptions(min_calls=min_calls)
         self._pool: deque[ObservedCall] = deque(maxlen=_POOL)
         self._mark = 0
-        self._looked_at = 0
+        self._arrived = 0  # since discovery last looked
 
     def look(self) -> Found:
         """Read what is new, assign what a known task recognises; discover if enough is left.
@@ -73,12 +73,12 @@ class Finder:
         self._read()
         known = known_tasks(self._store)
         recognised = self._assign_known(known)
-        if len(self._pool) < max(self._options.min_calls, _AGAIN * self._looked_at):
+        if self._arrived < max(self._options.min_calls, _AGAIN * len(self._pool)):
             return Found((), (), recognised)
         found = discover(self._pool, known, self._options)
         self._write(found, known)
         self._drop(found.assignments)
-        self._looked_at = len(self._pool)
+        self._arrived = 0
         before = {task.id for task in known}
         return Found(
             tuple(task for task in found.tasks if task.id not in before),
@@ -90,7 +90,9 @@ class Finder:
         while True:
             arrived = self._store.calls.arrivals(self._mark, limit=_PAGE, unassigned=True)
             self._mark = arrived.mark
-            self._pool.extend(_observed(call) for call in arrived.calls if _usable(call))
+            usable = [_observed(call) for call in arrived.calls if _usable(call)]
+            self._arrived += len(usable)
+            self._pool.extend(usable)
             if len(arrived.calls) < _PAGE:
                 return
 
@@ -124,13 +126,16 @@ class Finder:
             self._store.calls.assign(conn, assigned)
 
 
-def revise(store: Store, task: Task, most: int = 5_000) -> Task:
-    """The task with its contract in the light of its latest ``most`` examples, stored if it is
-    another. A contract inferred early knows few labels, or took them for text."""
+def revise(store: Store, task: Task, since: float = 0.0, most: int = 5_000) -> Task:
+    """The task with its contract in the light of its latest ``most`` examples since that moment
+    (unix seconds), stored if it is another.
+
+    A contract inferred early knows few labels, or took them for text.
+    """
     calls = [
         ObservedCall(example.call_id, example.request, example.llm_answer)
         for example in store.examples.of(task.id, limit=most)
-        if example.llm_answer is not None
+        if example.llm_answer is not None and example.at >= since
     ]
     revised = with_contract_revised(task, calls)
     if revised == task:

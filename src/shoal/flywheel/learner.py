@@ -51,6 +51,7 @@ class Learner:
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when
         self._expired_at = 0.0
+        self._watching = False
 
     def senses(self) -> Senses:
         """The encoder's senses; it is built on the first use.
@@ -67,6 +68,7 @@ class Learner:
         tried again."""
         watching = threading.Thread(target=self.watch.run, args=(stop,), name="shoal-watch")
         watching.start()
+        self._watching = True
         while not stop.is_set():
             began = time.monotonic()
             try:
@@ -86,8 +88,9 @@ class Learner:
         volume = self._store.calls.volumes()
         for task in known_tasks(self._store):
             if not task.ignored and task.id in volume and self._due(task, volume[task.id]):
-                self._certify_if_ripe(revise(self._store, task), volume[task.id])
-        self.watch.turn()
+                self._tend(task, volume[task.id])
+        if not self._watching:
+            self.watch.turn()
         if time.time() - self._expired_at > _EXPIRE_S:
             self._expired_at = time.time()
             self._store.expire(self._expired_at)
@@ -117,6 +120,13 @@ class Learner:
         waited = time.monotonic() - at > _COUNT_S and volume.calls >= self._options.min_examples
         return grown or waited
 
+    def _tend(self, task: Task, volume: Volume) -> None:
+        try:
+            since = broken_at(self._store, task.id)
+            self._certify_if_ripe(revise(self._store, task, since), volume)
+        except Exception:  # whatever one task's data does to training, the others go on
+            log.exception("task %s could not be tended", task.name)
+
     def _certify_if_ripe(self, task: Task, volume: Volume) -> None:
         self._counted[task.id] = (volume.calls, time.monotonic())
         if why_not(task):
@@ -135,7 +145,13 @@ class Learner:
         if not attempts or attempts[-1].at <= self._stale_before(task):
             return self._options.min_examples
         last = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
-        return last.examples * self._options.growth
+        promise = self.promise(task)
+        if (last.alpha, last.confidence) != (promise.alpha, promise.confidence):
+            return self._options.min_examples
+        wanted = last.examples * self._options.growth
+        if last.examples < self._options.max_examples:
+            return min(wanted, self._options.max_examples)
+        return wanted  # more than are ever read: it waits until the certificate has aged
 
     def _stale_before(self, task: Task) -> float:
         """Attempts from before this moment count no more: since then the promise was broken or a
@@ -147,4 +163,5 @@ class Learner:
         """A task that stands already goes on with its new certificate."""
         standing = self._store.standings.get(task.id)
         if standing is not None and standing.stage != "observe":
-            promote(self._store, task.id, standing.stage, "learner", "certified on more examples")
+            reason = "certified on more examples"
+            promote(self._store, task.id, standing.stage, "learner", reason, seen=standing)

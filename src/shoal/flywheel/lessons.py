@@ -31,12 +31,14 @@ class Lesson(Struct, frozen=True):
 
 
 class Lessons(Struct, frozen=True):
-    """The lessons of one task, oldest first; ``model`` gave the LLM's answers."""
+    """The lessons of one task, oldest first; ``model`` gave the LLM's answers. ``at`` is when they
+    were read (unix seconds): what happened to the task since, they do not know."""
 
     task: Task
     model: str
     lessons: tuple[Lesson, ...]
     rates: TokenRates | None
+    at: float = 0.0
 
     @property
     def texts(self) -> list[str]:
@@ -71,9 +73,17 @@ class Lessons(Struct, frozen=True):
         return sum(pairs) / len(pairs) if len(pairs) >= _PAIRS else None
 
 
-def curate(task: Task, examples: Iterable[Example], since: float = 0.0) -> Lessons:
-    """Make lessons of examples recorded since that moment, for the model that answered most."""
+def curate(
+    task: Task, examples: Iterable[Example], since: float = 0.0, redrawn: float = 0.0
+) -> Lessons:
+    """Make lessons of examples recorded since that moment, for the model that answered most.
+
+    ``redrawn`` is when the task was last merged, split or widened. If some calls before that were
+    sampled and others not, its parts were sampled at different rates, and together they are no fair
+    sample: then only calls since judge, the older ones only train.
+    """
     recent = [example for example in examples if example.at >= since]
+    uneven = any(not example.sampled for example in recent if example.at <= redrawn)
     models = Counter(example.request.model for example in recent)
     model = max(models, key=lambda name: (models[name], name), default="")
     matcher = Matcher([task])
@@ -82,19 +92,20 @@ def curate(task: Task, examples: Iterable[Example], since: float = 0.0) -> Lesso
         match = matcher.find(example.request)
         if match is None or example.request.model != model:
             continue
-        lessons.append(_lesson(task, example, match.input_text))
+        judges = example.sampled and not (uneven and example.at <= redrawn)
+        lessons.append(_lesson(task, example, match.input_text, judges))
     rates = _rates([example for example in recent if example.request.model == model])
     return Lessons(task, model, tuple(lessons), rates)
 
 
-def _lesson(task: Task, example: Example, text: str) -> Lesson:
+def _lesson(task: Task, example: Example, text: str, judges: bool) -> Lesson:
     return Lesson(
         call_id=example.call_id,
         text=text,
         output=read(task.contract, example.reference),
         llm=example.llm_answer,
         people=example.reference if example.by == "people" else None,
-        sampled=example.sampled,
+        sampled=judges,
         refuted=example.refuted,
     )
 

@@ -23,7 +23,7 @@ class LearnOptions(BaseModel):
     min_calls: int = Field(default=20, ge=8)
     min_examples: int = Field(default=200, ge=50)
     growth: float = Field(default=2, ge=1.2)
-    max_examples: int = Field(default=20_000, ge=100)
+    max_examples: int = Field(default=10_000, ge=100)
     shadow_calls: int = Field(default=50, ge=1)
     lapse_days: float = Field(default=90, gt=0)
     calibration: Literal["cross-fitted", "held-out"] = "cross-fitted"

@@ -15,24 +15,47 @@ from shoal.storage.standings import standing_of
 _REDRAWN = ("split", "merged", "widened")
 
 
+class Anything:
+    """In place of a standing: whatever stands now."""
+
+
 def promote(
-    store: Store, task: str, to: Literal["shadow", "serve"], by: str, reason: str
+    store: Store,
+    task: str,
+    to: Literal["shadow", "serve"],
+    by: str,
+    reason: str,
+    seen: Standing | type[Anything] | None = Anything,
 ) -> Standing:
     """Let the task's newest certificate shadow or serve.
 
+    ``seen`` is the standing that the decision rests on: if another stands by now, nothing is done.
+    All is read and written under one lock, so that no demotion is overwritten.
+
     Raises:
-        LearningError: there is no certificate, it has lapsed, or audits broke it.
+        LearningError: there is no certificate, it has lapsed, audits broke it, or ``seen`` is past.
     """
-    certificate = usable_certificate(store, task)
     with store.database.transaction() as conn:
-        return _stand(store, conn, certificate, to, by, reason)
+        _check_seen(conn, task, seen)
+        return _stand(store, conn, usable_certificate(store, task), to, by, reason)
 
 
-def demote(store: Store, task: str, by: str, reason: str) -> None:
-    """Take the task's specialist back to observing; the next call goes to the LLM."""
+def demote(
+    store: Store,
+    task: str,
+    by: str,
+    reason: str,
+    seen: Standing | type[Anything] | None = Anything,
+) -> None:
+    """Take the task's specialist back to observing; the next call goes to the LLM.
+
+    Raises:
+        LearningError: ``seen`` is given, and another stands by now.
+    """
     now = time.time()
     event = Event(at=now, task=task, kind="demoted", by=by, reason=reason)
     with store.database.transaction() as conn:
+        _check_seen(conn, task, seen)
         store.standings.set(conn, Standing(task=task, stage="observe", since=now), event)
 
 
@@ -58,6 +81,11 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
     certificate = Certificate.from_json(newest.spec)
     if certificate.lapsed(time.time()):
         raise LearningError("its certificate has lapsed: run `shoal certify TASK`")
+    process = store.audits.process(newest.id)
+    if process is not None and process.crossed(1 - certificate.confidence):
+        raise LearningError(
+            "audits broke its certificate; it is certified again when enough new examples are in"
+        )
     return newest
 
 
@@ -90,6 +118,11 @@ def redraw(store: Store, conn: Connection, event: Event) -> None:
     observing = Standing(task=event.task, stage="observe", since=event.at)
     detail = msgspec.json.encode({"from": standing.stage, "to": "observe"})
     store.standings.set(conn, observing, replace(event, detail=detail))
+
+
+def _check_seen(conn: Connection, task: str, seen: Standing | type[Anything] | None) -> None:
+    if seen is not Anything and standing_of(conn, task) != seen:
+        raise LearningError("its standing was changed meanwhile")
 
 
 def _stand(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from shoal.chat import Answer
 from shoal.flywheel.ladder import Recipe, recipes_for, train
@@ -99,6 +100,9 @@ def judge(prepared: Prepared, alpha: float, delta: float) -> Candidate | Refusal
     signals = np.array([prediction.signal for _, prediction in judged])
     wrong = np.array([not _agrees(contract, p, lesson.llm) for lesson, p in judged], dtype=bool)
     found = select(signals, wrong, alpha, delta)
+    once = _first_of_each([lesson.text for lesson, _ in judged])
+    if len(once) < len(judged) and isinstance(found, Selection):
+        found = _stricter(found, signals, wrong, once)
     if isinstance(found, Refusal):
         return found
     return Candidate(
@@ -109,6 +113,21 @@ def judge(prepared: Prepared, alpha: float, delta: float) -> Candidate | Refusal
         people=_people(contract, prepared.unseen, found.threshold, delta),
         cpu_seconds=prepared.cpu_seconds,
     )
+
+
+def _first_of_each(texts: Sequence[str]) -> list[int]:
+    """Row numbers: each text once."""
+    return list({text: row for row, text in reversed(list(enumerate(texts)))}.values())
+
+
+def _stricter(
+    found: Selection, signals: NDArray[np.float64], wrong: NDArray[np.bool_], once: Sequence[int]
+) -> Selection | Refusal:
+    """The promise must hold over calls, and over distinct inputs as well: the same input sent
+    twice, by a client that tries again, is no second piece of evidence."""
+    distinct = select(signals[once], wrong[once], found.alpha, found.delta)
+    passed = isinstance(distinct, Selection) and distinct.threshold < found.threshold
+    return found if passed else distinct
 
 
 _Unseen = Sequence[tuple[Lesson, Prediction]]
@@ -124,7 +143,7 @@ def _cross_fitted(
 def _held_out(
     lessons: Lessons, recipe: Recipe, senses: Senses | None
 ) -> tuple[Specialist, _Unseen]:
-    chosen = [_calibrates(lesson.call_id) for lesson in lessons.lessons]
+    chosen = [_calibrates(lesson.text) for lesson in lessons.lessons]
     apart = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if out)
     rest = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if not out)
     part = Lessons(lessons.task, lessons.model, rest, lessons.rates)
@@ -132,9 +151,9 @@ def _held_out(
     return specialist, [(lesson, specialist.predict(lesson.text)) for lesson in apart]
 
 
-def _calibrates(call_id: str) -> bool:
-    """Drawn by the call's id: the same call is on the same side at every attempt."""
-    return hashlib.sha256(call_id.encode()).digest()[0] % _HELD_OUT == 0
+def _calibrates(text: str) -> bool:
+    """Drawn by the input: equal inputs are on the same side, and on the same at every attempt."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % _HELD_OUT == 0
 
 
 def _agrees(contract: Contract, prediction: Prediction, reference: Answer | None) -> bool:

@@ -10,7 +10,7 @@ import time
 from shoal.errors import LearningError, ShoalError
 from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.promotion import demote, promote
+from shoal.flywheel.promotion import demote, promote, usable_certificate
 from shoal.guarantees import Certificate
 from shoal.storage import Standing, Store
 from shoal.tasks import Task
@@ -43,22 +43,19 @@ class Watch:
         """
         standings = {standing.task: standing for standing in self._store.standings.list()}
         for task in known_tasks(self._store):
-            standing = standings.get(task.id)
             if task.ignored:
                 continue
-            if standing is None or standing.stage == "observe":
-                self._start(task)
-            else:
-                self._follow(task, standing)
+            try:
+                self._look(task, standings.get(task.id))
+            except LearningError:  # nothing to start with yet, or somebody was quicker
+                continue
 
-    def _start(self, task: Task) -> None:
-        """From observing to shadow, if promotion is automatic and nobody demoted it by hand."""
-        if self._options.promote == "observe" or self._held_back(task):
-            return
-        try:
-            promote(self._store, task.id, "shadow", "learner", "certified: first in shadow")
-        except LearningError:  # nothing to start with yet
-            return
+    def _look(self, task: Task, standing: Standing | None) -> None:
+        if standing is not None and standing.stage != "observe":
+            self._follow(task, standing)
+        elif self._options.promote != "observe" and not self._held_back(task):
+            reason = "certified: first in shadow"
+            promote(self._store, task.id, "shadow", "learner", reason, seen=standing)
 
     def _held_back(self, task: Task) -> bool:
         """A person's demotion stands until a person promotes again."""
@@ -73,11 +70,15 @@ class Watch:
     def _follow(self, task: Task, standing: Standing) -> None:
         spec = self._store.certificates.get(standing.certificate).spec
         if Certificate.from_json(spec).lapsed(time.time()):
-            demote(self._store, task.id, "learner", "the certificate has lapsed")
+            reason = "the certificate has lapsed"
+            demote(self._store, task.id, "learner", reason, seen=standing)
             return
         if standing.stage != "shadow" or self._options.promote != "serve":
+            return
+        if usable_certificate(self._store, task.id).id != standing.certificate:
+            promote(self._store, task.id, "shadow", "learner", "a newer certificate", seen=standing)
             return
         process = self._store.audits.process(standing.certificate)
         if process is not None and process.n >= self._options.shadow_calls:
             reason = f"{process.n} shadowed calls, {process.errors} differed: the promise stands"
-            promote(self._store, task.id, "serve", "learner", reason)
+            promote(self._store, task.id, "serve", "learner", reason, seen=standing)

@@ -11,7 +11,7 @@ class PromiseOptions(BaseModel):
 
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    audit_rate: float = Field(default=0.05, ge=0, le=1)
+    audit_rate: float = Field(default=0.05, gt=0, le=1)
 
     @property
     def delta(self) -> float:

@@ -31,8 +31,8 @@ class Rung(Struct, frozen=True):
     certificate: Certificate
     specialist: Specialist
 
-    def ask(self, text: str) -> Verdict:
-        """Predict, and accept or go on. Any failure of the specialist is a reason to go on."""
+    def ask(self, text: str, request: Request) -> Verdict:
+        """Predict from the input's text, and accept or go on. Any failure is a reason to go on."""
         began = time.perf_counter()
         try:
             prediction = self.specialist.predict(text)
@@ -44,6 +44,8 @@ class Rung(Struct, frozen=True):
             return self._decline(began, prediction.signal, "the answer would not keep the contract")
         if not prediction.signal >= self.certificate.threshold:  # so that NaN does not pass
             return self._decline(began, prediction.signal, "signal under the certified threshold")
+        if _cut_short(request, written):
+            return self._decline(began, prediction.signal, "the caller wants it shorter")
         answer = Answer(text=written, model=self.name, usage=Usage())
         return Verdict(
             answer, self._tried(began, prediction.signal, True, "signal reaches the threshold")
@@ -76,22 +78,32 @@ class Rung(Struct, frozen=True):
         )
 
 
-class _Beyond(Struct):
-    """What a caller may ask for that a specialist cannot give."""
+class _Asked(Struct):
+    """What a caller may ask for that a specialist cannot give, or not always."""
 
     n: int | None = None
     logprobs: bool | int | None = None
     top_logprobs: int | None = None
     modalities: list[str] | None = None
     audio: msgspec.Raw | None = None
+    tool_choice: object = None
+    functions: object = None
+    function_call: object = None
+    logit_bias: dict[str, float] | None = None
+    web_search_options: object = None
+    stop: str | list[str] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
 
 
-_beyond_decoder = msgspec.json.Decoder(_Beyond)
+_asked_decoder = msgspec.json.Decoder(_Asked)
+_CHARACTERS_PER_TOKEN = 2  # a cautious floor: English and identifiers have 3 to 5
 
 
 def _beyond(request: Request) -> str:
+    """What the caller asks for that no specialist gives; "" if there is nothing."""
     try:
-        asked = _beyond_decoder.decode(request.params)
+        asked = _asked_decoder.decode(request.params)
     except msgspec.DecodeError:
         return "a parameter has an unusual form"
     if (asked.n or 1) != 1:
@@ -100,4 +112,17 @@ def _beyond(request: Request) -> str:
         return "the caller asked for log-probabilities"
     if asked.audio or (asked.modalities or ["text"]) != ["text"]:
         return "the caller asked for more than text"
+    if asked.tool_choice not in (None, "auto", "none") or asked.functions or asked.function_call:
+        return "the caller asked for a tool call"
+    if asked.logit_bias or asked.web_search_options is not None:
+        return "the caller steers the LLM in a way that a specialist cannot follow"
     return ""
+
+
+def _cut_short(request: Request, text: str) -> bool:
+    """Whether the LLM might have been stopped before the end of such an answer."""
+    asked = _asked_decoder.decode(request.params)
+    stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
+    limits = [limit for limit in (asked.max_tokens, asked.max_completion_tokens) if limit]
+    tokens = len(text) / _CHARACTERS_PER_TOKEN
+    return any(stop and stop in text for stop in stops) or any(tokens > n for n in limits)

@@ -8,6 +8,7 @@ Sources: Rifkin & Lippert 2007, "Notes on regularized least squares" (the leave-
 Bousquet & Elisseeff 2002 (the stability that makes leave-one-out error trustworthy).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Features(Struct, frozen=True):
 
 class Fit(Struct, frozen=True):
     """``dual`` (n, t): coefficients of the model on all examples; ``left_out`` (n, t): what the
-    model without example i says of example i."""
+    model without example i, and without all that belongs to its group, says of example i."""
 
     dual: Floats
     left_out: Floats
@@ -65,10 +66,17 @@ def radial(cosines: Floats, gamma: float) -> Floats:
     return np.asarray(np.exp(np.float32(2 * gamma) * (cosines - 1)))
 
 
-def fit(features: Features, targets: Floats, options: KernelOptions) -> Fit:
+def fit(
+    features: Features,
+    targets: Floats,
+    options: KernelOptions,
+    groups: Sequence[NDArray[np.intp]] = (),
+) -> Fit:
     """Solve (K + ridge I) A = targets for ``targets`` (n, t), memory 2 n^2 floats.
 
     Leave-one-out: f_-i(x_i) = y_i - A_i / ((K + ridge I)^-1)_ii  (Rifkin & Lippert 2007, eq. 8).
+    The examples of each of ``groups`` (row numbers) are left out together: with C the inverse,
+    f_-g(x_g) = y_g - (C_gg)^-1 A_g.
     """
     matrix = gram(features, features, options)
     matrix[np.diag_indices(len(features))] += np.float32(options.ridge)
@@ -78,4 +86,7 @@ def fit(features: Features, targets: Floats, options: KernelOptions) -> Fit:
     # Column norms of L^-1 are the diagonal of (L L^T)^-1.
     inverse_diagonal = np.einsum("ij,ij->j", inverse_factor, inverse_factor)
     left_out = targets - dual / inverse_diagonal[:, None]
+    for rows in groups:
+        columns = inverse_factor[:, rows]
+        left_out[rows] = targets[rows] - np.linalg.solve(columns.T @ columns, dual[rows])
     return Fit(dual=dual.astype(np.float32), left_out=left_out.astype(np.float32))

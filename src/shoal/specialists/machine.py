@@ -4,10 +4,12 @@ It keeps the model in the form that serves fastest: term weights in the primal (
 a matrix), embeddings in the dual (similarity to each training embedding).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError
 from shoal.specialists.kernel import Features, Floats, KernelOptions, fit, gram, radial
@@ -53,18 +55,23 @@ class KernelMachine:
         options: KernelOptions | None = None,
     ) -> MachineFit:
         """Fit ``targets`` (n, t). The newest ``MOST_EXAMPLES`` train, and are scored left out; the
-        older are scored by the machine, which never saw them."""
+        older are scored by the machine, which never saw them. Equal texts are left out together,
+        or each would be judged by a machine that saw its twin."""
         options = options or KernelOptions()
         first = max(0, len(texts) - MOST_EXAMPLES)
         terms = Terms.fit(texts[first:])
         features = Features(terms.rows(texts), senses.embed(texts) if senses else None)
         old, new = _part(features, slice(0, first)), _part(features, slice(first, None))
-        fitted = fit(new, targets[first:], options)
+        fitted = fit(new, targets[first:], options, _repeated(texts[first:]))
         scale = 1.0 if new.embeddings is None else options.term_weight
         weights = np.asarray(new.terms.T @ fitted.dual, dtype=np.float32) * np.float32(scale)
         dual = None if new.embeddings is None else fitted.dual
         machine = cls(terms, weights, new.embeddings, dual, options)
-        unseen = gram(old, new, options) @ fitted.dual
+        unseen = np.asarray(gram(old, new, options) @ fitted.dual)
+        twin = {text: row for row, text in enumerate(texts[first:])}
+        for row, text in enumerate(texts[:first]):
+            if text in twin:
+                unseen[row] = fitted.left_out[twin[text]]
         return MachineFit(machine, np.concatenate([unseen, fitted.left_out]))
 
     def scores(self, text: str, senses: Senses | None) -> Floats:
@@ -116,3 +123,11 @@ class KernelMachine:
 def _part(features: Features, rows: slice) -> Features:
     embeddings = features.embeddings
     return Features(features.terms[rows], None if embeddings is None else embeddings[rows])
+
+
+def _repeated(texts: Sequence[str]) -> list[NDArray[np.intp]]:
+    """The row numbers of each text that occurs more than once."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, text in enumerate(texts):
+        rows[text].append(row)
+    return [np.array(found) for found in rows.values() if len(found) > 1]

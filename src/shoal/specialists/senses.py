@@ -6,6 +6,7 @@ Vectors of recent texts are remembered, because one message is often put through
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ class Senses:
 
     def __init__(self, encoder: Encoder, remember: int = 20_000) -> None:
         self._encoder, self._remember = encoder, remember
-        self._vectors: OrderedDict[str, Floats] = OrderedDict()
+        self._vectors: OrderedDict[bytes, Floats] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -32,22 +33,29 @@ class Senses:
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """n texts -> unit rows (n, d)."""
-        with self._lock:
-            known = {text: self._vectors[text] for text in texts if text in self._vectors}
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        if new:
-            known |= zip(new, self._encoder.encode(new), strict=True)
-            self._keep({text: known[text] for text in new})
         if not texts:
             return np.empty((0, self._encoder.dim), np.float32)
-        return np.stack([known[text] for text in texts])
+        keys = [_key(text) for text in texts]
+        with self._lock:
+            known = {key: self._vectors[key] for key in keys if key in self._vectors}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if new:
+            fresh = dict(zip(new, self._encoder.encode(list(new.values())), strict=True))
+            known |= fresh
+            self._keep(fresh)
+        return np.stack([known[key] for key in keys])
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """Offsets and states of the tokens of each text."""
         return self._encoder.tokens(texts)
 
-    def _keep(self, vectors: dict[str, Floats]) -> None:
+    def _keep(self, vectors: dict[bytes, Floats]) -> None:
         with self._lock:
             self._vectors.update(vectors)
             while len(self._vectors) > self._remember:
                 self._vectors.popitem(last=False)
+
+
+def _key(text: str) -> bytes:
+    """Short, however long the text."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -29,14 +29,20 @@ _SHAPES = ((re.compile("[A-Z]"), "X"), (re.compile("[a-z]"), "x"), (re.compile("
 _CHUNK = re.compile(r"\S+")
 
 
-_Example = tuple[str, Tokens, dict[str, tuple[int, int]]]
-
-
 class Span(Struct, frozen=True):
     """The value found for a key, None if there is none, and how clearly (score units)."""
 
     value: str | None
     margin: float
+
+
+class _Example(NamedTuple):
+    """A text, how often it occurs, and the sum of its tags (t, 1 + 2 keys) over the copies."""
+
+    text: str
+    tokens: Tokens
+    tags: Floats
+    copies: int
 
 
 class TaggerFit(NamedTuple):
@@ -61,31 +67,42 @@ class SpanTagger:
         places: Sequence[dict[str, tuple[int, int]]],
         senses: Senses,
     ) -> TaggerFit:
-        """Fit on texts and, for each, the (start, end) characters of the value of a key."""
-        tokens = senses.tokenise(texts)
-        examples = list(zip(texts, tokens, places, strict=True))
-        batches = [examples[at : at + _BATCH] for at in range(0, len(examples), _BATCH)]
-        width = HASHED + tokens[0][1].shape[1] + 1
+        """Fit on texts and, for each, the (start, end) characters of the value of a key.
+
+        Equal texts are left out together, or each would be judged by a tagger that saw its twin.
+        """
+        examples = _distinct(keys, texts, places, senses)
+        every = list(examples.values())
+        batches = [every[at : at + _BATCH] for at in range(0, len(every), _BATCH)]
+        width = HASHED + every[0].tokens[1].shape[1] + 1
         square, cross = np.eye(width) * RIDGE, np.zeros((width, 1 + 2 * len(keys)))
         for batch in batches:
-            rows, tags = _rows_and_tags(keys, batch)
-            square += rows.T @ rows
-            cross += rows.T @ tags
+            rows = np.concatenate([token_features(x.text, x.tokens) for x in batch])
+            copies = np.concatenate([np.full(len(x.tags), x.copies, np.float32) for x in batch])
+            square += (rows * copies[:, None]).T @ rows
+            cross += rows.T @ np.concatenate([x.tags for x in batch])
         inverse = np.linalg.inv(square).astype(np.float32)
         tagger = cls(keys, inverse @ cross.astype(np.float32))
-        left_out = [spans for batch in batches for spans in tagger._left_out(batch, inverse)]
-        return TaggerFit(tagger, left_out)
+        spans = dict(pair for batch in batches for pair in tagger._left_out(batch, inverse))
+        return TaggerFit(tagger, [spans[text] for text in texts])
 
-    def _left_out(self, batch: Sequence[_Example], inverse: Floats) -> Iterator[dict[str, Span]]:
-        """The spans of each example by a tagger that was trained without its tokens."""
-        rows, tags = _rows_and_tags(self.keys, batch)
-        spread, residual = rows @ inverse, tags - rows @ self.weights
-        ends = np.cumsum([len(offsets) for _, (offsets, _), _ in batch])
-        for (text, (offsets, _), _), end in zip(batch, ends, strict=True):
-            mine = slice(end - len(offsets), end)
+    def _left_out(
+        self, batch: Sequence["_Example"], inverse: Floats
+    ) -> Iterator[tuple[str, dict[str, Span]]]:
+        """Each text and its spans by a tagger that was trained without it and its copies.
+
+        With H = X P X' of the text's tokens, k copies and S the sum of their tags, the scores are
+        (I - k H)^-1 (X w - H S): Woodbury's identity on the normal equations without the copies.
+        """
+        rows = np.concatenate([token_features(x.text, x.tokens) for x in batch])
+        spread, scores = rows @ inverse, rows @ self.weights
+        end = 0
+        for x in batch:
+            mine = slice(end, end + len(x.tags))
+            end = mine.stop
             hat = spread[mine] @ rows[mine].T
-            scores = tags[mine] - np.linalg.solve(np.eye(len(hat)) - hat, residual[mine])
-            yield self.spans(text, offsets, scores.astype(np.float32))
+            unseen = np.linalg.solve(np.eye(len(hat)) - x.copies * hat, scores[mine] - hat @ x.tags)
+            yield x.text, self.spans(x.text, x.tokens[0], unseen.astype(np.float32))
 
     def find(self, text: str, tokens: Tokens) -> dict[str, Span]:
         """The span of each key in one text."""
@@ -155,11 +172,25 @@ def token_features(text: str, tokens: Tokens) -> Floats:
     return np.hstack([hashed, unit * np.float32(3), np.ones((len(offsets), 1), np.float32)])
 
 
-def _rows_and_tags(keys: Sequence[str], batch: Sequence[_Example]) -> tuple[Floats, Floats]:
-    """Features and tags of all tokens of some examples."""
-    rows = [token_features(text, tokens) for text, tokens, _ in batch]
-    tags = [tags_of(keys, tokens[0], places) for _, tokens, places in batch]
-    return np.concatenate(rows), np.concatenate(tags)
+def _distinct(
+    keys: Sequence[str],
+    texts: Sequence[str],
+    places: Sequence[dict[str, tuple[int, int]]],
+    senses: Senses,
+) -> dict[str, _Example]:
+    """The examples by text; of equal texts one, with their number and the sum of their tags."""
+    examples: dict[str, _Example] = {}
+    every = list(dict.fromkeys(texts))
+    tokens = dict(zip(every, senses.tokenise(every), strict=True))
+    for text, place in zip(texts, places, strict=True):
+        tags = tags_of(keys, tokens[text][0], place)
+        known = examples.get(text)
+        examples[text] = (
+            _Example(text, tokens[text], known.tags + tags, known.copies + 1)
+            if known
+            else _Example(text, tokens[text], tags, 1)
+        )
+    return examples
 
 
 def best_path(scores: Floats) -> NDArray[np.intp]:

@@ -1,0 +1,75 @@
+"""The ladder: which recipes learn which contract."""
+
+import pytest
+from parcel_office import TASK, make_lessons, make_task
+
+from shoal.errors import LearningError
+from shoal.flywheel.ladder import LADDER, recipes_for, train, why_not
+from shoal.specialists.senses import Senses
+from shoal.tasks import (
+    CallContract,
+    Contract,
+    Field,
+    FieldsContract,
+    NumberContract,
+    TextContract,
+)
+
+LABEL = Field("desk", "label", ("garden", "kitchen"))
+SPAN = Field("sender", "span")
+NUMBER = Field("weight", "number")
+BOTH = ["terms", "terms+encoder"]
+
+
+def names(contract: Contract) -> list[str]:
+    return [recipe.name for recipe in recipes_for(make_task(contract=contract))]
+
+
+def test_labels_are_learned_cheapest_first() -> None:
+    assert names(TASK.contract) == BOTH
+    assert [recipe.encoder for recipe in LADDER] == [False, True]
+    assert sum(recipe.share for recipe in LADDER) == pytest.approx(1)
+
+
+def test_fields_without_spans_need_no_encoder() -> None:
+    assert names(FieldsContract((LABEL, Field("urgent", "boolean")))) == BOTH
+
+
+@pytest.mark.parametrize("field", [SPAN, NUMBER])
+def test_what_is_copied_from_the_input_needs_the_encoder(field: Field) -> None:
+    assert names(FieldsContract((LABEL, field))) == ["terms+encoder"]
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+def test_free_fields_are_refused_by_name(kind: str) -> None:
+    contract = FieldsContract((LABEL, Field("remark", kind)))  # type: ignore[arg-type]
+    reason = why_not(make_task(contract=contract))
+    assert "'remark'" in reason
+    assert kind in reason
+    with pytest.raises(LearningError, match="no specialist learns that yet"):
+        names(contract)
+
+
+@pytest.mark.parametrize(
+    "contract", [TextContract(), NumberContract(), CallContract(("look_up",))]
+)
+def test_other_contracts_are_refused_in_plain_words(contract: Contract) -> None:
+    reason = why_not(make_task(contract=contract))
+    assert reason.startswith("its answers are ")
+    assert type(contract).__name__ not in reason
+    with pytest.raises(LearningError):
+        train(make_lessons(range(60), make_task(contract=contract)), LADDER[0], None)
+
+
+def test_what_can_be_learned_is_not_refused() -> None:
+    assert why_not(TASK) == ""
+    assert why_not(make_task(contract=FieldsContract((LABEL, SPAN)))) == ""
+
+
+def test_each_recipe_trains_by_its_name(senses: Senses) -> None:
+    lessons = make_lessons(range(60))
+    for recipe in LADDER:
+        specialist, left_out = train(lessons, recipe, senses)
+        assert specialist.recipe == recipe.name
+        assert len(left_out) == 60
+        assert specialist.predict("a violin").output == "music"

@@ -1,0 +1,144 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import MakeRung
+from shoal.chat import Message, Request
+from shoal.errors import ArtifactError
+from shoal.specialists.specialist import Prediction
+from shoal.tasks import Contract, Field, FieldsContract, LabelContract
+from shoal.tasks.contract import Output
+
+LABEL = LabelContract(("delivery", "payments"), prefix="Department: ")
+
+
+class Scripted:
+    """A specialist that says, or raises, what it was told."""
+
+    kind, recipe = "label", "scripted"
+
+    def __init__(self, says: Output | BaseException | None, signal: float = 0.9) -> None:
+        self.says, self.signal = says, signal
+
+    def predict(self, text: str) -> Prediction:
+        if isinstance(self.says, BaseException):
+            raise self.says
+        return Prediction(self.says, self.signal)
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+def asking(**params: object) -> Request:
+    return Request("gpt", (Message("user", "Where is it?"),), params=json.dumps(params))
+
+
+@pytest.mark.parametrize(
+    ("contract", "output", "text"),
+    [
+        (LABEL, "delivery", "Department: delivery"),
+        (
+            FieldsContract((Field("order", "span"), Field("paid", "boolean"))),
+            {"order": "AB-1", "paid": True},
+            '{"order": "AB-1", "paid": true}',
+        ),
+    ],
+)
+def test_it_answers_in_the_llms_own_wording(
+    make_rung: MakeRung, contract: Contract, output: Output, text: str
+) -> None:
+    verdict = make_rung(Scripted(output), contract).ask("Where is it?")
+    assert verdict.answer is not None
+    assert verdict.answer.text == text
+    assert (verdict.answer.model, verdict.answer.finish_reason) == ("specialist/department", "stop")
+    assert verdict.answer.usage is not None
+    assert verdict.answer.usage.input_tokens == verdict.answer.usage.output_tokens == 0
+
+
+@pytest.mark.parametrize(("signal", "accepted"), [(0.8, True), (0.79999, False), (1.0, True)])
+def test_the_certified_threshold_decides(
+    make_rung: MakeRung, signal: float, accepted: bool
+) -> None:
+    verdict = make_rung(Scripted("delivery", signal), LABEL).ask("Where is it?")
+    assert (verdict.answer is not None) == accepted
+    tried = verdict.tried
+    assert (tried.answerer, tried.accepted) == ("specialist/department", accepted)
+    assert (tried.signal, tried.threshold, tried.certificate) == (signal, 0.8, "certificate-1")
+    assert tried.latency_ms >= 0
+    assert tried.reason == (
+        "signal reaches the threshold" if accepted else "signal under the certified threshold"
+    )
+
+
+def test_a_signal_that_is_no_number_is_not_accepted(make_rung: MakeRung) -> None:
+    assert make_rung(Scripted("delivery", float("nan")), LABEL).ask("Where is it?").answer is None
+
+
+def test_it_declines_where_the_specialist_does(make_rung: MakeRung) -> None:
+    verdict = make_rung(Scripted(None), LABEL).ask("Where is it?")
+    assert verdict.answer is None
+    assert verdict.tried.reason == "the answer would not keep the contract"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ArtifactError("no encoder"),
+        ValueError("shapes"),
+        MemoryError(),
+        TypeError("None"),
+        KeyError(1),
+    ],
+)
+def test_whatever_breaks_is_a_reason_to_go_on(make_rung: MakeRung, failure: Exception) -> None:
+    verdict = make_rung(Scripted(failure), LABEL).ask("Where is it?")
+    assert verdict.answer is None
+    assert verdict.tried.signal is None
+    assert verdict.tried.reason.startswith(f"failed: {type(failure).__name__}")
+
+
+def test_an_output_that_cannot_be_written_is_a_reason_to_go_on(make_rung: MakeRung) -> None:
+    verdict = make_rung(Scripted("press"), LABEL).ask("Where is it?")
+    assert verdict.answer is None
+    assert "does not fit" in verdict.tried.reason
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({}, ""),
+        ({"temperature": 0, "seed": 1, "unheard_of": [1]}, ""),
+        ({"n": 1, "logprobs": False, "top_logprobs": 0, "modalities": ["text"]}, ""),
+        ({"n": None, "logprobs": None, "modalities": None}, ""),
+        ({"n": 2}, "the caller asked for several choices"),
+        ({"logprobs": True}, "the caller asked for log-probabilities"),
+        ({"top_logprobs": 3}, "the caller asked for log-probabilities"),
+        ({"modalities": ["text", "audio"]}, "the caller asked for more than text"),
+        ({"audio": {"voice": "x"}}, "the caller asked for more than text"),
+        ({"n": "two"}, "a parameter has an unusual form"),
+    ],
+)
+def test_what_a_specialist_cannot_give_is_refused(
+    make_rung: MakeRung, params: dict[str, object], reason: str
+) -> None:
+    rung = make_rung(Scripted("delivery"), LABEL)
+    assert rung.refusal(asking(**params), "gpt", now=1_500) == reason
+
+
+def test_it_answers_only_for_the_llm_it_is_certified_against(make_rung: MakeRung) -> None:
+    refusal = make_rung(Scripted("delivery"), LABEL).refusal(asking(), "claude", now=1_500)
+    assert refusal == "certified against gpt, the caller asked for claude"
+
+
+def test_it_answers_until_the_certificate_lapses(make_rung: MakeRung) -> None:
+    rung = make_rung(Scripted("delivery"), LABEL)
+    assert rung.refusal(asking(), "gpt", now=1_999.9) == ""
+    assert rung.refusal(asking(), "gpt", now=2_000.0) == "the certificate has lapsed"
+
+
+def test_a_rung_that_was_passed_over_is_on_the_receipt(make_rung: MakeRung) -> None:
+    tried = make_rung(Scripted("delivery"), LABEL).passed_over("why")
+    assert (tried.answerer, tried.accepted, tried.reason) == ("specialist/department", False, "why")
+    assert (tried.signal, tried.threshold) == (None, None)
+    assert tried.certificate == "certificate-1"

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from desk_messages import FIELDS, HEADS, SPANS, Desk, desk_messages
+
+from shoal.errors import LearningError
+from shoal.specialists.fields import train_fields
+from shoal.specialists.senses import Senses
+from shoal.specialists.specialist import Trained
+from shoal.tasks import Field, FieldsContract, parse, render
+from shoal.tasks.contract import Output
+
+DESK = desk_messages(250)
+NEW = desk_messages(60, seed=1)
+
+
+@pytest.fixture(scope="module")
+def trained(senses: Senses) -> Trained:
+    return train_fields(FIELDS, DESK.texts, DESK.outputs(FIELDS), senses, "x")
+
+
+def agreement(trained: Trained, desk: Desk, name: str) -> float:
+    """The share of messages of which one field is predicted rightly."""
+    found = [trained.specialist.predict(text).output for text in desk.texts]
+    pairs = zip(found, desk.rows, strict=True)
+    return float(np.mean([isinstance(f, dict) and f[name] == row[name] for f, row in pairs]))
+
+
+@pytest.mark.parametrize("name", ["department", "urgent", "order", "amount"])
+def test_it_learns_every_kind_of_field(trained: Trained, name: str) -> None:
+    assert agreement(trained, NEW, name) >= 0.9
+
+
+def test_predictions_keep_the_contract(trained: Trained) -> None:
+    for text in [*NEW.texts, "", "\ud83d", "1" * 500, "x" * 100_000]:
+        prediction = trained.specialist.predict(text)
+        assert 0 <= prediction.signal <= 1
+        if prediction.output is not None:
+            written = render(FIELDS, prediction.output)
+            assert parse(FIELDS, written) == prediction.output
+
+
+def test_labels_and_booleans_need_no_encoder() -> None:
+    trained = train_fields(HEADS, DESK.texts, DESK.outputs(HEADS), None, "x")
+    assert agreement(trained, NEW, "department") >= 0.95
+    assert agreement(trained, NEW, "urgent") >= 0.95
+
+
+def test_what_is_copied_needs_the_encoder() -> None:
+    with pytest.raises(LearningError, match=r"order .* needs the encoder"):
+        train_fields(SPANS, DESK.texts, DESK.outputs(SPANS), None, "x")
+
+
+def test_the_signal_is_that_of_all_fields_together(senses: Senses, trained: Trained) -> None:
+    heads = train_fields(HEADS, DESK.texts, DESK.outputs(HEADS), senses, "x")
+    spans = train_fields(SPANS, DESK.texts, DESK.outputs(SPANS), senses, "x")
+    for text in NEW.texts[:10]:
+        parts = [specialist.predict(text).signal for specialist, _ in (heads, spans)]
+        whole = trained.specialist.predict(text).signal
+        assert whole == pytest.approx(np.prod(parts), rel=1e-3)
+        assert whole <= min(parts) + 1e-6
+
+
+def test_optional_fields_may_be_missing_and_others_make_it_decline(senses: Senses) -> None:
+    plain = "hello, my parcel is late"
+    loose = train_fields(SPANS, DESK.texts, DESK.outputs(SPANS), senses, "x")
+    assert loose.specialist.predict(plain).output == {"order": None, "amount": None}
+    strict = FieldsContract((Field("order", "span"),))
+    outputs: list[Output | None] = [
+        {"order": row["order"]} if row["order"] else None for row in DESK.rows
+    ]
+    trained = train_fields(strict, DESK.texts, outputs, senses, "x")
+    assert trained.specialist.predict(plain).output is None
+    told = trained.specialist.predict("hello, my parcel is late, my order is AB-12345")
+    assert told.output == {"order": "AB-12345"}
+    # Left out it declines as well, where the reference says that there is none.
+    without = [p for p, output in zip(trained.left_out, outputs, strict=True) if output is None]
+    assert np.mean([prediction.output is None for prediction in without]) >= 0.9
+
+
+def test_a_number_that_is_none_makes_it_decline(senses: Senses) -> None:
+    contract = FieldsContract((Field("amount", "number"),))
+    texts = [f"it was {n} euros" for n in range(10, 90)]
+    outputs: list[Output | None] = [{"amount": float(n)} for n in range(10, 90)]
+    trained = train_fields(contract, texts, outputs, senses, "x")
+    assert trained.specialist.predict("it was 42 euros").output == {"amount": 42.0}
+    assert trained.specialist.predict("it was some euros").output is None
+    assert trained.specialist.predict(f"it was {'9' * 400} euros").output is None
+
+
+def test_rows_that_break_the_contract_are_never_right(senses: Senses) -> None:
+    outputs: list[Output | None] = DESK.outputs(HEADS)
+    for i in range(0, 250, 2):
+        outputs[i] = None
+    trained = train_fields(HEADS, DESK.texts, outputs, None, "x")
+    assert np.mean([p.signal for p in trained.left_out]) < 0.65
+
+
+@pytest.mark.parametrize("contract", [FIELDS, HEADS, SPANS])
+def test_nothing_to_learn_is_a_clear_error(senses: Senses, contract: FieldsContract) -> None:
+    for texts in ([], DESK.texts):
+        with pytest.raises(LearningError, match="none of the reference answers keeps the contract"):
+            train_fields(contract, texts, [None] * len(texts), senses, "x")
+
+
+def test_no_example_has_a_say_in_its_own_left_out_prediction(senses: Senses) -> None:
+    desk = desk_messages(60, seed=2)
+    before = train_fields(FIELDS, desk.texts, desk.outputs(FIELDS), senses, "x").left_out[7]
+    other = {"department": "returns", "urgent": False, "order": None, "amount": None}
+    changed = desk.rows[7] | other
+    assert changed != desk.rows[7]
+    desk.rows[7] = changed
+    after = train_fields(FIELDS, desk.texts, desk.outputs(FIELDS), senses, "x").left_out[7]
+    assert after.output == before.output
+    assert after.signal == pytest.approx(before.signal, abs=1e-3)

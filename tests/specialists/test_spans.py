@@ -1,0 +1,118 @@
+import itertools
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from desk_messages import desk_messages
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from shoal.specialists import spans
+from shoal.specialists.places import locate
+from shoal.specialists.senses import Senses
+from shoal.specialists.spans import RIDGE, SpanTagger, best_path, tags_of, token_features
+
+KEYS = ("order", "amount")
+
+
+def examples(n: int, seed: int = 0) -> tuple[list[str], list[dict[str, tuple[int, int]]]]:
+    desk = desk_messages(n, seed)
+    wanted = [{key: row[key] for key in KEYS} for row in desk.rows]
+    places = [locate(text, row) for text, row in zip(desk.texts, wanted, strict=True)]
+    return desk.texts, places
+
+
+def weights_by_hand(texts: Any, places: Any, senses: Senses) -> Any:
+    """Regularised least squares, straight from its definition."""
+    tokens = senses.tokenise(texts)
+    rows = np.vstack([token_features(*pair) for pair in zip(texts, tokens, strict=True)])
+    tags = np.vstack([tags_of(KEYS, t[0], p) for t, p in zip(tokens, places, strict=True)])
+    rows, tags = rows.astype(np.float64), tags.astype(np.float64)
+    return np.linalg.solve(rows.T @ rows + RIDGE * np.eye(rows.shape[1]), rows.T @ tags)
+
+
+def test_weights_are_those_of_least_squares(
+    senses: Senses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "_BATCH", 7)  # so that there are several, the last not full
+    texts, places = examples(30)
+    found = SpanTagger.train(KEYS, texts, places, senses).tagger.weights
+    np.testing.assert_allclose(found, weights_by_hand(texts, places, senses), atol=1e-4)
+
+
+def test_left_out_spans_are_those_of_retrained_taggers(senses: Senses) -> None:
+    """Each message is left out with all of its tokens."""
+    texts, places = examples(12)
+    left_out = SpanTagger.train(KEYS, texts, places, senses).left_out
+    for i, text in enumerate(texts):
+        others, theirs = texts[:i] + texts[i + 1 :], places[:i] + places[i + 1 :]
+        weights = weights_by_hand(others, theirs, senses).astype(np.float32)
+        expected = SpanTagger(KEYS, weights).find(text, senses.tokenise([text])[0])
+        for key in KEYS:
+            assert left_out[i][key].value == expected[key].value
+            assert left_out[i][key].margin == pytest.approx(expected[key].margin, abs=2e-3)
+
+
+def test_it_finds_what_new_messages_state(senses: Senses) -> None:
+    tagger = SpanTagger.train(KEYS, *examples(200), senses).tagger
+    text = "hi there, the courier never came, my order is AB-77777, it was 45 euros"
+    found = tagger.find(text, senses.tokenise([text])[0])
+    assert {key: span.value for key, span in found.items()} == {"order": "AB-77777", "amount": "45"}
+    nothing = tagger.find("good morning", senses.tokenise(["good morning"])[0])
+    assert [span.value for span in nothing.values()] == [None, None]
+
+
+def test_two_values_for_one_key_are_unsure(senses: Senses) -> None:
+    tagger = SpanTagger.train(KEYS, *examples(200), senses).tagger
+    one, two = "hello, my order is AB-77777", "hello, my order is AB-77777, my order is AB-88888"
+    margins = [tagger.find(t, senses.tokenise([t])[0])["order"].margin for t in (one, two)]
+    assert margins[1] < margins[0] / 2
+
+
+def test_a_text_without_tokens_states_nothing(senses: Senses) -> None:
+    tagger = SpanTagger.train(KEYS, [*examples(20)[0], ""], [*examples(20)[1], {}], senses).tagger
+    found = tagger.find("", senses.tokenise([""])[0])
+    assert [span.value for span in found.values()] == [None, None]
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "x," * 500_000, "x " * 500_000])
+def test_a_megabyte_takes_little_time(senses: Senses, text: str) -> None:
+    tokens = senses.tokenise([text])[0]
+    began = time.process_time()
+    token_features(text, tokens)
+    assert time.process_time() - began < 0.2
+
+
+def score_of(path: tuple[int, ...], scores: np.ndarray) -> float:
+    return float(sum(scores[row, tag] for row, tag in enumerate(path)))
+
+
+def is_allowed(path: tuple[int, ...]) -> bool:
+    """An inside (2, 4 …) follows its own begin or inside."""
+    return all(
+        tag == 0 or tag % 2 == 1 or (i > 0 and path[i - 1] in (tag - 1, tag))
+        for i, tag in enumerate(path)
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.tuples(st.integers(1, 5), st.sampled_from([3, 5])).flatmap(
+        lambda shape: hnp.arrays(np.float32, shape, elements=st.floats(-2, 2, width=32))
+    )
+)
+def test_the_best_path_is_the_best_of_all(scores: np.ndarray) -> None:
+    found = tuple(int(tag) for tag in best_path(scores))
+    assert is_allowed(found)
+    every = itertools.product(range(scores.shape[1]), repeat=len(scores))
+    best = max(score_of(path, scores) for path in every if is_allowed(path))
+    assert score_of(found, scores) == pytest.approx(best, abs=1e-4)
+
+
+def test_tags_mark_begin_and_inside_of_each_place() -> None:
+    offsets = np.array([[0, 2], [3, 5], [5, 6], [7, 9]], np.int32)
+    tags = tags_of(KEYS, offsets, {"order": (3, 6), "amount": (8, 9)})
+    np.testing.assert_array_equal(tags.argmax(axis=1), [0, 1, 2, 3])
+    np.testing.assert_array_equal(tags.sum(axis=1), 1)

@@ -1,0 +1,230 @@
+"""What every kind of specialist does, whatever its recipe."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from desk_messages import FIELDS, HEADS, LABEL, SPANS, desk_messages
+
+from shoal.encoder import Encoder
+from shoal.errors import ArtifactError
+from shoal.specialists.card import Card
+from shoal.specialists.fields import train_fields
+from shoal.specialists.label import train_label
+from shoal.specialists.loading import load_specialist
+from shoal.specialists.senses import Senses
+from shoal.specialists.specialist import Specialist, Trained
+from shoal.tasks import FieldsContract, LabelContract, parse, render
+from tiny_encoder import TinyEncoder, tiny_senses
+
+DESK = desk_messages(90)
+TEXTS = [*desk_messages(25, seed=1).texts, "", "\ud83d?", "something else entirely", "ü" * 3_000]
+
+
+class Case(NamedTuple):
+    contract: LabelContract | FieldsContract
+    embedded: bool
+
+
+CASES = {
+    "label, terms": Case(LABEL, False),
+    "label, terms and encoder": Case(LABEL, True),
+    "fields, terms": Case(HEADS, False),
+    "fields, spans": Case(SPANS, True),
+    "fields, all kinds": Case(FIELDS, True),
+}
+
+
+def train(case: Case, senses: Senses) -> Trained:
+    used = senses if case.embedded else None
+    outputs = DESK.outputs(case.contract)
+    if isinstance(case.contract, LabelContract):
+        return train_label(case.contract, DESK.texts, outputs, used, "recipe")
+    return train_fields(case.contract, DESK.texts, outputs, used, "recipe")
+
+
+def card_of(case: Case, specialist: Specialist, encoder: str) -> Card:
+    return Card(
+        id="card-1",
+        task="t1",
+        kind=specialist.kind,
+        recipe=specialist.recipe,
+        contract=case.contract,
+        llm="llm",
+        encoder=encoder if case.embedded else "",
+        artifact="",
+        examples=90,
+        agreement=0.9,
+        data_digest="",
+        trained_at=0.0,
+        cpu_seconds=0.0,
+    )
+
+
+@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(case: Case, senses: Senses) -> Trained:
+    return train(case, senses)
+
+
+@pytest.fixture
+def saved(trained: Trained, tmp_path: Path) -> Path:
+    trained.specialist.save(tmp_path)
+    return tmp_path
+
+
+def test_there_is_a_left_out_prediction_for_every_example(trained: Trained) -> None:
+    assert len(trained.left_out) == len(DESK.texts)
+
+
+def test_signals_are_probabilities_and_outputs_keep_the_contract(
+    case: Case, trained: Trained
+) -> None:
+    for prediction in [*trained.left_out, *map(trained.specialist.predict, TEXTS)]:
+        assert 0 <= prediction.signal <= 1
+        if prediction.output is not None:
+            assert parse(case.contract, render(case.contract, prediction.output)) is not None
+
+
+def test_it_predicts_the_same_again(trained: Trained) -> None:
+    assert [*map(trained.specialist.predict, TEXTS)] == [*map(trained.specialist.predict, TEXTS)]
+
+
+def test_training_is_deterministic(case: Case, trained: Trained, senses: Senses) -> None:
+    again = train(case, senses)
+    assert again.left_out == trained.left_out
+    assert [*map(again.specialist.predict, TEXTS)] == [*map(trained.specialist.predict, TEXTS)]
+
+
+def test_threads_may_share_it(trained: Trained) -> None:
+    expected = [*map(trained.specialist.predict, TEXTS)]
+    found: list[object] = []
+
+    def work() -> None:
+        found.append([*map(trained.specialist.predict, TEXTS)])
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 4
+
+
+def test_it_comes_back_from_its_files(
+    case: Case, trained: Trained, saved: Path, senses: Senses
+) -> None:
+    assert {path.name for path in saved.iterdir()} == {"model.json", "model.safetensors"}
+    loaded = load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)
+    assert (loaded.kind, loaded.recipe) == (trained.specialist.kind, "recipe")
+    for text in TEXTS:
+        found, expected = loaded.predict(text), trained.specialist.predict(text)
+        assert found.output == expected.output
+        assert found.signal == pytest.approx(expected.signal, abs=1e-6)
+
+
+def test_saved_again_it_is_the_same_byte_for_byte(
+    case: Case,
+    trained: Trained,
+    saved: Path,
+    senses: Senses,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    loaded = load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)
+    again = tmp_path_factory.mktemp("again")
+    loaded.save(again)
+    for name in ("model.json", "model.safetensors"):
+        assert (again / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_another_encoder_is_refused(case: Case, trained: Trained, saved: Path) -> None:
+    card = card_of(case, trained.specialist, "0" * 64)
+    other = tiny_senses(TinyEncoder(digest="1" * 64))
+    if not case.embedded:
+        assert load_specialist(card, saved, other).predict("hello") is not None
+        return
+    for senses in (other, None):
+        with pytest.raises(ArtifactError, match="another encoder"):
+            load_specialist(card, saved, senses)
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def emptied(content: bytes) -> bytes:
+    return b""
+
+
+def garbled(content: bytes) -> bytes:
+    return b"\xff\xfe" + content[2:]
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+@pytest.mark.parametrize("damage", [cut, emptied, garbled])
+def test_damaged_files_are_refused(
+    case: Case,
+    trained: Trained,
+    saved: Path,
+    senses: Senses,
+    name: str,
+    damage: Callable[[bytes], bytes],
+) -> None:
+    path = saved / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ArtifactError):
+        load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_missing_files_are_refused(
+    case: Case, trained: Trained, saved: Path, senses: Senses, name: str
+) -> None:
+    (saved / name).unlink()
+    with pytest.raises(ArtifactError, match="cannot read the specialist"):
+        load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)
+
+
+def test_files_of_another_specialist_are_refused(
+    case: Case, trained: Trained, saved: Path, senses: Senses
+) -> None:
+    """The vocabulary of one and the numbers of another."""
+    if case.contract == SPANS:
+        pytest.skip("has no vocabulary")
+    model = saved / "model.json"
+    model.write_text(model.read_text().replace('"words": [', '"words": ["zzz", '))
+    with pytest.raises(ArtifactError, match="train it again"):
+        load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)
+
+
+@pytest.mark.parametrize("model", ["[]", "{}", '{"format": 99}', '"text"'])
+def test_json_of_another_form_is_refused(
+    case: Case, trained: Trained, saved: Path, senses: Senses, model: str
+) -> None:
+    (saved / "model.json").write_text(model)
+    with pytest.raises(ArtifactError, match="this version reads 1"):
+        load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)
+
+
+def test_with_the_real_encoder_a_text_alone_is_predicted_as_in_training(
+    case: Case, real_encoder: Encoder, tmp_path: Path
+) -> None:
+    if not case.embedded:
+        pytest.skip("needs no encoder")
+    trained = train(case, Senses(real_encoder))
+    fresh = Senses(real_encoder)  # remembers nothing of the batches of training
+    trained.specialist.save(tmp_path)
+    card = card_of(case, trained.specialist, real_encoder.digest)
+    loaded = load_specialist(card, tmp_path, fresh)
+    for text in [*DESK.texts[:20], *TEXTS]:
+        expected = trained.specialist.predict(text)
+        found = loaded.predict(text)
+        assert found.output == expected.output
+        assert found.signal == pytest.approx(expected.signal, abs=1e-3)

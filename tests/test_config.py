@@ -1,0 +1,235 @@
+from pathlib import Path
+
+import pytest
+
+from shoal.config import Config, read_config
+from shoal.engines import EchoOptions, RecordedOptions, RemoteOptions
+from shoal.errors import ConfigError
+
+SECRET = "sk-live-0123456789"
+REMOTE = '[models.gpt]\nengine = "remote"\nbase_url = "https://api.example.com/v1"\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "shoal.toml"
+
+
+def read(file: Path, text: str) -> Config:
+    file.write_text(text, encoding="utf-8")
+    return read_config(file)
+
+
+def refused(file: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(file, text)
+    return str(caught.value)
+
+
+def test_every_setting_has_a_default(file: Path) -> None:
+    config = read(file, "")
+    assert (config.gateway.host, config.gateway.port) == ("127.0.0.1", 8400)
+    assert config.store.path == file.parent / "shoal-data"
+    assert config.learn.promote == "observe"
+    assert config.promise.alpha == 0.05
+    assert config.models == {}
+    assert config.promises() == {}
+
+
+def test_each_part_gets_its_own_options(file: Path) -> None:
+    config = read(
+        file,
+        REMOTE
+        + """
+        [models.tape]
+        engine = "recorded"
+        path = "calls/tape.jsonl.gz"
+        latency = "recorded"
+        [models.parrot]
+        engine = "echo"
+        input_price = 0
+        [gateway]
+        port = 9000
+        max_body_mb = 10
+        [store]
+        durable = true
+        [learn]
+        promote = "serve"
+        [promise]
+        alpha = 0.1
+        """,
+    )
+    assert isinstance(config.models["gpt"], RemoteOptions)
+    assert isinstance(config.models["tape"], RecordedOptions)
+    assert isinstance(config.models["parrot"], EchoOptions)
+    assert config.models["parrot"].input_price == 0
+    assert (config.gateway.port, config.store.durable, config.learn.promote) == (
+        9000,
+        True,
+        "serve",
+    )
+
+
+def test_relative_paths_are_relative_to_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = '[store]\npath = "data"\n[models.tape]\nengine = "recorded"\npath = "../tape.jsonl"\n'
+    file.write_text(text)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    config = read_config(file)
+    assert config.store.path == file.parent / "data"
+    tape = config.models["tape"]
+    assert isinstance(tape, RecordedOptions)
+    assert tape.path.resolve() == file.parent.parent / "tape.jsonl"
+
+
+def test_a_file_named_relatively_counts_from_here(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("")
+    monkeypatch.chdir(file.parent)
+    assert read_config(Path("shoal.toml")).store.path == file.parent / "shoal-data"
+
+
+def test_absolute_paths_stay(file: Path, tmp_path: Path) -> None:
+    assert read(file, f'[store]\npath = "{tmp_path}/x"').store.path == tmp_path / "x"
+
+
+def test_the_environment_is_over_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_GATEWAY__PORT", "9100")
+    monkeypatch.setenv("SHOAL_LEARN__PROMOTE", "shadow")
+    monkeypatch.setenv("SHOAL_MODELS", '{"extra": {"engine": "echo"}}')
+    config = read(file, REMOTE + "[gateway]\nport = 9000\nmax_body_mb = 3\n")
+    assert (config.gateway.port, config.gateway.max_body_mb) == (9100, 3)
+    assert config.learn.promote == "shadow"
+    assert sorted(config.models) == ["extra", "gpt"]
+
+
+def test_other_variables_of_shoal_are_no_settings(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOAL_CONFIG", str(file))
+    monkeypatch.setenv("SHOAL_DATA", "../data")
+    assert read(file, "").gateway.port == 8400
+
+
+def test_a_task_may_have_a_promise_of_its_own(file: Path) -> None:
+    text = "[promise]\nalpha = 0.1\naudit_rate = 0.2\n[tasks.topic]\nalpha = 0.02\n"
+    promises = read(file, text).promises()
+    assert sorted(promises) == ["topic"]
+    assert (promises["topic"].alpha, promises["topic"].audit_rate) == (0.02, 0.2)
+
+
+def test_recorded_references_are_called_recorded(file: Path) -> None:
+    config = read(file, REMOTE + '[models.tape]\nengine = "recorded"\npath = "tape.jsonl"\n')
+    labels = [config.reference_label(name) for name in ("gpt", "tape", "gone")]
+    assert labels == ["gpt", "tape (recorded)", "gone"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        ("[gateway]\nport = 70000", "gateway.port", "less than or equal to 65535"),
+        ("[gateway]\nport = 'http'", "gateway.port", "a valid integer"),
+        ("[gateway]\nprot = 1", "gateway.prot", "not permitted"),
+        ("[gateway]\nhost = '0.0.0.0'", "gateway.host", "only loopback addresses"),
+        ("[gatway]\nport = 1", "gatway", "not permitted"),
+        ("gateway = 1", "gateway", "a valid dictionary"),
+        ("models = 1", "models", "a valid dictionary"),
+        ("store = 1", "store", "a valid dictionary"),
+        ("[store]\nkeep_days = 0", "store.keep_days", "greater than or equal to 1"),
+        ("[learn]\npromote = 'always'", "learn.promote", "'observe', 'shadow' or 'serve'"),
+        ("[promise]\nalpha = 0.7", "promise.alpha", "less than 0.5"),
+        ("[tasks.topic]\nalpha = 0.7", "tasks.topic.alpha", "less than 0.5"),
+        ("[tasks.topic]\nalhpa = 0.1", "tasks.topic.alhpa", "not permitted"),
+        ("[tasks.topic]\nalpha = 'low'", "tasks.topic.alpha", "a valid number"),
+        ("[models.gpt]\nbase_url = 'http://x/v1'", "models.gpt", "'engine'"),
+        ("[models.gpt]\nengine = 'magic'", "models.gpt", "'remote', 'recorded', 'echo'"),
+        ("[models.gpt]\nengine = 'remote'", "models.gpt.base_url", "field required"),
+        ("[models.t]\nengine = 'recorded'\npath = 3", "models.t.path", "path"),
+        (REMOTE + "timeout_s = 0", "models.gpt.timeout_s", "greater than 0"),
+        (REMOTE.replace("https", "ftp"), "models.gpt.base_url", "http or https address"),
+        (REMOTE + "input_price = -1", "models.gpt.input_price", "greater than or equal to 0"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_file_key_and_what_was_expected(
+    file: Path, text: str, key: str, expected: str
+) -> None:
+    said = refused(file, text)
+    assert said.startswith(f"{file}: {key}: ")
+    assert expected in said
+
+
+def test_every_wrong_setting_is_told_at_once(file: Path) -> None:
+    said = refused(file, "[gateway]\nport = -1\n[learn]\ngrowth = 1\n").splitlines()
+    assert [line.split(": ")[1] for line in said] == ["gateway.port", "learn.growth"]
+
+
+def test_a_file_that_is_not_there(file: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file; `shoal init` writes one to start from"):
+        read_config(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"[gateway", "at line 1"), (b"\xff\xfe", "utf-8"), (b"a = 1\na = 2", "line 2")],
+)
+def test_a_file_that_is_no_toml(file: Path, content: bytes, told: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_config(file)
+    assert str(caught.value).startswith(f"{file}: cannot be read: ")
+    assert told in str(caught.value)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "API_KEY", "apikey", "token", "password"])
+def test_a_key_in_the_file_is_refused_and_not_shown(file: Path, name: str) -> None:
+    said = refused(file, f'{REMOTE}{name} = "{SECRET}"\n')
+    assert said.startswith(f"{file}: models.gpt.{name}: ")
+    assert "key_env" in said
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{REMOTE}key_env = "{SECRET}"\n',
+        f'{REMOTE}authorization = "Bearer {SECRET}"\n',
+        f'{REMOTE}provider = ["{SECRET}"]\n',
+        REMOTE.replace("https://", f"https://{SECRET}@"),
+        REMOTE.replace("/v1", f"/v1?key={SECRET}"),
+        f'[gateway]\napi_key = "{SECRET}"\n',
+        f'[promise]\nalpha = "{SECRET}"\n',
+        f'models = "{SECRET}"\n',
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_shown_either(file: Path, text: str) -> None:
+    assert SECRET not in refused(file, text)
+
+
+def test_a_wrong_variable_is_told_by_its_own_name(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOAL_GATEWAY__PORT", "http")
+    assert refused(file, "").startswith("SHOAL_GATEWAY__PORT: input should be a valid integer")
+
+
+def test_a_variable_that_should_be_json_and_is_not(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOAL_MODELS", "{oops")
+    said = refused(file, "")
+    assert said.startswith("the environment: ")
+    assert "models" in said
+    assert "oops" not in said
+
+
+def test_settings_never_change(file: Path) -> None:
+    config = read(file, "")
+    with pytest.raises(ValueError, match="frozen"):
+        config.gateway.port = 1  # type: ignore[misc]
