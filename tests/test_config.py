@@ -172,7 +172,7 @@ def test_a_file_that_is_not_there(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"[gateway", "at line 1"), (b"\xff\xfe", "utf-8"), (b"a = 1\na = 2", "line 2")],
+    [(b"port: 1\n", "at line 1"), (b"\xff\xfe", "utf-8"), (b"a = 1\na = 2", "overwrite")],
 )
 def test_a_file_that_is_no_toml(file: Path, content: bytes, told: str) -> None:
     file.write_bytes(content)

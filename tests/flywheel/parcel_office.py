@@ -1,7 +1,7 @@
 """A task that is easy to learn: the contents of a parcel decide which desk handles it."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ WHEN = ("came today", "was left at the door", "arrived by bicycle", "is here aga
 CONTRACT = LabelContract(DESKS)
 PROMISE = PromiseOptions(alpha=0.1, confidence=0.95)
 OPTIONS = LearnOptions(min_calls=20, min_examples=150, shadow_calls=10, promote="serve")
-BEGAN = 1_700_000_000.0
+BEGAN = time.time() // 1 - 7 * 86_400  # not so long ago that calls expire
 ODD = 50  # every fiftieth answer of the LLM is another desk's
 
 
@@ -116,7 +116,7 @@ def make_lessons(numbers: Iterable[int], task: Task = TASK) -> Lessons:
 
 
 def make_certificate(number: int = 1, **fields: Any) -> Certificate:
-    """A certificate of the task, in force since the year 2023 and for a long time."""
+    """A certificate of the task, in force for a week and for a long time."""
     certificate: dict[str, Any] = {
         "id": f"c-{number}",
         "task": "desk",
@@ -161,24 +161,29 @@ def add_certificate(store: Store, certificate: Certificate, task: Task = TASK) -
         store.certificates.insert(conn, row)
 
 
-def audit(store: Store, certificate: str, agree: Iterable[bool], first: int = 50_000) -> bool:
+def audit(
+    store: Store,
+    certificate: str,
+    agree: Iterable[bool],
+    first: int = 50_000,
+    task: Task = TASK,
+) -> bool:
     """Record audits of calls that were answered small; whether any of them demoted the task."""
     demoted = [
-        _audit(store, certificate, number, agrees) for number, agrees in enumerate(agree, first)
+        _audit(store, certificate, number, agrees, task.id)
+        for number, agrees in enumerate(agree, first)
     ]
     return any(demoted)
 
 
-def _audit(store: Store, certificate: str, number: int, agrees: bool) -> bool:
+def _audit(store: Store, certificate: str, number: int, agrees: bool, task: str) -> bool:
     said = desk_of(number) if agrees else desk_of(number + 1)
     now = time.time()
-    call = make_call(
-        number, at=now, task=TASK.id, answer=Answer(said), answered_by="specialist/desk"
-    )
+    call = make_call(number, at=now, task=task, answer=Answer(said), answered_by="specialist/desk")
     found = Audit(
         call_id=call.id,
         at=now,
-        task=TASK.id,
+        task=task,
         certificate=certificate,
         kind="audit",
         agrees=agrees,
@@ -192,10 +197,6 @@ def _audit(store: Store, certificate: str, number: int, agrees: bool) -> bool:
 def kinds(store: Store, task: Task = TASK) -> list[str]:
     """What happened to a task, oldest first."""
     return [event.kind for event in reversed(store.events.list(task.id))]
-
-
-def stages(store: Store) -> Iterator[str]:
-    return (standing.stage for standing in store.standings.list())
 
 
 def stored_task(store: Store, task_id: str = TASK.id) -> Task:

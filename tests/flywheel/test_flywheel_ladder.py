@@ -50,9 +50,7 @@ def test_free_fields_are_refused_by_name(kind: str) -> None:
         names(contract)
 
 
-@pytest.mark.parametrize(
-    "contract", [TextContract(), NumberContract(), CallContract(("look_up",))]
-)
+@pytest.mark.parametrize("contract", [TextContract(), NumberContract(), CallContract(("look_up",))])
 def test_other_contracts_are_refused_in_plain_words(contract: Contract) -> None:
     reason = why_not(make_task(contract=contract))
     assert reason.startswith("its answers are ")

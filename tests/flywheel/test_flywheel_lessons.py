@@ -6,10 +6,12 @@ from parcel_office import (
     CONTENTS,
     TASK,
     add_calls,
+    add_certificate,
     add_task,
     desk_of,
     fill,
     make_call,
+    make_certificate,
     make_example,
     request_of,
     text_of,
@@ -68,8 +70,6 @@ def test_a_refuted_small_answer_is_learned_as_the_audit_had_it(store: Store) -> 
         agrees=False,
         reference=reference,
     )
-    from parcel_office import add_certificate, make_certificate
-
     add_certificate(store, make_certificate())
     with store.database.transaction() as conn:
         store.audits.record(conn, audit, 0.05)
@@ -124,7 +124,7 @@ def test_a_reference_that_breaks_the_contract_has_no_output() -> None:
 
 def again(number: int, count: int, said: str) -> list[object]:
     """The same input, ``count`` times."""
-    request = Request("gpt", request_of(0).messages[:1] + (Message("user", f"box {number}"),))
+    request = Request("gpt", (*request_of(0).messages[:1], Message("user", f"box {number}")))
     answer = Answer(said)
     return [
         make_example(1_000 * number + k, request=request, reference=answer, llm_answer=answer)
@@ -173,9 +173,7 @@ def test_token_rates_are_from_the_llms_own_counts() -> None:
     examples = [
         make_example(n, llm_answer=Answer(desk_of(n), usage=usage)) for n, usage in enumerate(used)
     ]
-    characters = sum(
-        len(message.text) for n in (0, 1) for message in request_of(n).messages
-    )
+    characters = sum(len(message.text) for n in (0, 1) for message in request_of(n).messages)
     rates = curate(TASK, examples).rates
     assert rates is not None
     assert rates.per_character == pytest.approx(150 / characters)

@@ -129,6 +129,19 @@ def test_a_task_that_only_observes_is_redrawn_without_a_move(store: Store) -> No
     assert kinds(store) == ["split"]
 
 
+def test_a_decision_on_a_standing_that_is_past_changes_nothing(store: Store) -> None:
+    """Between the look and the move somebody demoted: the demotion stands."""
+    add_certificate(store, make_certificate())
+    seen = promote(store, TASK.id, "shadow", "learner", "")
+    demote(store, TASK.id, "person", "")
+    with pytest.raises(LearningError, match="changed meanwhile"):
+        promote(store, TASK.id, "serve", "learner", "", seen=seen)
+    with pytest.raises(LearningError, match="changed meanwhile"):
+        demote(store, TASK.id, "learner", "", seen=seen)
+    assert stage(store) == "observe"
+    assert kinds(store) == ["promoted", "demoted"]
+
+
 def test_other_tasks_are_left_alone(store: Store) -> None:
     add_certificate(store, make_certificate())
     promote(store, TASK.id, "serve", "a person", "")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from parcel_office import TASK, desk_of, make_example, make_lessons
 
 from shoal.chat import Answer
-from shoal.flywheel import trial
+from shoal.flywheel import ladder, trial
 from shoal.flywheel.ladder import LADDER, Recipe
 from shoal.flywheel.lessons import Lesson, Lessons, curate
 from shoal.flywheel.trial import Candidate, Prepared, attempt, judge, prepare
@@ -90,7 +90,7 @@ class TestPrepare:
 
     def test_held_out_lessons_are_not_trained_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         taught: list[str] = []
-        train = trial.train
+        train = ladder.train
 
         def watched(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> object:
             taught.extend(lesson.call_id for lesson in lessons.lessons)
@@ -114,7 +114,9 @@ class TestPrepare:
 
     @pytest.mark.parametrize("held_out", [False, True])
     def test_an_easy_task_is_certified(self, held_out: bool) -> None:
-        found = judged(judge(prepare(make_lessons(range(300)), TERMS, held_out, no_senses), 0.1, 0.03))
+        found = judged(
+            judge(prepare(make_lessons(range(300)), TERMS, held_out, no_senses), 0.1, 0.03)
+        )
         assert found.selection.coverage > 0.9
         assert found.agreement > 0.9
         assert found.selection.n == 300 or held_out
@@ -166,7 +168,11 @@ class TestJudge:
 
     @pytest.mark.parametrize(
         "broken",
-        [Answer("I cannot say"), Answer("garden", finish_reason="length"), Answer("", refusal="no")],
+        [
+            Answer("I cannot say"),
+            Answer("garden", finish_reason="length"),
+            Answer("", refusal="no"),
+        ],
     )
     def test_a_reference_that_breaks_the_contract_counts_as_wrong(self, broken: Answer) -> None:
         pairs = [(lesson(n, llm=broken, output=None), "garden", 0.9) for n in range(195, 200)]
@@ -198,22 +204,22 @@ class TestPeopleCheck:
 
     def test_what_people_said_is_right_judges_what_would_be_served(self) -> None:
         agreeing = [
-            (lesson(n, people=Answer(desk_of(n))), desk_of(n), 0.95) for n in range(400, 408)
+            (lesson(n, people=Answer(desk_of(n))), desk_of(n), 0.9) for n in range(400, 408)
         ]
-        differing = [(lesson(408, people=Answer(desk_of(0))), desk_of(408), 0.95)]
+        differing = [(lesson(408, people=Answer(desk_of(409))), desk_of(408), 0.9)]
         assert self.check(*agreeing, *differing) == (9, 1)
 
     def test_answers_that_would_not_be_served_are_not_judged(self) -> None:
         assert self.check((lesson(408, people=Answer("garden")), desk_of(408), 0.1)) is None
 
     def test_giving_a_refuted_answer_again_is_an_error(self) -> None:
-        again = (lesson(403, refuted=Answer(desk_of(403))), desk_of(403), 0.95)
-        other = (lesson(404, refuted=Answer(desk_of(405))), desk_of(404), 0.95)
+        again = (lesson(403, refuted=Answer(desk_of(403))), desk_of(403), 0.9)
+        other = (lesson(404, refuted=Answer(desk_of(405))), desk_of(404), 0.9)
         assert self.check(again, other) == (1, 1)
 
     def test_people_judge_calls_that_are_no_unbiased_sample_too(self) -> None:
         served = lesson(403, people=Answer(desk_of(403)), llm=None, sampled=False)
-        assert self.check((served, desk_of(403), 0.95)) == (1, 0)
+        assert self.check((served, desk_of(403), 0.9)) == (1, 0)
 
 
 class TestAttempt:

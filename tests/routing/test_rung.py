@@ -13,6 +13,10 @@ from shoal.tasks.contract import Output
 LABEL = LabelContract(("delivery", "payments"), prefix="Department: ")
 
 
+def asking(**params: object) -> Request:
+    return Request("gpt", (Message("user", "Where is it?"),), params=json.dumps(params))
+
+
 class Scripted:
     """A specialist that says, or raises, what it was told."""
 
@@ -30,10 +34,6 @@ class Scripted:
         raise NotImplementedError
 
 
-def asking(**params: object) -> Request:
-    return Request("gpt", (Message("user", "Where is it?"),), params=json.dumps(params))
-
-
 @pytest.mark.parametrize(
     ("contract", "output", "text"),
     [
@@ -48,7 +48,7 @@ def asking(**params: object) -> Request:
 def test_it_answers_in_the_llms_own_wording(
     make_rung: MakeRung, contract: Contract, output: Output, text: str
 ) -> None:
-    verdict = make_rung(Scripted(output), contract).ask("Where is it?")
+    verdict = make_rung(Scripted(output), contract).ask("Where is it?", asking())
     assert verdict.answer is not None
     assert verdict.answer.text == text
     assert (verdict.answer.model, verdict.answer.finish_reason) == ("specialist/department", "stop")
@@ -60,7 +60,7 @@ def test_it_answers_in_the_llms_own_wording(
 def test_the_certified_threshold_decides(
     make_rung: MakeRung, signal: float, accepted: bool
 ) -> None:
-    verdict = make_rung(Scripted("delivery", signal), LABEL).ask("Where is it?")
+    verdict = make_rung(Scripted("delivery", signal), LABEL).ask("Where is it?", asking())
     assert (verdict.answer is not None) == accepted
     tried = verdict.tried
     assert (tried.answerer, tried.accepted) == ("specialist/department", accepted)
@@ -72,11 +72,14 @@ def test_the_certified_threshold_decides(
 
 
 def test_a_signal_that_is_no_number_is_not_accepted(make_rung: MakeRung) -> None:
-    assert make_rung(Scripted("delivery", float("nan")), LABEL).ask("Where is it?").answer is None
+    assert (
+        make_rung(Scripted("delivery", float("nan")), LABEL).ask("Where is it?", asking()).answer
+        is None
+    )
 
 
 def test_it_declines_where_the_specialist_does(make_rung: MakeRung) -> None:
-    verdict = make_rung(Scripted(None), LABEL).ask("Where is it?")
+    verdict = make_rung(Scripted(None), LABEL).ask("Where is it?", asking())
     assert verdict.answer is None
     assert verdict.tried.reason == "the answer would not keep the contract"
 
@@ -92,16 +95,36 @@ def test_it_declines_where_the_specialist_does(make_rung: MakeRung) -> None:
     ],
 )
 def test_whatever_breaks_is_a_reason_to_go_on(make_rung: MakeRung, failure: Exception) -> None:
-    verdict = make_rung(Scripted(failure), LABEL).ask("Where is it?")
+    verdict = make_rung(Scripted(failure), LABEL).ask("Where is it?", asking())
     assert verdict.answer is None
     assert verdict.tried.signal is None
     assert verdict.tried.reason.startswith(f"failed: {type(failure).__name__}")
 
 
 def test_an_output_that_cannot_be_written_is_a_reason_to_go_on(make_rung: MakeRung) -> None:
-    verdict = make_rung(Scripted("press"), LABEL).ask("Where is it?")
+    verdict = make_rung(Scripted("press"), LABEL).ask("Where is it?", asking())
     assert verdict.answer is None
     assert "does not fit" in verdict.tried.reason
+
+
+@pytest.mark.parametrize(
+    ("params", "accepted"),
+    [
+        ({"max_tokens": 100, "stop": ["\n\n", ""]}, True),
+        ({"max_tokens": None, "stop": None}, True),
+        ({"max_completion_tokens": 2}, False),
+        ({"max_tokens": 1}, False),
+        ({"stop": "deli"}, False),
+        ({"stop": ["x", ":"]}, False),
+    ],
+)
+def test_an_answer_that_the_llm_would_have_cut_short_is_the_llms(
+    make_rung: MakeRung, params: dict[str, object], accepted: bool
+) -> None:
+    """The answer would be "Department: delivery"."""
+    verdict = make_rung(Scripted("delivery"), LABEL).ask("Where is it?", asking(**params))
+    assert (verdict.answer is not None) == accepted
+    assert accepted or verdict.tried.reason == "the caller wants it shorter"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +139,12 @@ def test_an_output_that_cannot_be_written_is_a_reason_to_go_on(make_rung: MakeRu
         ({"top_logprobs": 3}, "the caller asked for log-probabilities"),
         ({"modalities": ["text", "audio"]}, "the caller asked for more than text"),
         ({"audio": {"voice": "x"}}, "the caller asked for more than text"),
+        ({"tool_choice": "auto", "functions": None}, ""),
+        ({"tool_choice": "required"}, "the caller asked for a tool call"),
+        ({"functions": [{"name": "f"}]}, "the caller asked for a tool call"),
+        ({"logit_bias": {}}, ""),
+        ({"logit_bias": {"50256": -100}}, "the caller steers the LLM in a way that a specialist"),
+        ({"web_search_options": {}}, "the caller steers the LLM in a way that a specialist"),
         ({"n": "two"}, "a parameter has an unusual form"),
     ],
 )
@@ -123,7 +152,8 @@ def test_what_a_specialist_cannot_give_is_refused(
     make_rung: MakeRung, params: dict[str, object], reason: str
 ) -> None:
     rung = make_rung(Scripted("delivery"), LABEL)
-    assert rung.refusal(asking(**params), "gpt", now=1_500) == reason
+    assert rung.refusal(asking(**params), "gpt", now=1_500).startswith(reason)
+    assert bool(rung.refusal(asking(**params), "gpt", now=1_500)) == bool(reason)
 
 
 def test_it_answers_only_for_the_llm_it_is_certified_against(make_rung: MakeRung) -> None:

@@ -38,8 +38,15 @@ def serve(
     settings = read_config(config)
     # One answer is too little work for several threads, which would only wait for each other.
     threadpool_limits(limits=1, user_api="blas")
+    # Once uvicorn has stopped for a signal it raises that again, by default the end of the process:
+    # the store would not be closed, and what was not written yet be lost.
+    signal.signal(signal.SIGTERM, _end)
     with open_store(settings) as store, _beside(config if learn else None):
         uvloop.run(_serve(settings, store))
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 async def _serve(config: Config, store: Store) -> None:

@@ -35,11 +35,11 @@ class Verdict(Struct, frozen=True):
 
     task: str
     examples: int
-    alpha: float
-    confidence: float
     reason: str = ""
     certificate: Certificate | None = None
     refusals: tuple[tuple[str, Refusal], ...] = ()
+    alpha: float = 0.0
+    confidence: float = 0.0
 
 
 class Examiner:
@@ -132,9 +132,9 @@ class Examiner:
         verdict = Verdict(
             lessons.task.id,
             len(lessons.lessons),
-            promise.alpha,
-            promise.confidence,
             certificate=certificate,
+            alpha=promise.alpha,
+            confidence=promise.confidence,
         )
         self._write(verdict, lessons, nth, card)
         return verdict
@@ -169,10 +169,10 @@ class Examiner:
         verdict = Verdict(
             lessons.task.id,
             len(lessons.lessons),
-            promise.alpha,
-            promise.confidence,
             reason,
             refusals=outcome.refusals,
+            alpha=promise.alpha,
+            confidence=promise.confidence,
         )
         self._write(verdict, lessons, nth)
         return verdict

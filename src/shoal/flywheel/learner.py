@@ -124,6 +124,8 @@ class Learner:
         try:
             since = broken_at(self._store, task.id)
             self._certify_if_ripe(revise(self._store, task, since), volume)
+        except LearningError as error:
+            log.info("task %s: %s", task.name, error)
         except Exception:  # whatever one task's data does to training, the others go on
             log.exception("task %s could not be tended", task.name)
 

@@ -85,7 +85,7 @@ class _Asked(Struct):
     logprobs: bool | int | None = None
     top_logprobs: int | None = None
     modalities: list[str] | None = None
-    audio: msgspec.Raw | None = None
+    audio: object = None
     tool_choice: object = None
     functions: object = None
     function_call: object = None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from shoal.specialists.senses import Senses, Tokens
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 HASHED = 1024  # columns for spelling features
 RIDGE = 3.0
@@ -77,25 +78,31 @@ class SpanTagger:
         width = HASHED + every[0].tokens[1].shape[1] + 1
         square, cross = np.eye(width) * RIDGE, np.zeros((width, 1 + 2 * len(keys)))
         for batch in batches:
-            rows = np.concatenate([token_features(x.text, x.tokens) for x in batch])
-            copies = np.concatenate([np.full(len(x.tags), x.copies, np.float32) for x in batch])
+            rows = _rows(batch)
+            copies = np.concatenate([np.full(len(x.tags), x.copies) for x in batch])
             square += (rows * copies[:, None]).T @ rows
             cross += rows.T @ np.concatenate([x.tags for x in batch])
-        inverse = np.linalg.inv(square).astype(np.float32)
-        tagger = cls(keys, inverse @ cross.astype(np.float32))
-        spans = dict(pair for batch in batches for pair in tagger._left_out(batch, inverse))
+        inverse = np.linalg.inv(square)
+        weights = inverse @ cross
+        tagger = cls(keys, weights.astype(np.float32))
+        spans = {
+            text: found
+            for batch in batches
+            for text, found in tagger._left_out(batch, inverse, weights)
+        }
         return TaggerFit(tagger, [spans[text] for text in texts])
 
     def _left_out(
-        self, batch: Sequence["_Example"], inverse: Floats
+        self, batch: Sequence["_Example"], inverse: Doubles, weights: Doubles
     ) -> Iterator[tuple[str, dict[str, Span]]]:
         """Each text and its spans by a tagger that was trained without it and its copies.
 
         With H = X P X' of the text's tokens, k copies and S the sum of their tags, the scores are
         (I - k H)^-1 (X w - H S): Woodbury's identity on the normal equations without the copies.
+        With many copies I - k H is small, hence the double precision.
         """
-        rows = np.concatenate([token_features(x.text, x.tokens) for x in batch])
-        spread, scores = rows @ inverse, rows @ self.weights
+        rows = _rows(batch)
+        spread, scores = rows @ inverse, rows @ weights
         end = 0
         for x in batch:
             mine = slice(end, end + len(x.tags))
@@ -191,6 +198,12 @@ def _distinct(
             else _Example(text, tokens[text], tags, 1)
         )
     return examples
+
+
+def _rows(batch: Sequence[_Example]) -> Doubles:
+    """Features of all tokens of a batch, one text after the other."""
+    rows = np.concatenate([token_features(x.text, x.tokens) for x in batch])
+    return rows.astype(np.float64)
 
 
 def best_path(scores: Floats) -> NDArray[np.intp]:

@@ -108,7 +108,7 @@ class Writer:
         """How the store is now."""
         with self._lock:
             return StoreHealth(
-                ok=not self._failing,
+                ok=not (self._failing or self._closing.is_set()),  # closed: what comes is lost
                 backlog=len(self._queue) + self._in_flight,
                 dropped=self._dropped,
                 last_error=self._last_error,
@@ -155,7 +155,7 @@ class Writer:
         try:
             with self._database.transaction() as conn:
                 return [_Outcome(item.operation(conn)) for item in batch]
-        except Exception as error:
+        except Exception as error:  # an operation may raise anything; alone, it tells its caller
             if is_failure(error):
                 raise StoreError(str(error)) from error
         return self._write_apart(batch)
@@ -168,7 +168,7 @@ class Writer:
         try:
             with self._database.savepoint(conn):
                 return _Outcome(item.operation(conn))
-        except Exception as error:
+        except Exception as error:  # whatever it raised is its caller's to see
             if is_failure(error):
                 raise StoreError(str(error)) from error
             return _Outcome(error=error)
