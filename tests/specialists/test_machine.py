@@ -44,7 +44,7 @@ def test_scores_are_those_of_the_kernel(senses: Senses, embedded: bool) -> None:
 def test_it_comes_back_from_its_arrays_and_vocabulary(senses: Senses, embedded: bool) -> None:
     used = senses if embedded else None
     fitted = KernelMachine.train(*texts_and_targets(30), used, KernelOptions(ridge=1)).machine
-    restored = KernelMachine.restore(fitted.arrays(), fitted.vocabulary())
+    restored = KernelMachine.restore(fitted.arrays(), fitted.vocabulary(), 2)
     for new in NEW:
         np.testing.assert_array_equal(restored.scores(new, used), fitted.scores(new, used))
 
@@ -53,11 +53,13 @@ def test_files_that_do_not_fit_each_other_are_refused() -> None:
     fitted = KernelMachine.train(*texts_and_targets(30), None).machine
     arrays, vocabulary = fitted.arrays(), fitted.vocabulary()
     with pytest.raises(ArtifactError, match="lack 'idf'"):
-        KernelMachine.restore({"weights": arrays["weights"]}, vocabulary)
+        KernelMachine.restore({"weights": arrays["weights"]}, vocabulary, 2)
     with pytest.raises(ArtifactError, match="vocabulary and weights differ"):
-        KernelMachine.restore(arrays | {"weights": arrays["weights"][1:]}, vocabulary)
+        KernelMachine.restore(arrays | {"weights": arrays["weights"][1:]}, vocabulary, 2)
     with pytest.raises(ArtifactError, match="vocabulary and weights differ"):
-        KernelMachine.restore(arrays, vocabulary | {"words": vocabulary["words"][1:]})
+        KernelMachine.restore(arrays, vocabulary | {"words": vocabulary["words"][1:]}, 2)
+    with pytest.raises(ArtifactError, match="vocabulary and weights differ"):
+        KernelMachine.restore(arrays, vocabulary, 3)
 
 
 def test_without_its_encoder_it_says_so(senses: Senses) -> None:
@@ -79,6 +81,32 @@ def test_the_newest_train_and_the_older_are_judged_unseen(
         expected = alone.machine.scores(texts[i], senses)
         np.testing.assert_allclose(fitted.left_out[i], expected, atol=1e-3)
     assert fitted.machine.terms.words == Terms.fit(texts[20:]).words
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_equal_texts_are_left_out_together(senses: Senses, embedded: bool) -> None:
+    """A client that tries again must not make a specialist look better than it is."""
+    used = senses if embedded else None
+    texts, targets = texts_and_targets(40)
+    texts, targets = (
+        [*texts, *[texts[3]] * 30, texts[8]],
+        np.vstack([targets, targets[[3] * 30], -targets[[8]]]),
+    )
+    fitted = KernelMachine.train(texts, targets, used)
+    for i in (3, 8, 40, 70):
+        others = [j for j, other in enumerate(texts) if other != texts[i]]
+        expected = kernel_scores(
+            fitted.machine, [texts[j] for j in others], targets[others], texts[i], used
+        )
+        np.testing.assert_allclose(fitted.left_out[i], expected, atol=2e-3)
+
+
+def test_a_twin_among_the_older_is_judged_as_the_newer_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "MOST_EXAMPLES", 40)
+    texts, targets = texts_and_targets(60)
+    texts[5] = texts[50]
+    left_out = KernelMachine.train(texts, targets, None).left_out
+    np.testing.assert_array_equal(left_out[5], left_out[50])
 
 
 def test_the_older_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,11 +81,12 @@ class FieldsSpecialist:
         """The specialist that ``save`` wrote."""
         heads = tuple(Head(name, tuple(values)) for name, values in model["heads"])
         curves = {name: Curve(*numbers) for name, numbers in model["curves"].items()}
+        targets = sum(len(head.values) for head in heads)
         return cls(
             contract.fields,
             heads,
-            KernelMachine.restore(arrays, model) if heads else None,
-            SpanTagger(model["keys"], arrays["tags"]) if model["keys"] else None,
+            KernelMachine.restore(arrays, model, targets) if heads else None,
+            SpanTagger.restore(model["keys"], arrays["tags"]) if model["keys"] else None,
             curves,
             model["recipe"],
             senses,

@@ -49,8 +49,8 @@ class LabelSpecialist:
         cls, model: dict[str, Any], arrays: dict[str, Any], senses: Senses | None
     ) -> "LabelSpecialist":
         """The specialist that ``save`` wrote."""
-        machine = KernelMachine.restore(arrays, model)
         head = Head("label", tuple(model["labels"]))
+        machine = KernelMachine.restore(arrays, model, len(head.values))
         return cls(head, machine, Curve(*model["curve"]), model["recipe"], senses)
 
 

@@ -102,8 +102,14 @@ class KernelMachine:
         }
 
     @classmethod
-    def restore(cls, arrays: dict[str, Floats], vocabulary: dict[str, Any]) -> "KernelMachine":
-        """The machine of ``arrays()`` and ``vocabulary()``. Raises ArtifactError if they differ."""
+    def restore(
+        cls, arrays: dict[str, Floats], vocabulary: dict[str, Any], targets: int
+    ) -> "KernelMachine":
+        """The machine of ``arrays()`` and ``vocabulary()``, for so many targets.
+
+        Raises:
+            ArtifactError: they do not fit each other.
+        """
         try:
             terms = Terms(vocabulary["words"], vocabulary["chars"], arrays["idf"])
             machine = cls(
@@ -115,7 +121,7 @@ class KernelMachine:
             )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"the specialist's files lack {error}: train it again") from error
-        if len(terms.idf) != terms.size + 1 or len(machine.weights) != terms.size:
+        if len(terms.idf) != terms.size + 1 or machine.weights.shape != (terms.size, targets):
             raise ArtifactError("the specialist's vocabulary and weights differ: train it again")
         return machine
 

@@ -18,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from shoal.errors import ArtifactError
 from shoal.specialists.senses import Senses, Tokens
 
 Floats = NDArray[np.float32]
@@ -82,8 +83,8 @@ class SpanTagger:
             copies = np.concatenate([np.full(len(x.tags), x.copies) for x in batch])
             square += (rows * copies[:, None]).T @ rows
             cross += rows.T @ np.concatenate([x.tags for x in batch])
-        inverse = np.linalg.inv(square)
-        weights = inverse @ cross
+        inverse = np.linalg.inv(square).astype(np.float64, copy=False)
+        weights: Doubles = inverse @ cross
         tagger = cls(keys, weights.astype(np.float32))
         spans = {
             text: found
@@ -110,6 +111,13 @@ class SpanTagger:
             hat = spread[mine] @ rows[mine].T
             unseen = np.linalg.solve(np.eye(len(hat)) - x.copies * hat, scores[mine] - hat @ x.tags)
             yield x.text, self.spans(x.text, x.tokens[0], unseen.astype(np.float32))
+
+    @classmethod
+    def restore(cls, keys: Sequence[str], weights: Floats) -> "SpanTagger":
+        """The tagger of these keys and weights. Raises ArtifactError if they do not fit."""
+        if weights.shape[1:] != (1 + 2 * len(keys),):
+            raise ArtifactError("the specialist's keys and weights differ: train it again")
+        return cls(keys, weights)
 
     def find(self, text: str, tokens: Tokens) -> dict[str, Span]:
         """The span of each key in one text."""
