@@ -45,7 +45,7 @@ def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
 
 def test_files_without_what_the_kind_needs_are_refused(tmp_path: Path) -> None:
     write_model(tmp_path, {"kind": "label"}, {})
-    with pytest.raises(ArtifactError, match="lack 'words'"):
+    with pytest.raises(ArtifactError, match="do not fit: KeyError\\('labels'\\)"):
         load_specialist(CARD, tmp_path, None)
 
 

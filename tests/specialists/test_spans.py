@@ -1,5 +1,6 @@
 import itertools
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,12 @@ def examples(n: int, seed: int = 0) -> tuple[list[str], list[dict[str, tuple[int
 def weights_by_hand(texts: Any, places: Any, senses: Senses) -> Any:
     """Regularised least squares, straight from its definition."""
     square, cross = 0.0, 0.0
-    known: dict[str, Any] = {}
-    for text, place in zip(texts, places, strict=True):
-        if text not in known:
-            tokens = senses.tokenise([text])[0]
-            rows = token_features(text, tokens).astype(np.float64)
-            known[text] = (tokens, rows, rows.T @ rows)
-        tokens, rows, product = known[text]
-        square = square + product
-        cross = cross + rows.T @ tags_of(KEYS, tokens[0], place)
+    for text, copies in Counter(texts).items():
+        tokens = senses.tokenise([text])[0]
+        rows = token_features(text, tokens).astype(np.float64)
+        square = square + copies * rows.T @ rows
+        theirs = [place for other, place in zip(texts, places, strict=True) if other == text]
+        cross = cross + rows.T @ np.sum([tags_of(KEYS, tokens[0], p) for p in theirs], axis=0)
     return np.linalg.solve(square + RIDGE * np.eye(len(square)), cross)
 
 
@@ -57,7 +55,8 @@ def test_left_out_spans_are_those_of_retrained_taggers(senses: Senses) -> None:
     )
     left_out = SpanTagger.train(KEYS, texts, places, senses).left_out
     assert len(left_out) == len(texts)
-    for i, text in enumerate(texts[:14]):
+    for i in (0, 1, 2, 5, 7, 12, 13, 2_000):
+        text = texts[i]
         others = [j for j, other in enumerate(texts) if other != text]
         weights = weights_by_hand([texts[j] for j in others], [places[j] for j in others], senses)
         tagger = SpanTagger(KEYS, weights.astype(np.float32))
