@@ -232,4 +232,4 @@ def test_a_variable_that_should_be_json_and_is_not(
 def test_settings_never_change(file: Path) -> None:
     config = read(file, "")
     with pytest.raises(ValueError, match="frozen"):
-        config.gateway.port = 1  # type: ignore[misc]
+        config.gateway.port = 1

@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import cast
 
 import numpy as np
@@ -34,18 +35,20 @@ class TinyEncoder:
 
     def _tokens(self, text: str) -> tuple[NDArray[np.int32], Floats]:
         found = [match.span() for match in _WORD.finditer(text)][:254]
-        states = [self._vector(text[start:end].lower()) for start, end in found]
+        states = [_vector(text[start:end].lower(), self.dim) for start, end in found]
         offsets = np.array(found, np.int32).reshape(-1, 2)
         return offsets, np.array(states, np.float32).reshape(-1, self.dim)
 
     def _mean(self, text: str) -> NDArray[np.float64]:
         words = ["", *_WORD.findall(text.lower())]
-        total = np.sum([self._vector(word) for word in words], axis=0)
+        total = np.sum([_vector(word, self.dim) for word in words], axis=0)
         return np.asarray(total / np.linalg.norm(total))
 
-    def _vector(self, word: str) -> NDArray[np.float64]:
-        seed = zlib.crc32(word.encode("utf-8", "surrogatepass"))
-        return np.random.default_rng(seed).normal(size=self.dim)
+
+@cache
+def _vector(word: str, dim: int) -> NDArray[np.float64]:
+    seed = zlib.crc32(word.encode("utf-8", "surrogatepass"))
+    return np.random.default_rng(seed).normal(size=dim)
 
 
 def tiny_senses(encoder: TinyEncoder) -> Senses:

@@ -112,7 +112,7 @@ def add_certificate(store: Store, certificate: Certificate) -> None:
 
 def add_refusal(store: Store, reason: str, examples: int = 210, at: float = BEGAN) -> None:
     """Store an attempt to certify the task department that was refused."""
-    verdict = Verdict("t-department", examples, reason)
+    verdict = Verdict("t-department", examples, reason, alpha=0.05, confidence=0.95)
     with store.database.transaction() as conn:
         store.attempts.insert(conn, "t-department", at, msgspec.json.encode(verdict))
 

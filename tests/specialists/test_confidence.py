@@ -32,7 +32,7 @@ def test_separable_data_is_finite() -> None:
     margins = np.concatenate([np.linspace(0, 0.5, 100), np.linspace(0.6, 2, 300)])
     curve = fit_curve(margins.astype(np.float32), margins > 0.55)
     assert np.isfinite([curve.intercept, curve.slope]).all()
-    low, high = np.exp(curve.log_probability(np.float32([0.3, 1.0])))
+    low, high = np.exp(curve.log_probability(np.array([0.3, 1.0], np.float32)))
     assert low < 0.05 < 0.95 < high
 
 

@@ -17,12 +17,14 @@ def test_true_and_one_are_different_values() -> None:
 
 
 def test_it_decides_for_the_best_by_its_margin_over_the_next() -> None:
-    best, margins = Head("x", ("a", "b", "c")).decide(np.float32([[0.1, 0.9, -1], [2, -1, 1.5]]))
+    best, margins = Head("x", ("a", "b", "c")).decide(
+        np.array([[0.1, 0.9, -1], [2, -1, 1.5]], np.float32)
+    )
     np.testing.assert_array_equal(best, [1, 0])
     np.testing.assert_allclose(margins, [0.8, 0.5], atol=1e-6)
 
 
 def test_a_single_value_is_as_sure_as_its_score() -> None:
-    best, margins = Head("x", ("only",)).decide(np.float32([[1.0], [-0.5]]))
+    best, margins = Head("x", ("only",)).decide(np.array([[1.0], [-0.5]], np.float32))
     np.testing.assert_array_equal(best, [0, 0])
     np.testing.assert_allclose(margins, [2.0, 0.5])

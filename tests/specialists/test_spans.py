@@ -27,7 +27,8 @@ def examples(n: int, seed: int = 0) -> tuple[list[str], list[dict[str, tuple[int
 
 def weights_by_hand(texts: Any, places: Any, senses: Senses) -> Any:
     """Regularised least squares, straight from its definition."""
-    square, cross = 0.0, 0.0
+    square: Any = 0.0
+    cross: Any = 0.0
     for text, copies in Counter(texts).items():
         tokens = senses.tokenise([text])[0]
         rows = token_features(text, tokens).astype(np.float64)
@@ -55,7 +56,7 @@ def test_left_out_spans_are_those_of_retrained_taggers(senses: Senses) -> None:
     )
     left_out = SpanTagger.train(KEYS, texts, places, senses).left_out
     assert len(left_out) == len(texts)
-    for i in (0, 1, 2, 5, 7, 12, 13, 2_000):
+    for i in (0, 2, 5, 13):
         text = texts[i]
         others = [j for j, other in enumerate(texts) if other != text]
         weights = weights_by_hand([texts[j] for j in others], [places[j] for j in others], senses)

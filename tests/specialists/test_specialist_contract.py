@@ -63,7 +63,7 @@ def card_of(case: Case, specialist: Specialist, encoder: str) -> Card:
     )
 
 
-@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+@pytest.fixture(scope="module", params=CASES.values(), ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
     return found
