@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
+from certified_rung import make_rung
 
-from conftest import MakeRung
 from shoal.chat import Message, Request
 from shoal.errors import ArtifactError
 from shoal.specialists.specialist import Prediction
@@ -45,9 +45,7 @@ class Scripted:
         ),
     ],
 )
-def test_it_answers_in_the_llms_own_wording(
-    make_rung: MakeRung, contract: Contract, output: Output, text: str
-) -> None:
+def test_it_answers_in_the_llms_own_wording(contract: Contract, output: Output, text: str) -> None:
     verdict = make_rung(Scripted(output), contract).ask("Where is it?", asking())
     assert verdict.answer is not None
     assert verdict.answer.text == text
@@ -57,9 +55,7 @@ def test_it_answers_in_the_llms_own_wording(
 
 
 @pytest.mark.parametrize(("signal", "accepted"), [(0.8, True), (0.79999, False), (1.0, True)])
-def test_the_certified_threshold_decides(
-    make_rung: MakeRung, signal: float, accepted: bool
-) -> None:
+def test_the_certified_threshold_decides(signal: float, accepted: bool) -> None:
     verdict = make_rung(Scripted("delivery", signal), LABEL).ask("Where is it?", asking())
     assert (verdict.answer is not None) == accepted
     tried = verdict.tried
@@ -71,14 +67,14 @@ def test_the_certified_threshold_decides(
     )
 
 
-def test_a_signal_that_is_no_number_is_not_accepted(make_rung: MakeRung) -> None:
+def test_a_signal_that_is_no_number_is_not_accepted() -> None:
     assert (
         make_rung(Scripted("delivery", float("nan")), LABEL).ask("Where is it?", asking()).answer
         is None
     )
 
 
-def test_it_declines_where_the_specialist_does(make_rung: MakeRung) -> None:
+def test_it_declines_where_the_specialist_does() -> None:
     verdict = make_rung(Scripted(None), LABEL).ask("Where is it?", asking())
     assert verdict.answer is None
     assert verdict.tried.reason == "the answer would not keep the contract"
@@ -94,14 +90,14 @@ def test_it_declines_where_the_specialist_does(make_rung: MakeRung) -> None:
         KeyError(1),
     ],
 )
-def test_whatever_breaks_is_a_reason_to_go_on(make_rung: MakeRung, failure: Exception) -> None:
+def test_whatever_breaks_is_a_reason_to_go_on(failure: Exception) -> None:
     verdict = make_rung(Scripted(failure), LABEL).ask("Where is it?", asking())
     assert verdict.answer is None
     assert verdict.tried.signal is None
     assert verdict.tried.reason.startswith(f"failed: {type(failure).__name__}")
 
 
-def test_an_output_that_cannot_be_written_is_a_reason_to_go_on(make_rung: MakeRung) -> None:
+def test_an_output_that_cannot_be_written_is_a_reason_to_go_on() -> None:
     verdict = make_rung(Scripted("press"), LABEL).ask("Where is it?", asking())
     assert verdict.answer is None
     assert "does not fit" in verdict.tried.reason
@@ -119,7 +115,7 @@ def test_an_output_that_cannot_be_written_is_a_reason_to_go_on(make_rung: MakeRu
     ],
 )
 def test_an_answer_that_the_llm_would_have_cut_short_is_the_llms(
-    make_rung: MakeRung, params: dict[str, object], accepted: bool
+    params: dict[str, object], accepted: bool
 ) -> None:
     """The answer would be "Department: delivery"."""
     verdict = make_rung(Scripted("delivery"), LABEL).ask("Where is it?", asking(**params))
@@ -148,26 +144,24 @@ def test_an_answer_that_the_llm_would_have_cut_short_is_the_llms(
         ({"n": "two"}, "a parameter has an unusual form"),
     ],
 )
-def test_what_a_specialist_cannot_give_is_refused(
-    make_rung: MakeRung, params: dict[str, object], reason: str
-) -> None:
+def test_what_a_specialist_cannot_give_is_refused(params: dict[str, object], reason: str) -> None:
     rung = make_rung(Scripted("delivery"), LABEL)
     assert rung.refusal(asking(**params), "gpt", now=1_500).startswith(reason)
     assert bool(rung.refusal(asking(**params), "gpt", now=1_500)) == bool(reason)
 
 
-def test_it_answers_only_for_the_llm_it_is_certified_against(make_rung: MakeRung) -> None:
+def test_it_answers_only_for_the_llm_it_is_certified_against() -> None:
     refusal = make_rung(Scripted("delivery"), LABEL).refusal(asking(), "claude", now=1_500)
     assert refusal == "certified against gpt, the caller asked for claude"
 
 
-def test_it_answers_until_the_certificate_lapses(make_rung: MakeRung) -> None:
+def test_it_answers_until_the_certificate_lapses() -> None:
     rung = make_rung(Scripted("delivery"), LABEL)
     assert rung.refusal(asking(), "gpt", now=1_999.9) == ""
     assert rung.refusal(asking(), "gpt", now=2_000.0) == "the certificate has lapsed"
 
 
-def test_a_rung_that_was_passed_over_is_on_the_receipt(make_rung: MakeRung) -> None:
+def test_a_rung_that_was_passed_over_is_on_the_receipt() -> None:
     tried = make_rung(Scripted("delivery"), LABEL).passed_over("why")
     assert (tried.answerer, tried.accepted, tried.reason) == ("specialist/department", False, "why")
     assert (tried.signal, tried.threshold) == (None, None)
