@@ -34,7 +34,7 @@ from shoal.storage import Store
 
 PAST = 1_100  # messages handled before anything is learned
 DRIFT = 1_400  # from this message on, one kind of answer is turned round
-_LEARNING_S = 40.0  # patience for the learner
+_LEARNING_S = 120.0  # patience for the learner
 _START_S = 20.0
 
 _SETTINGS = f"""\
