@@ -69,14 +69,17 @@ class Learner:
         watching = threading.Thread(target=self.watch.run, args=(stop,), name="shoal-watch")
         watching.start()
         self._watching = True
-        while not stop.is_set():
-            began = time.monotonic()
-            try:
-                self.turn()
-            except ShoalError as error:
-                log.error("this turn failed, the next is tried: %s", error)
-            stop.wait(max(0.1, self._options.every_s - (time.monotonic() - began)))
-        watching.join()
+        try:
+            while not stop.is_set():
+                began = time.monotonic()
+                try:
+                    self.turn()
+                except ShoalError as error:
+                    log.error("this turn failed, the next is tried: %s", error)
+                stop.wait(max(0.1, self._options.every_s - (time.monotonic() - began)))
+        finally:  # whatever ended this, no watch is left alone to look alive
+            stop.set()
+            watching.join()
 
     def turn(self) -> Found:
         """One turn: find, certify what is ripe, watch, expire.

@@ -26,9 +26,12 @@ class Tariff(Struct, frozen=True):
         """USD for one answer; None if the price or the usage is unknown, never a guess."""
         if usage is None:
             return None
-        if self.input is not None and self.output is not None:
-            return self._set_price(usage, self.input, self.output)
-        return self._listed_price(usage)
+        try:
+            if self.input is not None and self.output is not None:
+                return self._set_price(usage, self.input, self.output)
+            return self._listed_price(usage)
+        except (LookupError, ValueError, OverflowError):  # no such model, or counts that cannot be
+            return None
 
     def _set_price(self, usage: Usage, input_price: float, output_price: float) -> float:
         cached_price = input_price if self.cached is None else self.cached
@@ -39,14 +42,11 @@ class Tariff(Struct, frozen=True):
             + usage.output_tokens * output_price
         ) / 1e6
 
-    def _listed_price(self, usage: Usage) -> float | None:
+    def _listed_price(self, usage: Usage) -> float:
         priced = PricedUsage(
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cache_read_tokens=usage.cached_tokens,
         )
-        try:
-            found = calc_price(priced, model_ref=self.model, provider_id=self.provider)
-        except LookupError:
-            return None
+        found = calc_price(priced, model_ref=self.model, provider_id=self.provider)
         return float(found.total_price)

@@ -100,8 +100,14 @@ class Database:
         Raises:
             StoreError: the file cannot be written; nothing of the transaction was.
         """
-        with _translated(self.path), self._writes.begin() as conn:
-            yield conn
+        with _translated(self.path), self._writes.connect() as conn:
+            try:
+                with conn.begin():
+                    yield conn
+            except BaseException:
+                # A COMMIT that fails (disk full) fires no rollback event, yet undoes as much.
+                conn.info.clear()
+                raise
 
     @contextmanager
     def savepoint(self, conn: Connection) -> Iterator[None]:

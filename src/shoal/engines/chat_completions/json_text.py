@@ -6,6 +6,7 @@ reformatted on the way through.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import NoReturn, TypeVar
 
@@ -36,8 +37,8 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
-    names = [name for name, _ in pairs]
-    twice = next(name for name in names if names.count(name) > 1)
+    counts = Counter(name for name, _ in pairs)
+    twice = next(name for name, count in counts.items() if count > 1)
     raise MalformedRequest(f"the key {twice!r} is given twice in one object", twice)
 
 
