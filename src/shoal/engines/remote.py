@@ -61,7 +61,7 @@ class RemoteEngine:
         """
         request = request if request.stream else replace(request, stream=True)
         response = await self._post(request)
-        if any(kind in response.content_type for kind in ("json", "html")):  # it cannot stream
+        if any(kind in response.content_type for kind in ("json", "html", "plain")):  # no stream
             async with response:
                 answer = self._decoded(await self._upstream.read(response))
             return WrittenStream(answer, request)
