@@ -25,7 +25,7 @@ class KernelOptions(Struct, frozen=True):
     k(x, y) = term_weight * <terms x, terms y> + exp(-gamma * |embedding x - embedding y|^2)
 
     ``ridge`` is added to the diagonal. The values were chosen by leave-one-out accuracy on the
-    training part of public intent data.
+    past of the support-desk benchmark, so its figures are not those of an untouched test.
     """
 
     term_weight: float = 0.4
