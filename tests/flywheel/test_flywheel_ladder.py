@@ -4,7 +4,7 @@ import pytest
 from parcel_office import TASK, make_lessons, make_task
 
 from shoal.errors import LearningError
-from shoal.flywheel.ladder import LADDER, recipes_for, train, why_not
+from shoal.flywheel.ladder import LADDER, effort, recipes_for, train, why_not
 from shoal.specialists.senses import Senses
 from shoal.tasks import (
     CallContract,
@@ -38,6 +38,12 @@ def test_fields_without_spans_need_no_encoder() -> None:
 @pytest.mark.parametrize("field", [SPAN, NUMBER])
 def test_what_is_copied_from_the_input_needs_the_encoder(field: Field) -> None:
     assert names(FieldsContract((LABEL, field))) == ["terms+encoder"]
+
+
+def test_what_trains_quickest_comes_first() -> None:
+    contracts = [FieldsContract((SPAN,)), FieldsContract((LABEL,)), TASK.contract]
+    tasks = [make_task(contract=contract) for contract in contracts]
+    assert sorted(tasks, key=effort) == tasks[::-1]
 
 
 @pytest.mark.parametrize("kind", ["text", "json"])

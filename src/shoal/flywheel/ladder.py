@@ -1,5 +1,7 @@
 """The ladder: candidate specialists for a task, cheapest first."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from shoal.errors import LearningError
@@ -8,7 +10,7 @@ from shoal.specialists.fields import train_fields
 from shoal.specialists.label import train_label
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Trained
-from shoal.tasks import FieldsContract, LabelContract, Task
+from shoal.tasks import Field, FieldsContract, LabelContract, Task
 from shoal.tasks.describe import explain
 
 
@@ -43,7 +45,7 @@ def recipes_for(task: Task) -> tuple[Recipe, ...]:
                     f"field {strange[0].name!r} holds {strange[0].kind}, which is neither a label "
                     "nor copied from the input: no specialist learns that yet"
                 )
-            spans = any(field.kind in ("span", "number") for field in fields)
+            spans = _has_spans(fields)
             return tuple(recipe for recipe in LADDER if recipe.encoder or not spans)
         case contract:
             raise LearningError(
@@ -58,6 +60,20 @@ def why_not(task: Task) -> str:
     except LearningError as error:
         return str(error)
     return ""
+
+
+def effort(task: Task) -> int:
+    """Orders tasks by the CPU that training them takes: labels, fields, fields copied from the
+    input."""
+    match task.contract:
+        case FieldsContract(fields=fields):
+            return 2 if _has_spans(fields) else 1
+        case _:
+            return 0
+
+
+def _has_spans(fields: Sequence[Field]) -> bool:
+    return any(field.kind in ("span", "number") for field in fields)
 
 
 def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:

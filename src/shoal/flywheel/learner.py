@@ -11,7 +11,7 @@ from shoal.encoder import Encoder
 from shoal.errors import LearningError, ShoalError
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
-from shoal.flywheel.ladder import why_not
+from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import broken_at, promote, redrawn_at
 from shoal.flywheel.watch import Watch
@@ -89,7 +89,7 @@ class Learner:
         """
         found = self._finder.look()
         volume = self._store.calls.volumes()
-        for task in known_tasks(self._store):
+        for task in sorted(known_tasks(self._store), key=effort):
             if not task.ignored and task.id in volume and self._due(task, volume[task.id]):
                 self._tend(task, volume[task.id])
         if not self._watching:
