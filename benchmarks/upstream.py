@@ -13,7 +13,7 @@ from typing import cast
 import uvloop
 
 from shoal.chat import Answer, Usage
-from shoal.engines.chat_completions import encode_answer, encode_stream
+from shoal.formats.chat_completions import encode_answer, encode_stream
 
 _ANSWER = Answer(text="card_arrival", model="m", usage=Usage(300, 4))
 _BODY = encode_answer(_ANSWER, "chatcmpl-1", 1)

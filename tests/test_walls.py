@@ -23,6 +23,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS = (
     ("errors", "chat", "encoder"),
+    ("formats",),
     ("guarantees",),
     ("storage", "engines", "tools", "retrieval"),
     ("tasks", "specialists", "reasoning"),

@@ -1,14 +1,18 @@
 """Requests, answers and the protocol between them: data only, no behaviour.
 
-Nothing here knows a provider's wire format. ``gateway.wire`` makes a ``Request`` of what a caller
-sent, engines make an ``Answer`` of what a provider replied, and everything between the two deals in
-these structs alone.
+Nothing here knows a provider's wire format. ``formats`` makes a ``Request`` of what a caller sent
+and an ``Answer`` of what a provider replied, and everything between the two deals in these structs
+alone. Where a field holds JSON text (``parts``, ``tools``, ``response_format``, ``params``), it is
+in the dialect of Chat Completions, whatever format the request came in.
 """
 
 from collections.abc import AsyncIterator
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
+
+Format = Literal["chat", "responses", "messages"]
+"""A wire format: OpenAI's Chat Completions, OpenAI's Responses, Anthropic's Messages."""
 
 
 class ToolCall(Struct, frozen=True):
@@ -17,6 +21,18 @@ class ToolCall(Struct, frozen=True):
     id: str
     name: str
     arguments: str
+
+
+class Reasoning(Struct, frozen=True, omit_defaults=True):
+    """What a model thought before it answered, as far as its provider shows it.
+
+    ``signature`` is opaque: the provider wants it back, unchanged, in the next request. A
+    ``sealed`` block has nothing else.
+    """
+
+    text: str = ""
+    signature: str = ""
+    sealed: bool = False
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
@@ -32,14 +48,17 @@ class Message(Struct, frozen=True, omit_defaults=True):
     name: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    reasoning: tuple[Reasoning, ...] = ()
 
 
 class Request(Struct, frozen=True):
     """What a caller asked.
 
     ``tools`` and ``response_format`` are JSON texts ("" if absent); ``params`` is the JSON text of
-    every other field of the request (temperature, seed, fields that Shoal does not know), and
-    ``body`` the bytes as the caller sent them, which same-format engines forward untouched.
+    every other field of the request (temperature, seed, fields that Shoal does not know).
+    ``body`` holds the bytes as the caller sent them, in the wire format ``format``: an engine that
+    speaks it forwards them untouched, another builds its own from the other fields. Who changes
+    those must empty ``body``.
     """
 
     model: str
@@ -49,23 +68,32 @@ class Request(Struct, frozen=True):
     params: str = "{}"
     stream: bool = False
     body: bytes = b""
+    format: Format = "chat"
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one answer. ``estimated`` marks counts that no tokenizer and no provider gave."""
+    """Tokens of one answer.
+
+    ``cached_tokens`` (read from the provider's prompt cache) and ``cache_write_tokens`` (written
+    to it) are part of ``input_tokens``, ``reasoning_tokens`` of ``output_tokens``. ``estimated``
+    marks counts that no tokenizer and no provider gave.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cache_write_tokens: int = 0
 
 
 class Answer(Struct, frozen=True):
     """What an answerer replied.
 
-    ``body`` holds the provider's own bytes when they may be passed on as they came. ``complete`` is
-    false for a stream that broke off before its end.
+    ``finish_reason`` is Chat Completions' word for it ("stop", "length", "tool_calls",
+    "content_filter"). ``body`` holds the provider's own bytes, in the wire format ``format``, when
+    they may be passed on as they came. ``complete`` is false for a stream that broke off before its
+    end.
     """
 
     text: str = ""
@@ -76,6 +104,46 @@ class Answer(Struct, frozen=True):
     usage: Usage | None = None
     body: bytes = b""
     complete: bool = True
+    reasoning: tuple[Reasoning, ...] = ()
+    format: Format = "chat"
+
+
+class CallDelta(Struct, frozen=True):
+    """A piece of a call of a tool. Calls are counted from 0 in the order in which they begin;
+    ``id`` and ``name`` come with the first piece, ``arguments`` are to be joined."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Delta(Struct, frozen=True):
+    """What one step adds to an answer on its way; fields that add nothing are empty.
+
+    Text, refusal and thinking are to be joined. A ``signature`` ends the block of thinking that it
+    belongs to, a ``sealed`` one is a block of its own. Of finish reason, model and usage the last
+    holds.
+    """
+
+    text: str = ""
+    refusal: str = ""
+    thinking: str = ""
+    signature: str = ""
+    sealed: bool = False
+    calls: tuple[CallDelta, ...] = ()
+    finish_reason: str = ""
+    model: str = ""
+    usage: Usage | None = None
+
+
+class Piece(Struct, frozen=True):
+    """One step of a stream: the bytes as the provider framed them (b"" if none are to be passed
+    on), and what they add to the answer. ``last`` is the event that says that all has been sent."""
+
+    raw: bytes = b""
+    deltas: tuple[Delta, ...] = ()
+    last: bool = False
 
 
 class Answerer(Protocol):
@@ -94,10 +162,18 @@ class Answerer(Protocol):
 
 
 class AnswerStream(Protocol):
-    """An answer on its way: wire bytes to pass on, and the answer assembled so far."""
+    """An answer on its way, piece by piece, and the answer assembled so far."""
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Server-sent events, byte for byte as the provider framed them."""
+    @property
+    def format(self) -> Format | None:
+        """The wire format of the pieces' bytes; None if the pieces have none."""
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        """The pieces.
+
+        Raises:
+            EngineError: the stream broke off, or the provider sent an error.
+        """
 
     @property
     def answer(self) -> Answer:

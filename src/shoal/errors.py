@@ -5,6 +5,7 @@ ShoalError
 ├── CallFileError          a file of calls cannot be read or written: file, line, what was expected
 ├── RequestError           the caller's request cannot be answered as sent (HTTP 4xx)
 │   ├── MalformedRequest       400  not JSON, or a field of the wrong type
+│   ├── Untranslatable         400  asks for what the answering engine's wire format cannot say
 │   ├── BodyTooLarge           413
 │   └── UnknownModel           404
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
@@ -46,6 +47,12 @@ class RequestError(ShoalError):
 
 class MalformedRequest(RequestError):
     """Not JSON, or a field of the wrong type."""
+
+
+class Untranslatable(RequestError):
+    """The request asks for what cannot be said in the wire format of the engine that answers it."""
+
+    code = "untranslatable"
 
 
 class BodyTooLarge(RequestError):

@@ -82,7 +82,7 @@ class Clerk:
         return Answer(known[0] if known else "returns", model=self.name, usage=Usage(60, 2))
 
     async def stream(self, request: Request) -> WrittenStream:
-        return WrittenStream(await self.answer(request), request)
+        return WrittenStream(await self.answer(request))
 
     async def aclose(self) -> None: ...
 

@@ -49,7 +49,7 @@ async def test_the_recording_is_one_that_the_engine_plays(tmp_path: Path) -> Non
     calls = calls_about(read_messages()[:5], 5)
     write_recording(calls, tmp_path / "r.jsonl")
     engine = open_engine(MODEL, RecordedOptions(engine="recorded", path=tmp_path / "r.jsonl"))
-    from shoal.engines.chat_completions import decode_request
+    from shoal.formats.chat_completions import decode_request
 
     for call in calls[3]:
         asked = decode_request(json.dumps(call.recorded()["request"]).encode())

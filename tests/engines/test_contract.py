@@ -17,14 +17,14 @@ from shoal.engines import (
     RemoteOptions,
     open_engine,
 )
-from shoal.engines.chat_completions import (
+from shoal.formats.chat_completions import (
     StreamAssembler,
     decode_request,
     encode_answer,
     encode_stream,
     is_done,
 )
-from shoal.engines.chat_completions import decode_answer as decode
+from shoal.formats.chat_completions import decode_answer as decode
 
 ASKED = """{"model": "m", "messages": [
     {"role": "system", "content": "s"}, {"role": "user", "content": "é?"}]}""".encode()

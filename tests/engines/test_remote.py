@@ -13,7 +13,7 @@ from scripted_upstream import ScriptedUpstream
 
 from shoal.chat import Request
 from shoal.engines import RemoteOptions
-from shoal.engines.chat_completions import decode_request
+from shoal.formats.chat_completions import decode_request
 from shoal.engines.remote import RemoteEngine
 from shoal.errors import (
     ConfigError,

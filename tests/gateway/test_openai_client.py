@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from scripted_upstream import ScriptedUpstream
 
 from shoal.chat import Answer, ToolCall, Usage
-from shoal.engines.chat_completions import encode_answer, encode_stream
+from shoal.formats.chat_completions import encode_answer, encode_stream
 
 ASKED = [{"role": "user", "content": "Grüße 🐟"}]
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]

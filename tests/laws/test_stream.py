@@ -10,7 +10,7 @@ from openai import OpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
 from shoal.chat import Answer, ToolCall, Usage
-from shoal.engines.chat_completions import EventSplitter, StreamAssembler
+from shoal.formats.chat_completions import EventSplitter, StreamAssembler
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 HEAD = b'{"id":"a","object":"chat.completion.chunk","created":1,"model":"m",'

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shoal.chat import Answer, Message, Request, ToolCall, Usage
-from shoal.engines.chat_completions import (
+from shoal.formats.chat_completions import (
     StreamAssembler,
     decode_answer,
     decode_request,

@@ -17,14 +17,15 @@ from msgspec.structs import replace
 
 from shoal.assembly.foreign_lines import Exchange, exchange_of
 from shoal.assembly.record import receipt_of
-from shoal.engines.chat_completions import (
+from shoal.errors import CallFileError, EngineUnreachable, MalformedRequest
+from shoal.formats.chat_completions import (
     decode_answer,
     decode_request,
     encode_answer,
     encode_request,
 )
-from shoal.engines.chat_completions.json_text import explain
-from shoal.errors import CallFileError, EngineUnreachable, MalformedRequest
+from shoal.formats.json_text import explain
+from shoal.formats.wire_format import Envelope, Target
 from shoal.routing.receipt import Receipt
 from shoal.storage import CallRecord
 
@@ -80,8 +81,8 @@ def encode_line(call: CallRecord, task: str) -> bytes:
         id=call.id,
         at=call.at,
         task=task,
-        request=Raw(encode_request(call.request, call.request.model, ask_usage=False)),
-        response=Raw(encode_answer(answer, call.id, int(call.at))),
+        request=Raw(encode_request(call.request, Target(call.request.model, ask_usage=False))),
+        response=Raw(encode_answer(answer, Envelope(call.id, int(call.at), call.request))),
         latency_ms=call.latency_ms,
         answered_by=call.answered_by,
         receipt=receipt_of(call),

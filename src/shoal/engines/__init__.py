@@ -1,7 +1,6 @@
 """Who can speak: general answerers, each made from its own options by ``open_engine``.
 
-An engine knows nothing of tasks, prices or receipts. ``chat_completions`` is the one place that
-knows that wire format, for engines and gateway alike.
+An engine knows nothing of tasks, prices or receipts.
 """
 
 from shoal.engines.engine import Engine, open_engine

@@ -27,7 +27,7 @@ class EchoEngine:
 
     async def stream(self, request: Request) -> WrittenStream:
         """The last user message as a stream."""
-        return WrittenStream(await self.answer(request), request)
+        return WrittenStream(await self.answer(request))
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

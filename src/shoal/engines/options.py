@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from shoal.chat import Format
+
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -26,7 +28,9 @@ class RemoteOptions(Prices):
     ``model`` is the upstream's own name for it (default: the name in ``shoal.toml``), ``key_env``
     the environment variable that holds the key, ``provider`` whose price list applies. A stream
     may take longer than ``timeout_s`` as long as no pause between its pieces does. Set
-    ``ask_usage`` to false for an upstream that refuses ``stream_options``.
+    ``ask_usage`` to false for an upstream that refuses ``stream_options``. ``formats`` are the wire
+    formats it speaks: a request in one of them is forwarded as it came, any other is translated
+    into the first.
     """
 
     engine: Literal["remote"]
@@ -37,6 +41,7 @@ class RemoteOptions(Prices):
     connect_timeout_s: float = Field(default=5, gt=0)
     max_reply_mb: float = Field(default=32, gt=0)
     ask_usage: bool = True
+    formats: tuple[Format, ...] = Field(default=("chat",), min_length=1)
     provider: str | None = None
 
     @field_validator("base_url")

@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shoal.chat import Answer, Request
-from shoal.engines.chat_completions import decode_answer, decode_request, digest_request
 from shoal.engines.options import RecordedOptions
 from shoal.engines.written import WrittenStream
 from shoal.errors import ConfigError, EngineUnreachable, MalformedRequest, NotRecorded
+from shoal.formats.chat_completions import decode_answer, decode_request, digest_request
 
 
 class _Line(Struct):
@@ -74,7 +74,7 @@ class RecordedEngine:
         Raises:
             NotRecorded: the file holds no answer to this request.
         """
-        return WrittenStream(await self.answer(request), request)
+        return WrittenStream(await self.answer(request))
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

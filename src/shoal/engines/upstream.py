@@ -27,9 +27,9 @@ class Upstream:
         ConfigError: ``key_env`` names a variable that is not set, or that holds no key.
     """
 
-    def __init__(self, name: str, options: RemoteOptions, path: str) -> None:
+    def __init__(self, name: str, options: RemoteOptions) -> None:
         self._name = name
-        self._url = URL(options.base_url + path)
+        self._base_url = options.base_url
         self._key = _key(name, options.key_env)
         self._timeout_s = options.timeout_s
         self._limit = int(options.max_reply_mb * 1_000_000)
@@ -42,7 +42,7 @@ class Upstream:
         )
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, body: bytes, streamed: bool = False) -> aiohttp.ClientResponse:
+    async def post(self, path: str, body: bytes, streamed: bool = False) -> aiohttp.ClientResponse:
         """Send ``body``; returns once the headers of a good reply are there.
 
         Raises:
@@ -53,14 +53,14 @@ class Upstream:
         started = time.monotonic()
         with self._explained():
             try:
-                response = await self._send(body, streamed)
+                response = await self._send(path, body, streamed)
             except _CLOSED as error:
                 # A connection kept alive that the upstream closed just now fails at once. Later
                 # than that the upstream may have worked on the request: that is not done twice.
                 late = time.monotonic() - started > _STALE_WITHIN_S
                 if late or isinstance(error, aiohttp.ClientConnectorError):
                     raise
-                response = await self._send(body, streamed)
+                response = await self._send(path, body, streamed)
         if response.status < 300:
             return response
         async with response:
@@ -98,11 +98,11 @@ class Upstream:
         if self._session is not None:
             await self._session.close()
 
-    async def _send(self, body: bytes, streamed: bool) -> aiohttp.ClientResponse:
+    async def _send(self, path: str, body: bytes, streamed: bool) -> aiohttp.ClientResponse:
         if self._session is None:  # made here, because it belongs to the running event loop
             self._session = self._new_session()
         return await self._session.post(
-            self._url,
+            URL(self._base_url + path),
             data=body,
             timeout=self._pieces if streamed else self._whole,
             allow_redirects=False,
@@ -127,7 +127,7 @@ class Upstream:
         if response.status < 400:
             target = self.safe(response.headers.get("Location", "nowhere").encode()).decode()
             return EngineUnreachable(
-                f"{self._name}: {self._url} redirects to {target}; correct base_url"
+                f"{self._name}: {self._base_url} redirects to {target}; correct base_url"
             )
         body = self.safe(await self.read(response))
         kind = response.headers.get("Content-Type", "")
@@ -136,7 +136,7 @@ class Upstream:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what aiohttp raises into Shoal's errors, said without the key."""
-        place = f"{self._name}: {self._url}"
+        place = f"{self._name}: {self._base_url}"
         try:
             yield
         except aiohttp.ConnectionTimeoutError:

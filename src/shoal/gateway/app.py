@@ -8,24 +8,27 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from shoal.errors import ShoalError
-from shoal.gateway.chat import ChatEndpoint
+from shoal.formats import FORMATS
 from shoal.gateway.desk import Desk
 from shoal.gateway.desk_routes import DeskRoutes
+from shoal.gateway.exchange import Exchange
 from shoal.gateway.guard import Guard
 from shoal.gateway.options import GatewayOptions
-from shoal.gateway.wire import error_reply, plain_error
+from shoal.gateway.replies import PREFIX, error_reply, plain_error, wire_of
 
 _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
 
 
 def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
-    """All routes over one desk; every error leaves in OpenAI's shape."""
+    """All routes over one desk; every error leaves in the shape of the format it was asked in."""
     max_body = int(options.max_body_mb * 1_000_000)
-    chat = ChatEndpoint(desk, max_body)
     other = DeskRoutes(desk, max_body)
     app = Starlette(
         routes=[
-            Route("/v1/chat/completions", chat.post, methods=["POST"]),
+            *(
+                Route(PREFIX + wire.path, Exchange(desk, wire, max_body).post, methods=["POST"])
+                for wire in FORMATS.values()
+            ),
             Route("/v1/models", other.models),
             Route("/v1/models/{name:path}", other.model),
             Route("/healthz", other.health),
@@ -46,7 +49,7 @@ def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
 
 async def _shoal_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ShoalError)
-    reply = error_reply(error)
+    reply = error_reply(error, wire_of(request.url.path))
     declared = request.headers.get("content-length", "")
     if reply.status_code == 413 and not (declared.isdecimal() and int(declared) <= _DRAINED):
         reply.headers["connection"] = "close"
@@ -55,20 +58,22 @@ async def _shoal_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    asked = f"{request.method} {request.url.path}"
+    asked, wire = f"{request.method} {request.url.path}", wire_of(request.url.path)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        reply = plain_error(405, f"{asked}: expected {allowed}", "method_not_allowed")
+        reply = plain_error(405, f"{asked}: expected {allowed}", "method_not_allowed", wire)
         reply.headers["allow"] = allowed
         return reply
-    return plain_error(error.status_code, f"{asked}: there is no such path", "path_not_found")
+    said = f"{asked}: there is no such path"
+    return plain_error(error.status_code, said, "path_not_found", wire)
 
 
 async def _nobody_listens(request: Request, error: Exception) -> Response:
     """The client hung up while sending; nobody reads this."""
-    return plain_error(400, "the body broke off", "body_incomplete")
+    return plain_error(400, "the body broke off", "body_incomplete", wire_of(request.url.path))
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     """A bug: told without its details, which go to the log."""
-    return plain_error(500, "Shoal failed unexpectedly; its log says why", "internal_error")
+    said = "Shoal failed unexpectedly; its log says why"
+    return plain_error(500, said, "internal_error", wire_of(request.url.path))

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shoal.engines.chat_completions import parse_strictly
 from shoal.errors import MalformedRequest, UnknownModel
+from shoal.formats import parse_strictly
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
-from shoal.gateway.wire import CALL_ID, header_text, json_reply
+from shoal.gateway.replies import CALL_ID, header_text, json_reply
 
 
 class Feedback(BaseModel):

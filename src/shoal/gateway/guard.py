@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shoal.gateway.options import is_loopback
-from shoal.gateway.wire import plain_error
+from shoal.gateway.replies import plain_error, wire_of
 
 
 class Guard:
@@ -28,11 +28,11 @@ class Guard:
                 if name == b"host" and not self._is_own(f"//{value.decode('latin-1')}"):
                     said = f"this gateway is not called {value.decode('latin-1')!r}; address it as "
                     said += "localhost, or name the host in gateway.allowed_hosts in shoal.toml"
-                    refusal = plain_error(403, said, "host_not_allowed")
+                    refusal = plain_error(403, said, "host_not_allowed", wire_of(scope["path"]))
                     return await refusal(scope, receive, send)
                 if name == b"origin" and not self._is_own(value.decode("latin-1")):
                     said = f"pages of {value.decode('latin-1')!r} may not call this gateway"
-                    refusal = plain_error(403, said, "origin_not_allowed")
+                    refusal = plain_error(403, said, "origin_not_allowed", wire_of(scope["path"]))
                     return await refusal(scope, receive, send)
         await self._app(scope, receive, send)
 

@@ -8,11 +8,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
-from shoal.chat import Answer, AnswerStream
-from shoal.engines.chat_completions import is_done
+from shoal.chat import Answer, AnswerStream, Piece
 from shoal.errors import EngineError, EngineUnreachable
+from shoal.formats import Envelope, WireFormat
 from shoal.gateway.desk import Desk
-from shoal.gateway.wire import encode_error
+from shoal.gateway.replies import encode_error
 from shoal.routing.receipt import Served
 
 T = TypeVar("T")
@@ -37,17 +37,26 @@ class _Ending(Struct, frozen=True):
 class StreamedReply:
     """An ASGI response that is one streamed answer.
 
-    ``data: [DONE]`` is held back until the call is recorded. A stream that breaks off ends in an
-    error event instead. When the client hangs up, the upstream is cancelled and the call recorded
-    as incomplete.
+    Bytes in the format it was asked in pass as they came; any other stream is written anew. The
+    event that ends a stream is held back until the call is recorded. A stream that breaks off ends
+    in an error event instead. When the client hangs up, the upstream is cancelled and the call
+    recorded as incomplete.
     """
 
     def __init__(
-        self, desk: Desk, served: Served, stream: AnswerStream, headers: dict[str, str]
+        self,
+        desk: Desk,
+        served: Served,
+        stream: AnswerStream,
+        wire: WireFormat,
+        envelope: Envelope,
+        headers: dict[str, str],
     ) -> None:
         self._desk = desk
         self._served = served
         self._stream = stream
+        self._wire = wire
+        self._writer = None if stream.format == wire.name else wire.new_writer(envelope)
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,15 +82,23 @@ class StreamedReply:
         last = b""
         try:
             async for piece in self._stream:
-                if is_done(piece):
-                    last = piece
-                else:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                body = self._written(piece)
+                if piece.last:
+                    last = body
+                elif body:
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
         except EngineError as error:
-            return _broken(error)
+            return self._broken(error)
         if not self._stream.answer.complete:
-            return _broken(EngineUnreachable(_BROKE_OFF))
-        return _Ending(last)
+            return self._broken(EngineUnreachable(_BROKE_OFF))
+        return _Ending(last + self._writer.end() if self._writer else last)
+
+    def _written(self, piece: Piece) -> bytes:
+        return self._writer.feed(piece.deltas) if self._writer else piece.raw
+
+    def _broken(self, error: EngineError) -> _Ending:
+        body = encode_error(error, self._wire, self._served.receipt.call_id)[1]
+        return _Ending(self._wire.error_event(body), str(error))
 
     async def _settle(self, relay: asyncio.Future[_Ending]) -> _Ending:
         """Wait for the relay to end, and have the call recorded."""
@@ -93,19 +110,13 @@ class StreamedReply:
             ending = _Ending(error=_HUNG_UP)
             if isinstance(result, Exception):
                 failure = EngineUnreachable(f"{_BROKE_OFF}: {type(result).__name__}")
-                ending = _Ending(_broken(failure).event, str(failure), result)
+                ending = _Ending(self._broken(failure).event, str(failure), result)
         await self._desk.finish(self._served, self._answer(ending), ending.error)
         return ending
 
     def _answer(self, ending: _Ending) -> Answer:
         answer = self._stream.answer
         return replace(answer, complete=False) if ending.error else answer
-
-
-def _broken(error: EngineError) -> _Ending:
-    body = encode_error(error)[1]
-    event = b"".join(b"data: %s\n" % line for line in body.splitlines())
-    return _Ending(event + b"\n", str(error))
 
 
 async def _hung_up(receive: Receive) -> None:

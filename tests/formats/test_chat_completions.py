@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from shoal.chat import Answer, Message, Request, ToolCall, Usage
-from shoal.engines.chat_completions import (
+from shoal.formats.chat_completions import (
     EventSplitter,
     StreamAssembler,
     asks_usage,

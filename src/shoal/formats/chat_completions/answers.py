@@ -1,20 +1,25 @@
-"""Chat Completions answers, whole or as server-sent events: to an ``Answer`` and back."""
+"""Whole Chat Completions answers: to an ``Answer`` and back."""
 
 import msgspec
 from msgspec import Raw, Struct
 
 from shoal.chat import Answer, ToolCall, Usage
-from shoal.engines.chat_completions.json_text import decode_reply, explain
-from shoal.engines.chat_completions.requests import (
+from shoal.errors import EngineUnreachable
+from shoal.formats.chat_completions.reasoning import (
+    ReasoningDetail,
+    read_reasoning,
+    write_reasoning,
+)
+from shoal.formats.chat_completions.requests import (
     WireCall,
     WireFunction,
     WirePart,
     text_of,
     wire_calls,
 )
-from shoal.errors import EngineUnreachable
+from shoal.formats.json_text import decode_reply, explain
+from shoal.formats.wire_format import Envelope
 
-DONE = b"data: [DONE]\n\n"
 _EXCERPT = 200  # characters of a reply that is no answer, shown in the error
 
 
@@ -23,6 +28,9 @@ class _Message(Struct):
     refusal: str | None = None
     tool_calls: list[WireCall] | None = None
     function_call: WireFunction | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    reasoning_details: list[ReasoningDetail] | None = None
 
 
 class _Choice(Struct):
@@ -38,6 +46,7 @@ class _Reply(Struct):
 
 class _InputDetails(Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _OutputDetails(Struct):
@@ -70,17 +79,21 @@ def decode_answer(body: bytes) -> Answer:
     if not reply.choices:
         raise _no_answer("it holds no choices", body)
     choice = reply.choices[0]
-    calls = [call.call() for call in choice.message.tool_calls or ()]
-    if function := choice.message.function_call:
+    message = choice.message
+    calls = [call.call() for call in message.tool_calls or ()]
+    if function := message.function_call:
         calls.append(ToolCall("", function.name, function.arguments))
     return Answer(
-        text=text_of(choice.message.content),
+        text=text_of(message.content),
         tool_calls=tuple(calls),
         finish_reason=choice.finish_reason or "stop",
-        refusal=choice.message.refusal or "",
+        refusal=message.refusal or "",
         model=reply.model or "",
         usage=decode_usage(reply.usage),
         body=body,
+        reasoning=read_reasoning(
+            message.reasoning_content or message.reasoning, message.reasoning_details
+        ),
     )
 
 
@@ -104,6 +117,7 @@ def decode_usage(raw: Raw) -> Usage | None:
         output_tokens=wire.completion_tokens or 0,
         cached_tokens=inputs.cached_tokens or 0,
         reasoning_tokens=outputs.reasoning_tokens or 0,
+        cache_write_tokens=inputs.cache_write_tokens or 0,
     )
 
 
@@ -118,15 +132,13 @@ def encode_usage(usage: Usage) -> dict[str, object]:
     }
 
 
-def encode_answer(answer: Answer, id: str, created: int) -> bytes:
-    """The answer as a Chat Completions reply, built anew (``answer.body`` is not looked at).
-
-    ``id`` is the completion's id, ``created`` its time in seconds since 1970.
-    """
+def encode_answer(answer: Answer, envelope: Envelope) -> bytes:
+    """The answer as a Chat Completions reply, built anew (``answer.body`` is not looked at)."""
     message: dict[str, object] = {
         "role": "assistant",
         "content": _content(answer),
         "refusal": answer.refusal or None,
+        **write_reasoning(answer.reasoning),
     }
     if answer.tool_calls:
         message["tool_calls"] = wire_calls(answer.tool_calls)
@@ -136,40 +148,22 @@ def encode_answer(answer: Answer, id: str, created: int) -> bytes:
         "logprobs": None,
         "finish_reason": answer.finish_reason,
     }
-    reply = _head(answer, id, created, "chat.completion") | {"choices": [choice]}
+    reply: dict[str, object] = {
+        "id": completion_id(envelope),
+        "object": "chat.completion",
+        "created": envelope.created,
+        "model": answer.model,
+        "choices": [choice],
+    }
     if answer.usage is not None:
         reply["usage"] = encode_usage(answer.usage)
     return msgspec.json.encode(reply)
 
 
-def encode_stream(answer: Answer, id: str, created: int, include_usage: bool) -> list[bytes]:
-    """The answer as server-sent events, the last of which is ``data: [DONE]``."""
-    head = _head(answer, id, created, "chat.completion.chunk")
-    blank: dict[str, object] = {"usage": None} if include_usage else {}
-    first: dict[str, object] = {
-        "role": "assistant",
-        "content": None if _content(answer) is None else "",
-    }
-    deltas = [first]
-    if answer.text:
-        deltas.append({"content": answer.text})
-    if answer.refusal:
-        deltas.append({"refusal": answer.refusal})
-    for index, call in enumerate(wire_calls(answer.tool_calls)):
-        deltas.append({"tool_calls": [{"index": index, **call}]})
-    reasons = [None] * len(deltas) + [answer.finish_reason]
-    chunks = [
-        head | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} | blank
-        for delta, reason in zip([*deltas, {}], reasons, strict=True)
-    ]
-    if include_usage and answer.usage is not None:
-        chunks.append(head | {"choices": [], "usage": encode_usage(answer.usage)})
-    return [b"data: %s\n\n" % msgspec.json.encode(chunk) for chunk in chunks] + [DONE]
+def completion_id(envelope: Envelope) -> str:
+    """The id of a completion, whole or streamed."""
+    return f"chatcmpl-{envelope.id}"
 
 
 def _content(answer: Answer) -> str | None:
     return None if not answer.text and (answer.tool_calls or answer.refusal) else answer.text
-
-
-def _head(answer: Answer, id: str, created: int, kind: str) -> dict[str, object]:
-    return {"id": id, "object": kind, "created": created, "model": answer.model}

@@ -8,14 +8,20 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shoal.chat import Message, Request, ToolCall
-from shoal.engines.chat_completions.json_text import (
+from shoal.errors import MalformedRequest
+from shoal.formats.chat_completions.reasoning import (
+    ReasoningDetail,
+    read_reasoning,
+    write_reasoning,
+)
+from shoal.formats.json_text import (
     explain,
     join_members,
     members_of,
     parse_strictly,
     replace_members,
 )
-from shoal.errors import MalformedRequest
+from shoal.formats.wire_format import Target
 
 _READ = frozenset(("model", "messages", "tools", "response_format", "stream"))
 _NULL = Raw(b"null")
@@ -64,6 +70,8 @@ class _WireMessage(Struct):
     tool_calls: list[WireCall] | None = None
     tool_call_id: str | None = None
     function_call: WireFunction | None = None
+    reasoning_content: str | None = None
+    reasoning_details: list[ReasoningDetail] | None = None
 
 
 class _RawContent(Struct):
@@ -178,6 +186,7 @@ def _message(wire: _WireMessage, content: Raw) -> Message:
         name=wire.name or "",
         tool_calls=tuple(calls),
         tool_call_id=wire.tool_call_id or "",
+        reasoning=read_reasoning(wire.reasoning_content, wire.reasoning_details),
     )
 
 
@@ -190,26 +199,26 @@ def asks_usage(request: Request) -> bool:
     return options is not None and options.include_usage is True
 
 
-def encode_request(request: Request, model: str, ask_usage: bool = True) -> bytes:
-    """The bytes to send upstream, where the model is called ``model``.
+def encode_request(request: Request, target: Target) -> bytes:
+    """The bytes to send upstream.
 
-    A request that still has its ``body`` is forwarded as it came; only the value of ``model`` is
-    replaced where it differs, ``stream`` where it is not ``request.stream``, and for a stream
-    ``stream_options.include_usage`` is set, so that what the answer cost is known (not if
-    ``ask_usage`` is false, for upstreams that refuse it).
+    A Chat Completions request that still has its ``body`` is forwarded as it came; only the value
+    of ``model`` is replaced where it differs, ``stream`` where it is not ``request.stream``, and
+    for a stream ``stream_options.include_usage`` is set, so that what the answer cost is known
+    (not if the target's ``ask_usage`` is false, for upstreams that refuse it).
     """
-    body = request.body or _built(request)
+    body = request.body if request.body and request.format == "chat" else _built(request)
     fields = members_of(body)
     changes: dict[str, bytes] = {}
-    name = msgspec.json.encode(model)
-    if "model" not in fields or json.loads(bytes(fields["model"])) != model:
+    name = msgspec.json.encode(target.model)
+    if "model" not in fields or json.loads(bytes(fields["model"])) != target.model:
         changes["model"] = name
     if (bytes(fields.get("stream", b"false")) == b"true") != request.stream:
         changes["stream"] = b"true" if request.stream else b"false"
     if not request.stream and "stream_options" in fields:  # refused upstream without a stream
         del fields["stream_options"]
         return join_members({**fields, **changes})
-    if request.stream and ask_usage and not asks_usage(request):
+    if request.stream and target.ask_usage and not asks_usage(request):
         changes["stream_options"] = _with_usage(bytes(fields.get("stream_options", _NULL)))
     return replace_members(body, changes) if changes else body
 
@@ -246,7 +255,7 @@ def _wire_message(message: Message) -> dict[str, object]:
         wire["name"] = message.name
     if message.tool_call_id:
         wire["tool_call_id"] = message.tool_call_id
-    return wire
+    return wire | write_reasoning(message.reasoning)
 
 
 def wire_calls(calls: Iterable[ToolCall]) -> list[dict[str, object]]:

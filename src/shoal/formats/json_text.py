@@ -103,6 +103,14 @@ def members_of(text: bytes) -> dict[str, Raw]:
     return _MEMBERS.decode(text)
 
 
+def members_or_none(text: bytes) -> dict[str, Raw] | None:
+    """As ``members_of``; None if it is no JSON object."""
+    try:
+        return _MEMBERS.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
 def join_members(members: Mapping[str, bytes | Raw]) -> bytes:
     """A JSON object of values that are JSON texts already."""
     return b"{%s}" % b",".join(
