@@ -12,12 +12,16 @@ from typing import cast
 
 import uvloop
 
-from shoal.chat import Answer, Usage
-from shoal.formats.chat_completions import encode_answer, encode_stream
+from shoal.chat import Answer, Request, Usage
+from shoal.formats import FORMATS, Envelope, deltas_of
 
 _ANSWER = Answer(text="card_arrival", model="m", usage=Usage(300, 4))
-_BODY = encode_answer(_ANSWER, "chatcmpl-1", 1)
-_EVENTS = b"".join(encode_stream(_ANSWER, "chatcmpl-1", 1, True))
+_CHAT = FORMATS["chat"]
+_ASKED = Request("m", (), params='{"stream_options":{"include_usage":true}}')
+_ENVELOPE = Envelope("1", 1, _ASKED)
+_BODY = _CHAT.encode_answer(_ANSWER, _ENVELOPE)
+_WRITER = _CHAT.new_writer(_ENVELOPE)
+_EVENTS = _WRITER.feed(deltas_of(_ANSWER)) + _WRITER.end()
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
     len(_BODY),
     _BODY,

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from scripted_upstream import ScriptedUpstream
 
-from shoal.chat import AnswerStream, Request, Streamer
+from shoal.chat import AnswerStream, Piece, Request, Streamer
 from shoal.engines import (
     EchoOptions,
     Engine,
@@ -17,14 +17,10 @@ from shoal.engines import (
     RemoteOptions,
     open_engine,
 )
-from shoal.formats.chat_completions import (
-    StreamAssembler,
-    decode_request,
-    encode_answer,
-    encode_stream,
-    is_done,
-)
+from shoal.formats import FORMATS, AnswerAssembler
 from shoal.formats.chat_completions import decode_answer as decode
+from shoal.formats.chat_completions import decode_request, encode_answer
+from written_streams import envelope, reader, streamed
 
 ASKED = """{"model": "m", "messages": [
     {"role": "system", "content": "s"}, {"role": "user", "content": "é?"}]}""".encode()
@@ -45,8 +41,7 @@ async def as_llm(request: web.Request) -> web.StreamResponse:
         return web.Response(body=REPLY, content_type="application/json")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    for event in encode_stream(decode(REPLY), "r", 1, include_usage=True):
-        await response.write(event)
+    await response.write(streamed(decode(REPLY), asked))
     return response
 
 
@@ -68,11 +63,11 @@ async def engine(
     await opened.aclose()
 
 
-async def read(stream: AnswerStream) -> bytes:
-    return b"".join([piece async for piece in stream])
+async def read(stream: AnswerStream) -> list[Piece]:
+    return [piece async for piece in stream]
 
 
-def streamed(**options: object) -> Request:
+def asked_for(**options: object) -> Request:
     asked = json.loads(ASKED) | {"stream": True} | options
     return decode_request(json.dumps(asked).encode())
 
@@ -83,39 +78,48 @@ async def test_it_answers(engine: Engine) -> None:
     assert answer.complete
     assert answer.finish_reason == "stop"
     assert answer.usage is not None
-    assert decode(answer.body or encode_answer(answer, "x", 1)).text == "é?"
+    assert decode(answer.body or encode_answer(answer, envelope())).text == "é?"
 
 
 async def test_it_streams(engine: Engine) -> None:
     assert isinstance(engine, Streamer)
-    stream = await engine.stream(streamed())
+    stream = await engine.stream(asked_for())
     pieces = [piece async for piece in stream]
     await stream.aclose()
-    assert is_done(pieces[-1])
-    assert not any(is_done(piece) for piece in pieces[:-1])
-    caller = StreamAssembler()
-    caller.feed(b"".join(pieces))
-    assert caller.answer.text == stream.answer.text == "é?"
+    assert pieces[-1].last
+    assert not any(piece.last for piece in pieces[:-1])
+    said = AnswerAssembler()
+    for piece in pieces:
+        for delta in piece.deltas:
+            said.add(delta)
+    assert said.answer(complete=True).text == stream.answer.text == "é?"
     assert stream.answer.complete
     assert stream.answer.usage is not None
-    assert caller.answer.usage is None  # the caller had not asked for it
+    assert said.answer(complete=True).usage == stream.answer.usage
+    if stream.format is not None:
+        caller = reader(FORMATS[stream.format])
+        caller.feed(b"".join(piece.raw for piece in pieces))
+        assert caller.answer.text == "é?"
+        assert caller.answer.usage is None  # the caller had not asked for it
 
 
-async def test_usage_is_streamed_when_asked_for(engine: Engine) -> None:
-    stream = await engine.stream(streamed(stream_options={"include_usage": True}))
-    caller = StreamAssembler()
-    caller.feed(await read(stream))
+async def test_usage_is_passed_on_when_asked_for(engine: Engine) -> None:
+    stream = await engine.stream(asked_for(stream_options={"include_usage": True}))
+    pieces = await read(stream)
     await stream.aclose()
-    assert caller.answer.usage is not None
-    assert caller.answer.usage == stream.answer.usage or stream.answer.usage.estimated
+    if stream.format is not None:
+        caller = reader(FORMATS[stream.format])
+        caller.feed(b"".join(piece.raw for piece in pieces))
+        assert caller.answer.usage == stream.answer.usage
+    assert stream.answer.usage is not None
 
 
 async def test_a_streamed_request_may_be_answered_whole(engine: Engine) -> None:
-    assert (await engine.answer(streamed())).text == "é?"
+    assert (await engine.answer(asked_for())).text == "é?"
 
 
 async def test_a_stream_that_is_left_early_is_incomplete(engine: Engine) -> None:
-    stream = await engine.stream(streamed())
+    stream = await engine.stream(asked_for())
     assert not stream.answer.complete
     await stream.aclose()
     assert not stream.answer.complete
@@ -125,4 +129,4 @@ async def test_a_stream_that_is_left_early_is_incomplete(engine: Engine) -> None
 async def test_many_at_once(engine: Engine) -> None:
     for _ in range(3):
         assert (await engine.answer(decode_request(ASKED))).text == "é?"
-        assert b"[DONE]" in await read(await engine.stream(streamed()))
+        assert (await read(await engine.stream(asked_for())))[-1].last

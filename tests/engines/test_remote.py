@@ -13,7 +13,6 @@ from scripted_upstream import ScriptedUpstream
 
 from shoal.chat import Request
 from shoal.engines import RemoteOptions
-from shoal.formats.chat_completions import decode_request
 from shoal.engines.remote import RemoteEngine
 from shoal.errors import (
     ConfigError,
@@ -22,6 +21,7 @@ from shoal.errors import (
     EngineTimeout,
     EngineUnreachable,
 )
+from shoal.formats.chat_completions import decode_request
 
 KEY = "sk-a-key-that-nobody-may-see"
 ASKED = b'{ "model":"small","messages":[{"role":"user","content":"hi"}],"unheard_of":1.50 }'

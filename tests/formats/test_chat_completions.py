@@ -6,20 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from shoal.chat import Answer, Message, Request, ToolCall, Usage
+from shoal.errors import EngineRefused, EngineUnreachable, MalformedRequest
+from shoal.formats import Target
 from shoal.formats.chat_completions import (
-    EventSplitter,
-    StreamAssembler,
     asks_usage,
-    data_of,
     decode_answer,
     decode_request,
     digest_request,
     encode_answer,
     encode_request,
-    encode_stream,
-    is_done,
 )
-from shoal.errors import EngineRefused, EngineUnreachable, MalformedRequest
+from shoal.formats.events import EventSplitter, data_of
+from written_streams import ended, envelope, passed, reader, streamed
 
 AGENT = {
     "model": "gpt",
@@ -127,25 +125,25 @@ SPACED = b' { "messages" : [ {"role":"user","content":"\\"model\\": 1"} ] ,\n "m
 
 
 def test_nothing_to_rewrite_is_byte_identical() -> None:
-    assert encode_request(decode_request(SPACED), "gpt") == SPACED
+    assert encode_request(decode_request(SPACED), Target("gpt")) == SPACED
 
 
 def test_only_the_model_is_replaced() -> None:
-    assert encode_request(decode_request(SPACED), 'é"x') == SPACED.replace(
+    assert encode_request(decode_request(SPACED), Target('é"x')) == SPACED.replace(
         b'"gpt"', '"é\\"x"'.encode()
     )
 
 
 def test_nested_models_stay() -> None:
     sent = b'{"x":{"model":"a"},"tools":[{"model":"a"}],"model":"a","messages":[{"role":"u"}]}'
-    assert encode_request(decode_request(sent), "b") == sent.replace(
+    assert encode_request(decode_request(sent), Target("b")) == sent.replace(
         b'"model":"a","messages"', b'"model":"b","messages"'
     )
 
 
 def test_a_key_spelt_with_escapes_is_found() -> None:
     sent = b'{"mod\\u0065l":"a","messages":[{"role":"u"}]}'
-    assert encode_request(decode_request(sent), "b") == sent.replace(b'"a"', b'"b"')
+    assert encode_request(decode_request(sent), Target("b")) == sent.replace(b'"a"', b'"b"')
 
 
 @pytest.mark.parametrize(
@@ -167,18 +165,18 @@ def test_a_key_spelt_with_escapes_is_found() -> None:
 )
 def test_usage_is_asked_for_in_streams(options: bytes, expected: bytes) -> None:
     start = b'{"model":"a","messages":[{"role":"u"}],"stream":true'
-    assert encode_request(decode_request(start + options + b"}"), "a") == start + expected
+    assert encode_request(decode_request(start + options + b"}"), Target("a")) == start + expected
 
 
 def test_usage_is_not_asked_for_where_refused() -> None:
     sent = b'{"model":"a","messages":[{"role":"u"}],"stream":true}'
-    assert encode_request(decode_request(sent), "a", ask_usage=False) == sent
+    assert encode_request(decode_request(sent), Target("a", ask_usage=False)) == sent
 
 
 def test_a_streamed_request_can_be_asked_whole() -> None:
     sent = b'{"model":"a","stream":true,"messages":[{"role":"u"}],"stream_options":{},"n":1}'
     whole = replace(decode_request(sent), stream=False)
-    assert json.loads(encode_request(whole, "a")) == {
+    assert json.loads(encode_request(whole, Target("a"))) == {
         "model": "a",
         "stream": False,
         "messages": [{"role": "u"}],
@@ -187,8 +185,8 @@ def test_a_streamed_request_can_be_asked_whole() -> None:
 
 
 def test_a_request_without_body_is_built() -> None:
-    built = encode_request(replace(decode_request(json.dumps(AGENT).encode()), body=b""), "up")
-    assert json.loads(built) == AGENT | {"model": "up"}
+    bare = replace(decode_request(json.dumps(AGENT).encode()), body=b"")
+    assert json.loads(encode_request(bare, Target("up"))) == AGENT | {"model": "up"}
 
 
 def test_asks_usage() -> None:
@@ -313,7 +311,6 @@ def test_events_are_cut_at_blank_lines() -> None:
 )
 def test_data_of_an_event(event: bytes, data: bytes) -> None:
     assert data_of(event) == data
-    assert is_done(event) == (data == b"[DONE]")
 
 
 def chunk(**fields: object) -> bytes:
@@ -325,7 +322,7 @@ def delta(**fields: object) -> bytes:
 
 
 def test_calls_of_one_index_with_ids_of_their_own_are_apart() -> None:
-    assembler = StreamAssembler()
+    assembler = reader()
     for name in "ab":
         function = {"name": name, "arguments": "{}"}
         assembler.feed(delta(tool_calls=[{"index": 0, "id": f"c{name}", "function": function}]))
@@ -333,9 +330,9 @@ def test_calls_of_one_index_with_ids_of_their_own_are_apart() -> None:
 
 
 def test_other_choices_are_passed_on_unread() -> None:
-    assembler = StreamAssembler()
+    assembler = reader()
     second = chunk(choices=[{"index": 1, "delta": {"content": "no"}}])
-    assert assembler.feed(second + delta(content="yes")) == [second, delta(content="yes")]
+    assert passed(assembler, second + delta(content="yes")) == [second, delta(content="yes")]
     assert assembler.answer.text == "yes"
 
 
@@ -345,16 +342,17 @@ def test_only_the_chunk_of_usage_alone_is_hidden() -> None:
     filtered = chunk(choices=[], prompt_filter_results=[])
     alone = chunk(choices=[], usage=usage)
     for hidden in (True, False):
-        assembler = StreamAssembler(hide_usage=hidden)
-        passed = assembler.feed(filtered + with_text + alone)
-        assert passed == [filtered, with_text] + [alone] * (not hidden)
+        assembler = reader(hide_usage=hidden)
+        sent = passed(assembler, filtered + with_text + alone)
+        assert sent == [filtered, with_text] + [alone] * (not hidden)
         assert assembler.answer.usage == Usage(3, 1)
 
 
 def test_an_error_in_the_stream_ends_it() -> None:
-    assembler = StreamAssembler()
+    assembler = reader()
     error = chunk(error={"message": "overloaded"})
-    assert assembler.feed(delta(content="a") + error + delta(content="b")) == [delta(content="a")]
+    sent = passed(assembler, delta(content="a") + error + delta(content="b"))
+    assert sent == [delta(content="a")]
     assert isinstance(assembler.failure, EngineRefused)
     assert json.loads(assembler.failure.body) == {"error": {"message": "overloaded"}}
     assert (assembler.answer.text, assembler.answer.complete) == ("a", False)
@@ -362,35 +360,35 @@ def test_an_error_in_the_stream_ends_it() -> None:
 
 @pytest.mark.parametrize("data", [b"nonsense", b'{"choices": 3}', b'"x"'])
 def test_garbage_in_the_stream_ends_it(data: bytes) -> None:
-    assembler = StreamAssembler()
+    assembler = reader()
     assert assembler.feed(b"data: " + data + b"\n\n") == []
     assert isinstance(assembler.failure, EngineUnreachable)
 
 
 def test_a_stream_may_end_without_done() -> None:
-    assembler = StreamAssembler()
+    assembler = reader()
     assembler.feed(chunk(choices=[{"delta": {"content": "a"}, "finish_reason": "stop"}]))
     assert not assembler.answer.complete
-    assert assembler.end() == b""
+    assert ended(assembler) == b""
     assert assembler.answer == Answer(text="a")
-    cut = StreamAssembler()
+    cut = reader()
     cut.feed(delta(content="a") + b"data: [DONE]\n")
-    assert cut.end() == b"data: [DONE]\n"
+    assert ended(cut) == b"data: [DONE]\n\n\n"
     assert cut.answer.complete
 
 
 def test_a_stream_may_not_end_in_the_middle() -> None:
-    assembler = StreamAssembler()
+    assembler = reader()
     assembler.feed(delta(content="a"))
     assembler.end()
     assert assembler.answer == Answer(text="a", finish_reason="", complete=False)
 
 
 def test_an_answer_of_nothing_keeps_its_shape() -> None:
-    assert json.loads(encode_answer(Answer(), "x", 1))["choices"][0]["message"]["content"] == ""
-    refused = json.loads(encode_answer(Answer(refusal="no"), "x", 1))["choices"][0]["message"]
+    assert json.loads(encode_answer(Answer(), envelope()))["choices"][0]["message"]["content"] == ""
+    refused = json.loads(encode_answer(Answer(refusal="no"), envelope()))["choices"][0]["message"]
     assert (refused["content"], refused["refusal"]) == (None, "no")
-    assert encode_stream(Answer(), "x", 1, False)[-1] == b"data: [DONE]\n\n"
+    assert streamed(Answer()).endswith(b"\n\ndata: [DONE]\n\n")
 
 
 def test_old_forms_of_calls_are_read() -> None:

@@ -9,9 +9,11 @@ from aiohttp import web
 from live import FakeDesk, running_gateway
 from scripted_upstream import ScriptedUpstream
 
-from shoal.chat import Answer
+from shoal.chat import Answer, Format, Piece
+from shoal.formats import FORMATS
 from shoal.gateway.stream import StreamedReply
 from shoal.routing.receipt import Receipt, Served
+from written_streams import envelope
 
 ASKED = {"model": "remote", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
 HALF = b'data: {"choices":[{"index":0,"delta":{"content":"half"}}]}\n\n'
@@ -172,10 +174,14 @@ class Stubborn:
         self.closed = False
 
     async def __aiter__(self):  # type: ignore[no-untyped-def]
-        yield HALF
+        yield Piece(HALF)
         if self.failure is not None:
             raise self.failure
         await asyncio.sleep(30)
+
+    @property
+    def format(self) -> Format | None:
+        return "chat"
 
     @property
     def answer(self) -> Answer:
@@ -194,7 +200,8 @@ async def send_of(reply: StreamedReply, sent: list[bytes]) -> None:
 
 def reply_of(desk: FakeDesk, stream: Stubborn) -> StreamedReply:
     served = Served(Receipt("c", 0.0, "llm", "llm", "why"), stream=stream)
-    return StreamedReply(desk, served, stream, {})
+    wire = FORMATS["chat"]
+    return StreamedReply(desk, served, stream, wire, envelope(), {})
 
 
 async def test_a_bug_is_recorded_told_and_raised(desk: FakeDesk) -> None:

@@ -10,8 +10,9 @@ from live import FakeDesk
 from pydantic import BaseModel
 from scripted_upstream import ScriptedUpstream
 
-from shoal.chat import Answer, ToolCall, Usage
-from shoal.formats.chat_completions import encode_answer, encode_stream
+from shoal.chat import Answer, Request, ToolCall, Usage
+from shoal.formats.chat_completions import encode_answer
+from written_streams import envelope, streamed
 
 ASKED = [{"role": "user", "content": "Grüße 🐟"}]
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
@@ -89,7 +90,7 @@ async def test_the_sync_client(gateway: str) -> None:
 
 
 async def test_tools(client: openai.AsyncOpenAI, upstream: ScriptedUpstream) -> None:
-    upstream.replies(encode_answer(CALLED, "u1", 1))
+    upstream.replies(encode_answer(CALLED, envelope()))
     whole = await client.chat.completions.create(
         model="remote", messages=ASKED, tools=TOOLS, temperature=0.5, extra_body={"own": [1]}
     )
@@ -112,7 +113,8 @@ async def test_tools(client: openai.AsyncOpenAI, upstream: ScriptedUpstream) -> 
 async def test_tools_in_a_stream(
     client: openai.AsyncOpenAI, upstream: ScriptedUpstream, desk: FakeDesk
 ) -> None:
-    upstream.streams(encode_stream(CALLED, "u1", 1, include_usage=True))
+    asked = Request("m", (), params='{"stream_options":{"include_usage":true}}')
+    upstream.streams([streamed(CALLED, asked)])
     async with client.chat.completions.stream(
         model="remote", messages=ASKED, tools=TOOLS
     ) as stream:
@@ -129,7 +131,7 @@ class Place(BaseModel):
 
 
 async def test_response_format(client: openai.AsyncOpenAI, upstream: ScriptedUpstream) -> None:
-    upstream.replies(encode_answer(Answer(text='{"city":"Lima"}', model="up"), "u1", 1))
+    upstream.replies(encode_answer(Answer(text='{"city":"Lima"}', model="up"), envelope()))
     whole = await client.chat.completions.parse(
         model="remote", messages=ASKED, response_format=Place
     )

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shoal.chat import Answer, Message, Request, ToolCall, Usage
+from shoal.chat import Answer, Message, Reasoning, Request, ToolCall, Usage
+from shoal.errors import EngineUnreachable, MalformedRequest
+from shoal.formats import Target
 from shoal.formats.chat_completions import (
-    StreamAssembler,
     decode_answer,
     decode_request,
     digest_request,
     encode_answer,
     encode_request,
-    encode_stream,
 )
-from shoal.errors import EngineUnreachable, MalformedRequest
+from written_streams import envelope, passed, reader, streamed
 
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=10)
@@ -32,6 +32,12 @@ values = st.recursive(
 calls = st.builds(ToolCall, names, names, texts)
 text_parts = st.fixed_dictionaries({"type": st.just("text"), "text": texts})
 other_parts = st.fixed_dictionaries({"type": st.just("image_url"), "image_url": values})
+
+
+signed = st.builds(Reasoning, texts, names)
+sealed = st.builds(Reasoning, st.just(""), names, st.just(True))
+unsigned = st.builds(Reasoning, texts.filter(bool))
+thoughts = st.lists(signed | sealed, max_size=2).map(tuple) | unsigned.map(lambda one: (one,))
 
 
 def packed(value: object) -> str:
@@ -53,6 +59,7 @@ def messages(draw: st.DrawFn) -> Message:
         name=draw(st.just("") | names),
         tool_calls=tuple(draw(st.lists(calls, max_size=2))),
         tool_call_id=draw(st.just("") | names),
+        reasoning=draw(st.just(()) | thoughts),
     )
 
 
@@ -76,21 +83,22 @@ answers = st.builds(
     refusal=texts,
     model=names,
     usage=usages,
+    reasoning=st.just(()) | thoughts,
 )
 
 
 @given(requests)
 def test_a_request_that_is_built_is_read_back(request: Request) -> None:
-    sent = encode_request(request, request.model, ask_usage=False)
+    sent = encode_request(request, Target(request.model, ask_usage=False))
     assert replace(decode_request(sent), body=b"") == request
 
 
 @given(requests, names)
 def test_only_the_model_differs_upstream(request: Request, model: str) -> None:
-    sent = encode_request(request, request.model, ask_usage=False)
+    sent = encode_request(request, Target(request.model, ask_usage=False))
     asked = decode_request(sent)
-    assert encode_request(asked, asked.model, ask_usage=False) is sent
-    upstream = encode_request(asked, model, ask_usage=False)
+    assert encode_request(asked, Target(asked.model, ask_usage=False)) is sent
+    upstream = encode_request(asked, Target(model, ask_usage=False))
     assert json.loads(upstream) == json.loads(sent) | {"model": model}
     assert len(upstream) - len(sent) == len(packed(model).encode()) - len(
         packed(asked.model).encode()
@@ -101,13 +109,13 @@ def test_only_the_model_differs_upstream(request: Request, model: str) -> None:
 def test_spelling_does_not_matter_to_what_is_read(
     request: Request, indent: int | None, ascii_only: bool
 ) -> None:
-    sent = encode_request(request, request.model)
+    sent = encode_request(request, Target(request.model))
     spelt = json.dumps(json.loads(sent), indent=indent, ensure_ascii=ascii_only).encode()
     one, other = decode_request(sent), decode_request(spelt)
     assert digest_request(one) == digest_request(other)
     assert [m.text for m in one.messages] == [m.text for m in other.messages]
     assert json.loads(one.params) == json.loads(other.params)
-    changed = encode_request(other, "another model")
+    changed = encode_request(other, Target("another model"))
     assert json.loads(changed) == json.loads(sent) | {"model": "another model"}
 
 
@@ -115,8 +123,8 @@ def test_spelling_does_not_matter_to_what_is_read(
 def test_a_streamed_request_asked_whole_differs_in_nothing_else(
     request: Request, data: st.DataObject
 ) -> None:
-    sent = encode_request(replace(request, stream=True), request.model)
-    whole = encode_request(replace(decode_request(sent), stream=False), request.model)
+    sent = encode_request(replace(request, stream=True), Target(request.model))
+    whole = encode_request(replace(decode_request(sent), stream=False), Target(request.model))
     expected = json.loads(sent) | {"stream": False}
     del expected["stream_options"]
     assert json.loads(whole) == expected
@@ -124,15 +132,16 @@ def test_a_streamed_request_asked_whole_differs_in_nothing_else(
 
 @given(answers)
 def test_an_answer_that_is_built_is_read_back(answer: Answer) -> None:
-    assert replace(decode_answer(encode_answer(answer, "x", 1)), body=b"") == answer
+    assert replace(decode_answer(encode_answer(answer, envelope())), body=b"") == answer
 
 
 @given(answers, st.booleans())
 def test_an_answer_as_a_stream_is_read_back(answer: Answer, include_usage: bool) -> None:
-    assembler = StreamAssembler()
-    events = encode_stream(answer, "x", 1, include_usage)
-    assert assembler.feed(b"".join(events)) == events
-    assert assembler.answer == (answer if include_usage else replace(answer, usage=None))
+    asked = '{"stream_options":{"include_usage":true}}' if include_usage else "{}"
+    sent = streamed(answer, Request("m", (), params=asked))
+    reading = reader()
+    assert b"".join(passed(reading, sent)) == sent
+    assert reading.answer == (answer if include_usage else replace(answer, usage=None))
 
 
 @settings(max_examples=300)
@@ -150,7 +159,7 @@ def test_a_request_with_one_wrong_value_is_read_or_refused(
     request: Request, data: st.DataObject
 ) -> None:
     """Whatever stands in place of whatever value, nothing but MalformedRequest comes of it."""
-    tree = json.loads(encode_request(request, request.model))
+    tree = json.loads(encode_request(request, Target(request.model)))
     at: dict | list = tree  # type: ignore[type-arg]
     while True:
         keys = list(at) if isinstance(at, dict) else list(range(len(at)))
