@@ -52,7 +52,7 @@ async def until_health(desk: Shoal, ok: bool) -> None:
 async def test_a_failed_call_is_recorded(store: Store) -> None:
     async with serving_desk(store) as desk:
         failure = EngineUnreachable("nobody listens on port 9")
-        call_id = await desk.failed(request_of("?", "nobody"), "episode 1", failure)
+        call_id = (await desk.failed(request_of("?", "nobody"), "episode 1", failure)).call_id
         view = await seen(desk, call_id)
     assert (view.error, view.episode, view.answer) == (str(failure), "episode 1", None)
     assert view.receipt.reason == "no answer: EngineUnreachable"

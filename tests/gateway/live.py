@@ -51,14 +51,15 @@ class FakeDesk:
             return Served(receipt, stream=await engine.stream(request))
         return Served(receipt, answer=await engine.answer(request))
 
-    async def finish(self, served: Served, answer: Answer, error: str) -> None:
+    async def finish(self, served: Served, answer: Answer, error: str) -> Receipt:
         await self.may_finish.wait()
         self.finished.append((served, answer, error))
         self.recorded.set()
+        return served.receipt
 
-    async def failed(self, request: Request, episode: str, error: ShoalError) -> str:
+    async def failed(self, request: Request, episode: str, error: ShoalError) -> Receipt:
         self.failures.append((request, episode, error))
-        return f"failed-{len(self.failures)}"
+        return Receipt(f"failed-{len(self.failures)}", time.time(), request.model, "", "no answer")
 
     async def call(self, call_id: str) -> bytes:
         for served, answer, error in self.finished:

@@ -13,7 +13,6 @@ from shoal.chat import Answer, Format, Piece
 from shoal.formats import FORMATS
 from shoal.gateway.stream import StreamedReply
 from shoal.routing.receipt import Receipt, Served
-from written_streams import envelope
 
 ASKED = {"model": "remote", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
 HALF = b'data: {"choices":[{"index":0,"delta":{"content":"half"}}]}\n\n'
@@ -200,8 +199,11 @@ async def send_of(reply: StreamedReply, sent: list[bytes]) -> None:
 
 def reply_of(desk: FakeDesk, stream: Stubborn) -> StreamedReply:
     served = Served(Receipt("c", 0.0, "llm", "llm", "why"), stream=stream)
-    wire = FORMATS["chat"]
-    return StreamedReply(desk, served, stream, wire, envelope(), {})
+
+    async def finish(answer: Answer, error: str) -> None:
+        await desk.finish(served, answer, error)
+
+    return StreamedReply(stream, FORMATS["chat"], None, finish, {})
 
 
 async def test_a_bug_is_recorded_told_and_raised(desk: FakeDesk) -> None:

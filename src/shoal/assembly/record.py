@@ -30,8 +30,8 @@ class CallView(Struct, frozen=True, omit_defaults=True):
 
 
 def call_record(handled: Handled, answer: Answer | None, error: str) -> CallRecord:
-    """The row of one call; its receipt gets the costs and the time, known only now."""
-    receipt = _settled(handled, answer)
+    """The row of one call, whose receipt is settled."""
+    receipt = handled.receipt
     return CallRecord(
         id=receipt.call_id,
         at=receipt.at,
@@ -96,10 +96,12 @@ def receipt_of(call: CallRecord) -> Receipt:
         raise StoreDamaged(f"the receipt of call {call.id} cannot be read ({error})") from error
 
 
-def _settled(handled: Handled, answer: Answer | None) -> Receipt:
+def settled(handled: Handled, answer: Answer | None) -> Receipt:
+    """The receipt with costs and time, known only once the answer has ended."""
     receipt, model = handled.receipt, handled.model
     elapsed = (time.perf_counter() - handled.began) * 1e3
-    receipt = replace(receipt, latency_ms=round(elapsed, 3))
+    waited = round(receipt.waited_ms, 3)
+    receipt = replace(receipt, latency_ms=round(elapsed, 3), waited_ms=waited)
     if answer is None or model is None:
         return receipt
     if not receipt.certificate:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
 from shoal.assembly.models import Models
-from shoal.assembly.record import CallView, call_record, view
+from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
@@ -103,19 +103,22 @@ class Shoal:
             return await self._by_llm(handled, verdict.tried.reason, (verdict.tried,))
         return _by_rung(handled, verdict)
 
-    async def finish(self, served: Served, answer: Answer, error: str) -> None:
-        """Record the call, and compare it with the reference where that is due.
+    async def finish(self, served: Served, answer: Answer, error: str) -> Receipt:
+        """Record the call, and compare it with the reference where that is due; returns its
+        receipt, now with cost and latency.
 
         A store that fails is told by ``health``: the caller's answer does not depend on it.
         """
         assert isinstance(served, Handled)
         handled = served
+        handled = replace(handled, receipt=settled(handled, answer))
         await self._keep(call_record(handled, answer, error))
         if not error and answer.complete:
             self._witness.after(handled, answer)
+        return handled.receipt
 
-    async def failed(self, request: Request, episode: str, error: ShoalError) -> str:
-        """Record a call that nobody could answer; returns its id."""
+    async def failed(self, request: Request, episode: str, error: ShoalError) -> Receipt:
+        """Record a call that nobody could answer; returns its receipt."""
         call_id, at = str(uuid_utils.uuid7()), time.time()
         found = self._roster.find(request)
         receipt = Receipt(
@@ -128,8 +131,9 @@ class Shoal:
             task_id=found[1].task.id if found else "",
         )
         handled = Handled(receipt, request=request, episode=episode, began=time.perf_counter())
+        handled = replace(handled, receipt=settled(handled, None))
         await self._keep(call_record(handled, None, str(error)))
-        return call_id
+        return handled.receipt
 
     async def call(self, call_id: str) -> bytes:
         """The stored call with its whole receipt, as JSON.
@@ -183,7 +187,8 @@ class Shoal:
         trouble = self._trouble or ("is no longer read" if self._watching.done() else "")
         if trouble:
             detail["roster"] = trouble
-        return Health(ok=store.ok and not problems and not trouble, detail=detail)
+        ok = store.ok and not problems and not trouble
+        return Health(ok=ok, detail=detail, ready=store.ok)
 
     async def settle(self) -> None:
         """Wait until comparisons under way are done and everything recorded is written."""
@@ -277,11 +282,14 @@ class Shoal:
         receipt = replace(
             handled.receipt, answered_by=model.name, reason=reason, tried=(*tried, last)
         )
+        asked = time.perf_counter()
+        answer, stream = None, None
         if handled.request.stream:
             stream = await model.engine.stream(handled.request)
-            return replace(handled, receipt=receipt, stream=stream)
-        answer = await model.engine.answer(handled.request)
-        return replace(handled, receipt=receipt, answer=answer)
+        else:
+            answer = await model.engine.answer(handled.request)
+        receipt = replace(receipt, waited_ms=(time.perf_counter() - asked) * 1e3)
+        return replace(handled, receipt=receipt, answer=answer, stream=stream)
 
 
 def _by_rung(handled: Handled, verdict: Verdict) -> Handled:
@@ -293,6 +301,7 @@ def _by_rung(handled: Handled, verdict: Verdict) -> Handled:
         reason=reason,
         tried=(tried,),
         certificate=tried.certificate,
+        waited_ms=tried.latency_ms,
     )
     return replace(handled, receipt=receipt, answer=verdict.answer)
 

@@ -13,8 +13,11 @@ from shoal.gateway.desk import Desk
 from shoal.gateway.desk_routes import DeskRoutes
 from shoal.gateway.exchange import Exchange
 from shoal.gateway.guard import Guard
+from shoal.gateway.metrics import Metrics
+from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import PREFIX, error_reply, plain_error, wire_of
+from shoal.gateway.valve import Valve
 
 _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
 
@@ -22,20 +25,29 @@ _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep th
 def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in."""
     max_body = int(options.max_body_mb * 1_000_000)
-    other = DeskRoutes(desk, max_body)
+    observer = Observer(Metrics(desk.health), options.access_log)
+    other = DeskRoutes(desk, max_body, observer.metrics)
     app = Starlette(
         routes=[
-            *(
-                Route(PREFIX + wire.path, Exchange(desk, wire, max_body).post, methods=["POST"])
-                for wire in FORMATS.values()
-            ),
+            *(_exchange(Exchange(desk, wire, max_body, observer)) for wire in FORMATS.values()),
             Route("/v1/models", other.models),
             Route("/v1/models/{name:path}", other.model),
             Route("/healthz", other.health),
+            Route("/readyz", other.ready),
+            Route("/metrics", other.metrics),
             Route("/shoal/calls/{call_id}", other.call),
             Route("/shoal/feedback", other.feedback, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, allowed_hosts=options.allowed_hosts)],
+        middleware=[
+            Middleware(Guard, allowed_hosts=options.allowed_hosts),
+            Middleware(
+                Valve,
+                most=options.max_in_flight,
+                most_bytes=int(options.max_in_flight_mb * 1_000_000),
+                max_body=max_body,
+                in_flight=observer.metrics.in_flight,
+            ),
+        ],
         exception_handlers={
             ShoalError: _shoal_error,
             HTTPException: _http_error,
@@ -45,6 +57,10 @@ def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _exchange(exchange: Exchange) -> Route:
+    return Route(PREFIX + exchange.wire.path, exchange.post, methods=["POST"])
 
 
 async def _shoal_error(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ from typing import Protocol
 from shoal.chat import Answer, Request
 from shoal.errors import ShoalError
 from shoal.routing.health import Health
-from shoal.routing.receipt import Served
+from shoal.routing.receipt import Receipt, Served
 
 
 class Desk(Protocol):
@@ -23,16 +23,17 @@ class Desk(Protocol):
             EngineError: nobody could answer.
         """
 
-    async def finish(self, served: Served, answer: Answer, error: str) -> None:
-        """Record the call; called exactly once for each ``Served``.
+    async def finish(self, served: Served, answer: Answer, error: str) -> Receipt:
+        """Record the call; called exactly once for each ``Served``. Returns its receipt, now with
+        cost and latency.
 
         ``error`` is "" or why the caller did not get the whole answer. With a durable store this
         returns once the call is on disk. A store that fails is told by ``health``, not raised: the
         caller still gets the answer.
         """
 
-    async def failed(self, request: Request, episode: str, error: ShoalError) -> str:
-        """Record a call that ``serve`` could not answer; returns its call id."""
+    async def failed(self, request: Request, episode: str, error: ShoalError) -> Receipt:
+        """Record a call that ``serve`` could not answer; returns its receipt."""
 
     async def call(self, call_id: str) -> bytes:
         """The stored call with its whole receipt, as JSON.

@@ -1,4 +1,4 @@
-"""The gateway's other routes: models, health, calls and feedback."""
+"""The gateway's other routes: models, health, figures, calls and feedback."""
 
 import time
 from typing import Literal
@@ -11,6 +11,7 @@ from shoal.errors import MalformedRequest, UnknownModel
 from shoal.formats import parse_strictly
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
+from shoal.gateway.metrics import CONTENT_TYPE, Metrics
 from shoal.gateway.replies import CALL_ID, header_text, json_reply
 
 
@@ -33,8 +34,9 @@ class Feedback(BaseModel):
 class DeskRoutes:
     """Answers from what the desk knows."""
 
-    def __init__(self, desk: Desk, max_body: int) -> None:
+    def __init__(self, desk: Desk, max_body: int, metrics: Metrics) -> None:
         self._desk = desk
+        self._metrics = metrics
         self._max_body = max_body
         self._since = int(time.time())
 
@@ -56,6 +58,15 @@ class DeskRoutes:
         health = self._desk.health()
         status = "ok" if health.ok else "degraded"
         return json_reply({**health.detail, "status": status})
+
+    async def ready(self, request: Request) -> Response:
+        """``GET /readyz``: 200 once requests can be answered and recorded, 503 while not."""
+        health = self._desk.health()
+        return json_reply({"ready": health.ready}, 200 if health.ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """``GET /metrics``, for Prometheus."""
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE)
 
     async def call(self, request: Request) -> Response:
         """``GET /shoal/calls/{call_id}``."""

@@ -1,14 +1,18 @@
 """``POST`` of a request to be answered, in any wire format."""
 
+import time
+
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from shoal.chat import Request
+from shoal.chat import Answer, Request
 from shoal.engines import WrittenStream
 from shoal.errors import ShoalError
 from shoal.formats import Envelope, WireFormat
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
+from shoal.gateway.metrics import Ended
+from shoal.gateway.observer import Observer
 from shoal.gateway.replies import error_reply, receipt_headers
 from shoal.gateway.stream import StreamedReply
 from shoal.routing.receipt import Served
@@ -17,45 +21,65 @@ from shoal.routing.receipt import Served
 class Exchange:
     """Reads a request, has it answered, and sends the answer in the format it was asked in."""
 
-    def __init__(self, desk: Desk, wire: WireFormat, max_body: int) -> None:
-        self._desk, self._wire = desk, wire
+    def __init__(self, desk: Desk, wire: WireFormat, max_body: int, observer: Observer) -> None:
+        self._desk, self.wire = desk, wire
         self._max_body = max_body
+        self._observer = observer
 
     async def post(self, http: HttpRequest) -> Response | StreamedReply:
         """The answer with its receipt, or an error in the format's own shape."""
-        request = self._wire.decode_request(await read_body(http, self._max_body))
+        body = await read_body(http, self._max_body)
+        began = time.perf_counter()
+        request = self.wire.decode_request(body)
         episode = http.headers.get("x-shoal-episode", "")
         try:
             served = await self._desk.serve(request, episode)
         except ShoalError as error:
-            call_id = await self._desk.failed(request, episode, error)
-            return error_reply(error, self._wire, call_id)
+            return await self._failed(request, episode, error, began)
+        overhead_ms = _since(began) - served.receipt.waited_ms
         if request.stream:
-            return self._streamed(served, request)
-        return await self._whole(served, request)
+            return self._streamed(served, request, overhead_ms)
+        return await self._whole(served, request, overhead_ms)
 
-    def _streamed(self, served: Served, request: Request) -> StreamedReply:
+    async def _failed(
+        self, request: Request, episode: str, error: ShoalError, began: float
+    ) -> Response:
+        receipt = await self._desk.failed(request, episode, error)
+        self._observer.ended(Ended(self.wire.name, receipt, None, str(error), _since(began)))
+        return error_reply(error, self.wire, receipt.call_id)
+
+    def _streamed(self, served: Served, request: Request, overhead_ms: float) -> StreamedReply:
         stream = served.stream
         if stream is None:
             assert served.answer is not None
             stream = WrittenStream(served.answer)
-        headers = receipt_headers(served.receipt)
-        envelope = _envelope(served, request)
-        return StreamedReply(self._desk, served, stream, self._wire, envelope, headers)
+        same = stream.format == self.wire.name
+        writer = None if same else self.wire.new_writer(_envelope(served, request))
 
-    async def _whole(self, served: Served, request: Request) -> Response:
+        async def finish(answer: Answer, error: str) -> None:
+            await self._finish(served, answer, error, overhead_ms)
+
+        headers = receipt_headers(served.receipt, overhead_ms)
+        return StreamedReply(stream, self.wire, writer, finish, headers)
+
+    async def _whole(self, served: Served, request: Request, overhead_ms: float) -> Response:
         answer = served.answer
         assert answer is not None
-        await self._desk.finish(served, answer, "")
-        as_it_came = answer.body and answer.format == self._wire.name
-        body = answer.body if as_it_came else self._encoded(served, request)
-        headers = receipt_headers(served.receipt)
+        await self._finish(served, answer, "", overhead_ms)
+        body = answer.body if answer.format == self.wire.name else b""
+        if not body:
+            body = self.wire.encode_answer(answer, _envelope(served, request))
+        headers = receipt_headers(served.receipt, overhead_ms)
         return Response(body, headers=headers, media_type="application/json")
 
-    def _encoded(self, served: Served, request: Request) -> bytes:
-        assert served.answer is not None
-        return self._wire.encode_answer(served.answer, _envelope(served, request))
+    async def _finish(self, served: Served, answer: Answer, error: str, overhead_ms: float) -> None:
+        receipt = await self._desk.finish(served, answer, error)
+        self._observer.ended(Ended(self.wire.name, receipt, answer, error, overhead_ms))
 
 
 def _envelope(served: Served, request: Request) -> Envelope:
     return Envelope(served.receipt.call_id, int(served.receipt.at), request)
+
+
+def _since(began: float) -> float:
+    return (time.perf_counter() - began) * 1e3

@@ -20,7 +20,9 @@ class GatewayOptions(BaseModel):
     """Where the gateway listens, and what it takes in.
 
     ``allowed_hosts`` are names, without port, by which callers may address it besides loopback
-    names: those of a proxy in front of it, for one.
+    names: those of a proxy in front of it, for one. ``access_log`` writes a line of JSON for each
+    call to standard error. Beyond ``max_in_flight`` requests under way, or ``max_in_flight_mb`` of
+    their bodies, callers get a 503 and are told to come back.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +31,9 @@ class GatewayOptions(BaseModel):
     port: int = Field(default=8400, ge=0, le=65535)
     max_body_mb: float = Field(default=8, gt=0)
     allowed_hosts: tuple[str, ...] = ()
+    access_log: bool = False
+    max_in_flight: int = Field(default=512, ge=1)
+    max_in_flight_mb: float = Field(default=256, gt=0, allow_inf_nan=False)
 
     @field_validator("host")
     @classmethod

@@ -89,13 +89,15 @@ def _upstream_said(error: EngineRefused) -> str:
     return f"{error}: {text}" if text else str(error)
 
 
-def receipt_headers(receipt: Receipt) -> dict[str, str]:
-    """The short form of a receipt that every answer carries."""
+def receipt_headers(receipt: Receipt, overhead_ms: float) -> dict[str, str]:
+    """The short form of a receipt that every answer carries, and how much of the time until it
+    began was Shoal's own."""
     return {
         "x-shoal-answered-by": header_text(receipt.answered_by),
         CALL_ID: header_text(receipt.call_id),
         "x-shoal-task": header_text(receipt.task),
         "x-shoal-reason": header_text(receipt.reason),
+        "x-shoal-overhead-ms": f"{overhead_ms:.3f}",
     }
 
 

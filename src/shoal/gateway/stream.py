@@ -1,7 +1,7 @@
 """Passes a streamed answer on to the caller, and sees to it that the call is recorded."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -10,12 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 from shoal.chat import Answer, AnswerStream, Piece
 from shoal.errors import EngineError, EngineUnreachable
-from shoal.formats import Envelope, WireFormat
-from shoal.gateway.desk import Desk
+from shoal.formats import StreamWriter, WireFormat
 from shoal.gateway.replies import encode_error
-from shoal.routing.receipt import Served
 
 T = TypeVar("T")
+Finish = Callable[[Answer, str], Awaitable[None]]
 
 _HUNG_UP = "the client hung up before the answer was whole"
 _BROKE_OFF = "the stream ended before the answer was whole"
@@ -37,26 +36,23 @@ class _Ending(Struct, frozen=True):
 class StreamedReply:
     """An ASGI response that is one streamed answer.
 
-    Bytes in the format it was asked in pass as they came; any other stream is written anew. The
-    event that ends a stream is held back until the call is recorded. A stream that breaks off ends
-    in an error event instead. When the client hangs up, the upstream is cancelled and the call
+    The event that ends the stream is held back until the call is recorded. A stream that breaks off
+    ends in an error event instead. When the client hangs up, the upstream is cancelled and the call
     recorded as incomplete.
     """
 
     def __init__(
         self,
-        desk: Desk,
-        served: Served,
         stream: AnswerStream,
         wire: WireFormat,
-        envelope: Envelope,
+        writer: StreamWriter | None,
+        finish: Finish,
         headers: dict[str, str],
     ) -> None:
-        self._desk = desk
-        self._served = served
+        """``writer`` None: the stream's own bytes are passed on. ``finish`` records the call."""
         self._stream = stream
-        self._wire = wire
-        self._writer = None if stream.format == wire.name else wire.new_writer(envelope)
+        self._wire, self._writer = wire, writer
+        self._finish = finish
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +93,7 @@ class StreamedReply:
         return self._writer.feed(piece.deltas) if self._writer else piece.raw
 
     def _broken(self, error: EngineError) -> _Ending:
-        body = encode_error(error, self._wire, self._served.receipt.call_id)[1]
+        body = encode_error(error, self._wire)[1]
         return _Ending(self._wire.error_event(body), str(error))
 
     async def _settle(self, relay: asyncio.Future[_Ending]) -> _Ending:
@@ -111,7 +107,7 @@ class StreamedReply:
             if isinstance(result, Exception):
                 failure = EngineUnreachable(f"{_BROKE_OFF}: {type(result).__name__}")
                 ending = _Ending(self._broken(failure).event, str(failure), result)
-        await self._desk.finish(self._served, self._answer(ending), ending.error)
+        await self._finish(self._answer(ending), ending.error)
         return ending
 
     def _answer(self, ending: _Ending) -> Answer:

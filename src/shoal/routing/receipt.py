@@ -26,7 +26,8 @@ class Receipt(Struct, frozen=True):
 
     ``cost`` is what the answer cost and ``llm_cost`` what the LLM would have cost, both in USD and
     None where a price is unknown. ``llm_cost_estimated`` says that the LLM's tokens were estimated
-    from the task's earlier calls, because the LLM was not asked.
+    from the task's earlier calls, because the LLM was not asked. ``waited_ms`` is how long the
+    answerer took to answer, or to begin a stream; ``latency_ms`` ends with the answer.
     """
 
     call_id: str
@@ -43,6 +44,7 @@ class Receipt(Struct, frozen=True):
     llm_cost: float | None = None
     llm_cost_estimated: bool = False
     latency_ms: float = 0.0
+    waited_ms: float = 0.0
 
 
 class Served(Struct, frozen=True):
