@@ -11,6 +11,7 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 
 from shoal.chat import Answer, ToolCall, Usage
 from shoal.engines.chat_completions import EventSplitter, StreamAssembler
+from shoal.engines.chat_completions.events import is_event
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 HEAD = b'{"id":"a","object":"chat.completion.chunk","created":1,"model":"m",'
@@ -48,12 +49,17 @@ def test_byte_by_byte() -> None:
 
 
 def test_broken_off_at_every_byte() -> None:
-    """What came is kept, and an answer that broke off never looks whole."""
+    """Whole events are kept, nothing else, and an answer that broke off never looks whole."""
     finished = RECORDED.index(b'"finish_reason":"stop"')
     for at in range(len(RECORDED)):
         assembler = StreamAssembler()
-        passed = b"".join(assembler.feed(RECORDED[:at])) + assembler.end()
-        assert passed == RECORDED[:at]
+        passed = assembler.feed(RECORDED[:at])
+        assert b"".join(passed) == b"".join(EventSplitter().feed(RECORDED[:at]))
+        if last := assembler.end():
+            assert assembler.answer.complete
+            passed.append(last)
+        assert EventSplitter().feed(b"".join(passed)) == passed
+        assert assembler.failure is None
         assert RECORDED_ANSWER.text.startswith(assembler.answer.text)
         assert not (assembler.answer.complete and at < finished)
 
@@ -172,3 +178,17 @@ def test_events_joined_are_the_stream(tokens: list[bytes]) -> None:
     assert b"".join(events) + whole.rest == stream
     pieces = [e for at in range(len(stream)) for e in apart.feed(stream[at : at + 1])]
     assert b"".join(pieces) + apart.rest == stream
+
+
+@given(
+    st.lists(st.binary(max_size=9) | st.sampled_from([b"\n", b"data:", b": c", b"id: 1", b"x:"]))
+)
+def test_what_is_no_event_is_refused_wherever_it_is_cut(tokens: list[bytes]) -> None:
+    """Nothing but whole events is ever passed on, and cuts make no difference to what is."""
+    stream = b"".join(tokens)
+    whole, apart = StreamAssembler(), StreamAssembler()
+    passed = whole.feed(stream)
+    pieces = [e for at in range(len(stream)) for e in apart.feed(stream[at : at + 1])]
+    assert pieces == passed
+    assert all(is_event(event) for event in passed)
+    assert (whole.failure is None) == (apart.failure is None)

@@ -11,6 +11,8 @@ from shoal.chat import Answer, AnswerStream, Request
 from shoal.engines.chat_completions import (
     StreamAssembler,
     asks_usage,
+    begins_event,
+    data_of,
     decode_answer,
     encode_request,
 )
@@ -20,6 +22,9 @@ from shoal.engines.written import WrittenStream
 from shoal.errors import EngineError, EngineRefused, EngineUnreachable
 
 _DRAIN_S = 0.5
+_PATIENCE_S = 0.25  # for the first piece of a stream, so that an error in it still has a status
+_BLANKS = 10_000  # bytes, before which a reply of some other type must have begun
+_EVENTS = "text/event-stream"
 
 
 class RemoteEngine:
@@ -57,16 +62,29 @@ class RemoteEngine:
     async def stream(self, request: Request) -> AnswerStream:
         """The upstream's answer as it comes; returns once the upstream has accepted.
 
+        A reply that says it is a stream is waited for only a moment: what it begins with, if that
+        is no stream or an error, is then raised here, while the caller can be given a status. Any
+        other reply is judged by how it begins, and read whole if that is no stream.
+
         Raises: what ``answer`` raises.
         """
         request = request if request.stream else replace(request, stream=True)
         response = await self._post(request)
-        if any(kind in response.content_type for kind in ("json", "html", "plain")):  # no stream
-            async with response:
-                answer = self._decoded(await self._upstream.read(response))
-            return WrittenStream(answer, request)
-        hide_usage = self._ask_usage and not asks_usage(request)
-        return RemoteStream(self._upstream, response, hide_usage)
+        try:
+            if response.content_type == _EVENTS:
+                begun = await self._upstream.first(response, _PATIENCE_S)
+            else:
+                begun, is_stream = await self._begin(response)
+                if not is_stream:
+                    answer = self._decoded(await self._upstream.read(response, begun))
+                    response.release()
+                    return WrittenStream(answer, request)
+            self._check(begun)
+            hide_usage = self._ask_usage and not asks_usage(request)
+            return RemoteStream(self._upstream, response, hide_usage, begun)
+        except BaseException:  # a cancelled one too lets the connection go
+            response.close()
+            raise
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -76,11 +94,30 @@ class RemoteEngine:
         body = encode_request(request, self._model, self._ask_usage)
         return await self._upstream.post(body, streamed=request.stream)
 
+    def _check(self, begun: bytes) -> None:
+        """Raise what a stream begins with, if that is an error or no event.
+
+        Comments and blank lines before it are dropped.
+        """
+        early = StreamAssembler()
+        passed = early.feed(begun)
+        if early.failure is not None and not any(map(data_of, passed)):
+            raise _safe(early.failure, self._upstream)
+
+    async def _begin(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+        """The first bytes of a reply, and whether they begin a stream of events."""
+        begun, verdict = b"", None
+        while verdict is None:
+            piece = await self._upstream.first(response)
+            begun += piece
+            verdict = begins_event(begun) if piece and len(begun) < _BLANKS else False
+        return begun, verdict
+
     def _decoded(self, reply: bytes) -> Answer:
         try:
             return decode_answer(reply)
         except EngineUnreachable as error:
-            said = self._upstream.safe(str(error).encode()).decode()
+            said = self._upstream.safe_text(str(error))
             raise EngineUnreachable(f"{self._name}: {said}") from None
 
 
@@ -88,10 +125,16 @@ class RemoteStream:
     """An upstream's stream on its way through; ``[DONE]`` comes as a piece of its own."""
 
     def __init__(
-        self, upstream: Upstream, response: aiohttp.ClientResponse, hide_usage: bool
+        self,
+        upstream: Upstream,
+        response: aiohttp.ClientResponse,
+        hide_usage: bool,
+        begun: bytes = b"",
     ) -> None:
+        """``begun`` has been read of the reply already."""
         self._upstream = upstream
         self._response = response
+        self._begun = begun
         self._assembler = StreamAssembler(hide_usage)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -103,19 +146,21 @@ class RemoteStream:
             EngineTimeout: the upstream fell silent.
         """
         assembler = self._assembler
-        async with aclosing(self._upstream.pieces(self._response)) as pieces:
+        async with aclosing(self._upstream.pieces(self._response, self._begun)) as pieces:
             async for piece in pieces:
                 events = assembler.feed(piece)
                 last = events.pop() if assembler.done else b""
                 if events:
                     yield b"".join(events)
                 if assembler.failure is not None:
-                    raise self._safe(assembler.failure)
+                    raise _safe(assembler.failure, self._upstream)
                 if last:
                     yield last
                     return
-        if rest := assembler.end():
-            yield rest
+        if last := assembler.end():
+            yield last
+        if assembler.failure is not None:
+            raise _safe(assembler.failure, self._upstream)
         if not assembler.done:
             raise EngineUnreachable("the upstream ended its stream before the answer was whole")
 
@@ -135,7 +180,9 @@ class RemoteStream:
                 pass
         self._response.close()
 
-    def _safe(self, failure: EngineError) -> EngineError:
-        if isinstance(failure, EngineRefused):
-            return EngineRefused(failure.status, self._upstream.safe(failure.body))
-        return EngineUnreachable(self._upstream.safe(str(failure).encode()).decode())
+
+def _safe(failure: EngineError, upstream: Upstream) -> EngineError:
+    """What an upstream's stream failed with, without the key."""
+    if isinstance(failure, EngineRefused):
+        return EngineRefused(failure.status, upstream.safe(failure.body))
+    return EngineUnreachable(upstream.safe_text(str(failure)))

@@ -10,8 +10,13 @@ from shoal.engines.chat_completions.answers import (
     encode_stream,
 )
 from shoal.engines.chat_completions.assembler import StreamAssembler
-from shoal.engines.chat_completions.events import EventSplitter, data_of, is_done
-from shoal.engines.chat_completions.json_text import parse_strictly
+from shoal.engines.chat_completions.events import (
+    EventSplitter,
+    begins_event,
+    data_of,
+    is_done,
+)
+from shoal.engines.chat_completions.json_text import no_collection, parse_strictly
 from shoal.engines.chat_completions.requests import (
     asks_usage,
     decode_request,
@@ -24,6 +29,7 @@ __all__ = [
     "EventSplitter",
     "StreamAssembler",
     "asks_usage",
+    "begins_event",
     "data_of",
     "decode_answer",
     "decode_request",
@@ -32,5 +38,6 @@ __all__ = [
     "encode_request",
     "encode_stream",
     "is_done",
+    "no_collection",
     "parse_strictly",
 ]

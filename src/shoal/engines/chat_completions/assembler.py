@@ -5,12 +5,19 @@ from msgspec import Raw, Struct
 
 from shoal.chat import Answer, ToolCall, Usage
 from shoal.engines.chat_completions.answers import decode_usage
-from shoal.engines.chat_completions.events import EventSplitter, data_of
+from shoal.engines.chat_completions.events import (
+    EventSplitter,
+    begins_event,
+    closed,
+    data_of,
+    is_event,
+)
 from shoal.engines.chat_completions.json_text import decode_reply
 from shoal.engines.chat_completions.requests import WirePart, text_of
 from shoal.errors import EngineError, EngineRefused, EngineUnreachable
 
 _NULL = Raw(b"null")
+_EXCERPT = 200  # bytes of what is no chunk, shown in the error
 
 
 class _Function(Struct):
@@ -89,22 +96,27 @@ class StreamAssembler:
         """The whole events that may be passed on now, each as it came; ``[DONE]`` is the last."""
         passed: list[bytes] = []
         for event in self._splitter.feed(piece):
-            if self.done or self.failure is not None:
+            if self._over:
                 break
-            if self._read(data_of(event)):
+            if self._read(event):
                 passed.append(event)
+        if not self._over and begins_event(self._splitter.start) is False:
+            self._refuse(self._splitter.rest)  # now, not when its end has come
         return passed
 
     def end(self) -> bytes:
-        """Say that the stream has ended; returns bytes left over, to be passed on.
+        """Say that the stream has ended; returns a last event, to be passed on.
 
-        An answer with a finish reason is whole even if the upstream never sends ``[DONE]``.
+        An answer with a finish reason is whole even if the upstream never sends ``[DONE]``. What
+        came of an event that the end cut off is dropped, unless it is all there but its blank line
+        and completes the answer, or is the upstream's error.
         """
-        rest = self._splitter.rest
-        if self.failure is None and not self.done:
-            self.done = bool(self._finish_reason) or data_of(rest).startswith(b"[DONE]")
-            return rest
-        return b""
+        if self._over:
+            return b""
+        event = closed(self._splitter.rest)
+        passed = self._ends(event) and self._read(event)
+        self.done = self.done or (bool(self._finish_reason) and self.failure is None)
+        return event if passed else b""
 
     @property
     def answer(self) -> Answer:
@@ -119,23 +131,48 @@ class StreamAssembler:
             complete=self.done and self.failure is None,
         )
 
-    def _read(self, data: bytes) -> bool:
-        """Take in one event's data; whether the event is to be passed on."""
+    @property
+    def _over(self) -> bool:
+        return self.done or self.failure is not None
+
+    def _ends(self, event: bytes) -> bool:
+        """Whether the event that the stream ended in is to be read."""
+        data = data_of(event)
+        if not data or data.startswith(b"[DONE]"):
+            return bool(data)
+        try:
+            chunk = decode_reply(_CHUNK, data)
+        except ValueError:
+            return False
+        reasons = [choice.finish_reason for choice in chunk.choices or () if choice.index == 0]
+        return bool(self._finish_reason) or any(reasons) or bytes(chunk.error) != b"null"
+
+    def _read(self, event: bytes) -> bool:
+        """Take in one event; whether it is to be passed on."""
+        data = data_of(event)
         if not data:
-            return True
+            if not is_event(event):
+                self._refuse(event)
+            return self.failure is None
         if data.startswith(b"[DONE]"):
             self.done = True
             return True
         try:
             chunk = decode_reply(_CHUNK, data)
         except ValueError:
-            start = data[:200].decode(errors="replace")
+            start = data[:_EXCERPT].decode(errors="replace")
             self.failure = EngineUnreachable(f"the upstream's stream holds no chunk: {start!r}")
             return False
         if bytes(chunk.error) != b"null":
             self.failure = EngineRefused(502, data)
             return False
         return self._take(chunk)
+
+    def _refuse(self, sent: bytes) -> None:
+        start = sent[:_EXCERPT].decode(errors="replace")
+        self.failure = EngineUnreachable(
+            f"the upstream's stream holds no server-sent event: {start!r}"
+        )
 
     def _take(self, chunk: _Chunk) -> bool:
         self._model = self._model or chunk.model or ""
