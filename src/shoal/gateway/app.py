@@ -20,9 +20,8 @@ _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep th
 
 def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
     """All routes over one desk; every error leaves in OpenAI's shape."""
-    max_body = int(options.max_body_mb * 1_000_000)
-    chat = ChatEndpoint(desk, max_body)
-    other = DeskRoutes(desk, max_body)
+    chat = ChatEndpoint(desk, options)
+    other = DeskRoutes(desk, options.max_body)
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", chat.post, methods=["POST"]),

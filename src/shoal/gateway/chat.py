@@ -9,6 +9,7 @@ from shoal.engines.chat_completions import decode_request, encode_answer
 from shoal.errors import ShoalError
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
+from shoal.gateway.options import GatewayOptions
 from shoal.gateway.stream import StreamedReply
 from shoal.gateway.wire import error_reply, receipt_headers
 from shoal.routing.receipt import Served
@@ -17,13 +18,14 @@ from shoal.routing.receipt import Served
 class ChatEndpoint:
     """Reads a request, has it answered, and sends the answer in the form it was asked in."""
 
-    def __init__(self, desk: Desk, max_body: int) -> None:
+    def __init__(self, desk: Desk, options: GatewayOptions) -> None:
         self._desk = desk
-        self._max_body = max_body
+        self._max_body = options.max_body
+        self._max_messages = options.max_messages
 
     async def post(self, http: HttpRequest) -> Response | StreamedReply:
         """The answer with its receipt, or an error in OpenAI's shape."""
-        request = decode_request(await read_body(http, self._max_body))
+        request = decode_request(await read_body(http, self._max_body), self._max_messages)
         episode = http.headers.get("x-shoal-episode", "")
         try:
             served = await self._desk.serve(request, episode)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shoal.engines.chat_completions import parse_strictly
+from shoal.engines.chat_completions import no_collection, parse_strictly
 from shoal.errors import MalformedRequest, UnknownModel
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
@@ -74,6 +74,7 @@ class DeskRoutes:
         return {"id": name, "object": "model", "created": self._since, "owned_by": "shoal"}
 
 
+@no_collection()
 def _feedback(body: bytes) -> Feedback:
     try:
         return Feedback.model_validate(parse_strictly(body))

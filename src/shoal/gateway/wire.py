@@ -72,7 +72,13 @@ def _error_body(
     status: int, message: str, param: str | None = None, code: str | None = None
 ) -> bytes:
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return msgspec.json.encode({"error": ErrorText(message, kind, param, code)})
+    said = ErrorText(_encodable(message), kind, param and _encodable(param), code)
+    return msgspec.json.encode({"error": said})
+
+
+def _encodable(text: str) -> str:
+    """``text`` with halves of surrogate pairs, which callers may send, as escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str]:
