@@ -5,6 +5,7 @@ ShoalError
 ├── CallFileError          a file of calls cannot be read or written: file, line, what was expected
 ├── RequestError           the caller's request cannot be answered as sent (HTTP 4xx)
 │   ├── MalformedRequest       400  not JSON, or a field of the wrong type
+│   ├── TooManyMessages        400
 │   ├── Untranslatable         400  asks for what the answering engine's wire format cannot say
 │   ├── BodyTooLarge           413
 │   └── UnknownModel           404
@@ -47,6 +48,19 @@ class RequestError(ShoalError):
 
 class MalformedRequest(RequestError):
     """Not JSON, or a field of the wrong type."""
+
+
+class TooManyMessages(RequestError):
+    """More messages than ``gateway.max_messages``."""
+
+    code = "too_many_messages"
+
+    def __init__(self, found: int, most: int) -> None:
+        super().__init__(
+            f"messages: there are {found:,} of them and of calls of tools, at most {most:,} are "
+            "taken; raise gateway.max_messages in shoal.toml",
+            "messages",
+        )
 
 
 class Untranslatable(RequestError):

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+NO_KIND = "x/none"  # this content type is not sent
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -41,11 +43,13 @@ class ScriptedUpstream:
 
         self.handler = reply
 
-    def streams(self, pieces: list[bytes], then_wait: bool = False) -> None:
+    def streams(
+        self, pieces: list[bytes], then_wait: bool = False, kind: str | None = "text/event-stream"
+    ) -> None:
         """Send the pieces one by one; with ``then_wait`` fall silent instead of ending."""
 
         async def reply(request: web.Request) -> web.StreamResponse:
-            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            response = web.StreamResponse(headers={"Content-Type": kind or NO_KIND})
             await response.prepare(request)
             for piece in pieces:
                 await response.write(piece)
@@ -57,11 +61,17 @@ class ScriptedUpstream:
         self.handler = reply
 
 
+async def leave_out(request: web.Request, response: web.StreamResponse) -> None:
+    if response.headers.get("Content-Type") == NO_KIND:  # aiohttp would set one of its own
+        del response.headers["Content-Type"]
+
+
 @asynccontextmanager
 async def running_upstream() -> AsyncIterator[ScriptedUpstream]:
     """The upstream, listening on a free port."""
     scripted = ScriptedUpstream()
     app = web.Application(client_max_size=100_000_000)
+    app.on_response_prepare.append(leave_out)
     app.router.add_route("*", "/v1/chat/completions", scripted.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()

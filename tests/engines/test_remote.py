@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from scripted_upstream import ScriptedUpstream
 
-from shoal.chat import Request
+from shoal.chat import AnswerStream, Request
 from shoal.engines import RemoteOptions
 from shoal.engines.remote import RemoteEngine
 from shoal.errors import (
@@ -60,7 +60,19 @@ def asked(body: bytes = ASKED) -> Request:
 
 
 async def pieces(engine: RemoteEngine) -> list[bytes]:
-    return [piece async for piece in await engine.stream(asked(STREAMED))]
+    return [piece.raw async for piece in await engine.stream(asked(STREAMED))]
+
+
+async def said(engine: RemoteEngine) -> str:
+    """The text of a stream, whether or not its pieces hold bytes."""
+    stream = await engine.stream(asked(STREAMED))
+    found = [delta.text async for piece in stream for delta in piece.deltas]
+    return "".join(found)
+
+
+async def take(stream: AnswerStream, passed: list[bytes]) -> None:
+    async for piece in stream:
+        passed.append(piece.raw)  # what came before it raises counts
 
 
 async def failure(engine: RemoteEngine, kind: type[EngineError]) -> str:
@@ -99,7 +111,7 @@ async def test_streams_go_through_untouched(
     whole = b"".join([*CHUNKS, USAGE, DONE])
     upstream.streams([whole[at : at + 7] for at in range(0, len(whole), 7)])
     stream = await engine.stream(asked(STREAMED))
-    passed = [piece async for piece in stream]
+    passed = [piece.raw async for piece in stream]
     await stream.aclose()
     assert b"".join(passed) == b"".join([*CHUNKS, DONE])
     assert passed[-1] == DONE
@@ -122,7 +134,7 @@ async def test_connections_are_used_again(upstream: ScriptedUpstream, engine: Re
     upstream.handler = reply
     for _ in range(3):
         stream = await engine.stream(asked(STREAMED))
-        assert [piece async for piece in stream][-1] == DONE
+        assert [piece.raw async for piece in stream][-1] == DONE
         await stream.aclose()
     assert len(ports) == 1
 
@@ -171,9 +183,77 @@ async def test_an_upstream_that_cannot_stream(
     upstream: ScriptedUpstream, engine: RemoteEngine
 ) -> None:
     upstream.replies(REPLY)
-    passed = await pieces(engine)
-    assert b'"content":"ho"' in b"".join(passed)
-    assert passed[-1] == DONE
+    assert await said(engine) == "ho"
+
+
+HTML = b"<html>\n<p>Welcome</p>\n\n</html>"
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "text/xml", "image/png", None])
+@pytest.mark.parametrize("sent", [HTML, b"\x89PNG\r\n\x1a\n\x00" * 300, b"Welcome"])
+async def test_a_stream_that_is_none_is_refused_before_it_begins(
+    upstream: ScriptedUpstream, engine: RemoteEngine, kind: str | None, sent: bytes
+) -> None:
+    upstream.streams([sent], kind=kind)
+    with pytest.raises(EngineUnreachable):
+        await engine.stream(asked(STREAMED))
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "text/plain", None])
+@pytest.mark.parametrize("sent", [b"", b"da", b"\n\n", b"data: {}", b"data: [DON"])
+async def test_a_stream_of_nothing_is_no_answer(
+    upstream: ScriptedUpstream, engine: RemoteEngine, kind: str | None, sent: bytes
+) -> None:
+    upstream.streams([sent], kind=kind)
+    with pytest.raises(EngineUnreachable):
+        _ = [piece async for piece in await engine.stream(asked(STREAMED))]
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/octet-stream", "text/plain", "application/json", None]
+)
+@pytest.mark.parametrize("size", [1, 4, 1000])
+async def test_a_stream_of_another_content_type_is_a_stream(
+    upstream: ScriptedUpstream, engine: RemoteEngine, kind: str | None, size: int
+) -> None:
+    whole = b"".join([*CHUNKS, DONE])
+    upstream.streams([whole[at : at + size] for at in range(0, len(whole), size)], kind=kind)
+    assert b"".join(await pieces(engine)) == whole
+
+
+async def test_an_answer_of_another_content_type_is_an_answer(
+    upstream: ScriptedUpstream, engine: RemoteEngine
+) -> None:
+    upstream.streams([b"\n", b"\n", REPLY[:9], REPLY[9:]], kind=None)
+    assert await said(engine) == "ho"
+
+
+async def test_an_error_that_a_stream_begins_with_is_raised_at_once(
+    upstream: ScriptedUpstream, engine: RemoteEngine
+) -> None:
+    upstream.streams([b'data: {"error":{"message":"quota of %s"}}\n\n' % KEY.encode()])
+    with pytest.raises(EngineRefused) as caught:
+        await engine.stream(asked(STREAMED))
+    assert json.loads(caught.value.body) == {"error": {"message": "quota of ***"}}
+
+
+async def test_a_stream_that_begins_late_is_waited_for_only_a_moment(
+    upstream: ScriptedUpstream, engine: RemoteEngine
+) -> None:
+    go_on = asyncio.Event()
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await go_on.wait()
+        await response.write(b"".join([*CHUNKS, DONE]))
+        return response
+
+    upstream.handler = reply
+    stream = await asyncio.wait_for(engine.stream(asked(STREAMED)), 2)
+    assert not go_on.is_set()
+    go_on.set()
+    assert b"".join([piece.raw async for piece in stream]) == b"".join([*CHUNKS, DONE])
 
 
 async def test_redirects_are_not_followed(upstream: ScriptedUpstream, engine: RemoteEngine) -> None:
@@ -217,14 +297,16 @@ async def test_a_slow_stream_may_take_longer_than_the_timeout(
     assert (await pieces(engine))[-1] == DONE
 
 
-@pytest.mark.parametrize("sent", [CHUNKS[:1], [], [*CHUNKS[:2], b'data: {"choices":[{"del']])
+@pytest.mark.parametrize(
+    "sent", [CHUNKS[:1], [b": hello\n\n"], [*CHUNKS[:2], b'data: {"choices":[{"del']]
+)
 async def test_a_stream_that_breaks_off(
     upstream: ScriptedUpstream, engine: RemoteEngine, sent: list[bytes]
 ) -> None:
     async def reply(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        await response.write(b"".join(sent) or b": hello\n\n")
+        await response.write(b"".join(sent))
         assert request.transport is not None
         request.transport.close()
         return response
@@ -232,8 +314,10 @@ async def test_a_stream_that_breaks_off(
     for handler in ("broken connection", "clean end"):
         upstream.streams(sent) if handler == "clean end" else setattr(upstream, "handler", reply)
         stream = await engine.stream(asked(STREAMED))
+        passed: list[bytes] = []
         with pytest.raises(EngineUnreachable):
-            _ = [piece async for piece in stream]
+            await take(stream, passed)
+        assert b"".join(passed) == b"".join(sent[:2])
         assert not stream.answer.complete
         await stream.aclose()
 
@@ -243,7 +327,7 @@ async def test_a_stream_without_done_is_whole_if_it_says_why_it_ended(
 ) -> None:
     upstream.streams(CHUNKS)
     stream = await engine.stream(asked(STREAMED))
-    assert b"".join([piece async for piece in stream]) == b"".join(CHUNKS)
+    assert b"".join([piece.raw async for piece in stream]) == b"".join(CHUNKS)
     assert stream.answer.complete
     await stream.aclose()
 
@@ -253,7 +337,7 @@ async def test_an_error_within_a_stream(upstream: ScriptedUpstream, engine: Remo
     upstream.streams([CHUNKS[0] + b"data: " + error + b"\n\n", CHUNKS[1]])
     stream = await engine.stream(asked(STREAMED))
     passing = aiter(stream)
-    assert await anext(passing) == CHUNKS[0]
+    assert (await anext(passing)).raw == CHUNKS[0]
     with pytest.raises(EngineRefused) as caught:
         await anext(passing)
     assert json.loads(caught.value.body) == {"error": {"message": "overloaded, ***"}}
@@ -337,11 +421,35 @@ async def test_a_connection_closed_while_idle_is_opened_again() -> None:
     server.close()
 
 
+@pytest.mark.parametrize("before", [[], [GOOD, b""]])
+async def test_an_upstream_that_closes_a_new_connection_is_not_asked_twice(
+    before: list[bytes],
+) -> None:
+    server, url, times = await raw_upstream([*before, b"", GOOD, GOOD])
+    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url))
+    if before:
+        assert (await engine.answer(asked())).text == "ho"
+    with pytest.raises(EngineUnreachable):
+        await engine.answer(asked())
+    assert len(times) == len(before) + 1
+    await engine.aclose()
+    server.close()
+
+
 @pytest.mark.parametrize("reply", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"\x00\xff" * 50])
 async def test_an_upstream_that_speaks_no_http(reply: bytes) -> None:
     server, url, _ = await raw_upstream([reply] * 8)
     engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url))
     await failure(engine, EngineUnreachable)
+    await engine.aclose()
+    server.close()
+
+
+async def test_headers_that_are_no_text() -> None:
+    head = b"HTTP/1.1 307 x\r\nLocation: http://x/\xff\r\nContent-Length: 0\r\n\r\n"
+    server, url, _ = await raw_upstream([head] * 2)
+    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url))
+    assert "redirects to http://x/" in await failure(engine, EngineUnreachable)
     await engine.aclose()
     server.close()
 

@@ -373,7 +373,7 @@ def test_a_stream_may_end_without_done() -> None:
     assert assembler.answer == Answer(text="a")
     cut = reader()
     cut.feed(delta(content="a") + b"data: [DONE]\n")
-    assert ended(cut) == b"data: [DONE]\n\n\n"
+    assert ended(cut) == b"data: [DONE]\n\n"
     assert cut.answer.complete
 
 
@@ -382,6 +382,71 @@ def test_a_stream_may_not_end_in_the_middle() -> None:
     assembler.feed(delta(content="a"))
     assembler.end()
     assert assembler.answer == Answer(text="a", finish_reason="", complete=False)
+
+
+CUT = [
+    (b'data: {"choices":[{"del', b"", False),
+    (b'data: {"choices":[{"delta":{"content":"b"}}]}', b"", False),
+    (b": ping", b"", False),
+    (b"data: [DO", b"", False),
+    (b"data: [DONE]\r", b"data: [DONE]\r\n\n", True),
+    (b'data: {"choices":[{"delta":{"content":"b"},"finish_reason":"stop"}]}', None, True),
+]
+
+
+@pytest.mark.parametrize(("rest", "last", "whole"), CUT)
+def test_what_the_end_cut_off_is_dropped_unless_it_completes_the_answer(
+    rest: bytes, last: bytes | None, whole: bool
+) -> None:
+    assembler = reader()
+    assert passed(assembler, delta(content="a") + rest) == [delta(content="a")]
+    assert ended(assembler) == (rest + b"\n\n" if last is None else last)
+    assert assembler.answer.complete == whole
+    assert assembler.answer.text == ("ab" if last is None else "a")
+    assert assembler.failure is None
+
+
+def test_an_error_that_the_end_cut_off_is_read() -> None:
+    assembler = reader()
+    assembler.feed(delta(content="a") + b'data: {"error":{"message":"overloaded"}}')
+    assert ended(assembler) == b""
+    assert isinstance(assembler.failure, EngineRefused)
+
+
+NO_EVENTS = [
+    b"<html>\n<body>Welcome</body>\n\n</html>",
+    b"\x89PNG\r\n\x1a\n\x00\x00",
+    b"OK\n\n",
+    b": \xff\xfe\n\n",
+    b'{"choices":[]}\n\n',
+    b"x: 1\n\n",
+    b"event: x\n<html>\n\n",
+]
+
+
+@pytest.mark.parametrize("sent", NO_EVENTS)
+@pytest.mark.parametrize("before", [b"", b": hello\n\n"])
+def test_what_is_no_event_is_refused(sent: bytes, before: bytes) -> None:
+    assembler = reader()
+    assert b"".join(passed(assembler, before + sent)) == before
+    assert isinstance(assembler.failure, EngineUnreachable)
+    assert "no server-sent event" in str(assembler.failure)
+
+
+def test_what_the_standard_allows_is_passed_on() -> None:
+    sent = [
+        b"\xef\xbb\xbf" + delta(content="a"),
+        b"id: 7\r\nretry: 10\r\n\r\n",
+        b"\n\n",
+        b": \xc3\xa9\n\n",
+        b"event: x\ntheir-own: 1\n" + delta(content="b"),
+    ]
+    assembler = reader()
+    whole = b"".join(sent)
+    seen = [e for at in range(len(whole)) for e in passed(assembler, whole[at : at + 1])]
+    assert b"".join(seen) == whole
+    assert assembler.failure is None
+    assert assembler.answer.text == "ab"
 
 
 def test_an_answer_of_nothing_keeps_its_shape() -> None:

@@ -3,11 +3,16 @@
 import asyncio
 import gzip
 import json
+import time
+from contextlib import suppress
 
 import aiohttp
 import pytest
-from live import FakeDesk
+from live import FakeDesk, running_gateway
 from scripted_upstream import ScriptedUpstream
+
+from shoal.errors import RequestError
+from shoal.formats.chat_completions import decode_request
 
 GOOD = b'{"model":"echo","messages":[{"role":"user","content":"hi"}]}'
 
@@ -37,6 +42,61 @@ MALFORMED = [
     (b'{"model":"echo","messages":[]}', "at least one message"),
     (gzip.compress(GOOD), "gzip"),
 ]
+
+
+HALF = b'"\\ud83d"'
+MALFORMED += [
+    (GOOD.replace(b'"hi"', HALF), "half of a surrogate pair"),
+    (GOOD.replace(b'"echo"', HALF), "half of a surrogate pair"),
+    (GOOD[:-1] + b"," + HALF + b":1}", "half of a surrogate pair"),
+    (GOOD[:-1] + b"," + HALF + b":1," + HALF + b":2}", r"'\ud83d' is given twice"),
+    (
+        GOOD[:-1] + b',"x":[{"y":' + HALF.replace(b"d83d", b"D83D") + b"}]}",
+        "half of a surrogate pair",
+    ),
+    (GOOD[:-1] + b"," + b",".join(b'"%d":0' % n for n in range(999)) + b"}", "1,001 fields"),
+]
+MESSAGE = b'{"role":"user","content":""}'
+CALLS = b'{"role":"assistant","tool_calls":[%s]}' % b",".join([b"{}"] * 50)
+
+
+async def test_too_many_messages(http: aiohttp.ClientSession, desk: FakeDesk) -> None:
+    def asked(*messages: bytes) -> bytes:
+        return b'{"model":"echo","messages":[%s]}' % b",".join(messages)
+
+    async with running_gateway(desk, max_messages=60) as url:
+        for most in (asked(*[MESSAGE] * 60), asked(CALLS, *[MESSAGE] * 9)):
+            assert (await post(http, url, most))[0] == 200
+        for more in (asked(*[MESSAGE] * 61), asked(CALLS, *[MESSAGE] * 10), asked(*[b"[7]"] * 61)):
+            status, error = await post(http, url, more)
+            assert (status, error["code"], error["param"]) == (
+                400,
+                "too_many_messages",
+                "messages",
+            )
+            assert "there are 61 of them" in error["message"]
+            assert "at most 60 are taken; raise gateway.max_messages" in error["message"]
+    assert len(desk.finished) == 2
+
+
+WORST = [
+    b'"messages":[%s]' % b",".join([MESSAGE] * 280_000),
+    b'"messages":[{"role":"user","content":[%s]}]' % b",".join([b'{"type":""}'] * 600_000),
+    b'"messages":[{"role":"assistant","tool_calls":[%s]}]' % b",".join([b"{}"] * 2_600_000),
+    b'"messages":[%s],"tools":[%s]' % (MESSAGE, b",".join([b"[]"] * 2_600_000)),
+    b'"messages":[%s],"x":[%s]' % (MESSAGE, b",".join([b"[" * 400 + b"]" * 400] * 9_900)),
+    b"%s" % b",".join(b'"%x":0' % n for n in range(750_000)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("body", WORST, ids=range(len(WORST)))
+def test_the_worst_bodies_are_read_or_refused_in_bounded_time(body: bytes) -> None:
+    """Eight megabytes each; several times what was measured, for a busy machine."""
+    began = time.process_time()
+    with suppress(RequestError):
+        decode_request(b'{"model":"echo",' + body + b"}", 10_000)
+    assert time.process_time() - began < 5
 
 
 async def test_malformed(http: aiohttp.ClientSession, gateway: str, desk: FakeDesk) -> None:

@@ -113,6 +113,59 @@ async def test_an_upstream_that_breaks_off(
     assert told
 
 
+CUT_OFF = [
+    b'data: {"choices":[{"del',
+    b": ping\n\n<html>\n\n",
+    b"\x00\xff" * 50,
+    b"data: \xff\n\n",
+    b'data: {"error":{"message":"overloaded"}}',
+    b"data: " + b"x" * 40_000,
+]
+
+
+@pytest.mark.parametrize("rest", CUT_OFF)
+@pytest.mark.parametrize("apart", [True, False])
+async def test_whole_events_then_one_error(
+    http: aiohttp.ClientSession,
+    gateway: str,
+    upstream: ScriptedUpstream,
+    desk: FakeDesk,
+    rest: bytes,
+    apart: bool,
+) -> None:
+    upstream.streams([HALF, rest] if apart else [HALF + rest])
+    got = await streamed(http, gateway)
+    events = got.removesuffix(b"\n\n").split(b"\n\n")
+    assert got.endswith(b"\n\n")
+    assert events[0] + b"\n\n" == HALF
+    assert events[1:-1] in ([], [b": ping"])
+    error = json.loads(events[-1].removeprefix(b"data: "))["error"]
+    assert error["message"]
+    ((_, answer, told),) = desk.finished
+    assert (answer.text, answer.complete) == ("half", False)
+    assert told
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/event-stream", "application/octet-stream", "text/xml", None]
+)
+@pytest.mark.parametrize("sent", [b"<html>\n\n</html>", b"\x89PNG\r\n\x1a\n", b"\n\nWelcome to it"])
+async def test_a_stream_that_is_none_has_a_status(
+    http: aiohttp.ClientSession,
+    gateway: str,
+    upstream: ScriptedUpstream,
+    desk: FakeDesk,
+    kind: str | None,
+    sent: bytes,
+) -> None:
+    upstream.streams([sent], kind=kind)
+    async with http.post(f"{gateway}/v1/chat/completions", json=ASKED) as response:
+        error = (await response.json())["error"]
+        assert (response.status, error["code"]) == (502, "upstream_unreachable")
+    assert len(desk.failures) == 1
+    assert desk.finished == []
+
+
 @pytest.mark.parametrize("silent", [True, False])
 async def test_a_client_that_hangs_up(
     http: aiohttp.ClientSession,

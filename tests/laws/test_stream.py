@@ -10,7 +10,7 @@ from openai import OpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
 from shoal.chat import Answer, ToolCall, Usage
-from shoal.formats.events import EventSplitter
+from shoal.formats.events import EventSplitter, is_event
 from written_streams import ended, passed, reader
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -49,14 +49,17 @@ def test_byte_by_byte() -> None:
 
 
 def test_broken_off_at_every_byte() -> None:
-    """What came is kept, and an answer that broke off never looks whole."""
+    """Whole events are kept, nothing else, and an answer that broke off never looks whole."""
     finished = RECORDED.index(b'"finish_reason":"stop"')
     for at in range(len(RECORDED)):
         assembler = reader()
-        whole = b"".join(passed(assembler, RECORDED[:at]))
-        assert RECORDED.startswith(whole)
-        assert whole == b"".join(EventSplitter().feed(RECORDED[:at]))
-        assert ended(assembler).strip() in (b"", b"data: [DONE]")
+        seen = passed(assembler, RECORDED[:at])
+        assert b"".join(seen) == b"".join(EventSplitter().feed(RECORDED[:at]))
+        if last := ended(assembler):
+            assert assembler.answer.complete
+            seen.append(last)
+        assert EventSplitter().feed(b"".join(seen)) == seen
+        assert assembler.failure is None
         assert RECORDED_ANSWER.text.startswith(assembler.answer.text)
         assert not (assembler.answer.complete and at < finished)
 
@@ -175,3 +178,17 @@ def test_events_joined_are_the_stream(tokens: list[bytes]) -> None:
     assert b"".join(events) + whole.rest == stream
     pieces = [e for at in range(len(stream)) for e in apart.feed(stream[at : at + 1])]
     assert b"".join(pieces) + apart.rest == stream
+
+
+@given(
+    st.lists(st.binary(max_size=9) | st.sampled_from([b"\n", b"data:", b": c", b"id: 1", b"x:"]))
+)
+def test_what_is_no_event_is_refused_wherever_it_is_cut(tokens: list[bytes]) -> None:
+    """Nothing but whole events is ever passed on, and cuts make no difference to what is."""
+    stream = b"".join(tokens)
+    whole, apart = reader(), reader()
+    seen = passed(whole, stream)
+    pieces = [e for at in range(len(stream)) for e in passed(apart, stream[at : at + 1])]
+    assert pieces == seen
+    assert all(is_event(event) for event in seen)
+    assert (whole.failure is None) == (apart.failure is None)

@@ -14,9 +14,13 @@ from shoal.engines.written import WrittenStream
 from shoal.errors import EngineError, EngineRefused, EngineUnreachable
 from shoal.formats import FORMATS, Target, WireFormat
 from shoal.formats.chat_completions import asks_usage
+from shoal.formats.events import begins_event, data_of
 from shoal.formats.reader import StreamReader
 
 _DRAIN_S = 0.5
+_PATIENCE_S = 0.25  # for the first piece of a stream, so that an error in it still has a status
+_BLANKS = 10_000  # bytes, before which a reply of some other type must have begun
+_EVENTS = "text/event-stream"
 
 
 class RemoteEngine:
@@ -55,17 +59,31 @@ class RemoteEngine:
     async def stream(self, request: Request) -> AnswerStream:
         """The upstream's answer as it comes; returns once the upstream has accepted.
 
+        A reply that says it is a stream is waited for only a moment: what it begins with, if that
+        is no stream or an error, is then raised here, while the caller can be given a status. Any
+        other reply is judged by how it begins, and read whole if that is no stream.
+
         Raises: what ``answer`` raises.
         """
         request = request if request.stream else replace(request, stream=True)
         wire = self._wire(request)
         response = await self._post(request, wire)
-        if any(kind in response.content_type for kind in ("json", "html", "plain")):  # no stream
-            async with response:
-                answer = self._decoded(await self._upstream.read(response), wire)
-            return WrittenStream(answer)
-        hide_usage = self._target.ask_usage and not asks_usage(request)
-        return RemoteStream(self._upstream, response, wire, hide_usage)
+        try:
+            if response.content_type == _EVENTS:
+                begun = await self._upstream.first(response, _PATIENCE_S)
+            else:
+                begun, is_stream = await self._begin(response)
+                if not is_stream:
+                    answer = self._decoded(await self._upstream.read(response, begun), wire)
+                    response.release()
+                    return WrittenStream(answer)
+            self._check(begun, wire)
+            hide_usage = self._target.ask_usage and not asks_usage(request)
+            reader = StreamReader(wire.new_decoder(hide_usage))
+            return RemoteStream(self._upstream, response, wire.name, reader, begun)
+        except BaseException:  # a cancelled one too lets the connection go
+            response.close()
+            raise
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -80,11 +98,30 @@ class RemoteEngine:
         body = wire.encode_request(request, self._target)
         return await self._upstream.post(wire.path, body, streamed=request.stream)
 
+    def _check(self, begun: bytes, wire: WireFormat) -> None:
+        """Raise what a stream begins with, if that is an error or no event.
+
+        Comments and blank lines before it are dropped.
+        """
+        early = StreamReader(wire.new_decoder(False))
+        passed = early.feed(begun)
+        if early.failure is not None and not any(data_of(piece.raw) for piece in passed):
+            raise _safe(early.failure, self._upstream)
+
+    async def _begin(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+        """The first bytes of a reply, and whether they begin a stream of events."""
+        begun, verdict = b"", None
+        while verdict is None:
+            piece = await self._upstream.first(response)
+            begun += piece
+            verdict = begins_event(begun) if piece and len(begun) < _BLANKS else False
+        return begun, verdict
+
     def _decoded(self, reply: bytes, wire: WireFormat) -> Answer:
         try:
             return wire.decode_answer(reply)
         except EngineUnreachable as error:
-            said = self._upstream.safe(str(error).encode()).decode()
+            said = self._upstream.safe_text(str(error))
             raise EngineUnreachable(f"{self._name}: {said}") from None
 
 
@@ -95,18 +132,19 @@ class RemoteStream:
         self,
         upstream: Upstream,
         response: aiohttp.ClientResponse,
-        wire: WireFormat,
-        hide_usage: bool,
+        format: Format,
+        reader: StreamReader,
+        begun: bytes = b"",
     ) -> None:
-        self._upstream = upstream
-        self._response = response
-        self._wire = wire
-        self._reader = StreamReader(wire.new_decoder(hide_usage))
+        """``begun`` has been read of the reply already."""
+        self._upstream, self._response = upstream, response
+        self._format, self._reader = format, reader
+        self._begun = begun
 
     @property
     def format(self) -> Format | None:
         """What the upstream speaks."""
-        return self._wire.name
+        return self._format
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
         """Whole events, byte for byte as the upstream framed them; those that came together are
@@ -118,16 +156,18 @@ class RemoteStream:
             EngineTimeout: the upstream fell silent.
         """
         reader = self._reader
-        async with aclosing(self._upstream.pieces(self._response)) as pieces:
+        async with aclosing(self._upstream.pieces(self._response, self._begun)) as pieces:
             async for received in pieces:
                 for piece in _joined(reader.feed(received)):
                     yield piece
                 if reader.failure is not None:
-                    raise self._safe(reader.failure)
+                    raise _safe(reader.failure, self._upstream)
                 if reader.done:
                     return
         for piece in reader.end():
             yield piece
+        if reader.failure is not None:
+            raise _safe(reader.failure, self._upstream)
         if not reader.done:
             raise EngineUnreachable("the upstream ended its stream before the answer was whole")
 
@@ -147,10 +187,12 @@ class RemoteStream:
                 pass
         self._response.close()
 
-    def _safe(self, failure: EngineError) -> EngineError:
-        if isinstance(failure, EngineRefused):
-            return EngineRefused(failure.status, self._upstream.safe(failure.body))
-        return EngineUnreachable(self._upstream.safe(str(failure).encode()).decode())
+
+def _safe(failure: EngineError, upstream: Upstream) -> EngineError:
+    """What an upstream's stream failed with, without the key."""
+    if isinstance(failure, EngineRefused):
+        return EngineRefused(failure.status, upstream.safe(failure.body))
+    return EngineUnreachable(upstream.safe_text(str(failure)))
 
 
 def _joined(pieces: Sequence[Piece]) -> Iterator[Piece]:

@@ -1,11 +1,14 @@
 """HTTP to one upstream: its address, its key, its time limits; no knowledge of what is said."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import aiohttp
+from msgspec import Struct
 from yarl import URL
 
 from shoal.engines.options import RemoteOptions
@@ -15,6 +18,12 @@ _STALE_WITHIN_S = 1.0
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 _KEEPALIVE_S = 30.0
 _SECRET_FROM = 8  # characters; shorter "keys" like "none" protect nothing and occur in any text
+
+
+class _Sending(Struct):
+    """What aiohttp tells of one request: whether it went over a connection used before."""
+
+    reused: bool = False
 
 
 class Upstream:
@@ -50,42 +59,65 @@ class Upstream:
             EngineUnreachable: it cannot be reached, or wants the request elsewhere.
             EngineTimeout: it did not connect or answer in time.
         """
-        started = time.monotonic()
+        started, sending = time.monotonic(), _Sending()
         with self._explained():
             try:
-                response = await self._send(path, body, streamed)
-            except _CLOSED as error:
+                response = await self._send(path, body, streamed, sending)
+            except _CLOSED:
                 # A connection kept alive that the upstream closed just now fails at once. Later
-                # than that the upstream may have worked on the request: that is not done twice.
+                # than that, or on a new connection, the upstream may have worked on the request:
+                # that is not done twice.
                 late = time.monotonic() - started > _STALE_WITHIN_S
-                if late or isinstance(error, aiohttp.ClientConnectorError):
+                if late or not sending.reused:
                     raise
-                response = await self._send(path, body, streamed)
+                response = await self._send(path, body, streamed, sending)
         if response.status < 300:
             return response
         async with response:
             raise await self._refusal(response)
 
-    async def read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The whole reply.
+    async def read(self, response: aiohttp.ClientResponse, begun: bytes = b"") -> bytes:
+        """The whole reply, of which ``begun`` was read before.
 
         Raises:
             EngineUnreachable: the connection broke, or the reply is over ``max_reply_mb``.
             EngineTimeout: it did not come in time.
         """
-        return b"".join([piece async for piece in self.pieces(response)])
+        with self._explained():
+            async with asyncio.timeout(self._timeout_s):
+                return b"".join([piece async for piece in self.pieces(response, begun)])
 
-    async def pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-        """The reply piece by piece, as it arrives; raises what ``read`` raises."""
+    async def first(
+        self, response: aiohttp.ClientResponse, patience_s: float | None = None
+    ) -> bytes:
+        """The next piece of the reply; b"" at its end, or if none comes within ``patience_s``.
+
+        Raises what ``read`` raises.
+        """
+        with self._explained():
+            try:
+                async with asyncio.timeout(patience_s) as patience:
+                    return await response.content.readany()
+            except TimeoutError:
+                if patience.expired():
+                    return b""
+                raise
+
+    async def pieces(
+        self, response: aiohttp.ClientResponse, begun: bytes = b""
+    ) -> AsyncGenerator[bytes, None]:
+        """The reply piece by piece, as it arrives, ``begun`` first; raises what ``read`` raises."""
         size = 0
         with self._explained():
-            async for piece in response.content.iter_any():
+            piece = begun or await response.content.readany()
+            while piece:
                 size += len(piece)
                 if size > self._limit:
                     response.close()
                     most = self._limit / 1_000_000
                     raise EngineUnreachable(f"{self._name}: the reply is over {most:g} MB")
                 yield piece
+                piece = await response.content.readany()
 
     def safe(self, text: bytes) -> bytes:
         """What the upstream said, without the key."""
@@ -93,12 +125,18 @@ class Upstream:
             return text
         return text.replace(self._key.encode(), b"***")
 
+    def safe_text(self, text: str) -> str:
+        """The same of a text; bytes that were no text are escaped."""
+        return self.safe(text.encode(errors="backslashreplace")).decode()
+
     async def aclose(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
-    async def _send(self, path: str, body: bytes, streamed: bool) -> aiohttp.ClientResponse:
+    async def _send(
+        self, path: str, body: bytes, streamed: bool, sending: _Sending
+    ) -> aiohttp.ClientResponse:
         if self._session is None:  # made here, because it belongs to the running event loop
             self._session = self._new_session()
         return await self._session.post(
@@ -106,6 +144,7 @@ class Upstream:
             data=body,
             timeout=self._pieces if streamed else self._whole,
             allow_redirects=False,
+            trace_request_ctx=sending,
         )
 
     def _new_session(self) -> aiohttp.ClientSession:
@@ -117,7 +156,10 @@ class Upstream:
         }
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
         return aiohttp.ClientSession(
+            trace_configs=[trace],
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
@@ -125,7 +167,7 @@ class Upstream:
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> EngineError:
         if response.status < 400:
-            target = self.safe(response.headers.get("Location", "nowhere").encode()).decode()
+            target = self.safe_text(response.headers.get("Location", "nowhere"))
             return EngineUnreachable(
                 f"{self._name}: {self._base_url} redirects to {target}; correct base_url"
             )
@@ -144,8 +186,16 @@ class Upstream:
         except TimeoutError:
             raise EngineTimeout(f"{place}: no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            said = self.safe(f"{type(error).__name__}: {error}".encode()).decode()
+            said = self.safe_text(f"{type(error).__name__}: {error}")
             raise EngineUnreachable(f"{place}: {said}") from None
+
+
+async def _note_reuse(
+    session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    params: aiohttp.TraceConnectionReuseconnParams,
+) -> None:
+    context.trace_request_ctx.reused = True
 
 
 def _key(name: str, variable: str | None) -> str:

@@ -8,6 +8,10 @@ the stream again.
 import re
 
 _END = re.compile(rb"(?>\r\n|\n|\r){2}")
+_NAME = re.compile(rb"[A-Za-z0-9_-]*")
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")  # the last is a comment
+_LONGEST = max(map(len, _FIELDS))
 
 
 class EventSplitter:
@@ -21,6 +25,11 @@ class EventSplitter:
     def rest(self) -> bytes:
         """What has come since the last whole event."""
         return bytes(self._rest)
+
+    @property
+    def start(self) -> bytes:
+        """The first bytes of ``rest``, enough for ``begins_event`` to judge."""
+        return bytes(self._rest[: 2 * _LONGEST])
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The events that ``piece`` completes, in order."""
@@ -39,10 +48,48 @@ def data_of(event: bytes) -> bytes:
     """The data of an event, b"" for a comment or a keep-alive."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         return event[6:-2]  # what nearly all events look like
-    lines = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
+    lines = [line[5:] for line in _lines(event) if line.startswith(b"data:")]
     return b"\n".join(line.removeprefix(b" ") for line in lines)
 
 
-def is_done(event: bytes) -> bool:
-    """Whether this event is the last one, ``data: [DONE]``."""
-    return b"[DONE]" in event and data_of(event).startswith(b"[DONE]")
+def begins_event(start: bytes) -> bool | None:
+    """Whether what starts like this can be an event; None: too little has come to tell.
+
+    The first line must be a field that the standard names, or a comment.
+    """
+    if start and _BOM.startswith(start):
+        return None
+    line = start.removeprefix(_BOM).lstrip(b"\r\n")[:_LONGEST]
+    if line.startswith(_FIELDS):
+        return True
+    return None if any(field.startswith(line) for field in _FIELDS) else False
+
+
+def is_event(event: bytes) -> bool:
+    """Whether these bytes are an event, or nothing but blank lines.
+
+    Fields that the standard does not name are allowed behind one that it does: it says to ignore
+    them.
+    """
+    lines = _lines(event)
+    if not any(lines):
+        return True
+    named = all(_NAME.fullmatch(line.partition(b":")[0]) for line in lines)
+    return named and begins_event(event) is True and _is_text(event)
+
+
+def closed(event: bytes) -> bytes:
+    """An event that a stream ended in before its blank line, with that line."""
+    return event + (b"\n" if event.endswith(b"\n") else b"\n\n")
+
+
+def _lines(event: bytes) -> list[bytes]:
+    return event.removeprefix(_BOM).splitlines()
+
+
+def _is_text(event: bytes) -> bool:
+    try:
+        event.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

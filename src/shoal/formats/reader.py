@@ -1,12 +1,12 @@
 """Reads a stream of server-sent events, cut anywhere, and keeps the answer so far."""
 
-from contextlib import suppress
-
 from shoal.chat import Answer, Piece
-from shoal.errors import EngineError
+from shoal.errors import EngineError, EngineRefused, EngineUnreachable
 from shoal.formats.assembler import AnswerAssembler
-from shoal.formats.events import EventSplitter
+from shoal.formats.events import EventSplitter, begins_event, closed, data_of, is_event
 from shoal.formats.wire_format import EventDecoder
+
+_EXCERPT = 200  # bytes of what is no event, shown in the error
 
 
 class StreamReader:
@@ -27,37 +27,58 @@ class StreamReader:
         """The pieces that these bytes complete; the one that ends the stream is the last."""
         pieces: list[Piece] = []
         for event in self._splitter.feed(received):
-            if self.done or self.failure is not None:
+            if self._over:
                 break
             try:
-                piece = self._decoder.read(event)
+                pieces.append(self._take(self._read(event)))
             except EngineError as error:
                 self.failure = error
-                break
-            pieces.append(self._take(piece))
+        if not self._over and begins_event(self._splitter.start) is False:
+            self.failure = _no_event(self._splitter.rest)  # now, not when its end has come
         return pieces
 
     def end(self) -> list[Piece]:
-        """Say that the stream has ended; returns the last piece if only its blank line was missing.
+        """Say that the stream has ended; returns a last piece, to be passed on.
 
-        Any other event that was cut short is dropped. An answer with a finish reason is whole.
+        An answer with a finish reason is whole even if no event ends its stream. What came of an
+        event that the end cut off is dropped, unless it is all there but its blank line and
+        completes the answer, or is the upstream's error.
         """
-        if self.failure is not None or self.done:
+        if self._over:
             return []
-        with suppress(EngineError):
-            piece = self._decoder.read(self._splitter.rest + b"\n\n")
-            if piece.last:
-                return [self._take(piece)]
-        self.done = self._decoder.finished
-        return []
+        pieces: list[Piece] = []
+        try:
+            piece = self._decoder.read(closed(self._splitter.rest))
+            if piece.last or (piece.deltas and self._decoder.finished):
+                pieces.append(self._take(piece))
+        except EngineRefused as error:
+            self.failure = error
+        except EngineUnreachable:  # half an event
+            pass
+        self.done = self.done or (self._decoder.finished and self.failure is None)
+        return pieces
 
     @property
     def answer(self) -> Answer:
         """What has come so far; ``complete`` once the stream has ended properly."""
         return self._assembler.answer(self.done and self.failure is None)
 
+    @property
+    def _over(self) -> bool:
+        return self.done or self.failure is not None
+
+    def _read(self, event: bytes) -> Piece:
+        if not data_of(event) and not is_event(event):
+            raise _no_event(event)
+        return self._decoder.read(event)
+
     def _take(self, piece: Piece) -> Piece:
         for delta in piece.deltas:
             self._assembler.add(delta)
         self.done = piece.last
         return piece
+
+
+def _no_event(sent: bytes) -> EngineUnreachable:
+    start = sent[:_EXCERPT].decode(errors="replace")
+    return EngineUnreachable(f"the upstream's stream holds no server-sent event: {start!r}")

@@ -68,16 +68,17 @@ class StreamWriter(Protocol):
 class WireFormat(Struct, frozen=True):
     """A wire format. ``path`` is where requests go, under the base URL of an endpoint.
 
-    ``decode_request`` raises MalformedRequest, ``decode_answer`` EngineUnreachable where the bytes
-    are none. ``encode_request`` forwards the ``body`` of a request in its own format, changed no
-    more than its target wants, and builds others anew; it raises Untranslatable, with the name of
-    the field, for what cannot be said in this format. ``matches`` says whether a JSON object is an
-    error in this format's own shape.
+    ``decode_request`` raises MalformedRequest, and TooManyMessages beyond the number it is given
+    (None: any number); ``decode_answer`` raises EngineUnreachable where the bytes are none.
+    ``encode_request`` forwards the ``body`` of a request in its own format, changed no more than
+    its target wants, and builds others anew; it raises Untranslatable, with the name of the field,
+    for what cannot be said in this format. ``is_error`` says whether bytes are an error in this
+    format's own shape.
     """
 
     name: Format
     path: str
-    decode_request: Callable[[bytes], Request]
+    decode_request: Callable[[bytes, int | None], Request]
     encode_request: Callable[[Request, Target], bytes]
     decode_answer: Callable[[bytes], Answer]
     encode_answer: Callable[[Answer, Envelope], bytes]

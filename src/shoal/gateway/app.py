@@ -24,12 +24,11 @@ _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep th
 
 def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in."""
-    max_body = int(options.max_body_mb * 1_000_000)
     observer = Observer(Metrics(desk.health), options.access_log)
-    other = DeskRoutes(desk, max_body, observer.metrics)
+    other = DeskRoutes(desk, options.max_body, observer.metrics)
     app = Starlette(
         routes=[
-            *(_exchange(Exchange(desk, wire, max_body, observer)) for wire in FORMATS.values()),
+            *(_exchange(Exchange(desk, wire, options, observer)) for wire in FORMATS.values()),
             Route("/v1/models", other.models),
             Route("/v1/models/{name:path}", other.model),
             Route("/healthz", other.health),
@@ -44,7 +43,7 @@ def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
                 Valve,
                 most=options.max_in_flight,
                 most_bytes=int(options.max_in_flight_mb * 1_000_000),
-                max_body=max_body,
+                max_body=options.max_body,
                 in_flight=observer.metrics.in_flight,
             ),
         ],

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from shoal.errors import MalformedRequest, UnknownModel
 from shoal.formats import parse_strictly
+from shoal.formats.json_text import no_collection
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
 from shoal.gateway.metrics import CONTENT_TYPE, Metrics
@@ -85,6 +86,7 @@ class DeskRoutes:
         return {"id": name, "object": "model", "created": self._since, "owned_by": "shoal"}
 
 
+@no_collection()
 def _feedback(body: bytes) -> Feedback:
     try:
         return Feedback.model_validate(parse_strictly(body))

@@ -13,6 +13,7 @@ from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
 from shoal.gateway.metrics import Ended
 from shoal.gateway.observer import Observer
+from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import error_reply, receipt_headers
 from shoal.gateway.stream import StreamedReply
 from shoal.routing.receipt import Served
@@ -21,16 +22,17 @@ from shoal.routing.receipt import Served
 class Exchange:
     """Reads a request, has it answered, and sends the answer in the format it was asked in."""
 
-    def __init__(self, desk: Desk, wire: WireFormat, max_body: int, observer: Observer) -> None:
+    def __init__(
+        self, desk: Desk, wire: WireFormat, options: GatewayOptions, observer: Observer
+    ) -> None:
         self._desk, self.wire = desk, wire
-        self._max_body = max_body
-        self._observer = observer
+        self._options, self._observer = options, observer
 
     async def post(self, http: HttpRequest) -> Response | StreamedReply:
         """The answer with its receipt, or an error in the format's own shape."""
-        body = await read_body(http, self._max_body)
+        body = await read_body(http, self._options.max_body)
         began = time.perf_counter()
-        request = self.wire.decode_request(body)
+        request = self.wire.decode_request(body, self._options.max_messages)
         episode = http.headers.get("x-shoal-episode", "")
         try:
             served = await self._desk.serve(request, episode)

@@ -30,10 +30,16 @@ class GatewayOptions(BaseModel):
     host: str = "127.0.0.1"
     port: int = Field(default=8400, ge=0, le=65535)
     max_body_mb: float = Field(default=8, gt=0)
+    max_messages: int = Field(default=10_000, ge=1)
     allowed_hosts: tuple[str, ...] = ()
     access_log: bool = False
     max_in_flight: int = Field(default=512, ge=1)
     max_in_flight_mb: float = Field(default=256, gt=0, allow_inf_nan=False)
+
+    @property
+    def max_body(self) -> int:
+        """``max_body_mb`` in bytes."""
+        return int(self.max_body_mb * 1_000_000)
 
     @field_validator("host")
     @classmethod

@@ -2,14 +2,19 @@
 
 import msgspec
 
-from shoal.formats.json_text import members_or_none
+from shoal.formats.json_text import encodable, members_or_none
 from shoal.formats.wire_format import ErrorText
 
 
 def encode_error(error: ErrorText) -> bytes:
     """The body of an error reply."""
     kind = "invalid_request_error" if error.status < 500 else "server_error"
-    told = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+    told = {
+        "message": encodable(error.message),
+        "type": kind,
+        "param": error.param and encodable(error.param),
+        "code": error.code,
+    }
     return msgspec.json.encode({"error": told})
 
 

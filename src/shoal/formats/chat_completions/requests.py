@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from shoal.chat import Message, Request, ToolCall
-from shoal.errors import MalformedRequest
+from shoal.errors import MalformedRequest, TooManyMessages
 from shoal.formats.chat_completions.reasoning import (
     ReasoningDetail,
     read_reasoning,
@@ -18,12 +18,14 @@ from shoal.formats.json_text import (
     explain,
     join_members,
     members_of,
+    no_collection,
     parse_strictly,
     replace_members,
 )
 from shoal.formats.wire_format import Target
 
 _READ = frozenset(("model", "messages", "tools", "response_format", "stream"))
+_MOST_FIELDS = 1_000  # each is handled by itself; real requests have about thirty
 _NULL = Raw(b"null")
 
 
@@ -99,13 +101,16 @@ def text_of(content: str | list[WirePart] | None) -> str:
     return content or ""
 
 
-def decode_request(body: bytes) -> Request:
+@no_collection()
+def decode_request(body: bytes, max_messages: int | None = None) -> Request:
     """Read a Chat Completions request; ``body`` is kept in it.
 
     Raises:
         MalformedRequest: not JSON, or a field of the wrong type; ``param`` names the field.
+        TooManyMessages: messages, and calls of tools in them, are more than ``max_messages`` (None:
+            as many as there are).
     """
-    fields = _fields(body)
+    fields = _fields(body, max_messages)
     params = {name: value for name, value in fields.items() if name not in _READ}
     return Request(
         model=_model(fields),
@@ -118,16 +123,31 @@ def decode_request(body: bytes) -> Request:
     )
 
 
-def _fields(body: bytes) -> dict[str, Raw]:
-    if not isinstance(parse_strictly(body), dict):
+def _fields(body: bytes, max_messages: int | None) -> dict[str, Raw]:
+    value = parse_strictly(body)
+    if not isinstance(value, dict):
         raise MalformedRequest("the body must be a JSON object")
+    if len(value) > _MOST_FIELDS:
+        raise MalformedRequest(
+            f"the body has {len(value):,} fields, at most {_MOST_FIELDS:,} are read"
+        )
+    if max_messages is not None:
+        _refuse_many(value.get("messages"), max_messages)
     try:
         return members_of(body)
     except RecursionError:
         raise MalformedRequest("the body is nested too deeply") from None
-    except msgspec.DecodeError:
-        half = "a string holds half of a surrogate pair (one \\ud83d without its \\ude00)"
-        raise MalformedRequest(f"the body is not Unicode text: {half}") from None
+
+
+def _refuse_many(messages: object, most: int) -> None:
+    """A call of a tool counts too: what answers it is a message."""
+    if not isinstance(messages, list):
+        return
+    if (found := len(messages)) <= most:
+        calls = [item.get("tool_calls") for item in messages if isinstance(item, dict)]
+        found += sum(len(listed) for listed in calls if isinstance(listed, list))
+    if found > most:
+        raise TooManyMessages(found, most)
 
 
 def _model(fields: dict[str, Raw]) -> str:
@@ -283,6 +303,7 @@ def digest_request(request: Request) -> str:
     return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 
+@no_collection()
 def _canonical(text: str) -> str:
     if not text:
         return ""
