@@ -12,6 +12,7 @@ ShoalError
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
 │   ├── EngineTimeout          504
+│   ├── EngineBusy             503  it failed so often that it is left alone for a while
 │   ├── EngineRefused          the upstream's own status and body, passed on as they came
 │   └── NotRecorded            404  a recording holds no answer to this request
 ├── StoreError             the store cannot be read or written
@@ -21,6 +22,8 @@ ShoalError
 ├── LearningError          a task cannot be learned or certified; says what is missing
 └── MissingExtra           an optional part is not installed; names the extra
 """
+
+import math
 
 
 class ShoalError(Exception):
@@ -84,23 +87,64 @@ class UnknownModel(RequestError):
 
 
 class EngineError(ShoalError):
-    """An engine could not answer."""
+    """An engine could not answer.
+
+    ``is_outage`` says that the engine is to blame, not the request; ``may_be_retried`` that it has
+    surely not worked on the request, so that asking again is not paid for twice. ``retry_after`` is
+    what callers are told in the header of that name, "" for nothing.
+    """
 
     status = 502
     code = "upstream_error"
+    is_outage = False
+    may_be_retried = False
+    retry_after = ""
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """The seconds to wait; None where none are named."""
+        return float(self.retry_after) if self.retry_after.isdecimal() else None
 
 
 class EngineUnreachable(EngineError):
-    """Nobody listens there, the connection broke, or the reply is not an answer."""
+    """Nobody listens there, the connection broke, or the reply is not an answer.
+
+    ``asked`` is false if the request never got there.
+    """
 
     code = "upstream_unreachable"
+    is_outage = True
+
+    def __init__(self, message: str, asked: bool = True) -> None:
+        super().__init__(message)
+        self.may_be_retried = not asked
 
 
 class EngineTimeout(EngineError):
-    """The engine did not answer in time."""
+    """The engine did not answer in time; ``asked`` is false if it could not even be reached."""
 
     status = 504
     code = "upstream_timeout"
+    is_outage = True
+
+    def __init__(self, message: str, asked: bool = True) -> None:
+        super().__init__(message)
+        self.may_be_retried = not asked
+
+
+class EngineBusy(EngineError):
+    """The engine has failed again and again, and is left alone for so many seconds."""
+
+    status = 503
+    code = "upstream_unavailable"
+    is_outage = True
+
+    def __init__(self, name: str, wait_s: float) -> None:
+        self.retry_after = str(max(1, math.ceil(wait_s)))
+        super().__init__(
+            f"{name}: the upstream failed several times in a row and is asked again in "
+            f"{self.retry_after} s"
+        )
 
 
 class EngineRefused(EngineError):
@@ -123,6 +167,8 @@ class EngineRefused(EngineError):
         self.body = body
         self.content_type = content_type
         self.retry_after = retry_after
+        self.is_outage = status in (500, 502, 503, 504, 529)
+        self.may_be_retried = status in (429, 500, 502, 503, 529)
 
 
 class NotRecorded(EngineError):

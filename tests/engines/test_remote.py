@@ -49,6 +49,7 @@ async def engine(
             key_env="UPSTREAM_KEY",
             timeout_s=0.3,
             max_reply_mb=0.01,
+            retries=0,
         ),
     )
     yield opened
@@ -270,7 +271,7 @@ async def test_a_silent_upstream(upstream: ScriptedUpstream, engine: RemoteEngin
         return web.Response()
 
     upstream.handler = reply
-    assert "no answer within 0.3 s" in await failure(engine, EngineTimeout)
+    assert "no answer in time" in await failure(engine, EngineTimeout)
 
 
 async def test_a_stream_that_falls_silent(upstream: ScriptedUpstream, engine: RemoteEngine) -> None:
@@ -381,7 +382,7 @@ async def test_nobody_listens(engine: RemoteEngine) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        options = RemoteOptions(engine="remote", base_url=f"http://127.0.0.1:{port}/v1")
+        options = RemoteOptions(engine="remote", base_url=f"http://127.0.0.1:{port}/v1", retries=0)
         dead = RemoteEngine("dead", options)
         assert f"127.0.0.1:{port}" in await failure(dead, EngineUnreachable)
         await dead.aclose()
@@ -413,7 +414,7 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d
 
 async def test_a_connection_closed_while_idle_is_opened_again() -> None:
     server, url, times = await raw_upstream([GOOD, b"", GOOD])
-    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url))
+    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url, retries=0))
     for _ in range(2):
         assert (await engine.answer(asked())).text == "ho"
     assert len(times) == 3
@@ -426,7 +427,7 @@ async def test_an_upstream_that_closes_a_new_connection_is_not_asked_twice(
     before: list[bytes],
 ) -> None:
     server, url, times = await raw_upstream([*before, b"", GOOD, GOOD])
-    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url))
+    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url, retries=0))
     if before:
         assert (await engine.answer(asked())).text == "ho"
     with pytest.raises(EngineUnreachable):
@@ -439,7 +440,7 @@ async def test_an_upstream_that_closes_a_new_connection_is_not_asked_twice(
 @pytest.mark.parametrize("reply", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"\x00\xff" * 50])
 async def test_an_upstream_that_speaks_no_http(reply: bytes) -> None:
     server, url, _ = await raw_upstream([reply] * 8)
-    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url))
+    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url, retries=0))
     await failure(engine, EngineUnreachable)
     await engine.aclose()
     server.close()
@@ -448,7 +449,7 @@ async def test_an_upstream_that_speaks_no_http(reply: bytes) -> None:
 async def test_headers_that_are_no_text() -> None:
     head = b"HTTP/1.1 307 x\r\nLocation: http://x/\xff\r\nContent-Length: 0\r\n\r\n"
     server, url, _ = await raw_upstream([head] * 2)
-    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url))
+    engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url, retries=0))
     assert "redirects to http://x/" in await failure(engine, EngineUnreachable)
     await engine.aclose()
     server.close()

@@ -23,7 +23,7 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 @pytest.fixture
 async def desk(upstream: ScriptedUpstream) -> AsyncIterator[FakeDesk]:
-    options = RemoteOptions(engine="remote", base_url=upstream.base_url, timeout_s=2)
+    options = RemoteOptions(engine="remote", base_url=upstream.base_url, timeout_s=2, retries=0)
     remote = open_engine("remote", options)
     yield FakeDesk(remote, open_engine("echo", EchoOptions(engine="echo")))
     await remote.aclose()

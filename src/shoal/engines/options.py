@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shoal.chat import Format
 
@@ -22,41 +22,67 @@ class Prices(BaseModel):
     cached_price: Price | None = None
 
 
+KeyVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _checked_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an http or https address, like https://api.openai.com/v1")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("holds a name or a key; name a variable in key_env instead")
+    if parts.query or parts.fragment:
+        raise ValueError("must not hold '?' or '#'")
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        raise ValueError("leave '/chat/completions' out, Shoal adds it")
+    return value.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_checked_url)]
+
+
+class Endpoint(BaseModel):
+    """One more address, or one more key, that answers for the same model.
+
+    What is left out is as the model has it. Requests are spread by ``weight``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    base_url: BaseUrl | None = None
+    key_env: KeyVariable | None = None
+    weight: float = Field(default=1, gt=0, allow_inf_nan=False)
+
+
 class RemoteOptions(Prices):
     """An OpenAI-compatible endpoint.
 
     ``model`` is the upstream's own name for it (default: the name in ``shoal.toml``), ``key_env``
     the environment variable that holds the key, ``provider`` whose price list applies. A stream
-    may take longer than ``timeout_s`` as long as no pause between its pieces does. Set
-    ``ask_usage`` to false for an upstream that refuses ``stream_options``. ``formats`` are the wire
-    formats it speaks: a request in one of them is forwarded as it came, any other is translated
-    into the first.
+    may take longer than ``timeout_s`` as long as no pause between its pieces does, and must begin
+    within ``first_byte_timeout_s``. Set ``ask_usage`` to false for an upstream that refuses
+    ``stream_options``. ``formats`` are the wire formats it speaks: a request in one of them is
+    forwarded as it came, any other is translated into the first.
+
+    A request that an upstream has surely not worked on is tried again up to ``retries`` times, at
+    this address or at one of ``endpoints``; then the models of ``fallback`` are asked, in order.
     """
 
     engine: Literal["remote"]
-    base_url: str
+    base_url: BaseUrl
     model: str | None = None
-    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    timeout_s: float = Field(default=120, gt=0)
-    connect_timeout_s: float = Field(default=5, gt=0)
-    max_reply_mb: float = Field(default=32, gt=0)
+    key_env: KeyVariable | None = None
+    timeout_s: Seconds = 120
+    connect_timeout_s: Seconds = 5
+    first_byte_timeout_s: Seconds = 60
+    max_reply_mb: float = Field(default=32, gt=0, allow_inf_nan=False)
     ask_usage: bool = True
     formats: tuple[Format, ...] = Field(default=("chat",), min_length=1)
     provider: str | None = None
-
-    @field_validator("base_url")
-    @classmethod
-    def _base_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected an http or https address, like https://api.openai.com/v1")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("holds a name or a key; name a variable in key_env instead")
-        if parts.query or parts.fragment:
-            raise ValueError("must not hold '?' or '#'")
-        if parts.path.rstrip("/").endswith("/chat/completions"):
-            raise ValueError("leave '/chat/completions' out, Shoal adds it")
-        return value.rstrip("/")
+    endpoints: tuple[Endpoint, ...] = ()
+    retries: int = Field(default=2, ge=0, le=10)
+    fallback: tuple[str, ...] = ()
 
 
 class RecordedOptions(Prices):

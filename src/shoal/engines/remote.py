@@ -8,7 +8,9 @@ import aiohttp
 from msgspec.structs import replace
 
 from shoal.chat import Answer, AnswerStream, Format, Piece, Request
+from shoal.engines.circuit import Circuit
 from shoal.engines.options import RemoteOptions
+from shoal.engines.pool import Place, Pool
 from shoal.engines.upstream import Upstream
 from shoal.engines.written import WrittenStream
 from shoal.errors import EngineError, EngineRefused, EngineUnreachable
@@ -34,7 +36,11 @@ class RemoteEngine:
         self._name = name
         self._target = Target(options.model or name, options.ask_usage)
         self._speaks = options.formats
-        self._upstream = Upstream(name, options)
+        places = [Place(Upstream(name, options), 1, Circuit())]
+        for endpoint in options.endpoints:
+            upstream = Upstream(name, options, endpoint)
+            places.append(Place(upstream, endpoint.weight, Circuit()))
+        self._pool = Pool(name, places, options.retries)
 
     @property
     def name(self) -> str:
@@ -47,14 +53,21 @@ class RemoteEngine:
         Cancelling this closes the connection.
 
         Raises:
+            Untranslatable: it asks for what the upstream's wire format cannot say.
             EngineRefused: the upstream's own error.
             EngineUnreachable: it cannot be reached, or its reply is no answer.
             EngineTimeout: it did not answer in time.
+            EngineBusy: it has failed so often that it is not asked now.
         """
-        whole = replace(request, stream=False) if request.stream else request
+        request = replace(request, stream=False) if request.stream else request
         wire = self._wire(request)
-        async with await self._post(whole, wire) as response:
-            return self._decoded(await self._upstream.read(response), wire)
+        body = wire.encode_request(request, self._target)
+
+        async def send(upstream: Upstream) -> Answer:
+            async with await upstream.post(wire.path, body) as response:
+                return self._decoded(await upstream.read(response), wire, upstream)
+
+        return await self._pool.ask(send)
 
     async def stream(self, request: Request) -> AnswerStream:
         """The upstream's answer as it comes; returns once the upstream has accepted.
@@ -67,62 +80,53 @@ class RemoteEngine:
         """
         request = request if request.stream else replace(request, stream=True)
         wire = self._wire(request)
-        response = await self._post(request, wire)
-        try:
-            if response.content_type == _EVENTS:
-                begun = await self._upstream.first(response, _PATIENCE_S)
-            else:
-                begun, is_stream = await self._begin(response)
-                if not is_stream:
-                    answer = self._decoded(await self._upstream.read(response, begun), wire)
-                    response.release()
-                    return WrittenStream(answer)
-            self._check(begun, wire)
-            hide_usage = self._target.ask_usage and not asks_usage(request)
-            reader = StreamReader(wire.new_decoder(hide_usage))
-            return RemoteStream(self._upstream, response, wire.name, reader, begun)
-        except BaseException:  # a cancelled one too lets the connection go
-            response.close()
-            raise
+        body = wire.encode_request(request, self._target)
+        hide_usage = self._target.ask_usage and not asks_usage(request)
+
+        async def send(upstream: Upstream) -> AnswerStream:
+            response = await upstream.post(wire.path, body, streamed=True)
+            try:
+                return await self._begun(upstream, response, wire, hide_usage)
+            except BaseException:  # a cancelled one too lets the connection go
+                response.close()
+                raise
+
+        return await self._pool.ask(send)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._upstream.aclose()
+        await self._pool.aclose()
 
     def _wire(self, request: Request) -> WireFormat:
         """The caller's own format where the upstream speaks it."""
         spoken = request.format if request.format in self._speaks else self._speaks[0]
         return FORMATS[spoken]
 
-    async def _post(self, request: Request, wire: WireFormat) -> aiohttp.ClientResponse:
-        body = wire.encode_request(request, self._target)
-        return await self._upstream.post(wire.path, body, streamed=request.stream)
+    async def _begun(
+        self,
+        upstream: Upstream,
+        response: aiohttp.ClientResponse,
+        wire: WireFormat,
+        hide_usage: bool,
+    ) -> AnswerStream:
+        """The stream that a reply is, or the answer that it is instead, as a stream."""
+        if response.content_type == _EVENTS:
+            begun = await upstream.first(response, _PATIENCE_S)
+        else:
+            begun, is_stream = await _begin(upstream, response)
+            if not is_stream:
+                answer = self._decoded(await upstream.read(response, begun), wire, upstream)
+                response.release()
+                return WrittenStream(answer)
+        _check(begun, wire, upstream)
+        reader = StreamReader(wire.new_decoder(hide_usage))
+        return RemoteStream(upstream, response, wire.name, reader, begun)
 
-    def _check(self, begun: bytes, wire: WireFormat) -> None:
-        """Raise what a stream begins with, if that is an error or no event.
-
-        Comments and blank lines before it are dropped.
-        """
-        early = StreamReader(wire.new_decoder(False))
-        passed = early.feed(begun)
-        if early.failure is not None and not any(data_of(piece.raw) for piece in passed):
-            raise _safe(early.failure, self._upstream)
-
-    async def _begin(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-        """The first bytes of a reply, and whether they begin a stream of events."""
-        begun, verdict = b"", None
-        while verdict is None:
-            piece = await self._upstream.first(response)
-            begun += piece
-            verdict = begins_event(begun) if piece and len(begun) < _BLANKS else False
-        return begun, verdict
-
-    def _decoded(self, reply: bytes, wire: WireFormat) -> Answer:
+    def _decoded(self, reply: bytes, wire: WireFormat, upstream: Upstream) -> Answer:
         try:
             return wire.decode_answer(reply)
         except EngineUnreachable as error:
-            said = self._upstream.safe_text(str(error))
-            raise EngineUnreachable(f"{self._name}: {said}") from None
+            raise EngineUnreachable(f"{self._name}: {upstream.safe_text(str(error))}") from None
 
 
 class RemoteStream:
@@ -186,6 +190,27 @@ class RemoteStream:
             except (TimeoutError, aiohttp.ClientError):
                 pass
         self._response.close()
+
+
+def _check(begun: bytes, wire: WireFormat, upstream: Upstream) -> None:
+    """Raise what a stream begins with, if that is an error or no event.
+
+    Comments and blank lines before it are dropped.
+    """
+    early = StreamReader(wire.new_decoder(False))
+    passed = early.feed(begun)
+    if early.failure is not None and not any(data_of(piece.raw) for piece in passed):
+        raise _safe(early.failure, upstream)
+
+
+async def _begin(upstream: Upstream, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """The first bytes of a reply, and whether they begin a stream of events."""
+    begun, verdict = b"", None
+    while verdict is None:
+        piece = await upstream.first(response)
+        begun += piece
+        verdict = begins_event(begun) if piece and len(begun) < _BLANKS else False
+    return begun, verdict
 
 
 def _safe(failure: EngineError, upstream: Upstream) -> EngineError:

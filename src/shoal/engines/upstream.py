@@ -11,7 +11,7 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from shoal.engines.options import RemoteOptions
+from shoal.engines.options import Endpoint, RemoteOptions
 from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout, EngineUnreachable
 
 _STALE_WITHIN_S = 1.0
@@ -36,10 +36,12 @@ class Upstream:
         ConfigError: ``key_env`` names a variable that is not set, or that holds no key.
     """
 
-    def __init__(self, name: str, options: RemoteOptions) -> None:
+    def __init__(self, name: str, options: RemoteOptions, endpoint: Endpoint | None = None) -> None:
+        """``endpoint`` is where and with which key to ask, if not as the model itself says."""
+        endpoint = endpoint or Endpoint()
         self._name = name
-        self._base_url = options.base_url
-        self._key = _key(name, options.key_env)
+        self._base_url = endpoint.base_url or options.base_url
+        self._key = _key(name, endpoint.key_env or options.key_env)
         self._timeout_s = options.timeout_s
         self._limit = int(options.max_reply_mb * 1_000_000)
         connect = options.connect_timeout_s
@@ -49,6 +51,7 @@ class Upstream:
         self._pieces = aiohttp.ClientTimeout(
             total=None, connect=connect, sock_connect=connect, sock_read=options.timeout_s
         )
+        self._begin_s = options.first_byte_timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: bytes, streamed: bool = False) -> aiohttp.ClientResponse:
@@ -139,13 +142,14 @@ class Upstream:
     ) -> aiohttp.ClientResponse:
         if self._session is None:  # made here, because it belongs to the running event loop
             self._session = self._new_session()
-        return await self._session.post(
-            URL(self._base_url + path),
-            data=body,
-            timeout=self._pieces if streamed else self._whole,
-            allow_redirects=False,
-            trace_request_ctx=sending,
-        )
+        async with asyncio.timeout(self._begin_s if streamed else None):
+            return await self._session.post(
+                URL(self._base_url + path),
+                data=body,
+                timeout=self._pieces if streamed else self._whole,
+                allow_redirects=False,
+                trace_request_ctx=sending,
+            )
 
     def _new_session(self) -> aiohttp.ClientSession:
         headers = {
@@ -182,12 +186,13 @@ class Upstream:
         try:
             yield
         except aiohttp.ConnectionTimeoutError:
-            raise EngineTimeout(f"{place}: no connection in time") from None
+            raise EngineTimeout(f"{place}: no connection in time", asked=False) from None
         except TimeoutError:
-            raise EngineTimeout(f"{place}: no answer within {self._timeout_s:g} s") from None
+            raise EngineTimeout(f"{place}: no answer in time") from None
         except (aiohttp.ClientError, ConnectionError) as error:
             said = self.safe_text(f"{type(error).__name__}: {error}")
-            raise EngineUnreachable(f"{place}: {said}") from None
+            asked = not isinstance(error, aiohttp.ClientConnectorError)
+            raise EngineUnreachable(f"{place}: {said}", asked) from None
 
 
 async def _note_reuse(

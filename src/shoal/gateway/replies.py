@@ -44,7 +44,7 @@ def error_reply(error: ShoalError, wire: WireFormat, call_id: str = "") -> Respo
     reply = Response(body, status, media_type="application/json")
     if call_id:
         reply.headers[CALL_ID] = header_text(call_id)
-    if isinstance(error, EngineRefused) and error.retry_after:
+    if isinstance(error, EngineError) and error.retry_after:
         reply.headers["retry-after"] = header_text(error.retry_after)
     return reply
 
