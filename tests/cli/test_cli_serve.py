@@ -1,9 +1,11 @@
 """``shoal serve`` as people run it: the executable, real callers, and signals."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +105,64 @@ def test_a_second_learner_is_refused_and_a_stop_ends_both(tmp_path: Path) -> Non
         assert not is_alive(learner)
         assert "Traceback" not in running.log
     assert stored_ids(tmp_path) == {reply.headers["x-shoal-call-id"] for reply in replies}
+
+
+def test_a_second_gateways_learner_stands_by_and_takes_over(tmp_path: Path) -> None:
+    shared = f'[store]\npath = "{tmp_path}/data"\n'
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with served(folders[0], settings=FAST + shared) as first:
+        wait_for((tmp_path / "data" / "learner.lock").exists)
+        wait_for(lambda: lock_is_held(tmp_path / "data"))
+        with served(folders[1], settings=FAST + shared) as second:
+            learner = second.wait_for_learner()
+            wait_for(lambda: "standing by" in second.log)
+            time.sleep(7)  # longer than a learner that has ended waits to be started again
+            assert second.learners() == [learner]
+            assert second.log.count("another learner") == 1
+            assert "starting again" not in second.log
+            assert first.stop() == 0
+            wait_for(lambda: "taking over" in second.log)
+            assert lock_is_held(tmp_path / "data")
+            assert second.learners() == [learner]
+            refused = run_shoal("learn", "--config", str(folders[1] / "shoal.toml"))
+            assert "another learner works on this store" in refused.stderr
+            assert second.stop() == 0
+            assert not is_alive(learner)
+            assert "Traceback" not in first.log + second.log
+
+
+def test_a_learner_that_stands_by_stops_with_its_gateway(tmp_path: Path) -> None:
+    (tmp_path / "shoal-data").mkdir()
+    with (tmp_path / "shoal-data" / "learner.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for number, status in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
+            with served(tmp_path, settings=FAST) as running:
+                learner = running.wait_for_learner()
+                wait_for(lambda: "standing by" in running.log)  # called at once
+                began = time.monotonic()
+                assert running.stop(number) == status
+                wait_for(lambda: not is_alive(learner))  # noqa: B023
+                assert time.monotonic() - began < 5
+                assert "taking over" not in running.log
+
+
+def lock_is_held(folder: Path) -> bool:
+    with (folder / "learner.lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def test_a_models_name_steers_no_terminal(tmp_path: Path) -> None:
+    name = r"\u001b[31mred[bold]"
+    model = f'[models."{name}"]\nengine = "echo"\n'
+    with served(tmp_path, "--no-learn", settings=model) as running:
+        assert r"for: gpt, \x1b[31mred[bold]" in running.log
+        assert "\x1b" not in running.log
 
 
 @pytest.mark.slow
