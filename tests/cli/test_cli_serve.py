@@ -157,12 +157,31 @@ def lock_is_held(folder: Path) -> bool:
     return False
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("[learn]\nevery_s = inf", "learn.every_s: input should be a number of at most"),
+        ("[gateway]\nmax_body_mb = 1e308", "gateway.max_body_mb: input should be"),
+        (f"[store]\nkeep_days = {'9' * 5000}", "cannot be read: a number is too long"),
+        ('[models."\\u001b[31m"]\nengine = "echo"', "models: a name should be text"),
+        ('[models."\\u001b[31m"]\nengine = 1', r"models.\x1b[31m: "),
+        ('[gateway]\nhost = "a..localhost"', "gateway.host: "),
+    ],
+)
+def test_a_wrong_setting_is_told_in_a_line(tmp_path: Path, settings: str, told: str) -> None:
+    (tmp_path / "shoal.toml").write_text(settings)
+    failed = run_shoal("serve", "--config", str(tmp_path / "shoal.toml"))
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"shoal: {tmp_path}/shoal.toml: {told}")
+    assert failed.stderr.count("\n") == 1
+    assert not (tmp_path / "shoal-data").exists()
+
+
 def test_a_models_name_steers_no_terminal(tmp_path: Path) -> None:
-    name = r"\u001b[31mred[bold]"
+    name = r"\u202ered[bold]"
     model = f'[models."{name}"]\nengine = "echo"\n'
     with served(tmp_path, "--no-learn", settings=model) as running:
-        assert r"for: gpt, \x1b[31mred[bold]" in running.log
-        assert "\x1b" not in running.log
+        assert r"for: gpt, \u202ered[bold]" in running.log
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from yarl import URL
 
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -51,6 +52,10 @@ class RemoteOptions(Prices):
             raise ValueError("must not hold '?' or '#'")
         if parts.path.rstrip("/").endswith("/chat/completions"):
             raise ValueError("leave '/chat/completions' out, Shoal adds it")
+        try:
+            URL(value)
+        except ValueError as error:
+            raise ValueError(f"is no address: {error}") from None
         return value.rstrip("/")
 
 
