@@ -6,10 +6,12 @@ the like on top. Relative paths are relative to the file.
 
 import os
 import tomllib
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,6 +27,7 @@ from shoal.routing.promise import PromiseOptions
 from shoal.storage import StoreOptions
 
 _ENV_PREFIX = "SHOAL_"
+_LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
 _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
 
 
@@ -76,12 +79,7 @@ def read_config(path: Path) -> Config:
         ConfigError: no such file, no TOML, or a setting is wrong; names file, key and what was
             expected.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `shoal init` writes one to start from") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    document = _document(path)
     _refuse_keys(document, path)
     _resolve_paths(document, path.resolve().parent)
     try:
@@ -90,9 +88,69 @@ def read_config(path: Path) -> Config:
         raise ConfigError(_explain(error, str(path))) from None
     except SettingsError as error:
         raise ConfigError(f"the environment: {error}; expected JSON") from None
+    except RecursionError:
+        raise ConfigError("the environment: a setting is nested too deeply") from None
+    problems = [f"{_place(at, str(path))}: {said}" for at, said in _odd(config, document)]
+    if problems:
+        raise ConfigError("\n".join(problems))
     for name, own in config.tasks.items():
         _check_promise(config.promise, own, f"{path}: tasks.{name}")
     return config
+
+
+def _document(path: Path) -> dict[str, Any]:
+    why: object
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `shoal init` writes one to start from") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        why = error
+    except RecursionError:
+        why = "a value is nested too deeply"
+    except ValueError:  # of int, which reads at most 4,300 digits
+        why = "a number is too long"
+    raise ConfigError(f"{path}: cannot be read: {why}")
+
+
+def _odd(
+    value: object, given: object, at: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The settings that pydantic takes and nothing can work with, and what was expected.
+
+    ``given`` is what stands in the file, where it is read more strictly than in the environment,
+    which knows nothing but texts.
+    """
+    if isinstance(value, BaseModel):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        stated = given if isinstance(given, dict) else {}
+        for name, inner in value.items():
+            if not _is_text(name):
+                yield at, "a name should be text that can be written, without control characters"
+            yield from _odd(inner, stated.get(name), (*at, name))
+    elif said := _oddness(value, None if _variable(at) in os.environ else given):
+        yield at, said
+
+
+def _oddness(value: object, given: object) -> str:
+    """What is wrong with one value; "" if nothing is."""
+    if isinstance(value, bool):
+        return "" if isinstance(given, bool | None) else "input should be true or false"
+    if isinstance(value, int | float):
+        if not abs(value) <= _LARGEST:  # written so that it is true of NaN
+            return f"input should be a number of at most {_LARGEST:,.0f}"
+        return "input should be a number" if isinstance(given, bool | str) else ""
+    if isinstance(value, Path) and ("\0" in str(value) or given == ""):
+        return "input should be a path"
+    if isinstance(value, str) and not _is_text(value):
+        return "input should be text that can be written, without control characters"
+    return ""
+
+
+def _is_text(value: str) -> bool:
+    """Whether this can be a name: no control characters, no half of a surrogate pair."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
 
 
 def _check_promise(base: PromiseOptions, own: dict[str, float], place: str) -> None:
@@ -117,22 +175,31 @@ def _refuse_keys(document: dict[str, Any], path: Path) -> None:
 def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
     """Make relative paths relative to the file."""
     store = document.setdefault("store", {})
-    if isinstance(store, dict):
-        store["path"] = str(folder / str(store.get("path", "shoal-data")))
+    if isinstance(store, dict) and isinstance(store.setdefault("path", "shoal-data"), str):
+        store["path"] = store["path"] and str(folder / store["path"])
     models = document.get("models", {})
     for model in models.values() if isinstance(models, dict) else ():
         if isinstance(model, dict) and isinstance(model.get("path"), str):
-            model["path"] = str(folder / model["path"])
+            model["path"] = model["path"] and str(folder / model["path"])
 
 
 def _explain(error: ValidationError, start: str, joint: str = ": ") -> str:
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         parts = [str(part) for part in problem["loc"] if not _is_tag(part, problem["loc"])]
-        variable = _ENV_PREFIX + "__".join(parts).upper()
-        place = variable if variable in os.environ else f"{start}{joint}{'.'.join(parts)}"
-        lines.append(f"{place}: {problem['msg'][:1].lower()}{problem['msg'][1:]}")
+        said = problem["msg"][:1].lower() + problem["msg"][1:]
+        lines.append(f"{_place(parts, start, joint)}: {said}")
     return "\n".join(lines)
+
+
+def _place(parts: Sequence[str], start: str, joint: str = ": ") -> str:
+    """Where a setting was set: its variable, or file and key."""
+    variable = _variable(parts)
+    return variable if variable in os.environ else f"{start}{joint}{'.'.join(parts)}"
+
+
+def _variable(parts: Sequence[str]) -> str:
+    return _ENV_PREFIX + "__".join(parts).upper()
 
 
 def _is_tag(part: object, place: tuple[int | str, ...]) -> bool:

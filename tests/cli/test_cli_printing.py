@@ -1,9 +1,13 @@
+import json
+import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from shoal.cli.app import main
 from shoal.cli.figures import moment, money, one_line, percent, printable, short_moment
-from shoal.cli.printing import Column, Row, show_table
+from shoal.cli.printing import Column, Row, show_json, show_log, show_table
 
 COLUMNS = (Column("NAME", shrinks=True), Column("N", right=True))
 
@@ -27,9 +31,43 @@ def test_moments_are_utc() -> None:
     assert short_moment(1735689600.0) == "25-01-01"
 
 
-@pytest.mark.parametrize("text", ["\x1b[2J", "\x07", "\x9b1m", "\u202eabc", "\u2028", "a\rb"])
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J", "\x07", "\x9b1m", "\u202eabc", "\u2028", "a\rb", "\ud83d"]
+)
 def test_what_steers_a_terminal_is_shown_instead(text: str) -> None:
     assert printable(text).isprintable()
+
+
+def test_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\x1b[2J\x9b1m\u202e\x7f ça"
+    show_json({"name": text})
+    printed = capsys.readouterr().out
+    assert printed.replace("\n", "").isprintable()
+    assert "ça" in printed
+    assert json.loads(printed) == {"name": text}
+
+
+def test_errors_steer_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("shoal.toml").touch()
+    Path("calls.jsonl").write_text('{"custom_id":"a","url":"\\u001b[31m/x","body":{}}')
+    monkeypatch.setattr("sys.argv", ["shoal", "calls", "import", "calls.jsonl"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert r"line 1: url: \x1b[31m/x is no chat completion" in said
+    assert "\x1b" not in said
+
+
+def test_what_is_logged_steers_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    show_log()
+    logging.getLogger("x").warning("task %s", "\x1b[31m")
+    assert capsys.readouterr().err == "WARNING x: task \\x1b[31m\n"
 
 
 def test_ordinary_text_stays() -> None:

@@ -1,9 +1,11 @@
 """``shoal serve`` as people run it: the executable, real callers, and signals."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +105,83 @@ def test_a_second_learner_is_refused_and_a_stop_ends_both(tmp_path: Path) -> Non
         assert not is_alive(learner)
         assert "Traceback" not in running.log
     assert stored_ids(tmp_path) == {reply.headers["x-shoal-call-id"] for reply in replies}
+
+
+def test_a_second_gateways_learner_stands_by_and_takes_over(tmp_path: Path) -> None:
+    shared = f'[store]\npath = "{tmp_path}/data"\n'
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with served(folders[0], settings=FAST + shared) as first:
+        wait_for((tmp_path / "data" / "learner.lock").exists)
+        wait_for(lambda: lock_is_held(tmp_path / "data"))
+        with served(folders[1], settings=FAST + shared) as second:
+            learner = second.wait_for_learner()
+            wait_for(lambda: "standing by" in second.log)
+            time.sleep(7)  # longer than a learner that has ended waits to be started again
+            assert second.learners() == [learner]
+            assert second.log.count("another learner") == 1
+            assert "starting again" not in second.log
+            assert first.stop() == 0
+            wait_for(lambda: "taking over" in second.log)
+            assert lock_is_held(tmp_path / "data")
+            assert second.learners() == [learner]
+            refused = run_shoal("learn", "--config", str(folders[1] / "shoal.toml"))
+            assert "another learner works on this store" in refused.stderr
+            assert second.stop() == 0
+            assert not is_alive(learner)
+            assert "Traceback" not in first.log + second.log
+
+
+def test_a_learner_that_stands_by_stops_with_its_gateway(tmp_path: Path) -> None:
+    (tmp_path / "shoal-data").mkdir()
+    with (tmp_path / "shoal-data" / "learner.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for number, status in ((signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)):
+            with served(tmp_path, settings=FAST) as running:
+                learner = running.wait_for_learner()
+                wait_for(lambda: "standing by" in running.log)  # called at once
+                began = time.monotonic()
+                assert running.stop(number) == status
+                wait_for(lambda: not is_alive(learner))  # noqa: B023
+                assert time.monotonic() - began < 5
+                assert "taking over" not in running.log
+
+
+def lock_is_held(folder: Path) -> bool:
+    with (folder / "learner.lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("[learn]\nevery_s = inf", "learn.every_s: input should be a number of at most"),
+        ("[gateway]\nmax_body_mb = 1e308", "gateway.max_body_mb: input should be"),
+        (f"[store]\nkeep_days = {'9' * 5000}", "cannot be read: a number is too long"),
+        ('[models."\\u001b[31m"]\nengine = "echo"', "models: a name should be text"),
+        ('[models."\\u001b[31m"]\nengine = 1', r"models.\x1b[31m: "),
+        ('[gateway]\nhost = "a..localhost"', "gateway.host: "),
+    ],
+)
+def test_a_wrong_setting_is_told_in_a_line(tmp_path: Path, settings: str, told: str) -> None:
+    (tmp_path / "shoal.toml").write_text(settings)
+    failed = run_shoal("serve", "--config", str(tmp_path / "shoal.toml"))
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"shoal: {tmp_path}/shoal.toml: {told}")
+    assert failed.stderr.count("\n") == 1
+    assert not (tmp_path / "shoal-data").exists()
+
+
+def test_a_models_name_steers_no_terminal(tmp_path: Path) -> None:
+    name = r"\u202ered[bold]"
+    model = f'[models."{name}"]\nengine = "echo"\n'
+    with served(tmp_path, "--no-learn", settings=model) as running:
+        assert r"for: gpt, \u202ered[bold]" in running.log
 
 
 @pytest.mark.slow

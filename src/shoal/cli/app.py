@@ -9,6 +9,7 @@ import typer
 from shoal.cli import calls, certificates, events, promotion, starter, tasks
 from shoal.cli import demo as demonstration
 from shoal.cli import serve as serving
+from shoal.cli.figures import printable
 from shoal.errors import ShoalError
 
 app = typer.Typer(
@@ -61,5 +62,5 @@ def main() -> None:
     try:
         app()
     except ShoalError as error:
-        print(f"shoal: {error}", file=sys.stderr)  # noqa: T201
+        typer.echo(f"shoal: {printable(str(error))}", err=True)
         sys.exit(1)

@@ -4,7 +4,7 @@ import re
 import time
 from datetime import UTC, datetime
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def money(dollars: float | None) -> str:
@@ -43,12 +43,21 @@ def short_moment(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    r"""``text`` without what could steer a terminal.
+    r"""``text`` without what could steer a terminal, or cannot be written to one.
 
     >>> printable("a\x1b[31mb\tc\n")
     'a\\x1b[31mb\tc\n'
     """
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def printable_json(text: str) -> str:
+    r"""The same of a JSON text, which keeps its meaning.
+
+    >>> printable_json('"a\x9b31m"')
+    '"a\\u009b31m"'
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def one_line(text: str) -> str:

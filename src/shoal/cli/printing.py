@@ -1,5 +1,6 @@
 """How commands print: prose and tables that fit a terminal, plain and uncut anywhere else, JSON."""
 
+import logging
 import textwrap
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from shoal.cli.context import console
-from shoal.cli.figures import one_line, printable
+from shoal.cli.figures import one_line, printable, printable_json
 
 _GAP = "  "
 _NARROWEST = 8
@@ -46,7 +47,21 @@ def warn(text: str) -> None:
 
 def show_json(value: object) -> None:
     """Print a value as JSON, for machines."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    typer.echo(printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
+
+
+class _Printable(logging.Formatter):
+    """What is logged holds texts from traffic, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def show_log() -> None:
+    """Print what is logged from now on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Printable("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Row]) -> None:

@@ -16,8 +16,9 @@ import uvloop
 from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Models, Shoal
-from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, console, new_learner, open_store
+from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
+from shoal.cli.printing import say, show_log
 from shoal.config import Config, read_config
 from shoal.gateway import create_app
 from shoal.gateway import serve as serve_app
@@ -34,7 +35,7 @@ def serve(
     learn: Annotated[bool, typer.Option(help="Run the learner beside the gateway.")] = True,
 ) -> None:
     """Run the gateway, and beside it the learner at low priority."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    show_log()
     settings = read_config(config)
     # One answer is too little work for several threads, which would only wait for each other.
     threadpool_limits(limits=1, user_api="blas")
@@ -53,7 +54,7 @@ async def _serve(config: Config, store: Store) -> None:
     models = Models.open(config.models)
     async with Shoal(store, models, config.promises(), config.promise) as shoal:
         address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
-        console.print(f"Shoal listens on [bold]{address}[/] for: {', '.join(models) or 'no model'}")
+        say(f"Shoal listens on {address} for: {', '.join(models) or 'no model'}")
         await serve_app(create_app(shoal, config.gateway), config.gateway)
 
 
@@ -64,7 +65,7 @@ def learn(
     ] = False,
 ) -> None:
     """Run the learner alone: find tasks, certify, promote, watch."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    show_log()
     settings = read_config(config)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,8 +73,9 @@ def learn(
     if beside:
         os.nice(10)
         threading.Thread(target=_when_input_ends, args=(stop,), daemon=True).start()
-    with open_store(settings) as store, only_learner(settings.store.path):
-        new_learner(settings, store).run(stop)
+    with open_store(settings) as store, only_learner(settings.store.path, stop if beside else None):
+        if not stop.is_set():
+            new_learner(settings, store).run(stop)
 
 
 def _when_input_ends(stop: threading.Event) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from yarl import URL
 
 from shoal.chat import Format
 
@@ -36,6 +37,10 @@ def _checked_url(value: str) -> str:
         raise ValueError("must not hold '?' or '#'")
     if parts.path.rstrip("/").endswith("/chat/completions"):
         raise ValueError("leave '/chat/completions' out, Shoal adds it")
+    try:
+        URL(value)
+    except ValueError as error:
+        raise ValueError(f"is no address: {error}") from None
     return value.rstrip("/")
 
 

@@ -25,5 +25,5 @@ class LearnOptions(BaseModel):
     growth: float = Field(default=2, ge=1.2)
     max_examples: int = Field(default=10_000, ge=100)
     shadow_calls: int = Field(default=50, ge=1)
-    lapse_days: float = Field(default=90, gt=0)
+    lapse_days: float = Field(default=90, gt=0, le=36_500)
     calibration: Literal["cross-fitted", "held-out"] = "cross-fitted"

@@ -49,6 +49,10 @@ class GatewayOptions(BaseModel):
                 "only loopback addresses (127.0.0.1, ::1, localhost) until callers have keys: "
                 "keys come with a later version"
             )
+        try:
+            value.encode("idna")  # as the socket does
+        except UnicodeError:
+            raise ValueError("expected a loopback address: 127.0.0.1, ::1, localhost") from None
         return value.strip("[]")
 
     @field_validator("allowed_hosts")

@@ -9,8 +9,8 @@ class PromiseOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    alpha: float = Field(default=0.05, ge=1e-6, lt=0.5)
+    confidence: float = Field(default=0.95, gt=0.5, le=1 - 1e-9)
     audit_rate: float = Field(default=0.05, gt=0, le=1)
 
     @property
