@@ -101,6 +101,11 @@ class EngineError(ShoalError):
     retry_after = ""
 
     @property
+    def may_fall_back(self) -> bool:
+        """Whether another engine may do better with the same request."""
+        return self.is_outage or self.may_be_retried
+
+    @property
     def retry_after_s(self) -> float | None:
         """The seconds to wait; None where none are named."""
         return float(self.retry_after) if self.retry_after.isdecimal() else None

@@ -179,7 +179,9 @@ def test_assigning(store: Store, make_call: MakeCall, record: Record) -> None:
 def test_volumes(store: Store, make_call: MakeCall, record: Record) -> None:
     record(
         make_call(1, task="t", latency_ms=100.0),
-        make_call(2, task="t", answered_by="label-1", cost=0.0, llm_cost=0.003, latency_ms=2.0),
+        make_call(
+            2, task="t", answered_by="specialist/t", cost=0.0, llm_cost=0.003, latency_ms=2.0
+        ),
         make_call(3, task="t", answer=None, error="down", cost=None, llm_cost=None),
         make_call(4, cost=None),
     )

@@ -8,12 +8,14 @@ from shoal.tasks import Match
 
 
 class Handled(Served, frozen=True, kw_only=True):
-    """``model`` is None if the caller named none that exists; ``match`` and ``post`` are None for
-    a call of no known task. ``began`` is a reading of ``time.perf_counter``."""
+    """``model`` is the LLM asked for, None if the caller named none that exists; ``answerer`` the
+    model that answered, which may stand in for it, None if none did. ``match`` and ``post`` are
+    None for a call of no known task. ``began`` is a reading of ``time.perf_counter``."""
 
     request: Request
     episode: str
     began: float
     model: Model | None = None
+    answerer: Model | None = None
     match: Match | None = None
     post: Post | None = None

@@ -5,16 +5,17 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from shoal.engines import Engine, EngineOptions, RemoteOptions, open_engine
-from shoal.errors import UnknownModel
+from shoal.errors import ConfigError, UnknownModel
 from shoal.routing.prices import Tariff
 
 
 class Model(Struct, frozen=True):
-    """One model that callers may ask for."""
+    """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer."""
 
     name: str
     engine: Engine
     tariff: Tariff
+    fallback: tuple[str, ...] = ()
 
 
 class Models:
@@ -28,8 +29,10 @@ class Models:
         """Open the engine of each model.
 
         Raises:
-            ConfigError: a key or a file is missing, or a file is damaged.
+            ConfigError: a key or a file is missing, a file is damaged, or a fallback is no model.
         """
+        for name, option in options.items():
+            _check_fallback(name, option, options)
         return cls({name: _open(name, option) for name, option in options.items()})
 
     def __iter__(self) -> Iterator[str]:
@@ -46,6 +49,10 @@ class Models:
             there = ", ".join(self) or "none"
             raise UnknownModel(f"no model named {name!r}; shoal.toml names: {there}", "model")
         return found
+
+    def fallbacks(self, model: Model) -> list[Model]:
+        """Those to ask when ``model`` cannot answer, in order."""
+        return [self._models[name] for name in model.fallback]
 
     async def aclose(self) -> None:
         """Close every engine."""
@@ -66,4 +73,15 @@ def tariff_of(name: str, options: EngineOptions) -> Tariff:
 
 
 def _open(name: str, options: EngineOptions) -> Model:
-    return Model(name, open_engine(name, options), tariff_of(name, options))
+    fallback = options.fallback if isinstance(options, RemoteOptions) else ()
+    return Model(name, open_engine(name, options), tariff_of(name, options), fallback)
+
+
+def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:
+    for other in option.fallback if isinstance(option, RemoteOptions) else ():
+        if other == name or other not in known:
+            others = ", ".join(sorted(known.keys() - {name})) or "none"
+            raise ConfigError(
+                f"models.{name}.fallback: expected names of other models ({others}), "
+                f"found {other!r}"
+            )

@@ -104,9 +104,9 @@ def settled(handled: Handled, answer: Answer | None) -> Receipt:
     receipt = replace(receipt, latency_ms=round(elapsed, 3), waited_ms=waited)
     if answer is None or model is None:
         return receipt
-    if not receipt.certificate:
-        cost = model.tariff.cost(answer.usage)
-        return replace(receipt, cost=cost, llm_cost=cost)
+    if handled.answerer is not None:
+        cost = handled.answerer.tariff.cost(answer.usage)
+        return replace(receipt, cost=cost, llm_cost=model.tariff.cost(answer.usage))
     rates = handled.post.rung.card.rates if handled.post and handled.post.rung else None
     would_have_used = estimated_usage(handled.request, rates) if rates else None
     return replace(

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
 from shoal.assembly.models import Models
+from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.witness import Witness
@@ -276,20 +277,24 @@ class Shoal:
     async def _by_llm(
         self, handled: Handled, reason: str, tried: tuple[Tried, ...] = ()
     ) -> Handled:
-        model = handled.model
-        assert model is not None
-        last = Tried(model.name, True, "the last rung: the LLM")
+        assert handled.model is not None
+        reached = await reach(self._models, handled.model, handled.request)
+        if reached.model is not handled.model:
+            reason = f"{handled.model.name} could not answer, {reached.model.name} stands in for it"
         receipt = replace(
-            handled.receipt, answered_by=model.name, reason=reason, tried=(*tried, last)
+            handled.receipt,
+            answered_by=reached.model.name,
+            reason=reason,
+            tried=(*tried, *reached.tried),
+            waited_ms=reached.waited_ms,
         )
-        asked = time.perf_counter()
-        answer, stream = None, None
-        if handled.request.stream:
-            stream = await model.engine.stream(handled.request)
-        else:
-            answer = await model.engine.answer(handled.request)
-        receipt = replace(receipt, waited_ms=(time.perf_counter() - asked) * 1e3)
-        return replace(handled, receipt=receipt, answer=answer, stream=stream)
+        return replace(
+            handled,
+            receipt=receipt,
+            answerer=reached.model,
+            answer=reached.answer,
+            stream=reached.stream,
+        )
 
 
 def _by_rung(handled: Handled, verdict: Verdict) -> Handled:

@@ -28,7 +28,7 @@ class Volume(Struct, frozen=True, kw_only=True):
 def volumes(conn: Connection, since: float = 0.0) -> dict[str, Volume]:
     """The volume of each task (by id; "" for calls without one) since that moment."""
     priced = calls.c.cost.is_not(None) & calls.c.llm_cost.is_not(None)
-    small = (calls.c.error == "") & (calls.c.answered_by != calls.c.llm)
+    small = (calls.c.error == "") & calls.c.answered_by.startswith("specialist/")
     query = select(
         calls.c.task,
         func.count().label("calls"),

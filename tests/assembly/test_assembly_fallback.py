@@ -1,0 +1,97 @@
+"""Models that stand in for one that cannot answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from keyword_desk import PRICES, Clerk, ask, request_of, seen, text_of
+
+from shoal.assembly import Model, Models, Shoal
+from shoal.engines import RemoteOptions
+from shoal.errors import (
+    ConfigError,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
+    EngineUnreachable,
+)
+from shoal.routing.prices import Tariff
+from shoal.routing.promise import PromiseOptions
+from shoal.storage import Store
+
+CHEAP = Tariff(model="cheap", input=1.0, output=1.0)
+OUTAGE = EngineUnreachable("gpt: nobody listens there")
+BAD_REQUEST = EngineRefused(400, b'{"error":{"message":"too long"}}')
+
+
+@asynccontextmanager
+async def desk_of(store: Store, *clerks: Clerk) -> AsyncIterator[Shoal]:
+    """The first clerk is the LLM, the others stand in for it; all but it are cheap."""
+    llm, *others = clerks
+    models = {other.name: Model(other.name, other, CHEAP) for other in others}
+    names = tuple(models)
+    models[llm.name] = Model(llm.name, llm, PRICES, fallback=names)
+    async with Shoal(store, Models(models), {}, PromiseOptions()) as desk:
+        yield desk
+
+
+def clerk(name: str, error: EngineError | None = None) -> Clerk:
+    made = Clerk(name)
+    made.error = error
+    return made
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_the_next_stands_in(store: Store, streamed: bool) -> None:
+    llm, second, third = clerk("gpt", OUTAGE), clerk("mini"), clerk("tiny")
+    async with desk_of(store, llm, second, third) as desk:
+        handled, answer = await ask(desk, request_of(text_of(0), stream=streamed))
+        view = await seen(desk, handled.receipt.call_id)
+    assert answer.text == "delivery"
+    assert third.asked == []
+    receipt = view.receipt
+    assert (receipt.llm, receipt.answered_by) == ("gpt", "mini")
+    assert receipt.reason == "gpt could not answer, mini stands in for it"
+    assert [(tried.answerer, tried.accepted) for tried in receipt.tried] == [
+        ("gpt", False),
+        ("mini", True),
+    ]
+    assert "nobody listens there" in receipt.tried[0].reason
+    assert receipt.cost == pytest.approx(62e-6)  # what the one who answered takes
+    assert receipt.llm_cost == pytest.approx(60 * 10e-6 + 2 * 100e-6)
+
+
+async def test_its_answers_teach_nobody(store: Store) -> None:
+    async with desk_of(store, clerk("gpt", OUTAGE), clerk("mini")) as desk:
+        await ask(desk, request_of(text_of(0)))
+        await desk.settle()
+    with store.database.transaction() as conn:
+        calls = [call.id for page in store.calls.pages() for call in page]
+        store.calls.assign(conn, dict.fromkeys(calls, "t"))
+    assert list(store.examples.of("t")) == []
+    assert store.calls.volumes()["t"].small == 0
+
+
+@pytest.mark.parametrize("error", [OUTAGE, EngineTimeout("late"), EngineRefused(429, b"{}")])
+async def test_the_first_error_is_told_if_nobody_can(store: Store, error: EngineError) -> None:
+    last = EngineUnreachable("mini: gone as well")
+    async with desk_of(store, clerk("gpt", error), clerk("mini", last)) as desk:
+        with pytest.raises(EngineError) as caught:
+            await desk.serve(request_of("?"), "")
+    assert caught.value is error
+
+
+async def test_a_request_that_is_at_fault_goes_no_further(store: Store) -> None:
+    second = clerk("mini")
+    async with desk_of(store, clerk("gpt", BAD_REQUEST), second) as desk:
+        with pytest.raises(EngineRefused) as caught:
+            await desk.serve(request_of("?"), "")
+    assert caught.value is BAD_REQUEST
+    assert second.asked == []
+
+
+@pytest.mark.parametrize("wrong", ["gpt", "nobody"])
+def test_a_fallback_must_be_another_model(wrong: str) -> None:
+    options = RemoteOptions(engine="remote", base_url="http://x/v1", fallback=(wrong,))
+    with pytest.raises(ConfigError, match=r"models\.gpt\.fallback: .*found '" + wrong):
+        Models.open({"gpt": options})
