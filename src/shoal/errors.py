@@ -10,6 +10,7 @@ ShoalError
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
 │   ├── EngineTimeout          504
+│   ├── GatewayStopped     503  the gateway was stopped before the answer came
 │   ├── EngineRefused          the upstream's own status and body, passed on as they came
 │   └── NotRecorded            404  a recording holds no answer to this request
 ├── StoreError             the store cannot be read or written
@@ -80,6 +81,13 @@ class EngineTimeout(EngineError):
 
     status = 504
     code = "upstream_timeout"
+
+
+class GatewayStopped(EngineError):
+    """The gateway was stopped before the answer came."""
+
+    status = 503
+    code = "gateway_stopped"
 
 
 class EngineRefused(EngineError):

@@ -1,15 +1,17 @@
 """``POST /v1/chat/completions``."""
 
+import asyncio
+
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from shoal.chat import Request
 from shoal.engines import WrittenStream
 from shoal.engines.chat_completions import decode_request, encode_answer
-from shoal.errors import ShoalError
+from shoal.errors import GatewayStopped, ShoalError
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
-from shoal.gateway.stream import StreamedReply
+from shoal.gateway.stream import StreamedReply, undisturbed
 from shoal.gateway.wire import error_reply, receipt_headers
 from shoal.routing.receipt import Served
 
@@ -29,6 +31,10 @@ class ChatEndpoint:
             served = await self._desk.serve(request, episode)
         except ShoalError as error:
             return error_reply(error, await self._desk.failed(request, episode, error))
+        except asyncio.CancelledError:  # the server stops, and has waited for long enough
+            stopped = GatewayStopped("the gateway was stopped before the answer came; ask again")
+            recording = self._desk.failed(request, episode, stopped)
+            return error_reply(stopped, await undisturbed(recording))
         if request.stream:
             return self._streamed(served, request)
         return await self._whole(served)

@@ -59,7 +59,7 @@ class StreamedReply:
         finally:  # also when the server stops and cancels this: the call is recorded all the same
             gone.cancel()
             relay.cancel()
-            ending = await _undisturbed(self._settle(relay))
+            ending = await undisturbed(self._settle(relay))
         try:
             await send({"type": "http.response.body", "body": ending.event, "more_body": False})
         finally:
@@ -113,7 +113,7 @@ async def _hung_up(receive: Receive) -> None:
         pass
 
 
-async def _undisturbed(work: Coroutine[Any, Any, T]) -> T:
+async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
     """The result of ``work``, which goes on to its end even when the caller is cancelled."""
     task = asyncio.ensure_future(work)
     try:
