@@ -13,6 +13,8 @@ ShoalError
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
 │   ├── EngineTimeout          504
 │   ├── EngineBusy             503  it failed so often that it is left alone for a while
+│   ├── GatewayStopped         503  the gateway was stopped before the answer came
+│   ├── CallerGone                  the client hung up before the answer came
 │   ├── EngineRefused          the upstream's own status and body, passed on as they came
 │   └── NotRecorded            404  a recording holds no answer to this request
 ├── StoreError             the store cannot be read or written
@@ -150,6 +152,20 @@ class EngineBusy(EngineError):
             f"{name}: the upstream failed several times in a row and is asked again in "
             f"{self.retry_after} s"
         )
+
+
+class GatewayStopped(EngineError):
+    """The gateway was stopped before the answer came."""
+
+    status = 503
+    code = "gateway_stopped"
+
+
+class CallerGone(EngineError):
+    """The client hung up before the answer came; nobody is told."""
+
+    status = 499
+    code = "client_closed_request"
 
 
 class EngineRefused(EngineError):

@@ -119,6 +119,43 @@ async def test_a_full_disk_delays_durable_calls_only_until_it_is_known(
             await until_health(desk, ok=True)
 
 
+async def test_who_is_too_fast_for_the_writer_waits_for_it(store: Store) -> None:
+    async with serving_desk(store) as desk:
+        with store.database.transaction():  # the writer waits for this to end
+            await ask(desk, request_of(text_of(1)))
+            await asyncio.sleep(0.05)
+            asking = asyncio.create_task(ask(desk, request_of(text_of(2))))
+            done, _ = await asyncio.wait((asking,), timeout=0.3)
+            assert not done
+        handled, answer = await asyncio.wait_for(asking, 2)
+        assert store.calls.get(handled.receipt.call_id).answer == answer
+
+
+async def test_nobody_waits_for_a_writer_that_hangs(store: Store) -> None:
+    async with serving_desk(store) as desk:
+        with store.database.transaction():
+            await ask(desk, request_of(text_of(1)))
+            await asyncio.sleep(2.1)
+            async with asyncio.timeout(1):
+                for number in range(20):
+                    await ask(desk, request_of(text_of(number)))
+
+
+async def test_a_file_that_is_taken_away_is_told_and_calls_are_answered(store: Store) -> None:
+    async with serving_desk(store) as desk:
+        assert desk.health().ok
+        path = store.database.path
+        path.rename(path.with_name("aside.db"))
+        health = desk.health()
+        assert not health.ok
+        assert "was removed or moved away" in str(health.detail["store_file"])
+        handled, answer = await ask(desk, request_of(text_of(1)))
+        assert (handled.receipt.answered_by, answer.text) == (SMALL, "payments")
+        path.with_name("aside.db").rename(path)
+        assert desk.health().ok
+        assert (await seen(desk, handled.receipt.call_id)).answer == answer
+
+
 async def test_a_durable_call_is_written_when_it_is_finished(options: StoreOptions) -> None:
     with Store.open(options.model_copy(update={"durable": True})) as store:
         async with serving_desk(store) as desk:

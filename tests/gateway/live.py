@@ -76,11 +76,13 @@ class FakeDesk:
 
 
 @asynccontextmanager
-async def running_gateway(desk: FakeDesk, **options: object) -> AsyncIterator[str]:
+async def running_gateway(
+    desk: FakeDesk, stop_within_s: int = 10, **options: object
+) -> AsyncIterator[str]:
     """The gateway's address while it runs."""
     chosen = GatewayOptions.model_validate({"port": 0, **options})
     listener = listen(chosen)
-    server = new_server(create_app(desk, chosen))
+    server = new_server(create_app(desk, chosen), stop_within_s)
     running = asyncio.create_task(serve_on(server, listener))
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True

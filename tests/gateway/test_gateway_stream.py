@@ -283,3 +283,18 @@ async def test_a_server_that_cancels_still_records(desk: FakeDesk) -> None:
         await sending
     assert stream.closed
     assert [(answer.text, answer.complete) for _, answer, _ in desk.finished] == [("half", False)]
+
+
+async def test_a_client_that_hangs_up_before_a_plain_answer(
+    http: aiohttp.ClientSession, gateway: str, upstream: ScriptedUpstream, desk: FakeDesk
+) -> None:
+    upstream.streams([], then_wait=True)
+    asked = {**ASKED, "stream": False}
+    asking = asyncio.create_task(http.post(f"{gateway}/v1/chat/completions", json=asked))
+    while not upstream.bodies:  # noqa: ASYNC110  # a server in another task fills it
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    await asyncio.wait_for(upstream.hung_up.wait(), 2)
+    while not desk.failures:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert "hung up" in str(desk.failures[0][2])

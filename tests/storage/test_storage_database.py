@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.chat import Message, Request
 from shoal.errors import StoreDamaged, StoreError
 from shoal.storage import CallFilter, CallRecord, Store, StoreOptions, checkpointer, opening
 from shoal.storage.migrations import MIGRATIONS
@@ -281,6 +282,59 @@ def test_polling_the_revision_is_cheap(store: Store) -> None:
         store.database.revision()
         times.append(time.thread_time_ns() - begun)
     assert sorted(times)[250] < 50_000
+
+
+def test_a_commit_that_fails_leaves_no_memory_of_its_nodes(
+    store: Store, make_call: MakeCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversations = [
+        tuple(Message("user", f"{who} says {n}") for n in range(4)) for who in ("ann", "bob")
+    ]
+    ann, bob = (
+        make_call(number, request=Request("gpt", said)) for number, said in enumerate(conversations)
+    )
+
+    def disk_full(connection: sqlite3.Connection) -> None:
+        connection.rollback()  # as SQLite does by itself when the log cannot be written
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.database._writes.dialect, "do_commit", disk_full)
+        full = pytest.raises(StoreError, match="disk is full")
+        with full, store.database.transaction() as conn:
+            store.calls.insert(conn, ann)
+    for call in (bob, ann):  # the first takes the numbers that the other's nodes would have had
+        assert store.record(call).result(5)
+    assert store.calls.get(bob.id) == bob
+    assert store.calls.get(ann.id) == ann
+
+
+def test_a_file_that_is_moved_away_is_noticed(store: Store, make_call: MakeCall) -> None:
+    path, aside = store.database.path, store.database.path.with_name("aside.db")
+    assert store.database.displaced() == ""
+    path.rename(aside)
+    assert "shoal.db: was removed or moved away while Shoal runs" in store.database.displaced()
+    store.record(make_call(1)).result(5)
+    with ThreadPoolExecutor(3) as threads, suppress(StoreError):  # by connections not yet open
+        list(threads.map(lambda _: store.calls.list(), range(3)))
+    with pytest.raises(StoreError, match="unable to open"):
+        store.database.checkpoint()
+    assert not path.exists()  # nothing was made in its place
+    path.write_bytes(aside.read_bytes())
+    assert "was replaced by another file" in store.database.displaced()
+    assert "Move it back, or restart Shoal" in store.database.displaced()
+    aside.replace(path)
+    assert store.database.displaced() == ""
+    assert store.calls.get(make_call(1).id) == make_call(1)
+
+
+def test_what_the_store_itself_does_displaces_nothing(store: Store, make_call: MakeCall) -> None:
+    store.record(make_call(1, at=0.0)).result(5)
+    store.expire(now=200 * 86_400.0)
+    store.database.checkpoint(begin_anew=True)
+    assert store.database.displaced() == ""
 
 
 def test_errors_name_the_file(store: Store) -> None:

@@ -30,6 +30,41 @@ def test_by_age(store: Store, make_call: MakeCall, record: Record) -> None:
     assert store.expire(now=100 * DAY) == 0
 
 
+def test_a_clock_that_stands_far_ahead_for_once_makes_no_call_old(
+    store: Store, make_call: MakeCall, record: Record
+) -> None:
+    record(*(make_call(number, at=number * DAY) for number in range(100)))
+    assert store.expire(now=100 * DAY) == 10
+    for turn in range(20):  # calls are recorded with the wrong time meanwhile
+        record(make_call(1000 + turn, at=200 * DAY + turn))
+        assert store.expire(now=200 * DAY + 600 * turn) <= 1
+    assert store.expire(now=100.1 * DAY) == 0
+    assert count(store, "calls") == 90 + 20 - 1
+    assert store.expire(now=101 * DAY) == 0
+
+
+def test_an_idle_store_expires_all_the_same(
+    store: Store, make_call: MakeCall, record: Record
+) -> None:
+    record(*(make_call(number, at=DAY) for number in range(10)))
+    assert expire(store.database, now=2 * DAY, keep_days=3, max_gb=5.0) == 0
+    turns = 0
+    while count(store, "calls"):  # after a year without a turn
+        expire(store.database, now=365 * DAY, keep_days=3, max_gb=5.0)
+        turns += 1
+        assert turns < 60
+    assert turns == 2 * 24 + 1
+
+
+def test_a_clock_that_was_set_back_is_followed(
+    store: Store, make_call: MakeCall, record: Record
+) -> None:
+    store.expire(now=300 * DAY)  # the first time, when nothing contradicts it
+    store.expire(now=100 * DAY)
+    record(make_call(1, at=50 * DAY))
+    assert store.expire(now=100 * DAY) == 0
+
+
 def test_what_living_calls_share_with_dead_ones_stays(
     store: Store, make_call: MakeCall, record: Record
 ) -> None:

@@ -64,6 +64,19 @@ def test_a_file_of_version_1_keeps_its_calls(
             assert version(conn) == len(MIGRATIONS)
 
 
+def test_a_file_of_version_2_expires_what_is_old(
+    options: StoreOptions, make_call: Callable[..., CallRecord]
+) -> None:
+    path = options.path / "shoal.db"
+    at_version(path, 2)
+    old = Database(path, durable=False)
+    with old.transaction() as conn:
+        Calls(old).insert(conn, make_call(1, at=0.0))
+    old.close()
+    with Store.open(options) as store:
+        assert store.expire(now=100 * 86_400.0) == 1
+
+
 def test_a_migration_that_fails_undoes_all_of_them(tmp_path: Path) -> None:
     def broken(conn: Connection) -> None:
         conn.exec_driver_sql("CREATE TABLE half (a)")

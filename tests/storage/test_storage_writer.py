@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection
 
+from shoal.chat import Answer, Message, Request, ToolCall
 from shoal.errors import StoreError
 from shoal.storage import CallFilter, CallRecord, Store, StoreOptions
+from shoal.storage.calls import call_bytes
 from shoal.storage.database import Database
 from shoal.storage.writer import Writer
 
@@ -174,6 +176,75 @@ def test_beyond_the_backlog_the_oldest_are_dropped_and_counted(database: Databas
             future.result(0)
     assert logged(database) == list(range(70, 120))
     writer.close()
+
+
+def test_the_backlog_is_bounded_by_bytes_too(database: Database) -> None:
+    writer = Writer(database, capacity_bytes=1_000)
+    limit_pages(database, 1)
+    first = writer.submit(log(0, filler=5_000), size=400)
+    wait_until(lambda: not writer.health().ok)
+    futures = [writer.submit(log(n, filler=5_000), size=300) for n in range(1, 6)]
+    futures.append(writer.submit(log(6, filler=5_000)))  # takes no room
+    wait_until(lambda: writer.health().dropped == 3)
+    assert writer.health().backlog == 4
+    for future in (first, *futures[:2]):
+        with pytest.raises(StoreError, match="the backlog is full"):
+            future.result(0)
+    limit_pages(database, 1_000_000)
+    assert [future.result(10) for future in futures[2:]] == [3, 4, 5, 6]
+    again = [writer.submit(log(n), size=300) for n in range(7, 10)]  # what was written is gone
+    assert [future.result(10) for future in again] == [7, 8, 9]
+    assert writer.health().dropped == 3
+    writer.close()
+
+
+def test_many_bytes_are_not_one_transaction(database: Database, writer: Writer) -> None:
+    transactions: list[object] = []
+
+    def operation(conn: Connection) -> None:
+        transactions.append(conn.get_transaction())
+
+    with database.transaction():  # until all have been submitted
+        futures = [writer.submit(operation, size=8_000_000) for _ in range(8)]
+    for future in futures:
+        future.result(5)
+    assert len(set(transactions)) >= 4
+
+
+def test_a_call_tells_about_how_many_bytes_it_takes(make_call: MakeCall) -> None:
+    small = call_bytes(make_call(1))
+    assert small < 10_000
+    texts = make_call(1, request=Request("gpt", (Message("user", "a" * 100_000),)))
+    tool = ToolCall("1", "search", "b" * 100_000)
+    whole = make_call(
+        1,
+        request=Request("gpt", (Message("assistant", tool_calls=(tool,)),), body=b"c" * 100_000),
+        answer=Answer("d" * 100_000, tool_calls=(tool,), body=b"e" * 100_000),
+    )
+    assert 100_000 < call_bytes(texts) < 110_000
+    assert 500_000 < call_bytes(whole) < 510_000
+
+
+def test_a_store_counts_the_bytes_of_its_calls(store: Store, make_call: MakeCall) -> None:
+    sizes = []
+    submit = store.writer.submit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            store.writer, "submit", lambda work, size: (sizes.append(size), submit(work))[1]
+        )
+        store.record(make_call(1)).result(5)
+    assert sizes == [call_bytes(make_call(1))]
+
+
+def test_the_lag_is_that_of_the_oldest(database: Database, writer: Writer) -> None:
+    assert writer.lag() == 0.0
+    with database.transaction():
+        first = writer.submit(log(1))
+        time.sleep(0.1)
+        writer.submit(log(2))
+        assert 0.1 <= writer.lag() < 5.0
+    first.result(5)
+    wait_until(lambda: writer.lag() == 0.0)
 
 
 def test_a_locked_file_is_waited_for(

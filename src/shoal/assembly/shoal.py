@@ -32,6 +32,7 @@ from shoal.tasks import Match
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.05  # half of the 100 ms within which a promotion or demotion must be seen
+_LAG_S = 0.02  # of the 50 ms that may be lost; when all is well the writer is 10 to 15 ms behind
 _DISK_S = 2.0  # a store that takes longer fails: nobody waits for it, and health says so
 
 
@@ -163,7 +164,7 @@ class Shoal:
             answer=answer,
         )
         done = self._store.writer.submit(
-            lambda conn: self._store.feedback.insert(conn, word), urgent=True
+            lambda conn: self._store.feedback.insert(conn, word), urgent=True, size=len(answer)
         )
         try:
             await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
@@ -188,8 +189,11 @@ class Shoal:
         trouble = self._trouble or ("is no longer read" if self._watching.done() else "")
         if trouble:
             detail["roster"] = trouble
-        ok = store.ok and not problems and not trouble
-        return Health(ok=ok, detail=detail, ready=store.ok)
+        displaced = self._store.database.displaced()
+        if displaced:
+            detail["store_file"] = displaced
+        ok = store.ok and not (problems or trouble or displaced)
+        return Health(ok=ok, detail=detail, ready=store.ok and not displaced)
 
     async def settle(self) -> None:
         """Wait until comparisons under way are done and everything recorded is written."""
@@ -227,10 +231,13 @@ class Shoal:
             await self.reload()
 
     async def _keep(self, record: CallRecord) -> None:
-        """Have a call recorded, and wait for the disk where that is asked for."""
+        """Have a call recorded, and wait for that where a durable store is asked for, or where the
+        writing is behind: what is acknowledged meanwhile would be lost with the process."""
+        store = self._store
         try:
-            done = self._store.record(record)
-            if self._store.options.durable and self._store.writer.health().ok:
+            done = store.record(record)
+            late = _LAG_S < store.writer.lag() < _DISK_S
+            if (store.options.durable or late) and store.writer.health().ok:
                 await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
         except (StoreError, TimeoutError) as failure:
             why = str(failure) or "the store is slow"

@@ -90,7 +90,7 @@ class Pool:
         except EngineError as error:
             (place.circuit.failed if error.is_outage else place.circuit.succeeded)()
             raise
-        except BaseException:
+        except BaseException:  # cancelled, as a rule: whatever it was, the probe is over
             place.circuit.abandoned()
             raise
         finally:

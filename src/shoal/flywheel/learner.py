@@ -50,7 +50,7 @@ class Learner:
         self.watch = Watch(store, options)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when
-        self._expired_at = 0.0
+        self._expired_at = -_EXPIRE_S  # of time.monotonic
         self._watching = False
 
     def senses(self) -> Senses:
@@ -94,9 +94,9 @@ class Learner:
                 self._tend(task, volume[task.id])
         if not self._watching:
             self.watch.turn()
-        if time.time() - self._expired_at > _EXPIRE_S:
-            self._expired_at = time.time()
-            self._store.expire(self._expired_at)
+        if time.monotonic() - self._expired_at > _EXPIRE_S:
+            self._expired_at = time.monotonic()
+            self._store.expire(time.time())
         return found
 
     def promise(self, task: Task) -> PromiseOptions:

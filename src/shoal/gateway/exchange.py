@@ -1,13 +1,17 @@
 """``POST`` of a request to be answered, in any wire format."""
 
+import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
+from starlette.types import Receive
 
 from shoal.chat import Answer, Request
 from shoal.engines import WrittenStream
-from shoal.errors import ShoalError
+from shoal.errors import CallerGone, GatewayStopped, ShoalError
 from shoal.formats import Envelope, WireFormat
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
@@ -15,7 +19,7 @@ from shoal.gateway.metrics import Ended
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import error_reply, receipt_headers
-from shoal.gateway.stream import StreamedReply
+from shoal.gateway.stream import StreamedReply, hung_up, undisturbed
 from shoal.routing.receipt import Served
 
 
@@ -35,9 +39,12 @@ class Exchange:
         request = self.wire.decode_request(body, self._options.max_messages)
         episode = http.headers.get("x-shoal-episode", "")
         try:
-            served = await self._desk.serve(request, episode)
+            served = await _while_heard(self._desk.serve(request, episode), http.receive)
         except ShoalError as error:
             return await self._failed(request, episode, error, began)
+        except asyncio.CancelledError:  # the server stops, and has waited for long enough
+            stopped = GatewayStopped("the gateway was stopped before the answer came; ask again")
+            return await undisturbed(self._failed(request, episode, stopped, began))
         overhead_ms = _since(began) - served.receipt.waited_ms
         if request.stream:
             return self._streamed(served, request, overhead_ms)
@@ -77,6 +84,24 @@ class Exchange:
     async def _finish(self, served: Served, answer: Answer, error: str, overhead_ms: float) -> None:
         receipt = await self._desk.finish(served, answer, error)
         self._observer.ended(Ended(self.wire.name, receipt, answer, error, overhead_ms))
+
+
+async def _while_heard(serving: Coroutine[Any, Any, Served], receive: Receive) -> Served:
+    """What is served, as long as the caller is there: else the LLM need not answer.
+
+    Raises:
+        CallerGone: the caller hung up.
+    """
+    task = asyncio.ensure_future(serving)
+    gone = asyncio.ensure_future(hung_up(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise CallerGone("the client hung up before the answer came")
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
 
 
 def _envelope(served: Served, request: Request) -> Envelope:

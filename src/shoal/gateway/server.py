@@ -10,12 +10,12 @@ from starlette.types import ASGIApp
 from shoal.errors import ConfigError
 from shoal.gateway.options import GatewayOptions
 
-_STOP_WITHIN_S = 10  # running streams may go on for so long once the server is told to stop
+_STOP_WITHIN_S = 10  # running calls may go on for so long once the server is told to stop
 _KEEPALIVE_S = 60
 
 
 def run(app: ASGIApp, options: GatewayOptions) -> None:
-    """Serve until a signal stops it; running streams are finished within 10 s.
+    """Serve until a signal stops it; calls that still run after 10 s are broken off.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -54,7 +54,7 @@ def listen(options: GatewayOptions) -> socket.socket:
     return listener
 
 
-def new_server(app: ASGIApp) -> uvicorn.Server:
+def new_server(app: ASGIApp, stop_within_s: int = _STOP_WITHIN_S) -> uvicorn.Server:
     """A server that is not running yet; set its ``should_exit`` to stop it."""
     return uvicorn.Server(
         uvicorn.Config(
@@ -66,7 +66,7 @@ def new_server(app: ASGIApp) -> uvicorn.Server:
             server_header=False,
             log_level="warning",
             timeout_keep_alive=_KEEPALIVE_S,
-            timeout_graceful_shutdown=_STOP_WITHIN_S,
+            timeout_graceful_shutdown=stop_within_s,
         )
     )
 

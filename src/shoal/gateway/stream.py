@@ -58,13 +58,13 @@ class StreamedReply:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer; returns when all is sent and the upstream let go."""
         relay = asyncio.ensure_future(self._relay(send))
-        gone = asyncio.ensure_future(_hung_up(receive))
+        gone = asyncio.ensure_future(hung_up(receive))
         try:
             await asyncio.wait((relay, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:  # also when the server stops and cancels this: the call is recorded all the same
             gone.cancel()
             relay.cancel()
-            ending = await _undisturbed(self._settle(relay))
+            ending = await undisturbed(self._settle(relay))
         try:
             await send({"type": "http.response.body", "body": ending.event, "more_body": False})
         finally:
@@ -115,12 +115,13 @@ class StreamedReply:
         return replace(answer, complete=False) if ending.error else answer
 
 
-async def _hung_up(receive: Receive) -> None:
+async def hung_up(receive: Receive) -> None:
+    """Returns once the client has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _undisturbed(work: Coroutine[Any, Any, T]) -> T:
+async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
     """The result of ``work``, which goes on to its end even when the caller is cancelled."""
     task = asyncio.ensure_future(work)
     try:

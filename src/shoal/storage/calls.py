@@ -5,6 +5,7 @@ request and answer (``body``) are not kept: everything Shoal learns from is in t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from sys import getsizeof
 from typing import Any, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, Select, bindparam, func, select, tuple_, update
 
-from shoal.chat import Answer, Request
+from shoal.chat import Answer, Request, ToolCall
 from shoal.errors import NotFound, StoreDamaged
 from shoal.storage import bodies
 from shoal.storage.database import AnyRow, Database
@@ -68,6 +69,7 @@ class Arrivals(Struct, frozen=True):
 
 
 _ALL = CallFilter()
+_BARE_BYTES = 2_000  # of a call without its texts: ids, receipt, the structs themselves
 _add = InsertNew(calls, key="id", generated="number")
 _encode = msgspec.json.Encoder().encode
 _answer = msgspec.json.Decoder(Answer)
@@ -168,6 +170,22 @@ class Calls:
             query = query.where(calls.c.at >= which.since)
         with self._database.read() as conn:
             return read_calls(conn, query)
+
+
+def call_bytes(call: CallRecord) -> int:
+    """About how many bytes of memory a call takes while it waits to be written."""
+    request, answer = call.request, call.answer
+    size = _BARE_BYTES + len(request.body) + getsizeof(request.tools) + getsizeof(request.params)
+    for message in request.messages:
+        size += getsizeof(message.text) + getsizeof(message.parts)
+        size += _tool_bytes(message.tool_calls)
+    if answer is not None:
+        size += len(answer.body) + getsizeof(answer.text) + _tool_bytes(answer.tool_calls)
+    return size
+
+
+def _tool_bytes(calls: tuple[ToolCall, ...]) -> int:
+    return sum(getsizeof(call.arguments) for call in calls)
 
 
 def read_calls(conn: Connection, query: Select[Any]) -> list[CallRecord]:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +57,7 @@ class Database:
         self._reads = _engine(path, "BEGIN", ["query_only = ON"], connections=16)
         self._writes = _engine(path, "BEGIN IMMEDIATE", to_write, connections=1)
         self._poll = _connect(path)
+        self._opened = _identity(path)
         self._polling = threading.Lock()
 
     @classmethod
@@ -131,6 +133,18 @@ class Database:
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
         return found
+
+    def displaced(self) -> str:
+        """What has become of the file that is open here, if its path does not lead to it any more;
+        "" if all is well. Takes some 5 µs."""
+        found = _identity(self.path)
+        if found == self._opened:
+            return ""
+        what = "replaced by another file" if found else "removed or moved away"
+        return (
+            f"{self.path}: was {what} while Shoal runs; what is recorded now goes to the file that "
+            "was there, and is lost if that is deleted. Move it back, or restart Shoal"
+        )
 
     def secret(self) -> bytes:
         """The 32 random bytes that were made with the file, for drawing audits."""
@@ -220,8 +234,21 @@ def in_slices(values: Iterable[_T]) -> Iterator[list[_T]]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        f"{path.absolute().as_uri()}?mode=rw",  # a file that is gone is not made again
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,  # transactions begin as this module says, not as the driver
+        check_same_thread=False,
     )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from every other that is there at the same time; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _settle(path: Path) -> None:
@@ -246,11 +273,7 @@ def _settle(path: Path) -> None:
 def _engine(path: Path, begin: str, settings: Iterable[str], connections: int) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
-        connect_args={
-            "timeout": _BUSY_SECONDS,
-            "isolation_level": None,  # transactions begin as this module says, not as the driver
-            "check_same_thread": False,
-        },
+        creator=partial(_connect, path),
         pool_size=connections,
         max_overflow=0,
         pool_timeout=2 * _BUSY_SECONDS,

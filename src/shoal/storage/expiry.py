@@ -3,35 +3,51 @@
 With a call go its feedback, its audit and what no other call shares of its conversation; tasks,
 cards, certificates, e-processes and events stay. Everything happens in short transactions, so that
 recording goes on meanwhile.
+
+A system clock that stands far ahead for once must not make all calls old. So the moment that their
+age is counted from is kept, and moves on by at most an hour each time: the learner expires every
+ten minutes, and after a long rest catches up six times as fast as time goes by.
 """
 
 import time
 
-from sqlalchemy import ColumnElement, Connection, delete, select, true
+from sqlalchemy import ColumnElement, Connection, delete, select, true, update
 
 from shoal.storage import bodies
 from shoal.storage.database import Database
-from shoal.storage.schema import audits, calls, feedback
+from shoal.storage.schema import audits, calls, feedback, meta
 
 _AT_ONCE = 200  # calls in one transaction, a few milliseconds
 _DAY = 86_400.0
+_STEP = 3_600.0  # seconds by which the moment that ages are counted from moves on at a time
 
 
 def expire(database: Database, now: float, keep_days: float, max_gb: float) -> int:
-    """Remove the calls older than ``keep_days`` before ``now`` (unix seconds), and the oldest while
-    more than ``max_gb`` (10⁹ bytes) are in use. Returns how many went.
+    """Remove the calls older than ``keep_days`` before ``now`` (unix seconds), which may be taken
+    for an earlier moment as said above, and the oldest while more than ``max_gb`` (10⁹ bytes) are
+    in use. Returns how many went.
 
     Raises:
         StoreError: the file cannot be written; what was removed before stays removed.
     """
     removed = 0
-    while gone := _remove_oldest(database, calls.c.at < now - keep_days * _DAY):
+    kept_since = _move_on(database, now) - keep_days * _DAY
+    while gone := _remove_oldest(database, calls.c.at < kept_since):
         removed += gone
     while database.bytes_used() > max_gb * 1e9 and (gone := _remove_oldest(database, true())):
         removed += gone
     if removed:
         database.shrink()
     return removed
+
+
+def _move_on(database: Database, now: float) -> float:
+    """The moment that ages are counted from this time; the first time that is ``now``."""
+    with database.transaction() as conn:
+        before: float | None = conn.execute(select(meta.c.expired_at)).scalar_one()
+        moment = now if before is None else min(now, before + _STEP)
+        conn.execute(update(meta).values(expired_at=moment))
+    return moment
 
 
 def _remove_oldest(database: Database, which: ColumnElement[bool]) -> int:

@@ -124,7 +124,12 @@ def learning(conn: Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (recording, learning)
+def ageing(conn: Connection) -> None:
+    """3: the moment that the age of calls was last counted from."""
+    _run(conn, "ALTER TABLE meta ADD COLUMN expired_at REAL")
+
+
+MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing)
 
 
 def version(conn: Connection) -> int:

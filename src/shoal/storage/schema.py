@@ -15,6 +15,7 @@ meta = Table(
     Column("revision", Integer, nullable=False),  # of tasks, cards, certificates and standings
     Column("expiries", Integer, nullable=False),  # how often nodes were removed
     Column("secret", LargeBinary, nullable=False),  # 32 bytes, for drawing audits
+    Column("expired_at", Float),  # the moment that ages were last counted from
 )
 
 nodes = Table(

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from shoal.storage.artifacts import Artifacts
 from shoal.storage.audits import Audits
-from shoal.storage.calls import CallRecord, Calls
+from shoal.storage.calls import CallRecord, Calls, call_bytes
 from shoal.storage.certificates import Attempts, Cards, Certificates
 from shoal.storage.checkpointer import Checkpointer
 from shoal.storage.database import Database
@@ -62,7 +62,7 @@ class Store:
     def record(self, call: CallRecord) -> Future[bool]:
         """Have a call written soon; with the option ``durable``, the future resolves when it is on
         the disk."""
-        return self.writer.submit(partial(self.calls.insert, call=call))
+        return self.writer.submit(partial(self.calls.insert, call=call), size=call_bytes(call))
 
     def expire(self, now: float) -> int:
         """Remove old calls as the options say; returns how many. Takes long: not for event loops.

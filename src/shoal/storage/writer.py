@@ -1,8 +1,9 @@
 """The thread that writes: what is submitted meanwhile goes into one transaction.
 
-Submitting takes microseconds and never waits. An operation that fails, fails alone. When the store
-itself fails (disk full, file locked for long …), operations wait in a bounded backlog and are tried
-again until they go through; beyond the bound the oldest are dropped, and counted.
+Submitting takes microseconds and never waits; whoever must not run ahead of the writing looks at
+``lag``. An operation that fails, fails alone. When the store itself fails (disk full, file locked
+for long …), operations wait in a bounded backlog and are tried again until they go through; beyond
+the bound the oldest are dropped, and counted.
 """
 
 import atexit
@@ -23,6 +24,7 @@ _T = TypeVar("_T")
 
 _LINGER = 0.010  # seconds for others to join a transaction; far below the 50 ms that may be lost
 _BATCH = 500  # operations in one transaction
+_BATCH_BYTES = 16_000_000  # at which no more join a transaction
 _RETRY = (0.05, 2.0)  # seconds between tries, first and longest
 
 
@@ -43,6 +45,8 @@ class StoreHealth(Struct, frozen=True, kw_only=True):
 class _Item(Struct, frozen=True):
     operation: Callable[[Connection], Any]
     future: "Future[Any]"
+    size: int  # bytes
+    at: float  # of time.monotonic
 
 
 class _Outcome(Struct, frozen=True):
@@ -53,17 +57,25 @@ class _Outcome(Struct, frozen=True):
 class Writer:
     """Writes to a database from one thread of its own.
 
-    ``capacity`` bounds the operations that wait, ``durable`` leaves out the moment in which a
-    transaction waits for others to join (waiting for the disk gathers them as well).
+    ``capacity`` bounds the operations that wait, ``capacity_bytes`` their sizes in sum; ``durable``
+    leaves out the moment in which a transaction waits for others to join (waiting for the disk
+    gathers them as well).
     """
 
-    def __init__(self, database: Database, durable: bool = False, capacity: int = 10_000) -> None:
+    def __init__(
+        self,
+        database: Database,
+        durable: bool = False,
+        capacity: int = 10_000,
+        capacity_bytes: int = 256_000_000,
+    ) -> None:
         self._database = database
         self._linger = 0.0 if durable else _LINGER
-        self._capacity = capacity
-        self._lock = threading.Lock()  # guards the next six
+        self._capacity, self._capacity_bytes = capacity, capacity_bytes
+        self._lock = threading.Lock()  # guards the next seven
         self._queue: deque[_Item] = deque()
-        self._in_flight = 0
+        self._queued_bytes = 0
+        self._in_flight: Sequence[_Item] = ()
         self._dropped = 0
         self._failing = False
         self._last_error = ""
@@ -75,10 +87,13 @@ class Writer:
         self._thread.start()
         atexit.register(self.close)
 
-    def submit(self, operation: Callable[[Connection], _T], urgent: bool = False) -> "Future[_T]":
+    def submit(
+        self, operation: Callable[[Connection], _T], urgent: bool = False, size: int = 0
+    ) -> "Future[_T]":
         """Have ``operation`` run in a transaction soon; the future resolves once that commits.
 
-        ``urgent`` says that somebody waits for it. The operation may be run again after it was
+        ``urgent`` says that somebody waits for it; ``size`` is about how many bytes it holds in
+        memory until then, where that may be many. The operation may be run again after it was
         rolled back, so it must change nothing but the database. The future cannot be cancelled: a
         call is recorded though its caller has gone. It fails with what the operation raised, or
         with StoreError if the operation was dropped. Not for bulk, which would overrun the backlog:
@@ -89,27 +104,32 @@ class Writer:
         """
         future: Future[_T] = Future()
         future.set_running_or_notify_cancel()
-        overflow = None
         with self._lock:
             if self._closing.is_set():
                 raise StoreError("the store is closed: nothing more can be written")
-            self._queue.append(_Item(operation, future))
-            if len(self._queue) > self._capacity:
-                overflow = self._drop_oldest()
+            self._queue.append(_Item(operation, future, size, time.monotonic()))
+            self._queued_bytes += size
+            overflow = self._drop_excess()
         if urgent:
             self._urgent.set()
         if not self._wake.is_set():
             self._wake.set()
-        if overflow is not None:
-            self._fail([overflow], "the backlog is full")
+        self._fail(overflow, "the backlog is full")
         return future
+
+    def lag(self) -> float:
+        """For how many seconds the oldest operation that is not yet written has waited; 0.0 if
+        there is none."""
+        with self._lock:
+            oldest = next(iter(self._in_flight or self._queue), None)
+        return 0.0 if oldest is None else time.monotonic() - oldest.at
 
     def health(self) -> StoreHealth:
         """How the store is now."""
         with self._lock:
             return StoreHealth(
                 ok=not (self._failing or self._closing.is_set()),  # closed: what comes is lost
-                backlog=len(self._queue) + self._in_flight,
+                backlog=len(self._queue) + len(self._in_flight),
                 dropped=self._dropped,
                 last_error=self._last_error,
                 since=self._since,
@@ -174,17 +194,22 @@ class Writer:
             return _Outcome(error=error)
 
     def _take(self) -> list[_Item]:
+        batch: list[_Item] = []
+        size = 0
         with self._lock:
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-            self._in_flight = len(batch)
+            while self._queue and len(batch) < _BATCH and size < _BATCH_BYTES:
+                batch.append(self._queue.popleft())
+                size += batch[-1].size
+            self._queued_bytes -= size
+            self._in_flight = batch
         return batch
 
     def _put_back(self, batch: Sequence[_Item]) -> None:
         with self._lock:
             self._queue.extendleft(reversed(batch))
-            self._in_flight = 0
-            over = len(self._queue) - self._capacity
-            overflow = [self._drop_oldest() for _ in range(over)]
+            self._queued_bytes += sum(item.size for item in batch)
+            self._in_flight = ()
+            overflow = self._drop_excess()
         self._fail(overflow, "the backlog is full")
 
     def _give_up(self) -> None:
@@ -192,9 +217,17 @@ class Writer:
             rest = [self._drop_oldest() for _ in range(len(self._queue))]
         self._fail(rest, "the store was closed")
 
+    def _drop_excess(self) -> list[_Item]:
+        dropped = []
+        while len(self._queue) > self._capacity or self._queued_bytes > self._capacity_bytes:
+            dropped.append(self._drop_oldest())
+        return dropped
+
     def _drop_oldest(self) -> _Item:
         self._dropped += 1
-        return self._queue.popleft()
+        oldest = self._queue.popleft()
+        self._queued_bytes -= oldest.size
+        return oldest
 
     def _fail(self, items: Sequence[_Item], what: str) -> None:
         why = self._last_error or "more was submitted than can be written"
