@@ -6,6 +6,7 @@ ShoalError
 ├── RequestError           the caller's request cannot be answered as sent (HTTP 4xx)
 │   ├── MalformedRequest       400  not JSON, or a field of the wrong type
 │   ├── BodyTooLarge           413
+│   ├── PrivacyRefused         403  holds what the privacy rules keep from every answerer
 │   └── UnknownModel           404
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
@@ -19,6 +20,8 @@ ShoalError
 ├── LearningError          a task cannot be learned or certified; says what is missing
 └── MissingExtra           an optional part is not installed; names the extra
 """
+
+from collections.abc import Mapping, Sequence
 
 
 class ShoalError(Exception):
@@ -53,6 +56,23 @@ class BodyTooLarge(RequestError):
 
     status = 413
     code = "body_too_large"
+
+
+class PrivacyRefused(RequestError):
+    """The request holds what the privacy rules keep from every answerer.
+
+    ``found`` maps each kind to the places where it stands; the values are never named.
+    """
+
+    status = 403
+    code = "privacy_refused"
+
+    def __init__(self, found: Mapping[str, Sequence[str]]) -> None:
+        named = "; ".join(f"{kind} in {', '.join(places)}" for kind, places in found.items())
+        first = next((places[0] for places in found.values() if places), None)
+        super().__init__(
+            f"the privacy rules refuse this request: {named}. Take it out and send it again", first
+        )
 
 
 class UnknownModel(RequestError):
