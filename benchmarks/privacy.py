@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests/routing/privacy"))
 from labelled_sample import KINDS_BY_RULE, detected, samples
 
 _PROSE = (
-    "The committee met on Tuesday to discuss the new schedule, and after some debate it agreed that "
-    "the doors would open at nine. Nobody objected to the secret ballot, although a few members "
-    "asked whether the key points could be sent by phone first, in 2024 or later. "
+    "The committee met on Tuesday to discuss the new schedule, and after some debate it agreed "
+    "that the doors would open at nine. Nobody objected to the secret ballot, although a few "
+    "members asked whether the key points could be sent by phone first, in 2024 or later. "
 )
 _GERMAN = (
     "Der Ausschuss traf sich am Dienstag, um über den neuen Zeitplan zu sprechen – und nach "

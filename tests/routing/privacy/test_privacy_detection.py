@@ -113,6 +113,14 @@ def test_a_letter_that_grows_in_lower_case_moves_nothing() -> None:
     assert values_in("İİİ password: hunter2") == ["hunter2"]
 
 
+def test_words_in_scripts_without_capitals() -> None:
+    assert values_in("电话 5550132") == ["5550132"]
+    assert values_in("ℂ phone 5550132, DE89370400440532013000") == [
+        "5550132",
+        "DE89370400440532013000",
+    ]
+
+
 def test_a_value_found_after_a_wrong_beginning() -> None:
     assert values_in("0000 4111 1111 1111 1111 99") == ["4111 1111 1111 1111"]
 
@@ -152,6 +160,14 @@ def test_time_is_linear_on_adversarial_text(seed: str) -> None:
     began = time.process_time()
     find(text, KINDS_BY_RULE)
     assert time.process_time() - began < SECONDS
+
+
+@pytest.mark.parametrize("number", ["360426199101010071", "880320-0016", "pesel 44051401359"])
+def test_time_is_bounded_where_every_proof_is_slow(number: str) -> None:
+    text = f"{number}, " * (100_000 // len(number))
+    began = time.process_time()
+    assert len(find(text, ("national_id",))) > 4000
+    assert time.process_time() - began < SECONDS / 2
 
 
 @settings(max_examples=200)

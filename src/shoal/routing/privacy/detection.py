@@ -32,6 +32,7 @@ _ALIKE = {  # characters that stand for a plain one, each for exactly one so tha
 _ODD = re.compile("[" + "".join(map(re.escape, _ALIKE)) + "]")
 _PLAIN = str.maketrans(_ALIKE)
 _RANK = {kind: rank for rank, kind in enumerate(STRONGEST_FIRST)}
+_LETTER = re.compile(r"[^\W\d_]")
 _NUMBERS = frozenset(("phone", "card", "national_id"))
 
 
@@ -57,9 +58,10 @@ def _all(
     plain: str, text: str, kinds: Collection[Kind], analyzer: Analyzer | None
 ) -> Iterator[Finding]:
     lowered = plain.replace("\u0130", "i").lower()  # the one letter that grows in lower case
+    lettered = _LETTER.search(lowered) is not None
     if "email" in kinds:
         yield from emails(plain, kinds)
-    if "iban" in kinds:
+    if "iban" in kinds and lettered:
         yield from ibans(plain, kinds)
     if "ip" in kinds:
         yield from addresses(plain, kinds)
@@ -67,6 +69,7 @@ def _all(
         yield from phones(plain, kinds)
     if not _NUMBERS.isdisjoint(kinds):
         yield from layouts(plain, kinds)
+    if lettered and not _NUMBERS.isdisjoint(kinds):
         yield from nearby(plain, lowered, kinds)
     if "secret" in kinds:
         yield from secrets(plain, lowered, kinds)

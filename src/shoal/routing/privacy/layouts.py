@@ -7,11 +7,12 @@ digits costs one pass and not one for each layout.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
+from itertools import count
 
 from msgspec import Struct
 
 from shoal.routing.privacy.cards import is_card
-from shoal.routing.privacy.identities import NATIONAL_IDS
+from shoal.routing.privacy.identities import MOST_PROOFS, NATIONAL_IDS
 from shoal.routing.privacy.kinds import Finding, Kind
 from shoal.routing.privacy.phones import PHONE_SHAPES, is_american
 
@@ -20,6 +21,7 @@ _CARD_SHAPES = (
     *(f"9999{s}999999{s}99999" for s in " -"),
     *(f"9999{s}999999{s}9999" for s in " -"),
     *(f"9999{s}9999{s}9999{s}9999{s}999" for s in " -"),
+    *("9" * length for length in range(14, 20)),  # 13 are an EAN or ISBN more often
 )
 _AS_SHAPE = str.maketrans("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", "9" * 10 + "X" * 26)
 _SEPARATORS = str.maketrans("", "", " .-+/")
@@ -53,10 +55,8 @@ def _layouts() -> dict[str, list[Layout]]:
 
 
 def _runs() -> dict[int, list[Layout]]:
-    """The same for unbroken runs of capitals and digits, by their length."""
+    """Runs of capitals and digits that begin with a capital, by their length."""
     found: dict[int, list[Layout]] = defaultdict(list)
-    for length in (14, 15, 16, 17, 18, 19):  # 13 digits are an EAN or ISBN more often
-        found[length].append(Layout("card", lambda run: run.isdigit() and is_card(run)))
     for number in NATIONAL_IDS:
         for length in number.lengths:
             found[length].append(Layout("national_id", number.quick, number.check))
@@ -76,13 +76,16 @@ def _tree(shapes: Collection[str], depth: int = 0) -> str:
             own += rf"(?<![\w.#$€£/+-]{own})"
         branches.append(own + _tree(rest, depth + 1))
     if any(len(shape) == depth for shape in shapes):
-        branches.append(r"(?![\w@%]|[-./][0-9])")
+        branches.append(r"(?![\w@%]|[-.][0-9])")
     return branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"
 
 
-_LAYOUT = re.compile(_tree([shape for shape in _LAYOUTS if shape[0] == "9"]))
-_LETTERED = re.compile(_tree([shape for shape in _LAYOUTS if shape[0] == "X"]))
-_RUN = re.compile(r"[0-9A-Z](?<![\w./+-][0-9A-Z])[0-9A-Z]{8,18}(?!\w|-\w|\.[0-9])")
+_FIGURES = re.compile(_tree([shape for shape in _LAYOUTS if shape[0] == "9"]))
+_LETTERED = re.compile(
+    r"[A-Z](?<![\w./+-][A-Z])(?:[0-9A-Z]{8,18}(?!\w|-\w|\.[0-9])|"
+    + _tree([shape for shape in _LAYOUTS if shape[0] == "X"], 1)
+    + ")"
+)
 _DIGIT = re.compile(r"[0-9]")
 
 
@@ -90,20 +93,19 @@ def layouts(text: str, kinds: Collection[Kind]) -> Iterator[Finding]:
     """Cards, telephone numbers and national ids whose form says what they are."""
     if not _DIGIT.search(text):
         return
-    yield from _by_layout(text, kinds)
-    for match in _RUN.finditer(text):
-        for layout in _RUNS.get(match.end() - match.start(), ()):
-            if layout.kind in kinds and _holds(layout, match[0], match[0]):
-                yield Finding(layout.kind, match.start(), match.end())
-                break
-    if "national_id" in kinds:
-        for match in _LETTERED.finditer(text):
-            if any(_holds(layout, match[0], match[0]) for layout in _LAYOUTS[_shape(match[0])]):
-                yield Finding("national_id", match.start(), match.end())
+    proofs = count()
+    yield from _figures(text, kinds, proofs)
+    if "national_id" not in kinds:
+        return
+    for match in _LETTERED.finditer(text):
+        run = match[0]
+        ways = _LAYOUTS.get(_shape(run)) or _RUNS.get(len(run), [])
+        if any(_holds(way, run, run, proofs) for way in ways):
+            yield Finding("national_id", match.start(), match.end())
 
 
-def _by_layout(text: str, kinds: Collection[Kind]) -> Iterator[Finding]:
-    match = _LAYOUT.search(text)
+def _figures(text: str, kinds: Collection[Kind], proofs: Iterator[int]) -> Iterator[Finding]:
+    match = _FIGURES.search(text)
     while match:
         start, end = match.span()
         written = match[0]
@@ -112,21 +114,23 @@ def _by_layout(text: str, kinds: Collection[Kind]) -> Iterator[Finding]:
         for layout in _LAYOUTS[_shape(written)]:
             if (
                 layout.kind in kinds
-                and _holds(layout, compact, written)
+                and _holds(layout, compact, written, proofs)
                 and not (layout.alone and _has_neighbours(text, start, end))
             ):
                 yield Finding(layout.kind, start, end)
                 next_at = end
                 break
-        match = _LAYOUT.search(text, next_at)
+        match = _FIGURES.search(text, next_at)
 
 
 def _shape(written: str) -> str:
     return written.translate(_AS_SHAPE)
 
 
-def _holds(layout: Layout, compact: str, written: str) -> bool:
-    return bool(layout.quick(compact)) and (layout.check is None or layout.check(written))
+def _holds(layout: Layout, compact: str, written: str, proofs: Iterator[int]) -> bool:
+    if not layout.quick(compact):
+        return False
+    return layout.check is None or next(proofs) >= MOST_PROOFS or layout.check(written)
 
 
 def _has_neighbours(text: str, start: int, end: int) -> bool:

@@ -3,9 +3,10 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
+from itertools import count
 
 from shoal.routing.privacy.cards import is_card
-from shoal.routing.privacy.identities import NATIONAL_IDS
+from shoal.routing.privacy.identities import MOST_PROOFS, NATIONAL_IDS
 from shoal.routing.privacy.kinds import Finding, Kind
 from shoal.routing.privacy.phones import digits_of, is_dialled
 
@@ -43,7 +44,7 @@ def _values() -> dict[str, list[Value]]:
 
 
 _VALUES = _values()
-_LAST_WORDS = frozenset(word.split()[-1].rpartition("-")[2] for word in _VALUES)
+_TELLING = frozenset(max(re.split(r"[ -]", word), key=len) for word in _VALUES)
 _FORMS = r"(?:[-_ ]?(?:number|num|no|nr|nummer|id|code)s?)?"
 _GAP = r"[\s:#=.\"'(\[*>_-]{1,8}"
 _BETWEEN = (
@@ -62,25 +63,28 @@ _WORDS_BEFORE = 5
 
 def nearby(text: str, lowered: str, kinds: Collection[Kind]) -> Iterator[Finding]:
     """Numbers behind a word that says what they are; ``lowered`` is the text in lower case."""
+    proofs = count()
     said: bool | None = None  # whether the text has such a word at all, once a number asks
     for number in _NUMBER.finditer(text):
         if said is None:
-            said = not _LAST_WORDS.isdisjoint(_LETTERS.findall(lowered))
+            said = not _TELLING.isdisjoint(_LETTERS.findall(lowered))
         if not said:
             return
         start = number.start()
         before = lowered[max(0, start - _BEFORE) : start]
-        if _LAST_WORDS.isdisjoint(_LETTERS.findall(before)[-_WORDS_BEFORE:]):
+        if _TELLING.isdisjoint(_LETTERS.findall(before)[-_WORDS_BEFORE:]):
             continue
         word = _WORD.search(before)
         if word:
             start -= len(before) - len(before.rstrip("+("))
-            yield from _values_behind(word[1], text, start, kinds)
+            yield from _values_behind(word[1], text, start, kinds, proofs)
 
 
-def _values_behind(word: str, text: str, start: int, kinds: Collection[Kind]) -> Iterator[Finding]:
+def _values_behind(
+    word: str, text: str, start: int, kinds: Collection[Kind], proofs: Iterator[int]
+) -> Iterator[Finding]:
     for kind, pattern, check in _VALUES[word]:
         match = pattern.match(text, start) if kind in kinds else None
-        if match and check(match[0]):
+        if match and (next(proofs) >= MOST_PROOFS or check(match[0])):
             yield Finding(kind, start, match.end())
             return
