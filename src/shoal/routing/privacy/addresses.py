@@ -2,9 +2,9 @@
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
-from shoal.routing.privacy.kinds import Finding, Kind
+from shoal.routing.privacy.kinds import Finding
 
 _V4 = re.compile(
     r"[0-9](?<![\w.][0-9])[0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?!\w|[.-][A-Za-z_]|\.[0-9])"
@@ -25,7 +25,7 @@ _NOBODY = tuple(
 )
 
 
-def addresses(text: str, kinds: Collection[Kind]) -> Iterator[Finding]:
+def addresses(text: str) -> Iterator[Finding]:
     """Addresses that are no version number and not this machine itself (loopback, unspecified)."""
     if text.count(".") >= 3:
         for match in _V4.finditer(text):

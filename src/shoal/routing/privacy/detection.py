@@ -60,19 +60,19 @@ def _all(
     lowered = plain.replace("\u0130", "i").lower()  # the one letter that grows in lower case
     lettered = _LETTER.search(lowered) is not None
     if "email" in kinds:
-        yield from emails(plain, kinds)
+        yield from emails(plain)
     if "iban" in kinds and lettered:
-        yield from ibans(plain, kinds)
+        yield from ibans(plain)
     if "ip" in kinds:
-        yield from addresses(plain, kinds)
+        yield from addresses(plain)
     if "phone" in kinds:
-        yield from phones(plain, kinds)
+        yield from phones(plain)
     if not _NUMBERS.isdisjoint(kinds):
         yield from layouts(plain, kinds)
     if lettered and not _NUMBERS.isdisjoint(kinds):
         yield from nearby(plain, lowered, kinds)
     if "secret" in kinds:
-        yield from secrets(plain, lowered, kinds)
+        yield from secrets(plain, lowered)
     if "name" in kinds:
         yield from person_names(text, analyzer or presidio())
 

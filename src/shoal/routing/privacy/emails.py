@@ -1,9 +1,9 @@
 """E-mail addresses."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
-from shoal.routing.privacy.kinds import Finding, Kind
+from shoal.routing.privacy.kinds import Finding
 
 _DOMAIN = re.compile(r"@((?:\w[\w-]{0,62}\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59}))(?![\w@-])")
 _LOCAL_BACKWARDS = re.compile(r"[\w.+%'~&-]{1,64}")
@@ -11,7 +11,7 @@ _REMOTE = re.compile(r":[~/A-Za-z]")  # git@host.example:project, which nobody w
 _BEFORE = 200  # characters looked back at for the scheme of a URL
 
 
-def emails(text: str, kinds: Collection[Kind]) -> Iterator[Finding]:
+def emails(text: str) -> Iterator[Finding]:
     """Every address whose domain has a dot and a top level of letters.
 
     Reading backwards from the "@" keeps this linear in texts without blanks.

@@ -1,10 +1,10 @@
 """International bank account numbers (ISO 13616): length by country, check digits mod 97."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cache
 
-from shoal.routing.privacy.kinds import Finding, Kind
+from shoal.routing.privacy.kinds import Finding
 
 _LENGTHS = {
     country: length
@@ -34,7 +34,7 @@ _LENGTHS = {
 _HEAD = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9_][A-Za-z]{2}[0-9])[0-9]")
 
 
-def ibans(text: str, kinds: Collection[Kind]) -> Iterator[Finding]:
+def ibans(text: str) -> Iterator[Finding]:
     """Every IBAN, together or in groups of any size parted by single blanks or hyphens."""
     for head in _HEAD.finditer(text):
         start = head.start() - 2

@@ -55,7 +55,7 @@ _WORD = re.compile(
     rf"(?<![^\W_])({'|'.join(sorted(map(re.escape, _VALUES), key=len, reverse=True))})"
     rf"{_FORMS}{_BETWEEN}[+(]{{0,2}}\Z"
 )
-_LETTERS = re.compile(r"[^\W\d_]+")
+_LETTERS = re.compile(r"[a-z\xaa-\uffff]+")  # more than letters, and quicker than those alone
 _NUMBER = re.compile(r"[0-9](?<![\w.][0-9])(?:[ .\-/()]{0,2}+[0-9]){5,}+")
 _BEFORE = 48  # characters looked back at
 _WORDS_BEFORE = 5

@@ -1,9 +1,9 @@
 """Telephone numbers: international, and the common national ways to write one."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 
-from shoal.routing.privacy.kinds import Finding, Kind
+from shoal.routing.privacy.kinds import Finding
 
 _CODES = """
     1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61
@@ -48,7 +48,7 @@ PHONE_SHAPES = (
 """North American numbers without a "+"; one digit stands for each 9."""
 
 
-def phones(text: str, kinds: Collection[Kind]) -> Iterator[Finding]:
+def phones(text: str) -> Iterator[Finding]:
     """Numbers that say so themselves: by a "+", "00", a trunk zero with separators, parentheses."""
     if "+" in text:
         yield from _international(text)

@@ -1,9 +1,9 @@
 """Secrets: keys of providers, private keys, tokens, passwords in URLs and behind words."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
-from shoal.routing.privacy.kinds import Finding, Kind
+from shoal.routing.privacy.kinds import Finding
 from shoal.routing.privacy.provider_keys import PROVIDER_KEYS
 from shoal.routing.privacy.randomness import is_password, is_random, is_uuid
 
@@ -55,7 +55,7 @@ _QUOTES = ("'", '"', "`")
 _OF_PEOPLE = ("passw", "passphrase", "pwd", "kennwort", "contrase", "mot de")
 
 
-def secrets(text: str, lowered: str, kinds: Collection[Kind]) -> Iterator[Finding]:
+def secrets(text: str, lowered: str) -> Iterator[Finding]:
     """Secrets, without what surrounds them: of a connection string only the password."""
     yield from _provider_keys(text)
     if "eyJ" in text:
