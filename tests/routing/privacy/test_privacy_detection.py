@@ -125,6 +125,10 @@ def test_a_value_found_after_a_wrong_beginning() -> None:
     assert values_in("0000 4111 1111 1111 1111 99") == ["4111 1111 1111 1111"]
 
 
+def test_a_word_that_announces_a_secret_behind_another() -> None:
+    assert values_in("the secret api_key=a8f3k29dkq03mxz81") == ["a8f3k29dkq03mxz81"]
+
+
 def test_cut_short_private_key() -> None:
     key = "-----BEGIN PRIVATE KEY-----\nMIIBOgIBAAJBAKj34GkxFhD9"
     assert values_in(f"see {key}") == [key]

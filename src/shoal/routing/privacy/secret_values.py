@@ -30,22 +30,24 @@ _KEY_BODY = re.compile(r"(?:[A-Za-z0-9+/=\s]|\\[nr])*+")
 
 _WORDS = re.compile(
     r"passw(?:or)?d|passwort|passphrase|pwd|kennwort|contraseña|mot de passe|credential|"
-    r"secret|token|"
+    r"secret|token"
+)
+_KEY_WORDS = re.compile(
     r"(?:api|access|account|private|encryption|signing|license|shared|storage|secret)[ _-]?key"
 )
-_STEMS = {  # the rare part of each word, and how much of the word may stand before it
-    "passw": 0,
-    "passphrase": 0,
-    "pwd": 0,
-    "kennwort": 0,
-    "contraseña": 0,
-    "mot de passe": 0,
-    "credential": 0,
-    "secret": 0,
-    "token": 0,
-    "key": len("encryption_"),
-}
-_LONGEST_WORD = len("mot de passe")
+_STEMS = (  # what every such word begins with, and with "key" what some end with
+    "passw",
+    "passphrase",
+    "pwd",
+    "kennwort",
+    "contraseña",
+    "mot de passe",
+    "credential",
+    "secret",
+    "token",
+    "key",
+)
+_BEFORE_KEY = len("encryption_")
 _VALUE = re.compile(
     r"[\w-]{0,24}+['\"\]]{0,2}(?:\s{0,3}(?:=>|:=|==?|:|>)|\s(?:is|ist|lautet|est|es)\b|(?=\s))\s{0,4}"
     r"[\"'`]{0,3}([^\s\"'`<>,;&(\[{$%*|\\][^\s\"'`<>,;&|\\]{5,255}+)"
@@ -105,20 +107,23 @@ def _private_keys(text: str) -> Iterator[Finding]:
 def _assigned(text: str, lowered: str) -> Iterator[Finding]:
     """Values behind words that announce a secret. Each word costs a bounded look ahead, and words
     inside a value that was looked at are passed over, so that the whole is linear."""
-    for stem, before in _STEMS.items():
+    for stem in _STEMS:
         at = lowered.find(stem)
         while at >= 0:
-            found, next_at = _behind(text, lowered, at, before)
+            if stem == "key":
+                word = _KEY_WORDS.search(lowered, max(0, at - _BEFORE_KEY), at + len(stem))
+            else:
+                word = _WORDS.match(lowered, at)
+            found, next_at = _behind(text, lowered, word) if word else (None, 0)
             if found:
                 yield found
             at = lowered.find(stem, max(next_at, at + len(stem)))
 
 
-def _behind(text: str, lowered: str, at: int, before: int) -> tuple[Finding | None, int]:
-    """The secret behind the word whose stem is at ``at``, and where to go on."""
-    word = _WORDS.search(lowered, max(0, at - before), at + _LONGEST_WORD)
-    match = _VALUE.match(lowered, word.end()) if word and word.end() > at else None
-    if word is None or match is None:
+def _behind(text: str, lowered: str, word: re.Match[str]) -> tuple[Finding | None, int]:
+    """The secret behind a word that announces one, and where to go on."""
+    match = _VALUE.match(lowered, word.end())
+    if match is None:
         return None, 0
     start, stop = match.span(1)
     value = text[start:stop]
@@ -132,6 +137,8 @@ def _behind(text: str, lowered: str, at: int, before: int) -> tuple[Finding | No
 
 def _is_secret(word: str, value: str, apart: bool) -> bool:
     """``apart``: nothing but blanks stands between the word and the value."""
+    if apart and ("=" in value.rstrip("=") or ":" in value):
+        return False  # it announces a value of its own
     if word.startswith(_OF_PEOPLE) and not apart:
         return is_password(value)
     return is_random(value) and not (is_uuid(value) and (apart or word == "token"))
