@@ -9,6 +9,7 @@ ShoalError
 │   ├── Untranslatable         400  asks for what the answering engine's wire format cannot say
 │   ├── BodyTooLarge           413
 │   ├── PrivacyRefused         403  holds what the privacy rules keep from every answerer
+│   ├── NoAnswerer             403  no answerer is left that the policy allows
 │   └── UnknownModel           404
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
@@ -98,6 +99,13 @@ class PrivacyRefused(RequestError):
         super().__init__(
             f"the privacy rules refuse this request: {named}. Take it out and send it again", first
         )
+
+
+class NoAnswerer(RequestError):
+    """No answerer is left that the policy allows for this request."""
+
+    status = 403
+    code = "no_answerer_allowed"
 
 
 class UnknownModel(RequestError):

@@ -10,12 +10,14 @@ from shoal.routing.prices import Tariff
 
 
 class Model(Struct, frozen=True):
-    """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer."""
+    """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer.
+    What a ``local`` one is told does not leave this machine."""
 
     name: str
     engine: Engine
     tariff: Tariff
     fallback: tuple[str, ...] = ()
+    local: bool = True
 
 
 class Models:
@@ -74,7 +76,8 @@ def tariff_of(name: str, options: EngineOptions) -> Tariff:
 
 def _open(name: str, options: EngineOptions) -> Model:
     fallback = options.fallback if isinstance(options, RemoteOptions) else ()
-    return Model(name, open_engine(name, options), tariff_of(name, options), fallback)
+    local = not isinstance(options, RemoteOptions) or options.local
+    return Model(name, open_engine(name, options), tariff_of(name, options), fallback, local)
 
 
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:

@@ -72,6 +72,7 @@ class RemoteOptions(Prices):
 
     A request that an upstream has surely not worked on is tried again up to ``retries`` times, at
     this address or at one of ``endpoints``; then the models of ``fallback`` are asked, in order.
+    ``local`` says that nothing it is told leaves the machine, or the house, for the privacy rules.
     """
 
     engine: Literal["remote"]
@@ -88,6 +89,7 @@ class RemoteOptions(Prices):
     endpoints: tuple[Endpoint, ...] = ()
     retries: int = Field(default=2, ge=0, le=10)
     fallback: tuple[str, ...] = ()
+    local: bool = False
 
 
 class RecordedOptions(Prices):

@@ -43,6 +43,11 @@ class PrivacyOptions(BaseModel):
         return frozenset((*self.refuse, *self.local_only, *self.redact))
 
     @property
+    def learns_less(self) -> bool:
+        """Whether specialists learn from, and are asked about, scrubbed texts only."""
+        return "redacted" in (self.store, self.learn)
+
+    @property
     def scrubbed(self) -> frozenset[Kind]:
         """The kinds that "redacted" removes: all, but names only where a list has them."""
         return frozenset(kind for kind in KINDS if kind != "name" or kind in self.sought)

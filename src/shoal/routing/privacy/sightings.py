@@ -1,9 +1,11 @@
 """What was found in the texts of one call, remembered just long enough to replace it."""
 
 from collections.abc import Collection
+from functools import partial
 
 from shoal.chat import Request
 from shoal.routing.privacy.detection import find
+from shoal.routing.privacy.json_strings import JsonStrings
 from shoal.routing.privacy.kinds import Finding, Kind
 from shoal.routing.privacy.person_names import Analyzer
 from shoal.routing.privacy.texts import rewrite_request, unread_fields
@@ -30,7 +32,7 @@ class Sightings:
         """Note what any text of the request holds, and any field of a message only in ``body``."""
         rewrite_request(request, self.look)
         for place, text in unread_fields(request):
-            self.look(place, text, "")
+            JsonStrings(partial(self.look, place)).rewrite(text)
 
     def find(self, text: str, key: str) -> tuple[Finding, ...]:
         """What the text holds; a key such as "password" says what the value behind it is."""

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from shoal.chat import Answer, Message, Request, ToolCall
+from shoal.chat import Answer, Message, Reasoning, Request, ToolCall
 from shoal.routing.privacy.json_strings import JsonStrings, is_json
 
 Look = Callable[[str, str, str], str]
@@ -52,12 +52,17 @@ def rewrite_answer(answer: Answer, look: Look) -> Answer:
         text=own(answer.text, ""),
         refusal=own(answer.refusal, ""),
         tool_calls=_calls(answer.tool_calls, own),
+        reasoning=_reasoning(answer.reasoning, own),
     )
 
 
 def unread_fields(request: Request) -> Iterator[tuple[str, str]]:
-    """(place, JSON text) of fields of messages that only ``body`` holds, such as reasoning."""
+    """(place, JSON text) of what only ``body`` may hold: fields of messages, and in other formats
+    than Chat Completions anything."""
     if not request.body:
+        return
+    if request.format != "chat":
+        yield "body", request.body.decode(errors="replace")
         return
     try:
         messages = _BODY.decode(request.body).messages
@@ -75,7 +80,14 @@ def _message(message: Message, look: Callable[[str, str], str]) -> Message:
         parts=_data(message.parts, look),
         name=look(message.name, ""),
         tool_calls=_calls(message.tool_calls, look),
+        reasoning=_reasoning(message.reasoning, look),
     )
+
+
+def _reasoning(
+    blocks: tuple[Reasoning, ...], look: Callable[[str, str], str]
+) -> tuple[Reasoning, ...]:
+    return tuple(replace(block, text=look(block.text, "")) for block in blocks)
 
 
 def _calls(calls: tuple[ToolCall, ...], look: Callable[[str, str], str]) -> tuple[ToolCall, ...]:

@@ -53,6 +53,9 @@ class Vault:
             text=self.restore_text(answer.text),
             refusal=self.restore_text(answer.refusal),
             tool_calls=tuple(self._restore_call(call) for call in answer.tool_calls),
+            reasoning=tuple(
+                replace(block, text=self.restore_text(block.text)) for block in answer.reasoning
+            ),
             body=answer.body if self.restore_text(raw, in_json=True) == raw else b"",
         )
 
