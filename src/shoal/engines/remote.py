@@ -86,6 +86,8 @@ class RemoteEngine:
         except EngineUnreachable as error:
             said = self._upstream.safe(str(error).encode()).decode()
             raise EngineUnreachable(f"{self._name}: {said}") from None
+        except EngineRefused as error:  # a reply of status 200 that tells of a failure
+            raise EngineRefused(error.status, self._upstream.safe(error.body)) from None
 
 
 class RemoteStream:
