@@ -58,10 +58,10 @@ def test_every_setting_of_every_engine_is_there(everything: Path) -> None:
 
 
 def _defaults(options: type[BaseModel]) -> dict[str, object]:
-    """Defaults that can be written in TOML, which has no null."""
+    """Defaults that can be written in TOML, which has no null, and whose arrays are lists."""
     fields = options.model_fields.items()
     return {
-        name: field.default
+        name: list(field.default) if isinstance(field.default, tuple) else field.default
         for name, field in fields
         if not field.is_required() and field.default is not None
     }

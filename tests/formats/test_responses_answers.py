@@ -283,9 +283,12 @@ def test_what_was_asked_is_repeated() -> None:
 
 @pytest.mark.parametrize(
     ("finish", "status", "reason"),
-    [("length", "incomplete", "max_output_tokens"), ("content_filter", "incomplete", "content_filter"),
-     ("stop", "completed", None)],
-)  # fmt: skip
+    [
+        ("length", "incomplete", "max_output_tokens"),
+        ("content_filter", "incomplete", "content_filter"),
+        ("stop", "completed", None),
+    ],
+)
 def test_an_answer_that_is_cut_short_says_so(finish: str, status: str, reason: str | None) -> None:
     answer = Answer(text="a", finish_reason=finish)
     whole = json.loads(RESPONSES.encode_answer(answer, ENVELOPE))

@@ -200,10 +200,18 @@ def test_what_one_answer_said_is_one_message() -> None:
         messages = read(input=list(items)).messages
         return [(m.role, m.text, len(m.tool_calls), len(m.reasoning)) for m in messages]
 
-    assert roles(thought, said("a"), call, result) == [("assistant", "a", 1, 1), ("tool", "1", 0, 0)]
+    assert roles(thought, said("a"), call, result) == [
+        ("assistant", "a", 1, 1),
+        ("tool", "1", 0, 0),
+    ]
     assert roles(said("a"), said("b")) == [("assistant", "a", 0, 0), ("assistant", "b", 0, 0)]
     # whatever comes between a call and its result: a message between them would be refused
-    assert roles(call, thought, said("a"), call, said("b"), result)[0] == ("assistant", "a\nb", 2, 1)
+    assert roles(call, thought, said("a"), call, said("b"), result)[0] == (
+        "assistant",
+        "a\nb",
+        2,
+        1,
+    )
     assert roles(thought, said("a"), thought, call)[1] == ("assistant", "", 1, 1)
     assert read(input=[thought, call]).messages[0].reasoning == (Reasoning("", "rs_1:x", True),)
 
@@ -217,7 +225,11 @@ def test_what_one_answer_said_is_one_message() -> None:
         (body(input=[]), "input", "expected at least one item"),
         (body(input=3), "input", "input: expected a string or a list of items"),
         (body(input=["hi"]), "input[0]", "input[0]: expected an object"),
-        (body(input=[{"role": "user"}]), "input[0].content", "expected a string or a list of parts"),
+        (
+            body(input=[{"role": "user"}]),
+            "input[0].content",
+            "expected a string or a list of parts",
+        ),
         (
             body(input=[{"role": "user", "content": [{"type": "input_text", "text": 3}]}]),
             "input[0].content[0].text",
@@ -282,7 +294,10 @@ def test_its_own_requests_are_forwarded_byte_for_byte() -> None:
         ({"background": True}, "background"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"context_management": [{"type": "compaction"}]}, "context_management"),
-        ({"include": ["message.output_text.logprobs"]}, "include[0] (message.output_text.logprobs)"),
+        (
+            {"include": ["message.output_text.logprobs"]},
+            "include[0] (message.output_text.logprobs)",
+        ),
         ({"include": 3}, "include"),
         ({"text": {"unheard_of": 1}}, "text.unheard_of"),
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
