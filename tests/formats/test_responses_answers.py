@@ -147,6 +147,7 @@ def test_odd_numbers_and_half_pairs_cost_no_answer() -> None:
         ({"code": "rate_limit_exceeded", "message": "slow"}, 429, "rate_limit_exceeded"),
         ({"code": "server_error", "message": "down"}, 502, "server_error"),
         ({"code": "invalid_image", "message": "what?"}, 400, "invalid_image"),
+        ({"code": "overloaded", "message": "wait"}, 502, "overloaded"),
         (None, 502, "server_error"),
     ],
 )
@@ -234,6 +235,18 @@ def test_a_stream_is_read_whichever_events_hold_it() -> None:
     assert read(ended).answer == expected
     assert read(whole.replace(b"event: ", b": ")).answer == expected
     assert RESPONSES.decode_answer(reply(*items)).reasoning == expected.reasoning
+
+
+def test_an_item_that_ends_twice_is_read_once() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    done = [
+        event("response.output_item.done", output_index=index, item=item)
+        for index, item in enumerate([thought, call, thought | {"id": "rs_2"}])
+    ]
+    answer = read(b"".join(done + done)).answer
+    assert answer.tool_calls == (ToolCall("c", "f", "{}"),)
+    assert [block.signature for block in answer.reasoning] == ["rs_1:x", "rs_2:x"]
 
 
 def test_events_of_tools_at_work_pass_unread() -> None:
@@ -348,6 +361,17 @@ def test_the_order_of_events() -> None:
         "output_item.done",
         "completed",
     ]
+
+
+def test_a_thought_that_nobody_signed_ends_where_the_text_begins() -> None:
+    kinds = [told["type"] for told in written(Delta(thinking="hm"), Delta(text="a"))]
+    assert kinds.index("response.output_item.done") < kinds.index("response.output_text.delta")
+
+
+def test_a_stream_ends_in_what_a_whole_answer_holds() -> None:
+    answer = replace(ANSWER, reasoning=ANSWER.reasoning[:2])
+    whole = json.loads(RESPONSES.encode_answer(answer, ENVELOPE))
+    assert written(*deltas_of(answer))[-1]["response"] == whole
 
 
 def test_events_are_numbered_and_name_their_items() -> None:

@@ -5,7 +5,19 @@ from msgspec import Struct
 
 from shoal.errors import EngineRefused
 
-_STATUS = {"rate_limit_exceeded": 429, "server_error": 502, "vector_store_timeout": 504}
+_STATUS = {"rate_limit_exceeded": 429, "insufficient_quota": 429, "vector_store_timeout": 504}
+# how the codes begin that say what is wrong with the request: another try would not help
+_CALLERS = (
+    "invalid_",
+    "image_",
+    "empty_image",
+    "unsupported_image",
+    "failed_to_download_image",
+    "context_length",
+    "data_residency",
+    "bio_policy",
+    "misalignment_policy",
+)
 _EXCERPT = 500  # characters of what is no error in this shape
 
 
@@ -44,8 +56,8 @@ def refusal(error: WireError | None) -> EngineRefused:
     """The error of an answer that failed, as if the upstream had replied with it."""
     error = error or WireError(message="the upstream's answer failed; it does not say why")
     code = str(error.code or "server_error")
-    # what is wrong with the prompt or one of its images has a code of its own for each case
-    status = _STATUS.get(code, 400 if error.code else 502)
-    kind = error.type or ("invalid_request_error" if status == 400 else "server_error")
+    callers = error.type == "invalid_request_error" or code.startswith(_CALLERS)
+    status = _STATUS.get(code, 400 if callers else 502)
+    kind = error.type or ("invalid_request_error" if status < 500 else "server_error")
     told = {"message": error.message, "type": kind, "param": error.param, "code": code}
     return EngineRefused(status, msgspec.json.encode({"error": told}))

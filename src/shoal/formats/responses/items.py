@@ -89,11 +89,11 @@ class InputReader:
             MalformedRequest: an item is none, or what must be read of it has the wrong type.
         """
         for index, item in enumerate(_LIST.decode(items)):
-            path = f"input[{index}]"
-            if opening_of(item) != b"{":
+            path, kind = f"input[{index}]", kind_of(item)
+            if not kind and opening_of(item) != b"{":
                 raise MalformedRequest(f"{path}: expected an object", path)
             try:
-                self._take(kind_of(item), item, path)
+                self._take(kind, item, path)
             except msgspec.ValidationError as error:
                 raise MalformedRequest(*explain(error, path)) from None
         self._end_turn()
