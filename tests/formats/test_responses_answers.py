@@ -416,4 +416,5 @@ def test_errors() -> None:
     assert event == {"type": "error", **error, "sequence_number": 0}
     (odd,) = events(RESPONSES.error_event(b"<html>\n\xff"))
     assert odd["message"] == "<html>\n\ufffd"
+    assert events(RESPONSES.error_event(b'{"error":{"x":' + b"[" * 100_000))
     assert not RESPONSES.is_error(reply(error=None, type="x"))

@@ -213,6 +213,7 @@ def test_what_one_answer_said_is_one_message() -> None:
         1,
     )
     assert roles(thought, said("a"), thought, call)[1] == ("assistant", "", 1, 1)
+    assert roles({"type": "reasoning", "id": "rs_1", "summary": []}) == []
     assert read(input=[thought, call]).messages[0].reasoning == (Reasoning("", "rs_1:x", True),)
 
 
@@ -497,3 +498,8 @@ def test_a_recording_keeps_what_no_other_format_says() -> None:
     kept = CHAT.decode_request(record_request(replace(request, body=b"")))
     assert (kept.params, kept.tools) == (request.params, request.tools)
     assert kept.messages == request.messages
+
+
+def test_input_may_stand_elsewhere() -> None:
+    sent = json.dumps({"model": "gpt", "prompt": {"id": "p"}, "input": []}).encode()
+    assert RESPONSES.decode_request(sent).messages == ()

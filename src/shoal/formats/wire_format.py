@@ -69,10 +69,10 @@ class WireFormat(Struct, frozen=True):
     """A wire format. ``path`` is where requests go, under the base URL of an endpoint.
 
     ``decode_request`` raises MalformedRequest, ``decode_answer`` EngineUnreachable where the bytes
-    are none. ``encode_request`` forwards the ``body`` of a request in its own format, changed no
-    more than its target wants, and builds others anew; it raises Untranslatable, with the name of
-    the field, for what cannot be said in this format. ``matches`` says whether a JSON object is an
-    error in this format's own shape.
+    are none and EngineRefused where they tell of a failure. ``encode_request`` forwards the
+    ``body`` of a request in its own format, changed no more than its target wants, and builds
+    others anew; it raises Untranslatable, with the name of the field, for what cannot be said in
+    this format. ``matches`` says whether a JSON object is an error in this format's own shape.
     """
 
     name: Format

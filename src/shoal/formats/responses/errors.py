@@ -45,7 +45,7 @@ def error_event(body: bytes) -> bytes:
     """
     try:
         error = _BODY.decode(body).error
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         error = WireError(message=body.decode(errors="replace")[:_EXCERPT])
     told = {"message": error.message, "param": error.param, "code": error.code}
     event = {"type": "error", **told, "error": {"type": error.type, **told}, "sequence_number": 0}

@@ -103,9 +103,8 @@ class InputReader:
         if kind == "message":
             self._take_message(item, path)
         elif kind == "reasoning":
-            block = read_reasoning(REASONING.decode(item))
-            turn = self._turn_for_more()
-            turn.reasoning += [block] if block else []
+            if block := read_reasoning(REASONING.decode(item)):
+                self._turn_for_more().reasoning.append(block)
         elif kind in CALLS:
             self._take_call(CALL.decode(item), path)
         elif kind in RESULTS:

@@ -68,7 +68,8 @@ def _messages(fields: Mapping[str, Raw], missing: list[str]) -> list[Message]:
         read = []
     else:
         raise MalformedRequest("input: expected a string or a list of items", "input")
-    if not read and not any(name in fields for name in _ELSEWHERE):
+    nothing = bytes(value).translate(None, b" \t\r\n") in (b"null", b"[]")
+    if nothing and not any(name in fields for name in _ELSEWHERE):
         if "input" not in fields:
             raise MalformedRequest("'input' is missing", "input")
         raise MalformedRequest("input: expected at least one item", "input")
