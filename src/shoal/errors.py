@@ -63,11 +63,11 @@ class TooManyMessages(RequestError):
 
     code = "too_many_messages"
 
-    def __init__(self, found: int, most: int) -> None:
+    def __init__(self, found: int, most: int, field: str) -> None:
         super().__init__(
-            f"messages: there are {found:,} of them and of calls of tools, at most {most:,} are "
-            "taken; raise gateway.max_messages in shoal.toml",
-            "messages",
+            f"{field}: there are {found:,} of them and of their parts and calls of tools, at most "
+            f"{most:,} are taken; raise gateway.max_messages in shoal.toml",
+            field,
         )
 
 

@@ -133,3 +133,12 @@ def test_ids_depend_on_content_and_on_equal_lines_before() -> None:
 def test_impossible_times_are_refused(at: float) -> None:
     with pytest.raises(CallFileError):
         LineReader("", NOW).read(a_line(at=at))
+
+
+def test_what_chat_completions_cannot_say_is_kept_in_the_line() -> None:
+    """A call that came in another format is exported all the same, and comes back as it was."""
+    params = '{"shoal:untranslatable":["tools[0] (web_search)"]}'
+    request = Request("m", (Message("user", "hi"),), tools='[{"type":"web_search"}]', params=params)
+    call = CallRecord(id=str(uuid.uuid4()), at=NOW, request=request, answer=Answer(text="a"))
+    back = LineReader("", NOW).read(encode_line(call, ""))
+    assert back.request == request

@@ -35,8 +35,9 @@ def _checked_url(value: str) -> str:
         raise ValueError("holds a name or a key; name a variable in key_env instead")
     if parts.query or parts.fragment:
         raise ValueError("must not hold '?' or '#'")
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        raise ValueError("leave '/chat/completions' out, Shoal adds it")
+    for path in ("/chat/completions", "/responses"):
+        if parts.path.rstrip("/").endswith(path):
+            raise ValueError(f"leave '{path}' out, Shoal adds it")
     try:
         URL(value)
     except ValueError as error:

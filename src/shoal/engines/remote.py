@@ -127,6 +127,8 @@ class RemoteEngine:
             return wire.decode_answer(reply)
         except EngineUnreachable as error:
             raise EngineUnreachable(f"{self._name}: {upstream.safe_text(str(error))}") from None
+        except EngineRefused as error:  # a reply of status 200 that tells of a failure
+            raise EngineRefused(error.status, upstream.safe(error.body)) from None
 
 
 class RemoteStream:
