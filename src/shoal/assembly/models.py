@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from shoal.engines import Engine, EngineOptions, RemoteOptions, open_engine
+from shoal.engines import EndpointOptions, Engine, EngineOptions, open_engine
 from shoal.errors import UnknownModel
 from shoal.routing.prices import Tariff
 
@@ -55,13 +55,14 @@ class Models:
 
 def tariff_of(name: str, options: EngineOptions) -> Tariff:
     """What a model of ``shoal.toml`` costs."""
-    remote = options if isinstance(options, RemoteOptions) else None
+    endpoint = options if isinstance(options, EndpointOptions) else None
     return Tariff(
-        model=(remote.model if remote else None) or name,
-        provider=remote.provider if remote else None,
+        model=(endpoint.model if endpoint else None) or name,
+        provider=endpoint.provider if endpoint else None,
         input=options.input_price,
         output=options.output_price,
         cached=options.cached_price,
+        cache_write=options.cache_write_price,
     )
 
 

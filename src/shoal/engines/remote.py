@@ -1,4 +1,4 @@
-"""The engine that asks an OpenAI-compatible endpoint."""
+"""The engine that asks an endpoint: one that is OpenAI-compatible, or Anthropic's."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -8,7 +8,7 @@ import aiohttp
 from msgspec.structs import replace
 
 from shoal.chat import Answer, AnswerStream, Format, Piece, Request
-from shoal.engines.options import RemoteOptions
+from shoal.engines.options import AnthropicOptions, RemoteOptions
 from shoal.engines.upstream import Upstream
 from shoal.engines.written import WrittenStream
 from shoal.errors import EngineError, EngineRefused, EngineUnreachable
@@ -26,9 +26,9 @@ class RemoteEngine:
         ConfigError: ``key_env`` names a variable that is not set.
     """
 
-    def __init__(self, name: str, options: RemoteOptions) -> None:
+    def __init__(self, name: str, options: RemoteOptions | AnthropicOptions) -> None:
         self._name = name
-        self._target = Target(options.model or name, options.ask_usage)
+        self._target = Target(options.model or name, options.ask_usage, options.output_tokens)
         self._speaks = options.formats
         self._upstream = Upstream(name, options)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import aiohttp
 from yarl import URL
 
-from shoal.engines.options import RemoteOptions
+from shoal.engines.options import AnthropicOptions, RemoteOptions
 from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout, EngineUnreachable
 
 _STALE_WITHIN_S = 1.0
@@ -27,10 +27,11 @@ class Upstream:
         ConfigError: ``key_env`` names a variable that is not set, or that holds no key.
     """
 
-    def __init__(self, name: str, options: RemoteOptions) -> None:
+    def __init__(self, name: str, options: RemoteOptions | AnthropicOptions) -> None:
         self._name = name
         self._base_url = options.base_url
         self._key = _key(name, options.key_env)
+        self._own_headers = options.headers(self._key)
         self._timeout_s = options.timeout_s
         self._limit = int(options.max_reply_mb * 1_000_000)
         connect = options.connect_timeout_s
@@ -114,9 +115,8 @@ class Upstream:
             "Accept": "application/json, text/event-stream",
             "Accept-Encoding": "identity",
             "User-Agent": "shoal",
+            **self._own_headers,
         }
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),

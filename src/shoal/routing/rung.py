@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from shoal.chat import Answer, Request, Usage
+from shoal.formats.untranslatable import UNTRANSLATABLE
 from shoal.guarantees import Certificate
 from shoal.routing.receipt import Tried
 from shoal.specialists.card import Card
@@ -94,6 +95,7 @@ class _Asked(Struct):
     stop: str | list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    untranslatable: object = msgspec.field(default=None, name=UNTRANSLATABLE)
 
 
 _asked_decoder = msgspec.json.Decoder(_Asked)
@@ -114,7 +116,7 @@ def _beyond(request: Request) -> str:
         return "the caller asked for more than text"
     if asked.tool_choice not in (None, "auto", "none") or asked.functions or asked.function_call:
         return "the caller asked for a tool call"
-    if asked.logit_bias or asked.web_search_options is not None:
+    if asked.logit_bias or asked.web_search_options is not None or asked.untranslatable:
         return "the caller steers the LLM in a way that a specialist cannot follow"
     return ""
 

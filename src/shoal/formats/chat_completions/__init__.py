@@ -8,6 +8,7 @@ from shoal.formats.chat_completions.requests import (
     decode_request,
     digest_request,
     encode_request,
+    record_request,
 )
 from shoal.formats.wire_format import WireFormat
 
@@ -36,4 +37,5 @@ __all__ = [
     "digest_request",
     "encode_answer",
     "encode_request",
+    "record_request",
 ]

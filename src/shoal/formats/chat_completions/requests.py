@@ -14,13 +14,9 @@ from shoal.formats.chat_completions.reasoning import (
     read_reasoning,
     write_reasoning,
 )
-from shoal.formats.json_text import (
-    explain,
-    join_members,
-    members_of,
-    parse_strictly,
-    replace_members,
-)
+from shoal.formats.json_text import explain, join_members, members_of, replace_members
+from shoal.formats.request_fields import read_fields, read_model, read_stream, read_text
+from shoal.formats.untranslatable import translatable_params
 from shoal.formats.wire_format import Target
 
 _READ = frozenset(("model", "messages", "tools", "response_format", "stream"))
@@ -105,57 +101,17 @@ def decode_request(body: bytes) -> Request:
     Raises:
         MalformedRequest: not JSON, or a field of the wrong type; ``param`` names the field.
     """
-    fields = _fields(body)
+    fields = read_fields(body)
     params = {name: value for name, value in fields.items() if name not in _READ}
     return Request(
-        model=_model(fields),
+        model=read_model(fields),
         messages=_messages(fields),
-        tools=_text(fields, "tools", b"[", "a list of tools"),
-        response_format=_text(fields, "response_format", b"{", "an object"),
+        tools=read_text(fields, "tools", b"[", "a list of tools"),
+        response_format=read_text(fields, "response_format", b"{", "an object"),
         params=join_members(params).decode(),
-        stream=_stream(fields),
+        stream=read_stream(fields),
         body=body,
     )
-
-
-def _fields(body: bytes) -> dict[str, Raw]:
-    if not isinstance(parse_strictly(body), dict):
-        raise MalformedRequest("the body must be a JSON object")
-    try:
-        return members_of(body)
-    except RecursionError:
-        raise MalformedRequest("the body is nested too deeply") from None
-    except msgspec.DecodeError:
-        half = "a string holds half of a surrogate pair (one \\ud83d without its \\ude00)"
-        raise MalformedRequest(f"the body is not Unicode text: {half}") from None
-
-
-def _model(fields: dict[str, Raw]) -> str:
-    if "model" not in fields:
-        raise MalformedRequest("'model' is missing", "model")
-    try:
-        model = msgspec.json.decode(fields["model"], type=str)
-    except msgspec.DecodeError:
-        model = ""
-    if not model:
-        raise MalformedRequest("model: expected the name of a model", "model")
-    return model
-
-
-def _stream(fields: dict[str, Raw]) -> bool:
-    value = bytes(fields.get("stream", _NULL))
-    if value not in (b"true", b"false", b"null"):
-        raise MalformedRequest("stream: expected true or false", "stream")
-    return value == b"true"
-
-
-def _text(fields: dict[str, Raw], name: str, opening: bytes, expected: str) -> str:
-    value = bytes(fields.get(name, _NULL))
-    if value == b"null":
-        return ""
-    if not value.startswith(opening):
-        raise MalformedRequest(f"{name}: expected {expected}", name)
-    return value.decode()
 
 
 def _messages(fields: dict[str, Raw]) -> tuple[Message, ...]:
@@ -206,8 +162,12 @@ def encode_request(request: Request, target: Target) -> bytes:
     of ``model`` is replaced where it differs, ``stream`` where it is not ``request.stream``, and
     for a stream ``stream_options.include_usage`` is set, so that what the answer cost is known
     (not if the target's ``ask_usage`` is false, for upstreams that refuse it).
+
+    Raises:
+        Untranslatable: it came in another format and asks for what this one cannot say.
     """
-    body = request.body if request.body and request.format == "chat" else _built(request)
+    forwarded = request.body and request.format == "chat"
+    body = request.body if forwarded else _built(request, translatable_params(request.params))
     fields = members_of(body)
     changes: dict[str, bytes] = {}
     name = msgspec.json.encode(target.model)
@@ -228,7 +188,12 @@ def _with_usage(options: bytes) -> bytes:
     return replace_members(options, asked) if options.startswith(b"{") else join_members(asked)
 
 
-def _built(request: Request) -> bytes:
+def record_request(request: Request) -> bytes:
+    """The request as recordings keep it: built anew, with all that it asks for in any format."""
+    return _built(request, members_of(request.params.encode()))
+
+
+def _built(request: Request, params: dict[str, Raw]) -> bytes:
     fields: dict[str, bytes | Raw] = {
         "model": msgspec.json.encode(request.model),
         "messages": msgspec.json.encode(_wire_messages(request.messages)),
@@ -238,7 +203,7 @@ def _built(request: Request) -> bytes:
             fields[name] = text.encode()
     if request.stream:
         fields["stream"] = b"true"
-    return join_members({**fields, **members_of(request.params.encode())})
+    return join_members({**fields, **params})
 
 
 def _wire_messages(messages: Iterable[Message]) -> list[dict[str, object]]:
