@@ -133,3 +133,18 @@ def test_ids_depend_on_content_and_on_equal_lines_before() -> None:
 def test_impossible_times_are_refused(at: float) -> None:
     with pytest.raises(CallFileError):
         LineReader("", NOW).read(a_line(at=at))
+
+
+def test_a_call_that_asked_for_what_only_its_own_format_says_is_exported_too() -> None:
+    params = '{"shoal:untranslatable":["container"],"shoal:messages":{"container":"c"}}'
+    call = CallRecord(
+        id=str(uuid.uuid4()),
+        at=NOW,
+        request=Request("m", (Message("user", "x"),), params=params),
+        answer=Answer("y"),
+        answered_by="m",
+        reason="",
+        llm="m",
+    )
+    line = encode_line(call, "")
+    assert LineReader("", NOW).read(line).request.params == params

@@ -141,6 +141,7 @@ def test_an_answer_that_the_llm_would_have_cut_short_is_the_llms(
         ({"logit_bias": {}}, ""),
         ({"logit_bias": {"50256": -100}}, "the caller steers the LLM in a way that a specialist"),
         ({"web_search_options": {}}, "the caller steers the LLM in a way that a specialist"),
+        ({"shoal:untranslatable": ["tools[0]"]}, "the caller steers the LLM in a way that"),
         ({"n": "two"}, "a parameter has an unusual form"),
     ],
 )

@@ -2,7 +2,6 @@
 and back. A block that has no such part stays the text it came in, among the parts."""
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 
@@ -176,5 +175,5 @@ def _file_block(file: _File, place: str) -> dict[str, object]:
 def _plain(data: str, place: str) -> str:
     try:
         return base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise Untranslatable(f"{place} (file): the text is not UTF-8 in base64", place) from None

@@ -132,13 +132,13 @@ def write_choice(choice: Raw | None, parallel: Raw | None) -> dict[str, object] 
 def _written_choice(choice: Raw | None) -> dict[str, object] | None:
     if choice is None or bytes(choice) == b"null":
         return None
-    value = msgspec.json.decode(choice)
-    if isinstance(value, str) and value in _TYPES:
-        return {"type": _TYPES[value]}
-    kind = value
-    if isinstance(value, dict):
-        kind = value.get("type")
-        function = _CHOICE.decode(choice).function if kind == "function" else None
-        if function is not None:
-            return {"type": "tool", "name": function.name}
-    raise Untranslatable(f"tool_choice ({kind}): Messages has no such choice", "tool_choice")
+    word = word_of(choice)
+    if word in _TYPES:
+        return {"type": _TYPES[word]}
+    try:
+        wire = _CHOICE.decode(choice)
+    except msgspec.DecodeError:
+        wire = _Choice(word or "of this form")
+    if wire.type == "function" and wire.function is not None:
+        return {"type": "tool", "name": wire.function.name}
+    raise Untranslatable(f"tool_choice ({wire.type}): Messages has no such choice", "tool_choice")
