@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from fake_keys import FakeKeys
+
 from shoal.chat import Answer, Request
 from shoal.engines import Engine
 from shoal.errors import NotFound, ShoalError, UnknownModel
@@ -75,11 +77,13 @@ class FakeDesk:
 
 
 @asynccontextmanager
-async def running_gateway(desk: FakeDesk, **options: object) -> AsyncIterator[str]:
-    """The gateway's address while it runs."""
+async def running_gateway(
+    desk: FakeDesk, keys: FakeKeys | None = None, **options: object
+) -> AsyncIterator[str]:
+    """The gateway's address while it runs; without ``keys``, nobody needs one."""
     chosen = GatewayOptions.model_validate({"port": 0, **options})
     listener = listen(chosen)
-    server = new_server(create_app(desk, chosen))
+    server = new_server(create_app(desk, chosen, keys or FakeKeys()))
     running = asyncio.create_task(serve_on(server, listener))
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True

@@ -3,6 +3,7 @@
 from shoal.assembly.models import Model
 from shoal.assembly.roster import Post
 from shoal.chat import Request
+from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.receipt import Served
 from shoal.tasks import Match
 
@@ -17,3 +18,4 @@ class Handled(Served, frozen=True, kw_only=True):
     model: Model | None = None
     match: Match | None = None
     post: Post | None = None
+    caller: Caller = ANYBODY

@@ -15,7 +15,7 @@ import typer
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from shoal.assembly import Models, Shoal
+from shoal.assembly import Models, Shoal, StoredKeys
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, console, new_learner, open_store
 from shoal.cli.lock import only_learner
 from shoal.config import Config, read_config
@@ -51,10 +51,16 @@ def _end(*_: object) -> None:
 
 async def _serve(config: Config, store: Store) -> None:
     models = Models.open(config.models)
-    async with Shoal(store, models, config.promises(), config.promise) as shoal:
+    async with (
+        StoredKeys(store) as keys,
+        Shoal(store, models, config.promises(), config.promise) as shoal,
+    ):
+        config.gateway.require_keys(len(keys.ring))
         address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
         console.print(f"Shoal listens on [bold]{address}[/] for: {', '.join(models) or 'no model'}")
-        await serve_app(create_app(shoal, config.gateway), config.gateway)
+        if not len(keys.ring):
+            console.print("Nobody needs a key, on this machine only: `shoal keys create` makes one")
+        await serve_app(create_app(shoal, config.gateway, keys), config.gateway)
 
 
 def learn(

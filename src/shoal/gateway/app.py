@@ -12,17 +12,21 @@ from shoal.gateway.chat import ChatEndpoint
 from shoal.gateway.desk import Desk
 from shoal.gateway.desk_routes import DeskRoutes
 from shoal.gateway.guard import Guard
-from shoal.gateway.options import GatewayOptions
+from shoal.gateway.key_check import KeyCheck
+from shoal.gateway.key_desk import KeyDesk
+from shoal.gateway.key_routes import KeyRoutes
+from shoal.gateway.options import GatewayOptions, is_loopback
 from shoal.gateway.wire import error_reply, plain_error
 
 _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
 
 
-def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
+def create_app(desk: Desk, options: GatewayOptions, keys: KeyDesk) -> Starlette:
     """All routes over one desk; every error leaves in OpenAI's shape."""
     max_body = int(options.max_body_mb * 1_000_000)
     chat = ChatEndpoint(desk, max_body)
     other = DeskRoutes(desk, max_body)
+    admin = KeyRoutes(keys, max_body)
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", chat.post, methods=["POST"]),
@@ -31,8 +35,15 @@ def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
             Route("/healthz", other.health),
             Route("/shoal/calls/{call_id}", other.call),
             Route("/shoal/feedback", other.feedback, methods=["POST"]),
+            Route("/shoal/keys", admin.list),
+            Route("/shoal/keys", admin.create, methods=["POST"]),
+            Route("/shoal/keys/{key_id}", admin.revoke, methods=["DELETE"]),
+            Route("/shoal/spend", admin.spend),
         ],
-        middleware=[Middleware(Guard, allowed_hosts=options.allowed_hosts)],
+        middleware=[
+            Middleware(Guard, allowed_hosts=(*options.allowed_hosts, options.host)),
+            Middleware(KeyCheck, keys=keys, open_to_all=is_loopback(options.host)),
+        ],
         exception_handlers={
             ShoalError: _shoal_error,
             HTTPException: _http_error,

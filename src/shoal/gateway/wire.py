@@ -3,7 +3,15 @@
 import msgspec
 from starlette.responses import Response
 
-from shoal.errors import EngineError, EngineRefused, NotFound, RequestError, ShoalError, StoreError
+from shoal.errors import (
+    Conflict,
+    EngineError,
+    EngineRefused,
+    NotFound,
+    RequestError,
+    ShoalError,
+    StoreError,
+)
 from shoal.routing.receipt import Receipt
 
 CALL_ID = "x-shoal-call-id"
@@ -32,6 +40,8 @@ def error_reply(error: ShoalError, call_id: str = "") -> Response:
         reply.headers[CALL_ID] = header_text(call_id)
     if isinstance(error, EngineRefused) and error.retry_after:
         reply.headers["retry-after"] = header_text(error.retry_after)
+    if isinstance(error, RequestError):
+        reply.headers.update(error.headers)
     return reply
 
 
@@ -50,6 +60,8 @@ def encode_error(error: ShoalError) -> tuple[int, bytes]:
         return error.status, _error_body(error.status, str(error), code=error.code)
     if isinstance(error, NotFound):
         return 404, _error_body(404, str(error), code="not_found")
+    if isinstance(error, Conflict):
+        return 409, _error_body(409, str(error), code="conflict")
     if isinstance(error, StoreError):
         return 503, _error_body(503, str(error), code="store_error")
     return 500, _error_body(500, str(error), code="internal_error")
