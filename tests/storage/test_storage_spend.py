@@ -107,6 +107,22 @@ def test_days_are_those_of_utc(store: Store) -> None:
     ]
 
 
+def test_what_cannot_be_does_not_stop_a_call_from_being_recorded(
+    store: Store, make_call: MakeCall, record: Record
+) -> None:
+    absurd = Answer("x", usage=Usage(2**62, -5))
+    for number, (at, cost) in enumerate(
+        ((1e19, 1.0), (-1e19, float("inf")), (0.0, -1.0), (0.0, 2.0))
+    ):
+        record(make_call(number, at=at, cost=cost, llm_cost=cost, answer=absurd))
+    rows = {row.group: row for row in store.spend.list()}
+    assert list(rows) == ["0001-01-01", "1970-01-01", "9999-12-31"]
+    assert (rows["1970-01-01"].cost, rows["1970-01-01"].unpriced) == (2.0, 1)
+    assert rows["0001-01-01"].unpriced == 1
+    assert rows["1970-01-01"].input_tokens == 2 * 10**12
+    assert rows["1970-01-01"].output_tokens == 0
+
+
 def test_what_keys_spent_on_tasks_between_two_days(store: Store) -> None:
     with store.database.transaction() as conn:
         for day, key in ((0, "a"), (1, "a"), (1, "b"), (2, "a"), (3, "a")):

@@ -5,7 +5,8 @@ off by at most n · 1.1e-16 of itself: below 1e-9 for the first nine million cal
 is rounded before it is shown.
 """
 
-import time
+import math
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -21,6 +22,9 @@ Purpose = Literal["call", "audit"]
 Grouping = Literal["day", "key", "model", "task"]
 
 _DAY = 86_400
+_EPOCH = date(1970, 1, 1)
+_FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
+_MOST_TOKENS = 10**12  # of one call; a column holds nine million times as many
 _KEYS = ("day", "key", "model", "task", "purpose")
 _NOTHING = Usage()
 
@@ -103,22 +107,22 @@ class Spend:
 
 @lru_cache(maxsize=64)
 def _date(day: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(day * _DAY))
+    return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def day_of(at: float) -> str:
-    """The day, in UTC, of a moment in unix seconds.
+    """The day, in UTC, of a moment in unix seconds; of the years 1 to 9999, the nearest.
 
     >>> day_of(1735689600.0)
     '2025-01-01'
     """
-    return _date(int(at // _DAY))
+    return _date(int(min(max(at // _DAY, _FIRST), _LAST)))
 
 
 def add_spending(conn: Connection, spending: Spending) -> None:
-    """As ``Spend.add``."""
+    """As ``Spend.add``. Whatever an upstream counts, recording its call does not fail for it."""
     usage = spending.usage or _NOTHING
-    cost, llm_cost = spending.cost, spending.llm_cost
+    cost, llm_cost = _sane(spending.cost), _sane(spending.llm_cost)
     values = (
         day_of(spending.at),
         spending.key,
@@ -126,16 +130,24 @@ def add_spending(conn: Connection, spending: Spending) -> None:
         spending.task,
         spending.purpose,
         1,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cached_tokens,
-        usage.reasoning_tokens,
+        _within(usage.input_tokens),
+        _within(usage.output_tokens),
+        _within(usage.cached_tokens),
+        _within(usage.reasoning_tokens),
         cost or 0.0,
         llm_cost or 0.0,
         cost is None or llm_cost is None,
         usage.estimated,
     )
     conn.exec_driver_sql(_ADD, values)
+
+
+def _sane(cost: float | None) -> float | None:
+    return cost if cost is not None and 0 <= cost < math.inf else None
+
+
+def _within(tokens: int) -> int:
+    return min(max(tokens, 0), _MOST_TOKENS)
 
 
 def _sums(by: Grouping, since: str) -> Select[tuple[object, ...]]:
