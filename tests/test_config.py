@@ -5,6 +5,7 @@ import pytest
 from shoal.config import Config, read_config
 from shoal.engines import EchoOptions, RecordedOptions, RemoteOptions
 from shoal.errors import ConfigError
+from shoal.routing.budget import BudgetOptions
 
 SECRET = "sk-live-0123456789"
 REMOTE = '[models.gpt]\nengine = "remote"\nbase_url = "https://api.example.com/v1"\n'
@@ -132,7 +133,7 @@ def test_recorded_references_are_called_recorded(file: Path) -> None:
         ("[gateway]\nport = 70000", "gateway.port", "less than or equal to 65535"),
         ("[gateway]\nport = 'http'", "gateway.port", "a valid integer"),
         ("[gateway]\nprot = 1", "gateway.prot", "not permitted"),
-        ("[gateway]\nhost = '0.0.0.0'", "gateway.host", "only loopback addresses"),
+        ("[gateway]\nhost = 'http://localhost'", "gateway.host", "an address or a name"),
         ("[gatway]\nport = 1", "gatway", "not permitted"),
         ("gateway = 1", "gateway", "a valid dictionary"),
         ("models = 1", "models", "a valid dictionary"),
@@ -142,6 +143,7 @@ def test_recorded_references_are_called_recorded(file: Path) -> None:
         ("[promise]\nalpha = 0.7", "promise.alpha", "less than 0.5"),
         ("[tasks.topic]\nalpha = 0.7", "tasks.topic.alpha", "less than 0.5"),
         ("[tasks.topic]\nalhpa = 0.1", "tasks.topic.alhpa", "not permitted"),
+        ("[tasks.topic]\nbudget_day = -1", "tasks.topic.budget_day", "greater than or equal to 0"),
         ("[tasks.topic]\nalpha = 'low'", "tasks.topic.alpha", "a valid number"),
         ("[models.gpt]\nbase_url = 'http://x/v1'", "models.gpt", "'engine'"),
         ("[models.gpt]\nengine = 'magic'", "models.gpt", "'remote', 'recorded', 'echo'"),
@@ -185,6 +187,12 @@ def test_a_file_that_is_no_toml(file: Path, content: bytes, told: str) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_config(tmp_path)
+
+
+def test_budgets_of_tasks(file: Path) -> None:
+    config = read(file, "[tasks.reply]\nalpha = 0.1\nbudget_day = 5\n[tasks.other]\nalpha = 0.2\n")
+    assert config.task_budgets() == {"reply": BudgetOptions(budget_day=5)}
+    assert config.promises()["reply"].alpha == 0.1
 
 
 @pytest.mark.parametrize("name", ["key", "api_key", "API_KEY", "apikey", "token", "password"])

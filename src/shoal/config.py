@@ -23,17 +23,20 @@ from shoal.engines import EngineOptions, RecordedOptions
 from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions
 from shoal.gateway.options import GatewayOptions
+from shoal.routing.budget import BudgetOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import StoreOptions
 
 _ENV_PREFIX = "SHOAL_"
 _LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
+_BUDGETS = frozenset(BudgetOptions.model_fields)
 _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
 
 
 class Config(BaseSettings):
-    """All settings. ``promise`` holds for every task, ``tasks.NAME`` overrides it for one."""
+    """All settings. ``promise`` holds for every task, ``tasks.NAME`` overrides it for one, and has
+    its budgets."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -65,8 +68,12 @@ class Config(BaseSettings):
 
     def promises(self) -> dict[str, PromiseOptions]:
         """The promise of each task that has one of its own."""
-        base = self.promise.model_dump()
-        return {name: PromiseOptions(**base | own) for name, own in self.tasks.items()}
+        return {name: _promise(self.promise, own) for name, own in self.tasks.items()}
+
+    def task_budgets(self) -> dict[str, BudgetOptions]:
+        """The budgets of each task that has any."""
+        found = {name: _budgets(own) for name, own in self.tasks.items()}
+        return {name: budgets for name, budgets in found.items() if budgets.model_fields_set}
 
     def reference_label(self, model: str) -> str:
         """What certificates call a model: one that plays back recordings is called recorded."""
@@ -96,7 +103,7 @@ def read_config(path: Path) -> Config:
     if problems:
         raise ConfigError("\n".join(problems))
     for name, own in config.tasks.items():
-        _check_promise(config.promise, own, f"{path}: tasks.{name}")
+        _check_task(config.promise, own, f"{path}: tasks.{name}")
     return config
 
 
@@ -155,9 +162,19 @@ def _is_text(value: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
 
 
-def _check_promise(base: PromiseOptions, own: dict[str, float], place: str) -> None:
+def _promise(base: PromiseOptions, own: dict[str, float]) -> PromiseOptions:
+    others = {name: value for name, value in own.items() if name not in _BUDGETS}
+    return PromiseOptions(**base.model_dump() | others)
+
+
+def _budgets(own: dict[str, float]) -> BudgetOptions:
+    return BudgetOptions(**{name: value for name, value in own.items() if name in _BUDGETS})
+
+
+def _check_task(base: PromiseOptions, own: dict[str, float], place: str) -> None:
     try:
-        PromiseOptions(**base.model_dump() | own)
+        _promise(base, own)
+        _budgets(own)
     except ValidationError as error:
         raise ConfigError(_explain(error, place, ".")) from None
 

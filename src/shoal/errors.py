@@ -10,7 +10,12 @@ ShoalError
 │   ├── BodyTooLarge           413
 │   ├── PrivacyRefused         403  holds what the privacy rules keep from every answerer
 │   ├── NoAnswerer             403  no answerer is left that the policy allows
-│   └── UnknownModel           404
+│   ├── UnknownModel           404
+│   ├── InvalidKey             401  no key, or one that is unknown, expired or revoked
+│   ├── NotAllowed             403  the key is good, but not for this
+│   ├── PriceUnknown           403  there is a budget, and nobody knows what the call would cost
+│   ├── RateLimited            429  more requests or tokens a minute than the key may have
+│   └── BudgetExceeded         429  the call could cost more than is left of a budget
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
 │   ├── EngineTimeout          504
@@ -21,7 +26,8 @@ ShoalError
 │   └── NotRecorded            404  a recording holds no answer to this request
 ├── StoreError             the store cannot be read or written
 │   ├── StoreDamaged           refused on opening; nothing is overwritten
-│   └── NotFound               no such call, task, certificate …
+│   ├── NotFound               no such call, task, certificate, key …
+│   └── Conflict               409  there is one of that name already
 ├── ArtifactError          a model file is missing, truncated or not what its digest says
 ├── LearningError          a task cannot be learned or certified; says what is missing
 └── MissingExtra           an optional part is not installed; names the extra
@@ -29,6 +35,7 @@ ShoalError
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 
 class ShoalError(Exception):
@@ -48,6 +55,7 @@ class RequestError(ShoalError):
 
     status = 400
     code = "invalid_request"
+    headers: Mapping[str, str] = MappingProxyType({})  # that go with the reply
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -113,6 +121,53 @@ class UnknownModel(RequestError):
 
     status = 404
     code = "model_not_found"
+
+
+class InvalidKey(RequestError):
+    """No key, or one that is unknown, expired or revoked. The message never holds it."""
+
+    status = 401
+    code = "invalid_api_key"
+    headers: Mapping[str, str] = MappingProxyType({"www-authenticate": "Bearer"})
+
+
+class NotAllowed(RequestError):
+    """The key is good, but lacks the scope, or may not use that model or task."""
+
+    status = 403
+
+    def __init__(self, message: str, code: str, param: str | None = None) -> None:
+        super().__init__(message, param)
+        self.code = code
+
+
+class PriceUnknown(RequestError):
+    """There is a budget, and nobody knows what the call would cost."""
+
+    status = 403
+    code = "price_unknown"
+
+
+class RateLimited(RequestError):
+    """More requests or tokens a minute than a key may have; ``headers`` say when to come again."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
+
+
+class BudgetExceeded(RequestError):
+    """The call could cost more than is left of a budget; nothing was spent on it."""
+
+    status = 429
+    code = "budget_exceeded"
+
+    def __init__(self, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
 
 
 class EngineError(ShoalError):
@@ -235,7 +290,11 @@ class StoreDamaged(StoreError):
 
 
 class NotFound(StoreError):
-    """No such call, task, certificate or card."""
+    """No such call, task, certificate, card or key."""
+
+
+class Conflict(StoreError):
+    """There is one of that name already, or it is in no state for this."""
 
 
 class ArtifactError(ShoalError):

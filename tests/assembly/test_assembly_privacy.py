@@ -13,6 +13,7 @@ from shoal.chat import Answer, Piece, Request, ToolCall
 from shoal.engines import WrittenStream
 from shoal.errors import NoAnswerer, PrivacyRefused
 from shoal.flywheel.lessons import curate, scrubbed
+from shoal.routing.caller import ANYBODY
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
@@ -69,7 +70,7 @@ async def test_what_is_refused_reaches_nobody_and_is_stored_without_it(store: St
         with pytest.raises(PrivacyRefused) as caught:
             await desk.serve(request_of(ASKED), "")
         assert MAIL not in str(caught.value)
-        receipt = await desk.failed(request_of(ASKED), "", caught.value)
+        receipt = await desk.failed(request_of(ASKED), "", ANYBODY, caught.value)
         view = await seen(desk, receipt.call_id)
         await ask(desk, request_of(text_of(1)))
     assert [request.messages[-1].text for request in llm.asked] == [text_of(1)]

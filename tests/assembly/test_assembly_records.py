@@ -17,6 +17,7 @@ from keyword_desk import (
 
 from shoal.assembly import Shoal
 from shoal.errors import EngineUnreachable, MalformedRequest, NotFound
+from shoal.routing.caller import ANYBODY
 from shoal.storage import Store, StoreOptions
 
 SMALL = "specialist/department"
@@ -52,7 +53,9 @@ async def until_health(desk: Shoal, ok: bool) -> None:
 async def test_a_failed_call_is_recorded(store: Store) -> None:
     async with serving_desk(store) as desk:
         failure = EngineUnreachable("nobody listens on port 9")
-        call_id = (await desk.failed(request_of("?", "nobody"), "episode 1", failure)).call_id
+        call_id = (
+            await desk.failed(request_of("?", "nobody"), "episode 1", ANYBODY, failure)
+        ).call_id
         view = await seen(desk, call_id)
     assert (view.error, view.episode, view.answer) == (str(failure), "episode 1", None)
     assert view.receipt.reason == "no answer: EngineUnreachable"
@@ -169,5 +172,5 @@ async def test_answers_go_on_though_the_writer_is_closed(store: Store) -> None:
         store.writer.close()
         handled, answer = await ask(desk, request_of(text_of(1)))
         assert (handled.receipt.answered_by, answer.text) == (SMALL, "payments")
-        assert await desk.failed(request_of("?"), "", EngineUnreachable("no")) != ""
+        assert await desk.failed(request_of("?"), "", ANYBODY, EngineUnreachable("no")) != ""
         assert not desk.health().ok

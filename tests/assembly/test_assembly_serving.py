@@ -29,6 +29,7 @@ from shoal.chat import Answer, Message, Request, Usage
 from shoal.engines import RecordedOptions, open_engine
 from shoal.errors import NotRecorded, UnknownModel
 from shoal.flywheel.promotion import promote
+from shoal.routing.caller import ANYBODY
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Receipt, Tried
@@ -148,7 +149,7 @@ async def test_a_shadow_serves_nothing(store: Store) -> None:
 
 
 async def test_a_lapsed_certificate_serves_nothing(store: Store) -> None:
-    certify(store, make_certificate(lapses_in=0.2))
+    certify(store, make_certificate(lapses_in=1.0))
     promote(store, TASK.id, "serve", "test", "")
     async with open_desk(store, Clerk()) as desk:
         while not (receipt := (await ask(desk, request_of(text_of(0))))[0].receipt).tried[1:]:
@@ -223,7 +224,7 @@ async def test_an_unknown_price_is_not_a_guess(store: Store) -> None:
 
 async def test_a_model_that_is_not_there(store: Store) -> None:
     async with open_desk(store, Clerk(), Clerk("other")) as desk:
-        assert desk.models() == ["gpt", "other"]
+        assert desk.models(ANYBODY) == ["gpt", "other"]
         with pytest.raises(UnknownModel, match=r"'none'.*gpt, other"):
             await desk.serve(request_of("", "none"), "")
 

@@ -144,7 +144,7 @@ def test_a_learner_that_stands_by_stops_with_its_gateway(tmp_path: Path) -> None
                 began = time.monotonic()
                 assert running.stop(number) == status
                 wait_for(lambda: not is_alive(learner))  # noqa: B023
-                assert time.monotonic() - began < 10
+                assert time.monotonic() - began < 30  # the machine may be busy
                 assert "taking over" not in running.log
 
 

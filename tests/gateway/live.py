@@ -6,11 +6,14 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from fake_keys import FakeKeys
+
 from shoal.chat import Answer, Request
 from shoal.engines import Engine
 from shoal.errors import NotFound, ShoalError, UnknownModel
 from shoal.gateway import GatewayOptions, create_app
 from shoal.gateway.server import listen, new_server, serve_on
+from shoal.routing.caller import Caller
 from shoal.routing.health import Health
 from shoal.routing.receipt import Receipt, Served
 
@@ -24,6 +27,7 @@ class FakeDesk:
         self.failures: list[tuple[Request, str, ShoalError]] = []
         self.feedbacks: list[tuple[str, str, str]] = []
         self.episodes: list[str] = []
+        self.callers: list[Caller] = []
         self.may_finish = asyncio.Event()
         self.may_finish.set()
         self.whole_only = False
@@ -31,11 +35,12 @@ class FakeDesk:
         self.healthy = Health(True, {"store": "ok"})
         self.recorded = asyncio.Event()
 
-    def models(self) -> Sequence[str]:
+    def models(self, caller: Caller) -> Sequence[str]:
         return list(self.engines)
 
-    async def serve(self, request: Request, episode: str) -> Served:
+    async def serve(self, request: Request, episode: str, caller: Caller) -> Served:
         self.episodes.append(episode)
+        self.callers.append(caller)
         if request.model not in self.engines:
             raise UnknownModel(f"there is no model {request.model!r}", "model")
         engine = self.engines[request.model]
@@ -57,7 +62,9 @@ class FakeDesk:
         self.recorded.set()
         return served.receipt
 
-    async def failed(self, request: Request, episode: str, error: ShoalError) -> Receipt:
+    async def failed(
+        self, request: Request, episode: str, caller: Caller, error: ShoalError
+    ) -> Receipt:
         self.failures.append((request, episode, error))
         return Receipt(f"failed-{len(self.failures)}", time.time(), request.model, "", "no answer")
 
@@ -77,12 +84,12 @@ class FakeDesk:
 
 @asynccontextmanager
 async def running_gateway(
-    desk: FakeDesk, stop_within_s: int = 10, **options: object
+    desk: FakeDesk, keys: FakeKeys | None = None, stop_within_s: int = 10, **options: object
 ) -> AsyncIterator[str]:
-    """The gateway's address while it runs."""
+    """The gateway's address while it runs; without ``keys``, nobody needs one."""
     chosen = GatewayOptions.model_validate({"port": 0, **options})
     listener = listen(chosen)
-    server = new_server(create_app(desk, chosen), stop_within_s)
+    server = new_server(create_app(desk, chosen, keys or FakeKeys()), stop_within_s)
     running = asyncio.create_task(serve_on(server, listener))
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True

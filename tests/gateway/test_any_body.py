@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 import pytest
+from fake_keys import FakeKeys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live import FakeDesk
@@ -50,7 +51,9 @@ def bodies(draw: st.DrawFn, shape: st.SearchStrategy[Any]) -> bytes:
 
 def asked(method: str, path: bytes, body: bytes = b"") -> tuple[int, bytes]:
     """Status and body of the reply; what the application lets through fails the test."""
-    app = create_app(FakeDesk(open_engine("echo", EchoOptions(engine="echo"))), GatewayOptions())
+    app = create_app(
+        FakeDesk(open_engine("echo", EchoOptions(engine="echo"))), GatewayOptions(), FakeKeys()
+    )
     scope = {
         "type": "http",
         "method": method,

@@ -21,12 +21,10 @@ def test_loopback_hosts(host: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"host": "0.0.0.0"}, "keys come with a later version"),
-        ({"host": "::"}, "keys come with a later version"),
-        ({"host": "192.168.1.2"}, "keys come with a later version"),
-        ({"host": "example.org"}, "keys come with a later version"),
-        ({"host": ""}, "keys come with a later version"),
+        ({"host": ""}, "an address or a name"),
+        ({"host": "http://localhost"}, "an address or a name"),
         ({"port": 70000}, "port"),
+        ({"unknown_price": "guess"}, "unknown_price"),
         ({"max_body_mb": 0}, "max_body_mb"),
         ({"allowed_hosts": ["*"]}, "a plain name"),
         ({"allowed_hosts": ["a.example:80"]}, "a plain name"),
@@ -36,6 +34,20 @@ def test_loopback_hosts(host: str) -> None:
 def test_what_is_refused(fields: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         GatewayOptions.model_validate(fields)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "Example.org"])
+def test_other_addresses_need_a_key(host: str) -> None:
+    options = GatewayOptions(host=host)
+    with pytest.raises(
+        ConfigError, match=r"gateway\.host: .*`shoal keys create NAME`.*127\.0\.0\.1"
+    ):
+        options.require_keys(0)
+    options.require_keys(1)
+
+
+def test_loopback_needs_none() -> None:
+    GatewayOptions().require_keys(0)
 
 
 def test_a_taken_port_is_a_clear_error() -> None:

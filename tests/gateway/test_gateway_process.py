@@ -11,6 +11,7 @@ HEAVY = ["torch", "sklearn", "ctranslate2", "shoal.training", "shoal.flywheel"]
 SERVES = """
 import sys
 sys.path.insert(0, sys.argv[1])
+from fake_keys import FakeKeys
 from live import FakeDesk
 from shoal.engines import EchoOptions, open_engine
 from shoal.gateway import GatewayOptions, create_app, run
@@ -22,7 +23,8 @@ def telling(options):
     return listener
 server.listen = telling
 options = GatewayOptions(port=0)
-run(create_app(FakeDesk(open_engine("echo", EchoOptions(engine="echo"))), options), options)
+desk = FakeDesk(open_engine("echo", EchoOptions(engine="echo")))
+run(create_app(desk, options, FakeKeys()), options)
 """
 
 

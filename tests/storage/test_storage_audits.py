@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from shoal.chat import Answer
 from shoal.errors import NotFound
 from shoal.guarantees.sequential import EProcess
-from shoal.storage import Audit, CertificateRow, Event, Standing, Store, StoreOptions
+from shoal.storage import Audit, CertificateRow, Event, Spending, Standing, Store, StoreOptions
 
 DELTA = 0.05
 CERTIFICATE = CertificateRow(id="c1", task="t1", card="d1", alpha=0.05, spec=b"{}", issued_at=1.0)
@@ -55,6 +55,18 @@ def errors_until_crossing(alpha: float = 0.05) -> int:
     while not process.crossed(DELTA):
         process, errors = process.update(True), errors + 1
     return errors
+
+
+def test_what_an_audit_cost_is_added_once(serving: Store) -> None:
+    spent = Spending(
+        at=10.0, key="k", model="gpt", task="t1", purpose="audit", cost=0.5, llm_cost=0.0
+    )
+    for _ in range(2):
+        with serving.database.transaction() as conn:
+            serving.audits.record(conn, audit(1, agrees=True), DELTA, spent)
+    (row,) = serving.spend.list("key")
+    assert (row.group, row.calls, row.cost, row.llm_cost) == ("k", 0, 0.0, 0.0)
+    assert (row.audits, row.audit_cost) == (1, 0.5)
 
 
 def test_an_audit_comes_back(serving: Store) -> None:

@@ -5,11 +5,11 @@ import pytest
 from sqlalchemy import Connection, create_engine, inspect
 
 from shoal.errors import StoreError
-from shoal.storage import CallRecord, Store, StoreOptions, TaskRow
-from shoal.storage.calls import Calls
+from shoal.storage import CallRecord, Store, StoreOptions, TaskRow, bodies
+from shoal.storage.calls import _row
 from shoal.storage.database import Database
 from shoal.storage.migrations import MIGRATIONS, migrate, version
-from shoal.storage.schema import metadata
+from shoal.storage.schema import calls, metadata
 
 
 def columns(conn: Connection) -> dict[str, list[tuple[str, bool, bool]]]:
@@ -52,14 +52,18 @@ def test_a_file_of_version_1_keeps_its_calls(
     old = Database(path, durable=False)
     with old.transaction() as conn:
         assert "tasks" not in inspect(conn).get_table_names()
-        Calls(old).insert(conn, make_call(1))
+        row = _row(make_call(1), bodies.save(conn, make_call(1).request))
+        del row["key"]
+        conn.execute(calls.insert(), row)
     secret = old.secret()
     old.close()
     with Store.open(options) as store:
         assert store.database.secret() == secret
         assert store.calls.get(make_call(1).id) == make_call(1)
         store.record(make_call(2)).result(5)
-        assert store.tasks.list() == []
+        assert store.tasks.list() == store.keys.list() == []
+        (spent,) = store.spend.list()
+        assert spent.calls == 1  # what was recorded before spend was kept is not in it
         with store.database.read() as conn:
             assert version(conn) == len(MIGRATIONS)
 
@@ -71,7 +75,9 @@ def test_a_file_of_version_2_expires_what_is_old(
     at_version(path, 2)
     old = Database(path, durable=False)
     with old.transaction() as conn:
-        Calls(old).insert(conn, make_call(1, at=0.0))
+        row = _row(make_call(1, at=0.0), bodies.save(conn, make_call(1).request))
+        del row["key"]
+        conn.execute(calls.insert(), row)
     old.close()
     with Store.open(options) as store:
         assert store.expire(now=100 * 86_400.0) == 1

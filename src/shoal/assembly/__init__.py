@@ -1,7 +1,9 @@
 """The one place where the parts meet: models, store, roster and the desk that the gateway asks."""
 
 from shoal.assembly.models import Model, Models, tariff_of
+from shoal.assembly.purse import Purse
 from shoal.assembly.roster import Post, Roster
 from shoal.assembly.shoal import Shoal
+from shoal.assembly.stored_keys import StoredKeys
 
-__all__ = ["Model", "Models", "Post", "Roster", "Shoal", "tariff_of"]
+__all__ = ["Model", "Models", "Post", "Purse", "Roster", "Shoal", "StoredKeys", "tariff_of"]

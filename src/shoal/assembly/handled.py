@@ -4,6 +4,9 @@ from shoal.assembly.models import Model
 from shoal.assembly.roster import Post
 from shoal.assembly.shield import Shield
 from shoal.chat import Request
+from shoal.routing.budget import Reservation
+from shoal.routing.caller import ANYBODY, Caller
+from shoal.routing.rate_limits import Allowance
 from shoal.routing.receipt import Served
 from shoal.tasks import Match
 
@@ -12,7 +15,8 @@ class Handled(Served, frozen=True, kw_only=True):
     """``model`` is the LLM asked for, None if the caller named none that exists; ``answerer`` the
     model that answered, which may stand in for it, None if none did. ``match`` and ``post`` are
     None for a call of no known task. ``shield`` is what the privacy rules say of the request, None
-    if it got no further than them. ``began`` is a reading of ``time.perf_counter``.
+    if it got no further than them. ``allowance`` is what the call took of its caller's limits,
+    ``reservation`` what was set aside of budgets. ``began`` is a reading of ``time.perf_counter``.
     """
 
     request: Request
@@ -23,3 +27,6 @@ class Handled(Served, frozen=True, kw_only=True):
     answerer: Model | None = None
     match: Match | None = None
     post: Post | None = None
+    caller: Caller = ANYBODY
+    allowance: Allowance | None = None
+    reservation: Reservation | None = None

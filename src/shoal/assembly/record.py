@@ -25,6 +25,7 @@ class CallView(Struct, frozen=True, omit_defaults=True):
     error: str = ""
     episode: str = ""
     source: str = ""
+    key: str = ""
     audit: Audit | None = None
     feedback: Feedback | None = None
 
@@ -48,6 +49,7 @@ def call_record(handled: Handled, answer: Answer | None, error: str) -> CallReco
         llm_cost=receipt.llm_cost,
         latency_ms=receipt.latency_ms,
         receipt=msgspec.json.encode(receipt),
+        key=handled.caller.key,
     )
 
 
@@ -67,6 +69,7 @@ def view(store: Store, call_id: str) -> CallView:
         error=call.error,
         episode=call.episode,
         source=call.source,
+        key=call.key,
         audit=store.audits.of_calls([call_id]).get(call_id),
         feedback=store.feedback.newest([call_id]).get(call_id),
     )

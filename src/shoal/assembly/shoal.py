@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self
 
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
 from shoal.assembly.models import Models
+from shoal.assembly.purse import Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.roster import Post, Roster, RosterReader
@@ -23,6 +24,8 @@ from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
 from shoal.errors import MalformedRequest, PrivacyRefused, ShoalError, StoreError
 from shoal.guarantees import draw
+from shoal.routing.budget import Budgets
+from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.health import Health
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.05  # half of the 100 ms within which a promotion or demotion must be seen
 _LAG_S = 0.02  # of the 50 ms that may be lost; when all is well the writer is 10 to 15 ms behind
+_ASSUMED_OUTPUT = 4_096  # tokens
 _DISK_S = 2.0  # a store that takes longer fails: nobody waits for it, and health says so
 
 
@@ -49,12 +53,15 @@ class Shoal:
         default: PromiseOptions,
         encoder: Encoder | None = None,
         privacy: PrivacyOptions | None = None,
+        purse: Purse | None = None,
     ) -> None:
-        """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules."""
+        """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
+        ``purse`` None: no budgets but those of keys."""
         self._store, self._models = store, models
         self._promises, self._default = promises, default
         self._privacy = privacy or PrivacyOptions()
         self._discretion = Discretion(self._privacy)
+        self._purse = purse or Purse(Budgets(store.spend.between, {}), _ASSUMED_OUTPUT)
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
@@ -72,35 +79,32 @@ class Shoal:
         """The roster in force."""
         return self._roster
 
-    def models(self) -> list[str]:
-        """The names that callers may ask for."""
-        return list(self._models)
+    def models(self, caller: Caller) -> list[str]:
+        """The names that a caller may ask for."""
+        allowed = caller.spec.models
+        return [name for name in self._models if not allowed or name in allowed]
 
-    async def serve(self, request: Request, episode: str) -> Handled:
+    async def serve(self, request: Request, episode: str, caller: Caller = ANYBODY) -> Handled:
         """Have the request answered, by the task's rung if it accepts, else by the LLM.
 
         Raises:
             UnknownModel: no model of the name asked for.
+            NotAllowed: the caller may not ask that.
             PrivacyRefused: it holds what nobody may see.
             NoAnswerer: nobody may answer it.
+            RateLimited, BudgetExceeded, PriceUnknown: it is more than the caller may spend.
             EngineError: the LLM could not answer.
         """
         began = time.perf_counter()
         model = self._models.get(request.model)
+        caller.require_model(model.name)
         shielded = await shield(request, self._privacy)
         found = self._roster.find(request)
         match, post = found or (None, None)
-        call_id, at = str(uuid_utils.uuid7()), time.time()
-        receipt = Receipt(call_id=call_id, at=at, llm=model.name, answered_by="", reason="")
-        if match is not None and post is not None:
-            receipt = replace(
-                receipt,
-                task=post.task.name,
-                task_id=post.task.id,
-                sampled=self._sampled(call_id, post),
-            )
+        caller.require_task(post.task.name if post else "")
+        allowance = self._purse.admit(caller, request)
         handled = Handled(
-            receipt,
+            self._receipt(model.name, post),
             request=request,
             episode=episode,
             model=model,
@@ -108,6 +112,9 @@ class Shoal:
             post=post,
             began=began,
             shield=shielded,
+            caller=caller,
+            allowance=allowance,
+            limits=allowance.headers,
         )
         if match is None or post is None or post.stage != "serve":
             return await self._by_llm(handled, _why_not_small(post))
@@ -126,12 +133,16 @@ class Shoal:
         handled = served
         handled = replace(handled, receipt=settled(handled, answer))
         request, kept = await self._discretion.kept(handled.request, answer)
-        await self._keep(call_record(replace(handled, request=request), kept, error))
+        recorded = self._record(call_record(replace(handled, request=request), kept, error))
+        self._purse.settle(handled, answer, recorded)
+        await self._kept(recorded, handled.receipt.call_id)
         if not error and answer.complete:
             self._witness.after(handled, answer)
         return handled.receipt
 
-    async def failed(self, request: Request, episode: str, error: ShoalError) -> Receipt:
+    async def failed(
+        self, request: Request, episode: str, caller: Caller, error: ShoalError
+    ) -> Receipt:
         """Record a call that nobody could answer; returns its receipt."""
         call_id, at = str(uuid_utils.uuid7()), time.time()
         found = self._roster.find(request)
@@ -144,13 +155,15 @@ class Shoal:
             task=found[1].task.name if found else "",
             task_id=found[1].task.id if found else "",
         )
-        handled = Handled(receipt, request=request, episode=episode, began=time.perf_counter())
+        handled = Handled(
+            receipt, request=request, episode=episode, began=time.perf_counter(), caller=caller
+        )
         if isinstance(error, PrivacyRefused):
             kept = await self._discretion.kept_of_refused(request)
         else:
             kept, _ = await self._discretion.kept(request, None)
         handled = replace(handled, request=kept, receipt=settled(handled, None))
-        await self._keep(call_record(handled, None, str(error)))
+        await self._kept(self._record(call_record(handled, None, str(error))), call_id)
         return handled.receipt
 
     async def call(self, call_id: str) -> bytes:
@@ -205,10 +218,12 @@ class Shoal:
         trouble = self._trouble or ("is no longer read" if self._watching.done() else "")
         if trouble:
             detail["roster"] = trouble
+        if self._purse.trouble:
+            detail["budgets"] = self._purse.trouble
         displaced = self._store.database.displaced()
         if displaced:
             detail["store_file"] = displaced
-        ok = store.ok and not (problems or trouble or displaced)
+        ok = store.ok and not (problems or trouble or displaced or self._purse.trouble)
         return Health(ok=ok, detail=detail, ready=store.ok and not displaced)
 
     async def settle(self) -> None:
@@ -246,18 +261,35 @@ class Shoal:
             await asyncio.sleep(_POLL_S)
             await self.reload()
 
-    async def _keep(self, record: CallRecord) -> None:
-        """Have a call recorded, and wait for that where a durable store is asked for, or where the
-        writing is behind: what is acknowledged meanwhile would be lost with the process."""
-        store = self._store
+    def _record(self, record: CallRecord) -> "Future[bool] | None":
+        """Have a call recorded; None if the store is closed."""
         try:
-            done = store.record(record)
-            late = _LAG_S < store.writer.lag() < _DISK_S
-            if (store.options.durable or late) and store.writer.health().ok:
-                await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
+            return self._store.record(record)
+        except StoreError as failure:
+            log.warning("call %s is not recorded: %s", record.id, failure)
+            return None
+
+    async def _kept(self, recorded: "Future[bool] | None", call_id: str) -> None:
+        """Wait until a call is written where a durable store is asked for, or where the writing is
+        behind: what is acknowledged meanwhile would be lost with the process."""
+        store = self._store
+        late = _LAG_S < store.writer.lag() < _DISK_S
+        if recorded is None or not (store.options.durable or late) or not store.writer.health().ok:
+            return
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(recorded), _DISK_S)
         except (StoreError, TimeoutError) as failure:
             why = str(failure) or "the store is slow"
-            log.warning("call %s is not on disk yet: %s", record.id, why)
+            log.warning("call %s is not on disk yet: %s", call_id, why)
+
+    def _receipt(self, llm: str, post: Post | None) -> Receipt:
+        """The receipt of a call that begins."""
+        call_id, at = str(uuid_utils.uuid7()), time.time()
+        receipt = Receipt(call_id=call_id, at=at, llm=llm, answered_by="", reason="")
+        if post is None:
+            return receipt
+        sampled = self._sampled(call_id, post)
+        return replace(receipt, task=post.task.name, task_id=post.task.id, sampled=sampled)
 
     async def _written(self) -> None:
         """Wait until what was recorded so far is written, or the store is found to fail."""
@@ -304,7 +336,12 @@ class Shoal:
     ) -> Handled:
         assert handled.model is not None
         assert handled.shield is not None
-        reached = await reach(self._models, handled.model, handled.shield)
+        reservation = self._purse.reserve(handled)
+        try:
+            reached = await reach(self._models, handled.model, handled.shield)
+        except BaseException:  # whatever it was, nothing was spent that anybody knows of
+            reservation.release()
+            raise
         if reached.model is not handled.model:
             reason = f"{handled.model.name} could not answer, {reached.model.name} stands in for it"
         receipt = replace(
@@ -318,6 +355,7 @@ class Shoal:
             handled,
             receipt=receipt,
             answerer=reached.model,
+            reservation=reservation,
             answer=reached.answer,
             stream=reached.stream,
         )

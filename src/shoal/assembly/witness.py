@@ -13,12 +13,13 @@ from typing import Literal
 from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
+from shoal.assembly.models import Model
 from shoal.assembly.roster import Post
 from shoal.chat import Answer, Request
 from shoal.errors import EngineError, ShoalError, StoreError
 from shoal.guarantees import Certificate
 from shoal.routing.rung import Verdict
-from shoal.storage import Audit, Store
+from shoal.storage import Audit, Spending, Store
 from shoal.tasks import Match, same
 
 log = logging.getLogger(__name__)
@@ -100,9 +101,11 @@ class Witness:
         shield.check(model)
         asked = await model.engine.answer(shield.request_for(model))
         reference = shield.restored(asked, model)
+        spent = _spent(handled, model, reference)
         if not reference.complete:
+            self._store.writer.submit(lambda conn: self._store.spend.add(conn, spent))
             raise EngineError("the reference's answer broke off")
-        await self._record(handled, post, "audit", answer, reference)
+        await self._record(handled, post, "audit", answer, reference, spent)
 
     async def _record(
         self,
@@ -111,6 +114,7 @@ class Witness:
         kind: Literal["audit", "shadow"],
         answer: Answer,
         reference: Answer,
+        spent: Spending | None = None,
     ) -> None:
         assert post.rung is not None
         certificate: Certificate = post.rung.certificate
@@ -125,7 +129,7 @@ class Witness:
         )
         delta = 1 - certificate.confidence
         done = self._store.writer.submit(
-            lambda conn: self._store.audits.record(conn, audit, delta), urgent=True
+            lambda conn: self._store.audits.record(conn, audit, delta, spent), urgent=True
         )
         try:
             demoted = await asyncio.wrap_future(done)
@@ -134,3 +138,16 @@ class Witness:
         if demoted:
             log.warning("task %s was demoted: audits broke its promise", post.task.name)
             await self._demoted()
+
+
+def _spent(handled: Handled, model: Model, reference: Answer) -> Spending:
+    return Spending(
+        at=time.time(),
+        key=handled.caller.key,
+        model=model.name,
+        task=handled.receipt.task_id,
+        purpose="audit",
+        usage=reference.usage,
+        cost=model.tariff.cost(reference.usage),
+        llm_cost=0.0,
+    )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import calls, certificates, events, promotion, starter, tasks
+from shoal.cli import calls, certificates, events, keys, promotion, spend, starter, tasks
 from shoal.cli import demo as demonstration
 from shoal.cli import serve as serving
 from shoal.cli.figures import printable
@@ -27,10 +27,12 @@ for command in (
     promotion.promote,
     promotion.demote,
     events.log,
+    spend.spend,
 ):
     app.command()(command)
 app.add_typer(calls.app, name="calls")
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(keys.app, name="keys")
 
 
 @app.command()

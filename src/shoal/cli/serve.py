@@ -15,13 +15,14 @@ import typer
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from shoal.assembly import Models, Shoal
+from shoal.assembly import Models, Purse, Shoal, StoredKeys
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
 from shoal.cli.printing import say, show_log
 from shoal.config import Config, read_config
 from shoal.gateway import create_app
 from shoal.gateway import serve as serve_app
+from shoal.routing.budget import Budgets
 from shoal.storage import Store
 
 log = logging.getLogger(__name__)
@@ -56,12 +57,24 @@ def _end(*_: object) -> None:
 
 async def _serve(config: Config, store: Store) -> None:
     models = Models.open(config.models)
-    async with Shoal(
-        store, models, config.promises(), config.promise, privacy=config.privacy
-    ) as shoal:
+    async with (
+        StoredKeys(store) as keys,
+        Purse(_budgets(config, store), config.gateway.assumed_output) as purse,
+        Shoal(
+            store, models, config.promises(), config.promise, None, config.privacy, purse
+        ) as shoal,
+    ):
+        config.gateway.require_keys(len(keys.ring))
         address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
         say(f"Shoal listens on {address} for: {', '.join(models) or 'no model'}")
-        await serve_app(create_app(shoal, config.gateway), config.gateway)
+        if not len(keys.ring):
+            say("Nobody needs a key, on this machine only: `shoal keys create` makes one")
+        await serve_app(create_app(shoal, config.gateway, keys), config.gateway)
+
+
+def _budgets(config: Config, store: Store) -> Budgets:
+    allow_unknown = config.gateway.unknown_price == "allow"
+    return Budgets(store.spend.between, config.task_budgets(), allow_unknown)
 
 
 def learn(

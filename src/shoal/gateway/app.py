@@ -13,19 +13,23 @@ from shoal.gateway.desk import Desk
 from shoal.gateway.desk_routes import DeskRoutes
 from shoal.gateway.exchange import Exchange
 from shoal.gateway.guard import Guard
+from shoal.gateway.key_check import KeyCheck
+from shoal.gateway.key_desk import KeyDesk
+from shoal.gateway.key_routes import KeyRoutes
 from shoal.gateway.metrics import Metrics
 from shoal.gateway.observer import Observer
-from shoal.gateway.options import GatewayOptions
+from shoal.gateway.options import GatewayOptions, is_loopback
 from shoal.gateway.replies import PREFIX, error_reply, plain_error, wire_of
 from shoal.gateway.valve import Valve
 
 _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
 
 
-def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
+def create_app(desk: Desk, options: GatewayOptions, keys: KeyDesk) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in."""
     observer = Observer(Metrics(desk.health), options.access_log)
     other = DeskRoutes(desk, options.max_body, observer.metrics)
+    admin = KeyRoutes(keys, options.max_body)
     app = Starlette(
         routes=[
             *(_exchange(Exchange(desk, wire, options, observer)) for wire in FORMATS.values()),
@@ -36,9 +40,14 @@ def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
             Route("/metrics", other.metrics),
             Route("/shoal/calls/{call_id}", other.call),
             Route("/shoal/feedback", other.feedback, methods=["POST"]),
+            Route("/shoal/keys", admin.list),
+            Route("/shoal/keys", admin.create, methods=["POST"]),
+            Route("/shoal/keys/{key_id}", admin.revoke, methods=["DELETE"]),
+            Route("/shoal/spend", admin.spend),
         ],
         middleware=[
-            Middleware(Guard, allowed_hosts=options.allowed_hosts),
+            Middleware(Guard, allowed_hosts=(*options.allowed_hosts, options.host)),
+            Middleware(KeyCheck, keys=keys, open_to_all=is_loopback(options.host)),
             Middleware(
                 Valve,
                 most=options.max_in_flight,

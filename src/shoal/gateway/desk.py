@@ -5,6 +5,7 @@ from typing import Protocol
 
 from shoal.chat import Answer, Request
 from shoal.errors import ShoalError
+from shoal.routing.caller import Caller
 from shoal.routing.health import Health
 from shoal.routing.receipt import Receipt, Served
 
@@ -12,10 +13,10 @@ from shoal.routing.receipt import Receipt, Served
 class Desk(Protocol):
     """Answers requests, records what was answered, and tells about it afterwards."""
 
-    def models(self) -> Sequence[str]:
-        """The names that callers may ask for."""
+    def models(self, caller: Caller) -> Sequence[str]:
+        """The names that a caller may ask for."""
 
-    async def serve(self, request: Request, episode: str) -> Served:
+    async def serve(self, request: Request, episode: str, caller: Caller) -> Served:
         """Have the request answered; a ``stream`` only where ``request.stream``.
 
         Raises:
@@ -32,7 +33,9 @@ class Desk(Protocol):
         caller still gets the answer.
         """
 
-    async def failed(self, request: Request, episode: str, error: ShoalError) -> Receipt:
+    async def failed(
+        self, request: Request, episode: str, caller: Caller, error: ShoalError
+    ) -> Receipt:
         """Record a call that ``serve`` could not answer; returns its receipt."""
 
     async def call(self, call_id: str) -> bytes:

@@ -12,6 +12,7 @@ from shoal.formats import parse_strictly
 from shoal.formats.json_text import no_collection
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
+from shoal.gateway.key_check import caller_of
 from shoal.gateway.metrics import CONTENT_TYPE, Metrics
 from shoal.gateway.replies import CALL_ID, header_text, json_reply
 
@@ -43,13 +44,13 @@ class DeskRoutes:
 
     async def models(self, request: Request) -> Response:
         """``GET /v1/models``."""
-        listed = [self._model(name) for name in self._desk.models()]
+        listed = [self._model(name) for name in self._desk.models(caller_of(request.scope))]
         return json_reply({"object": "list", "data": listed})
 
     async def model(self, request: Request) -> Response:
         """``GET /v1/models/{name}``."""
         name = request.path_params["name"]
-        known = self._desk.models()
+        known = self._desk.models(caller_of(request.scope))
         if name not in known:
             raise UnknownModel(f"there is no model {name!r}; known: {', '.join(known)}", "model")
         return json_reply(self._model(name))

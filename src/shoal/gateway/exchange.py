@@ -5,6 +5,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from msgspec import Struct
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive
@@ -15,12 +16,23 @@ from shoal.errors import CallerGone, GatewayStopped, ShoalError
 from shoal.formats import Envelope, WireFormat
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
+from shoal.gateway.key_check import caller_of
 from shoal.gateway.metrics import Ended
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import error_reply, receipt_headers
 from shoal.gateway.stream import StreamedReply, hung_up, undisturbed
+from shoal.routing.caller import Caller
 from shoal.routing.receipt import Served
+
+
+class _Asked(Struct, frozen=True):
+    """A request, who sent it and for which episode, and when it was there whole."""
+
+    request: Request
+    episode: str
+    caller: Caller
+    began: float
 
 
 class Exchange:
@@ -37,24 +49,26 @@ class Exchange:
         body = await read_body(http, self._options.max_body)
         began = time.perf_counter()
         request = self.wire.decode_request(body, self._options.max_messages)
-        episode = http.headers.get("x-shoal-episode", "")
+        asked = _Asked(
+            request, http.headers.get("x-shoal-episode", ""), caller_of(http.scope), began
+        )
+        serving = self._desk.serve(request, asked.episode, asked.caller)
         try:
-            served = await _while_heard(self._desk.serve(request, episode), http.receive)
+            served = await _while_heard(serving, http.receive)
         except ShoalError as error:
-            return await self._failed(request, episode, error, began)
+            return await self._failed(asked, error)
         except asyncio.CancelledError:  # the server stops, and has waited for long enough
             stopped = GatewayStopped("the gateway was stopped before the answer came; ask again")
-            return await undisturbed(self._failed(request, episode, stopped, began))
+            return await undisturbed(self._failed(asked, stopped))
         overhead_ms = _since(began) - served.receipt.waited_ms
         if request.stream:
             return self._streamed(served, request, overhead_ms)
         return await self._whole(served, request, overhead_ms)
 
-    async def _failed(
-        self, request: Request, episode: str, error: ShoalError, began: float
-    ) -> Response:
-        receipt = await self._desk.failed(request, episode, error)
-        self._observer.ended(Ended(self.wire.name, receipt, None, str(error), _since(began)))
+    async def _failed(self, asked: _Asked, error: ShoalError) -> Response:
+        receipt = await self._desk.failed(asked.request, asked.episode, asked.caller, error)
+        overhead_ms = _since(asked.began)
+        self._observer.ended(Ended(self.wire.name, receipt, None, str(error), overhead_ms))
         return error_reply(error, self.wire, receipt.call_id)
 
     def _streamed(self, served: Served, request: Request, overhead_ms: float) -> StreamedReply:
@@ -68,7 +82,7 @@ class Exchange:
         async def finish(answer: Answer, error: str) -> None:
             await self._finish(served, answer, error, overhead_ms)
 
-        headers = receipt_headers(served.receipt, overhead_ms)
+        headers = receipt_headers(served, overhead_ms)
         return StreamedReply(stream, self.wire, writer, finish, headers)
 
     async def _whole(self, served: Served, request: Request, overhead_ms: float) -> Response:
@@ -78,7 +92,7 @@ class Exchange:
         body = answer.body if answer.format == self.wire.name else b""
         if not body:
             body = self.wire.encode_answer(answer, _envelope(served, request))
-        headers = receipt_headers(served.receipt, overhead_ms)
+        headers = receipt_headers(served, overhead_ms)
         return Response(body, headers=headers, media_type="application/json")
 
     async def _finish(self, served: Served, answer: Answer, error: str, overhead_ms: float) -> None:

@@ -1,8 +1,11 @@
 """What ``shoal.toml`` says about the gateway."""
 
 import ipaddress
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from shoal.errors import ConfigError
 
 
 def is_loopback(host: str) -> bool:
@@ -20,9 +23,12 @@ class GatewayOptions(BaseModel):
     """Where the gateway listens, and what it takes in.
 
     ``allowed_hosts`` are names, without port, by which callers may address it besides loopback
-    names: those of a proxy in front of it, for one. ``access_log`` writes a line of JSON for each
-    call to standard error. Beyond ``max_in_flight`` requests under way, or ``max_in_flight_mb`` of
-    their bodies, callers get a 503 and are told to come back.
+    names and ``host``: those of a proxy in front of it, for one. Other addresses than loopback
+    need a key, which ``require_keys`` sees to. ``access_log`` writes a line of JSON for each call
+    to standard error. Beyond ``max_in_flight`` requests under way, or ``max_in_flight_mb`` of their
+    bodies, callers get a 503 and are told to come back. ``unknown_price`` says what becomes of
+    calls whose price nobody knows where there is a budget, ``assumed_output`` how many tokens an
+    answer is reckoned to take, beforehand, where its request sets no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +41,8 @@ class GatewayOptions(BaseModel):
     access_log: bool = False
     max_in_flight: int = Field(default=512, ge=1)
     max_in_flight_mb: float = Field(default=256, gt=0, allow_inf_nan=False)
+    unknown_price: Literal["refuse", "allow"] = "refuse"
+    assumed_output: int = Field(default=4096, ge=1)
 
     @property
     def max_body(self) -> int:
@@ -43,17 +51,26 @@ class GatewayOptions(BaseModel):
 
     @field_validator("host")
     @classmethod
-    def _loopback(cls, value: str) -> str:
-        if not is_loopback(value):
-            raise ValueError(
-                "only loopback addresses (127.0.0.1, ::1, localhost) until callers have keys: "
-                "keys come with a later version"
-            )
+    def _host(cls, value: str) -> str:
+        if not value or "/" in value or value != value.strip():
+            raise ValueError("expected an address or a name, like '127.0.0.1'")
         try:
             value.encode("idna")  # as the socket does
         except UnicodeError:
-            raise ValueError("expected a loopback address: 127.0.0.1, ::1, localhost") from None
-        return value.strip("[]")
+            raise ValueError("expected an address or a name, like '127.0.0.1'") from None
+        return value.strip("[]").lower()
+
+    def require_keys(self, keys: int) -> None:
+        """Refuse to listen beyond this machine for callers that need no key.
+
+        Raises:
+            ConfigError: ``host`` is no loopback address, and there are no ``keys``.
+        """
+        if not keys and not is_loopback(self.host):
+            raise ConfigError(
+                f"gateway.host: {self.host} can be reached from other machines, and nobody needs a "
+                "key yet: make one with `shoal keys create NAME`, or listen on 127.0.0.1"
+            )
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -3,9 +3,17 @@
 import msgspec
 from starlette.responses import Response
 
-from shoal.errors import EngineError, EngineRefused, NotFound, RequestError, ShoalError, StoreError
+from shoal.errors import (
+    Conflict,
+    EngineError,
+    EngineRefused,
+    NotFound,
+    RequestError,
+    ShoalError,
+    StoreError,
+)
 from shoal.formats import FORMATS, ErrorText, WireFormat
-from shoal.routing.receipt import Receipt
+from shoal.routing.receipt import Served
 
 CALL_ID = "x-shoal-call-id"
 PREFIX = "/v1"  # of the paths of all wire formats
@@ -46,6 +54,8 @@ def error_reply(error: ShoalError, wire: WireFormat, call_id: str = "") -> Respo
         reply.headers[CALL_ID] = header_text(call_id)
     if isinstance(error, EngineError) and error.retry_after:
         reply.headers["retry-after"] = header_text(error.retry_after)
+    if isinstance(error, RequestError):
+        reply.headers.update(error.headers)
     return reply
 
 
@@ -75,6 +85,8 @@ def _told(error: ShoalError, call_id: str) -> ErrorText:
         return ErrorText(error.status, message, code=error.code, call_id=call_id)
     if isinstance(error, NotFound):
         return ErrorText(404, message, code="not_found", call_id=call_id)
+    if isinstance(error, Conflict):
+        return ErrorText(409, message, code="conflict", call_id=call_id)
     if isinstance(error, StoreError):
         return ErrorText(503, message, code="store_error", call_id=call_id)
     return ErrorText(500, message, code="internal_error", call_id=call_id)
@@ -89,15 +101,17 @@ def _upstream_said(error: EngineRefused) -> str:
     return f"{error}: {text}" if text else str(error)
 
 
-def receipt_headers(receipt: Receipt, overhead_ms: float) -> dict[str, str]:
-    """The short form of a receipt that every answer carries, and how much of the time until it
-    began was Shoal's own."""
+def receipt_headers(served: Served, overhead_ms: float) -> dict[str, str]:
+    """The short form of the receipt that every answer carries, how much of the time until it began
+    was Shoal's own, and what is left of the caller's limits."""
+    receipt = served.receipt
     return {
         "x-shoal-answered-by": header_text(receipt.answered_by),
         CALL_ID: header_text(receipt.call_id),
         "x-shoal-task": header_text(receipt.task),
         "x-shoal-reason": header_text(receipt.reason),
         "x-shoal-overhead-ms": f"{overhead_ms:.3f}",
+        **served.limits,
     }
 
 

@@ -1,5 +1,8 @@
 """The receipt of one call: who answered, why, and what it cost."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from msgspec import Struct
 
 from shoal.chat import Answer, AnswerStream
@@ -48,8 +51,10 @@ class Receipt(Struct, frozen=True):
 
 
 class Served(Struct, frozen=True):
-    """What is handed to the gateway: either a whole answer or one on its way."""
+    """What is handed to the gateway: either a whole answer or one on its way. ``limits`` are
+    headers that tell what is left of the caller's."""
 
     receipt: Receipt
     answer: Answer | None = None
     stream: AnswerStream | None = None
+    limits: Mapping[str, str] = MappingProxyType({})

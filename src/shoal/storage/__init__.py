@@ -6,7 +6,9 @@ from shoal.storage.calls import Arrivals, CallFilter, CallRecord
 from shoal.storage.certificates import Attempt, CardRow, CertificateRow
 from shoal.storage.examples import Example
 from shoal.storage.feedback import Feedback
+from shoal.storage.keys import KeyRow
 from shoal.storage.options import StoreOptions
+from shoal.storage.spend import Grouping, Spending, SpendRow, SpentBy
 from shoal.storage.standings import Event, Stage, Standing
 from shoal.storage.store import Store
 from shoal.storage.tasks import TaskRow
@@ -25,6 +27,11 @@ __all__ = [
     "Event",
     "Example",
     "Feedback",
+    "Grouping",
+    "KeyRow",
+    "SpendRow",
+    "Spending",
+    "SpentBy",
     "Stage",
     "Standing",
     "Store",

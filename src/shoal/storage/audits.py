@@ -15,6 +15,7 @@ from shoal.storage.calls import unpack_answer
 from shoal.storage.database import AnyRow, Database, in_slices
 from shoal.storage.packing import pack
 from shoal.storage.schema import audits
+from shoal.storage.spend import Spending, add_spending
 from shoal.storage.standings import Event, Standing, set_standing, standing_of
 
 _encode = msgspec.json.Encoder().encode
@@ -41,8 +42,11 @@ class Audits:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, conn: Connection, audit: Audit, delta: float) -> bool:
-        """Insert ``audit`` and move its certificate's e-process, as one.
+    def record(
+        self, conn: Connection, audit: Audit, delta: float, spent: Spending | None = None
+    ) -> bool:
+        """Insert ``audit``, move its certificate's e-process and add what was ``spent`` on it, as
+        one.
 
         If the e-process crosses 1/``delta`` and the certificate is what stands for the task, the
         task goes back to observing, an event says so, and the return value is true. A call that was
@@ -54,6 +58,8 @@ class Audits:
         before = eprocesses.load(conn, audit.certificate)
         if not _insert(conn, audit):
             return False
+        if spent is not None:
+            add_spending(conn, spent)
         process = before.update(not audit.agrees)
         eprocesses.save(conn, audit.certificate, process)
         standing = standing_of(conn, audit.task)

@@ -20,6 +20,7 @@ from shoal.storage.database import AnyRow, Database
 from shoal.storage.packing import pack, unpack
 from shoal.storage.prepared import InsertNew
 from shoal.storage.schema import calls
+from shoal.storage.spend import Spending, add_spending
 from shoal.storage.volume import Volume, volumes
 
 
@@ -27,10 +28,10 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     """One call: the request, the answer or the error, who answered, why, and what it took.
 
     ``id`` is a UUIDv7 and ``at`` unix seconds, both given by the recorder. ``task`` is a task id or
-    "". ``llm`` is the model the call was, or would have been, sent to, and ``answered_by`` equals
-    it when that model answered. ``sampled`` marks the unbiased sample of its task's traffic. Costs
-    are USD, None where a price is unknown. ``receipt`` is JSON. ``body`` of request and answer is
-    not stored, and comes back empty.
+    "", ``key`` the id of the caller's key or "". ``llm`` is the model the call was, or would have
+    been, sent to, and ``answered_by`` equals it when that model answered. ``sampled`` marks the
+    unbiased sample of its task's traffic. Costs are USD, None where a price is unknown. ``receipt``
+    is JSON. ``body`` of request and answer is not stored, and comes back empty.
     """
 
     id: str
@@ -49,6 +50,7 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     latency_ms: float = 0.0
     receipt: bytes = b"{}"
     source: Literal["live", "import"] = "live"
+    key: str = ""
 
 
 class CallFilter(Struct, frozen=True, kw_only=True):
@@ -57,6 +59,7 @@ class CallFilter(Struct, frozen=True, kw_only=True):
     task: str | None = None
     answered_by: str | None = None
     episode: str | None = None
+    key: str | None = None
     since: float | None = None
     limit: int = 50
 
@@ -82,9 +85,12 @@ class Calls:
         self._database = database
 
     def insert(self, conn: Connection, call: CallRecord) -> bool:
-        """Record a call; false, and nothing is changed, if there is one of that id."""
-        added = _add(conn, _row(call, bodies.save(conn, call.request)))
-        return added.rowcount == 1
+        """Record a call, and what it cost; false, and nothing is changed, if there is one of that
+        id. Imported calls were paid elsewhere, and those without an answer cost nothing."""
+        added = _add(conn, _row(call, bodies.save(conn, call.request))).rowcount == 1
+        if added and call.answer is not None and call.source == "live":
+            add_spending(conn, _spending(call, call.answer))
+        return added
 
     def assign(self, conn: Connection, tasks: Mapping[str, str]) -> None:
         """Give calls their tasks: call id to task id, "" to take a call out of its task."""
@@ -162,7 +168,7 @@ class Calls:
     def list(self, which: CallFilter = _ALL) -> list[CallRecord]:
         """Calls by ``which``, newest first."""
         query = select(calls).order_by(calls.c.at.desc(), calls.c.number.desc()).limit(which.limit)
-        for name in ("task", "answered_by", "episode"):
+        for name in ("task", "answered_by", "episode", "key"):
             value = getattr(which, name)
             if value is not None:
                 query = query.where(calls.c[name] == value)
@@ -218,6 +224,18 @@ def unpack_answer(column: bytes) -> Answer:
         ) from error
 
 
+def _spending(call: CallRecord, answer: Answer) -> Spending:
+    return Spending(
+        at=call.at,
+        key=call.key,
+        model=call.answered_by,
+        task=call.task,
+        usage=answer.usage,
+        cost=call.cost,
+        llm_cost=call.llm_cost,
+    )
+
+
 def _row(call: CallRecord, node: int) -> dict[str, Any]:
     request, answer = call.request, call.answer
     if answer is not None and answer.body:
@@ -242,6 +260,7 @@ def _row(call: CallRecord, node: int) -> dict[str, Any]:
         "answer": None if answer is None else pack(_encode(answer)),
         "error": call.error,
         "receipt": pack(call.receipt),
+        "key": call.key,
     }
 
 
@@ -271,4 +290,5 @@ def _call(row: AnyRow, said: bodies.Conversation) -> CallRecord:
         latency_ms=row.latency_ms,
         receipt=unpack(row.receipt),
         source=row.source,
+        key=row.key,
     )

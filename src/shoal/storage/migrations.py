@@ -129,7 +129,40 @@ def ageing(conn: Connection) -> None:
     _run(conn, "ALTER TABLE meta ADD COLUMN expired_at REAL")
 
 
-MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing)
+def spending(conn: Connection) -> None:
+    """4: keys, whose each call was, and what was spent by day, which outlives the calls."""
+    _run(
+        conn,
+        "ALTER TABLE calls ADD COLUMN key TEXT NOT NULL DEFAULT ''",
+        """CREATE TABLE keys (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            digest BLOB NOT NULL UNIQUE,
+            hint TEXT NOT NULL,
+            spec BLOB NOT NULL,
+            created_at REAL NOT NULL,
+            expires_at REAL,
+            revoked_at REAL)""",
+        """CREATE TABLE spend (
+            day TEXT NOT NULL,
+            key TEXT NOT NULL,
+            model TEXT NOT NULL,
+            task TEXT NOT NULL,
+            purpose TEXT NOT NULL,
+            calls INTEGER NOT NULL,
+            input_tokens INTEGER NOT NULL,
+            output_tokens INTEGER NOT NULL,
+            cached_tokens INTEGER NOT NULL,
+            reasoning_tokens INTEGER NOT NULL,
+            cost REAL NOT NULL,
+            llm_cost REAL NOT NULL,
+            unpriced INTEGER NOT NULL,
+            estimated INTEGER NOT NULL,
+            PRIMARY KEY (day, key, model, task, purpose)) WITHOUT ROWID""",
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending)
 
 
 def version(conn: Connection) -> int:

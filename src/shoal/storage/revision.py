@@ -1,4 +1,4 @@
-"""The count of changes to tasks, cards, certificates and standings, which gateways poll."""
+"""The count of changes to tasks, cards, certificates, standings and keys, which gateways poll."""
 
 from sqlalchemy import Connection, update
 

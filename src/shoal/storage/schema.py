@@ -1,7 +1,7 @@
 """The tables as queries see them; ``migrations`` is what makes them on disk.
 
 Times are unix seconds, money is USD, and every ``LargeBinary`` column but ``digest`` and ``secret``
-holds JSON, compressed where that pays (see ``packing``).
+holds JSON, compressed where that pays (see ``packing``). Days are dates in UTC, like 2025-01-31.
 """
 
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text
@@ -12,7 +12,9 @@ meta = Table(
     "meta",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("revision", Integer, nullable=False),  # of tasks, cards, certificates and standings
+    Column(
+        "revision", Integer, nullable=False
+    ),  # of tasks, cards, certificates, standings and keys
     Column("expiries", Integer, nullable=False),  # how often nodes were removed
     Column("secret", LargeBinary, nullable=False),  # 32 bytes, for drawing audits
     Column("expired_at", Float),  # the moment that ages were last counted from
@@ -50,6 +52,7 @@ calls = Table(
     Column("answer", LargeBinary),
     Column("error", Text, nullable=False),
     Column("receipt", LargeBinary, nullable=False),
+    Column("key", Text, nullable=False),  # the id of the caller's, "" without one
 )
 
 feedback = Table(
@@ -142,4 +145,36 @@ eprocesses = Table(
     metadata,
     Column("certificate", Text, primary_key=True),
     Column("state", LargeBinary, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of the key
+    Column("hint", Text, nullable=False),  # its last four characters
+    Column("spec", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+)
+
+spend = Table(
+    "spend",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("model", Text, primary_key=True),  # who answered
+    Column("task", Text, primary_key=True),
+    Column("purpose", Text, primary_key=True),
+    Column("calls", Integer, nullable=False),
+    Column("input_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("cached_tokens", Integer, nullable=False),
+    Column("reasoning_tokens", Integer, nullable=False),
+    Column("cost", Float, nullable=False),
+    Column("llm_cost", Float, nullable=False),
+    Column("unpriced", Integer, nullable=False),  # of the calls: a price is unknown
+    Column("estimated", Integer, nullable=False),  # of the calls: the tokens are
 )

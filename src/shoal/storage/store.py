@@ -13,7 +13,9 @@ from shoal.storage.database import Database
 from shoal.storage.examples import Examples
 from shoal.storage.expiry import expire
 from shoal.storage.feedback import FeedbackLog
+from shoal.storage.keys import Keys
 from shoal.storage.options import StoreOptions
+from shoal.storage.spend import Spend
 from shoal.storage.standings import Events, Standings
 from shoal.storage.tasks import Tasks
 from shoal.storage.writer import Writer
@@ -46,6 +48,8 @@ class Store:
         self.standings = Standings(database)
         self.events = Events(database)
         self.audits = Audits(database)
+        self.keys = Keys(database)
+        self.spend = Spend(database)
         self.artifacts = Artifacts(options.path / "artifacts")
         self._checkpointer = Checkpointer(database)
 

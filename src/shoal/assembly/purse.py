@@ -1,0 +1,72 @@
+"""What callers may spend: limits a minute and budgets, for every call, before and after it."""
+
+from concurrent.futures import Future
+from typing import Self
+
+from shoal.assembly.budget_watch import BudgetWatch
+from shoal.assembly.handled import Handled
+from shoal.chat import Answer, Request
+from shoal.routing.budget import Budgets, Reservation
+from shoal.routing.caller import Caller
+from shoal.routing.estimate import expected_usage, upper_cost
+from shoal.routing.rate_limits import Allowance, RateLimits
+
+
+class Purse:
+    """Limits and budgets of all callers of this process. Use it with ``async with``, which keeps
+    the budgets up to date. ``assumed_output`` is the tokens of an answer whose request sets no
+    limit."""
+
+    def __init__(self, budgets: Budgets, assumed_output: int) -> None:
+        self._budgets, self._assumed_output = budgets, assumed_output
+        self._limits = RateLimits()
+        self._watch = BudgetWatch(budgets)
+
+    @property
+    def trouble(self) -> str:
+        """Why budgets are behind; "" if they are not."""
+        return self._watch.trouble
+
+    def admit(self, caller: Caller, request: Request) -> Allowance:
+        """Take a call from its caller's limits.
+
+        Raises:
+            RateLimited: a limit would be passed.
+        """
+        if caller.spec.rpm is None and caller.spec.tpm is None:
+            return self._limits.take(caller, 0)
+        usage = expected_usage(request, self._assumed_output)
+        return self._limits.take(caller, usage.input_tokens + usage.output_tokens)
+
+    def reserve(self, handled: Handled) -> Reservation:
+        """Set aside what the LLM may cost at most.
+
+        Raises:
+            BudgetExceeded: that is more than is left.
+            PriceUnknown: there is a budget, and nobody knows the price.
+        """
+        receipt, model, post = handled.receipt, handled.model, handled.post
+        assert model is not None
+        rates = post.rung.card.rates if post and post.rung else None
+
+        def upper() -> float | None:
+            return upper_cost(handled.request, model.tariff, self._assumed_output, rates)
+
+        return self._budgets.reserve(
+            handled.caller, receipt.task_id, receipt.task, upper, receipt.at
+        )
+
+    def settle(self, handled: Handled, answer: Answer, recorded: "Future[bool] | None") -> None:
+        """Count what a call took in truth. ``recorded`` is when the store has it."""
+        usage = answer.usage
+        if handled.allowance is not None and usage is not None:
+            handled.allowance.correct(usage.input_tokens + usage.output_tokens)
+        if handled.reservation is not None:
+            handled.reservation.settle(handled.receipt.cost, recorded)
+
+    async def __aenter__(self) -> Self:
+        await self._watch.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._watch.__aexit__(*error)

@@ -1,0 +1,82 @@
+"""Who calls, and what they may do."""
+
+from typing import Literal, get_args
+
+from msgspec import Struct
+
+from shoal.errors import NotAllowed
+
+Scope = Literal["call", "read", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a key may do.
+
+    ``scopes``: "call" asks models and gives feedback, "read" sees calls and spend, "admin" makes
+    and revokes keys and reads too. ``models`` and ``tasks`` are names; none means any. ``rpm`` and
+    ``tpm`` are requests and tokens a minute, budgets USD by day and calendar month in UTC; None
+    means no limit.
+    """
+
+    scopes: tuple[Scope, ...] = ("call",)
+    models: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    rpm: int | None = None
+    tpm: int | None = None
+    budget_day: float | None = None
+    budget_month: float | None = None
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who calls: the key's id and name, "" on a gateway without keys."""
+
+    key: str = ""
+    name: str = ""
+    spec: KeySpec = KeySpec()
+
+    def require(self, scope: Scope) -> None:
+        """Refuse what the key has no scope for.
+
+        Raises:
+            NotAllowed: it lacks ``scope``.
+        """
+        has = self.spec.scopes
+        if scope not in has and not (scope == "read" and "admin" in has):
+            raise NotAllowed(
+                f"{self._called()} has the scope {', '.join(has)}; this needs {scope}",
+                "insufficient_scope",
+            )
+
+    def require_model(self, model: str) -> None:
+        """Refuse a model that the key is not for.
+
+        Raises:
+            NotAllowed: it is not among its ``models``.
+        """
+        if self.spec.models and model not in self.spec.models:
+            raise NotAllowed(
+                f"{self._called()} may not ask {model!r}, only: {', '.join(self.spec.models)}",
+                "model_not_allowed",
+                "model",
+            )
+
+    def require_task(self, task: str) -> None:
+        """Refuse a call of a task, by name ("" for none known), that the key is not for.
+
+        Raises:
+            NotAllowed: it is not among its ``tasks``.
+        """
+        if self.spec.tasks and task not in self.spec.tasks:
+            found = f"this call is of the task {task!r}" if task else "this call is of no known one"
+            raise NotAllowed(
+                f"{self._called()} is for the tasks {', '.join(self.spec.tasks)} only; {found}",
+                "task_not_allowed",
+            )
+
+    def _called(self) -> str:
+        return f"the key {self.name!r}" if self.key else "a caller without a key"
+
+
+ANYBODY = Caller(spec=KeySpec(scopes=("call", "read")))
+"""Who calls a gateway without keys, on loopback: admin takes a key."""
