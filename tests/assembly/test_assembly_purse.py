@@ -1,0 +1,163 @@
+"""What callers may do and spend, at the desk: models, tasks, limits a minute, budgets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from keyword_desk import TASK, Clerk, ask, models, request_of, seen, serving, text_of
+
+from shoal.assembly import Model, Models, Purse, Shoal
+from shoal.chat import Message, Request
+from shoal.engines import EchoOptions, open_engine
+from shoal.errors import (
+    BudgetExceeded,
+    EngineUnreachable,
+    NotAllowed,
+    PriceUnknown,
+    RateLimited,
+)
+from shoal.routing.budget import BudgetOptions, Budgets
+from shoal.routing.caller import Caller, KeySpec
+from shoal.routing.prices import Tariff
+from shoal.routing.promise import PromiseOptions
+from shoal.storage import Store
+
+A_CALL = 60 * 10e-6 + 2 * 100e-6  # USD, what the clerk's answer costs
+
+
+def caller(**spec: object) -> Caller:
+    return Caller(key="k-1", name="ann", spec=KeySpec(**spec))  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def desk_of(
+    store: Store, *clerks: Clerk, task_budget: float | None = None, audit_rate: float = 1e-12
+) -> AsyncIterator[Shoal]:
+    tasks = {TASK.name: BudgetOptions(budget_day=task_budget)}
+    promise = PromiseOptions(audit_rate=audit_rate)
+    async with (
+        Purse(Budgets(store.spend.between, tasks), assumed_output=10) as purse,
+        Shoal(store, models(*clerks), {}, promise, purse=purse) as desk,
+    ):
+        yield desk
+
+
+async def answered(desk: Shoal, who: Caller, text: str, **params: object) -> str:
+    """Who answers."""
+    handled = await desk.serve(request_of(text, **params), "", who)
+    assert handled.answer is not None
+    receipt = await desk.finish(handled, handled.answer, "")
+    return receipt.answered_by
+
+
+async def test_a_key_asks_its_own_models_only(store: Store) -> None:
+    async with desk_of(store, Clerk(), Clerk("other")) as desk:
+        ann = caller(models=("gpt",))
+        assert desk.models(ann) == ["gpt"]
+        assert await answered(desk, ann, "?") == "gpt"
+        with pytest.raises(NotAllowed, match="other"):
+            await desk.serve(request_of("?", "other"), "", ann)
+
+
+async def test_a_key_for_tasks_does_nothing_else(store: Store) -> None:
+    serving(store)
+    async with desk_of(store, Clerk()) as desk:
+        ann = caller(tasks=(TASK.name,))
+        assert await answered(desk, ann, text_of(1)) == "specialist/department"
+        with pytest.raises(NotAllowed):
+            await desk.serve(open_question(), "", ann)
+
+
+def open_question() -> Request:
+    """Of no known task."""
+    return Request("gpt", (Message("user", "How are you?"),))
+
+
+async def test_calls_bear_the_key_they_came_with(store: Store) -> None:
+    async with desk_of(store, Clerk()) as desk:
+        handled = await desk.serve(request_of("?"), "", caller())
+        assert handled.answer is not None
+        await desk.finish(handled, handled.answer, "")
+        view = await seen(desk, handled.receipt.call_id)
+    assert view.key == "k-1"
+    (row,) = store.spend.list("key")
+    assert (row.group, row.calls) == ("k-1", 1)
+    assert row.cost == pytest.approx(A_CALL)
+
+
+async def test_limits_a_minute_are_told_and_kept(store: Store) -> None:
+    async with desk_of(store, Clerk()) as desk:
+        ann = caller(rpm=2)
+        handled = await desk.serve(request_of("?"), "", ann)
+        assert handled.limits["x-ratelimit-remaining-requests"] == "1"
+        await desk.serve(request_of("?"), "", ann)
+        with pytest.raises(RateLimited) as caught:
+            await desk.serve(request_of("?"), "", ann)
+    assert 1 <= int(caught.value.headers["retry-after"]) <= 60
+
+
+async def test_tokens_a_minute_are_corrected_to_what_was_used(store: Store) -> None:
+    """The estimate takes nearly all; the clerk's 62 tokens leave room for more."""
+    async with desk_of(store, Clerk()) as desk:
+        ann = caller(tpm=1_000)
+        for _ in range(5):
+            assert await answered(desk, ann, "?", max_tokens=700) == "gpt"
+
+
+async def test_a_budget_is_reserved_before_anything_is_spent(store: Store) -> None:
+    """Two calls at once cannot both take the last of it."""
+    llm = Clerk()
+    llm.may_answer.clear()
+    async with desk_of(store, llm) as desk:
+        ann = caller(budget_day=0.0025)  # a call is reckoned at 0.0013, and costs 0.0008
+        first = asyncio.create_task(answered(desk, ann, "?"))
+        while not llm.asked:  # noqa: ASYNC110  # another task fills it
+            await asyncio.sleep(0)
+        with pytest.raises(BudgetExceeded, match="ann"):
+            await desk.serve(request_of("?"), "", ann)
+        llm.may_answer.set()
+        assert await first == "gpt"
+        assert len(llm.asked) == 1
+        assert await answered(desk, ann, "?") == "gpt"  # the true cost left room
+
+
+async def test_what_failed_gives_its_money_back(store: Store) -> None:
+    llm = Clerk()
+    llm.error = EngineUnreachable("gone")
+    async with desk_of(store, llm) as desk:
+        ann = caller(budget_day=0.002)
+        for _ in range(5):
+            with pytest.raises(EngineUnreachable):
+                await desk.serve(request_of("?"), "", ann)
+
+
+async def test_a_budget_that_is_spent_leaves_the_specialist(store: Store) -> None:
+    serving(store)
+    async with desk_of(store, Clerk(), task_budget=0.0) as desk:
+        assert await answered(desk, caller(), text_of(1)) == "specialist/department"
+        with pytest.raises(BudgetExceeded, match=TASK.name):
+            await desk.serve(request_of("Hello?"), "", caller())
+
+
+async def test_an_audit_is_spend_too(store: Store) -> None:
+    serving(store)
+    async with desk_of(store, Clerk(), audit_rate=1.0) as desk:
+        handled, _ = await ask(desk, request_of(text_of(0)))
+        assert handled.receipt.answered_by == "specialist/department"
+        await desk.settle()
+    (row,) = store.spend.list("task")
+    assert (row.group, row.calls, row.audits, row.cost) == (TASK.id, 1, 1, 0.0)
+    assert row.audit_cost == pytest.approx(A_CALL)
+
+
+async def test_without_a_price_there_is_no_budget(store: Store) -> None:
+    echo = open_engine("gpt", EchoOptions(engine="echo"))
+    unpriced = Models({"gpt": Model("gpt", echo, Tariff("nobody-knows"))})
+    async with (
+        Purse(Budgets(store.spend.between, {}), 10) as purse,
+        Shoal(store, unpriced, {}, PromiseOptions(), purse=purse) as desk,
+    ):
+        assert await answered(desk, caller(), "?") == "gpt"
+        with pytest.raises(PriceUnknown):
+            await desk.serve(request_of("?"), "", caller(budget_day=1.0))
