@@ -34,6 +34,7 @@ def create_app(desk: Desk, options: GatewayOptions) -> Starlette:
             Route("/healthz", other.health),
             Route("/readyz", other.ready),
             Route("/metrics", other.metrics),
+            Route("/openapi.json", other.openapi),
             Route("/shoal/calls/{call_id}", other.call),
             Route("/shoal/feedback", other.feedback, methods=["POST"]),
         ],
