@@ -17,6 +17,8 @@ _QUIET = {
     "LITELLM_LOG": "ERROR",
     "DISABLE_ADMIN_UI": "True",
     "NO_DOCS": "True",
+    # it listens on loopback, and checks no key: less work than it would have with one
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
 }
 
 
@@ -52,5 +54,5 @@ def litellm_proxy(
     command = [str(environment / "bin" / "litellm"), "--config", str(settings)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
     with running(command, folder / "litellm.log", _QUIET) as process:
-        wait_until_answers(f"http://127.0.0.1:{port}/health/liveliness", within_s=180)
+        wait_until_answers(f"http://127.0.0.1:{port}/health/liveliness", 180, process)
         yield port, family(process.pid)[-1]

@@ -105,14 +105,18 @@ def shoal_serve(settings: Path) -> list[str]:
     return python("shoal", "serve", "--no-learn", "--config", str(settings))
 
 
-def wait_until_answers(url: str, within_s: float = 60.0) -> float:
+def wait_until_answers(
+    url: str, within_s: float = 60.0, process: "subprocess.Popen[bytes] | None" = None
+) -> float:
     """Returns the seconds it took until a local address answered, whatever it said.
 
     Raises:
-        SystemExit: it did not.
+        SystemExit: it did not, or the ``process`` that should has ended.
     """
     began = time.monotonic()
     while time.monotonic() - began < within_s:
+        if process is not None and process.poll() is not None:
+            raise SystemExit(f"{process.args}: ended with {process.returncode} at its start")
         try:
             with urlopen(url, timeout=5):
                 return time.monotonic() - began
