@@ -148,7 +148,7 @@ def members_or_none(text: bytes) -> dict[str, Raw] | None:
     """As ``members_of``; None if it is no JSON object."""
     try:
         return _MEMBERS.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a key that is not UTF-8 is no DecodeError
         return None
 
 
