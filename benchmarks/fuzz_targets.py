@@ -25,6 +25,7 @@ from shoal.formats.reader import StreamReader
 MOST_CPU_S = 0.5  # for an input of at most 4 KB, which takes some 100 us
 _MOST_MESSAGES = 1_000
 _ENVELOPE = Envelope("x", 1, Request("m", (), params='{"stream_options":{"include_usage":true}}'))
+_MOST_PIECES = 300
 _CUTS = 4  # bytes in front of a stream that say where it is cut
 
 
@@ -177,7 +178,7 @@ def check_members(data: bytes) -> None:
 
 def _pieces(stream: bytes, seed: bytes) -> list[bytes]:
     draw = random.Random(seed)
-    most = draw.choice((1, 3, 20, 200))
+    most = max(draw.choice((1, 3, 20, 200)), len(stream) // _MOST_PIECES)
     pieces, at = [], 0
     while at < len(stream):
         size = draw.randint(1, most)

@@ -4,6 +4,8 @@ The schemas of the wire formats are loose on purpose: they say what Shoal itself
 else a request may hold is for the provider that answers it to say.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from shoal import __version__
@@ -122,6 +124,19 @@ _SCHEMAS: _Json = {
     "Ready": _READY,
     "Recorded": _RECORDED,
 }
+_CALL_LINKS: _Json = {
+    "call": {
+        "operationId": "call",
+        "parameters": {"call_id": "$response.header.x-shoal-call-id"},
+    },
+    "feedback": {
+        "operationId": "feedback",
+        "requestBody": {"call_id": "$response.header.x-shoal-call-id"},
+    },
+}
+_MODEL_LINKS: _Json = {
+    "model": {"operationId": "model", "parameters": {"name": "$response.body#/data/0/id"}}
+}
 _RECEIPT = ("x-shoal-answered-by", "x-shoal-call-id", "x-shoal-task", "x-shoal-reason")
 
 
@@ -145,47 +160,38 @@ def _own_paths() -> _Json:
     call = _parameter("call_id", "As the header x-shoal-call-id of the answer gave it.")
     ready = {"200": _json("Ready", "Ready."), "503": _json("Ready", "Not ready.")}
     text = {"text/plain": {"schema": {"type": "string"}}}
+    figures = {"200": {"description": "The figures.", "content": text}}
+    models = {"200": _json("Models", "All of them.") | {"links": _MODEL_LINKS}}
+    told = {"200": _json("Recorded", "It is recorded.")}
+    it = {"200": {"description": "It.", "content": {"application/json": {}}}}
+    said = _operation(
+        "feedback",
+        "Says of a call that it was right or wrong, or what is right.",
+        told | _refusals("400", "404", "413", "503"),
+    )
     return {
-        f"{PREFIX}/models": _get("The models that may be asked.", "Models", "403"),
-        f"{PREFIX}/models/{{name}}": _get("One of them.", "Model", "403", "404") | name,
-        "/healthz": _get(
-            "What works; 200 while requests are answered.", "Health"
-        ),
-        "/readyz": {"get": {"summary": "Whether requests are taken.", "responses": ready}},
-        "/metrics": {
-            "get": {
-                "summary": "Figures for Prometheus.",
-                "responses": {"200": {"description": "The figures.", "content": text}},
-            }
-        },
-        "/openapi.json": _get("This document.", ""),
-        "/shoal/calls/{call_id}": _get("A recorded call.", "Call", "403", "404", "503") | call,
-        "/shoal/feedback": {
-            "post": {
-                "summary": "Says of a call that it was right or wrong, or what is right.",
-                "requestBody": _body("Feedback"),
-                "responses": {
-                    "200": _json("Recorded", "It is recorded."),
-                    **_refusals("400", "403", "404", "413", "503"),
-                },
-            }
-        },
+        f"{PREFIX}/models": {"get": _operation("models", "The models to ask.", models)},
+        f"{PREFIX}/models/{{name}}": _get("model", "One of them.", "Model", "404") | name,
+        "/healthz": _get("health", "What works; 200 while requests are answered.", "Health"),
+        "/readyz": {"get": _operation("ready", "Whether requests are taken.", ready)},
+        "/metrics": {"get": _operation("metrics", "Figures for Prometheus.", figures)},
+        "/openapi.json": {"get": _operation("openapi", "This document.", it)},
+        "/shoal/calls/{call_id}": _get("call", "A recorded call.", "Call", "404", "503") | call,
+        "/shoal/feedback": {"post": said | {"requestBody": _body("Feedback")}},
     }
 
 
 def _exchange(wire: WireFormat) -> _Json:
     headers = {name: {"schema": {"type": "string"}} for name in _RECEIPT}
     headers["x-shoal-overhead-ms"] = {"schema": {"type": "string"}}
-    content = {
+    content: _Json = {
         "application/json": {"schema": {"type": "object"}},
-        "text/event-stream": {"schema": {"type": "string"}},
+        "text/event-stream": {},
     }
     answer = {"description": "The answer.", "headers": headers, "content": content}
-    return {
-        "summary": f"Answers a request of {_TITLES[wire.name]}.",
-        "requestBody": _body(_named(wire)),
-        "responses": {"200": answer, **_refusals(*_ERRORS)},
-    }
+    replies = {"200": answer | {"links": _CALL_LINKS}, **_refusals(*_ERRORS)}
+    operation = _operation(wire.name, f"Answers a request of {_TITLES[wire.name]}.", replies)
+    return operation | {"requestBody": _body(_named(wire))}
 
 
 def _asked(wire: WireFormat) -> _Json:
@@ -197,9 +203,14 @@ def _named(wire: WireFormat) -> str:
     return f"{wire.name.capitalize()}Request"
 
 
-def _get(summary: str, schema: str, *errors: str) -> _Json:
-    answer = _json(schema, "It.") if schema else _object("It.")
-    return {"get": {"summary": summary, "responses": {"200": answer, **_refusals(*errors)}}}
+def _get(id: str, summary: str, schema: str, *errors: str) -> _Json:
+    replies = {"200": _json(schema, "It."), **_refusals(*errors)}
+    return {"get": _operation(id, summary, replies)}
+
+
+def _operation(id: str, summary: str, replies: Mapping[str, object]) -> _Json:
+    """Any request may meet the guard, which answers 403."""
+    return {"operationId": id, "summary": summary, "responses": {**replies, **_refusals("403")}}
 
 
 def _parameter(name: str, description: str) -> _Json:
@@ -217,11 +228,6 @@ def _refusals(*statuses: str) -> _Json:
 
 def _json(schema: str, description: str) -> _Json:
     content = {"application/json": {"schema": _reference(schema)}}
-    return {"description": description, "content": content}
-
-
-def _object(description: str) -> _Json:
-    content = {"application/json": {"schema": {"type": "object"}}}
     return {"description": description, "content": content}
 
 
