@@ -9,6 +9,7 @@ NAMES = (
     "gateway",
     "discovery",
     "promise",
+    "privacy",
     "support_desk",
 )
 

@@ -23,6 +23,7 @@ from shoal.engines import EngineOptions, RecordedOptions
 from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions
 from shoal.gateway.options import GatewayOptions
+from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import StoreOptions
 
@@ -46,6 +47,7 @@ class Config(BaseSettings):
     store: StoreOptions = StoreOptions(path=Path("shoal-data"))
     learn: LearnOptions = LearnOptions()
     promise: PromiseOptions = PromiseOptions()
+    privacy: PrivacyOptions = PrivacyOptions()
     tasks: dict[str, dict[str, float]] = Field(default_factory=dict)
     models: dict[str, EngineOptions] = Field(default_factory=dict)
 

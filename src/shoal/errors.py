@@ -8,6 +8,8 @@ ShoalError
 │   ├── TooManyMessages        400
 │   ├── Untranslatable         400  asks for what the answering engine's wire format cannot say
 │   ├── BodyTooLarge           413
+│   ├── PrivacyRefused         403  holds what the privacy rules keep from every answerer
+│   ├── NoAnswerer             403  no answerer is left that the policy allows
 │   └── UnknownModel           404
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
@@ -26,6 +28,7 @@ ShoalError
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 
 class ShoalError(Exception):
@@ -60,11 +63,11 @@ class TooManyMessages(RequestError):
 
     code = "too_many_messages"
 
-    def __init__(self, found: int, most: int) -> None:
+    def __init__(self, found: int, most: int, field: str) -> None:
         super().__init__(
-            f"messages: there are {found:,} of them and of calls of tools, at most {most:,} are "
-            "taken; raise gateway.max_messages in shoal.toml",
-            "messages",
+            f"{field}: there are {found:,} of them and of their parts and calls of tools, at most "
+            f"{most:,} are taken; raise gateway.max_messages in shoal.toml",
+            field,
         )
 
 
@@ -79,6 +82,30 @@ class BodyTooLarge(RequestError):
 
     status = 413
     code = "body_too_large"
+
+
+class PrivacyRefused(RequestError):
+    """The request holds what the privacy rules keep from every answerer.
+
+    ``found`` maps each kind to the places where it stands; the values are never named.
+    """
+
+    status = 403
+    code = "privacy_refused"
+
+    def __init__(self, found: Mapping[str, Sequence[str]]) -> None:
+        named = "; ".join(f"{kind} in {', '.join(places)}" for kind, places in found.items())
+        first = next((places[0] for places in found.values() if places), None)
+        super().__init__(
+            f"the privacy rules refuse this request: {named}. Take it out and send it again", first
+        )
+
+
+class NoAnswerer(RequestError):
+    """No answerer is left that the policy allows for this request."""
+
+    status = 403
+    code = "no_answerer_allowed"
 
 
 class UnknownModel(RequestError):

@@ -133,3 +133,27 @@ def test_ids_depend_on_content_and_on_equal_lines_before() -> None:
 def test_impossible_times_are_refused(at: float) -> None:
     with pytest.raises(CallFileError):
         LineReader("", NOW).read(a_line(at=at))
+
+
+def test_what_chat_completions_cannot_say_is_kept_in_the_line() -> None:
+    """A call that came in another format is exported all the same, and comes back as it was."""
+    params = '{"shoal:untranslatable":["tools[0] (web_search)"]}'
+    request = Request("m", (Message("user", "hi"),), tools='[{"type":"web_search"}]', params=params)
+    call = CallRecord(id=str(uuid.uuid4()), at=NOW, request=request, answer=Answer(text="a"))
+    back = LineReader("", NOW).read(encode_line(call, ""))
+    assert back.request == request
+
+
+def test_a_call_that_asked_for_what_only_its_own_format_says_is_exported_too() -> None:
+    params = '{"shoal:untranslatable":["container"],"shoal:messages":{"container":"c"}}'
+    call = CallRecord(
+        id=str(uuid.uuid4()),
+        at=NOW,
+        request=Request("m", (Message("user", "x"),), params=params),
+        answer=Answer("y"),
+        answered_by="m",
+        reason="",
+        llm="m",
+    )
+    line = encode_line(call, "")
+    assert LineReader("", NOW).read(line).request.params == params

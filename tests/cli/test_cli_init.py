@@ -6,11 +6,12 @@ from command_line import Desk
 from pydantic import BaseModel
 
 from shoal.config import Config, read_config
-from shoal.engines import EchoOptions, RecordedOptions, RemoteOptions
+from shoal.engines import AnthropicOptions, EchoOptions, RecordedOptions, RemoteOptions
 from shoal.routing.promise import PromiseOptions
 
 SECTIONS = ("gateway", "store", "learn", "promise")
-ENGINES = (RemoteOptions, RecordedOptions, EchoOptions)
+ENGINES = (RemoteOptions, AnthropicOptions, RecordedOptions, EchoOptions)
+PRICES = {"input_price", "output_price", "cached_price", "cache_write_price"}
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_every_setting_of_every_engine_is_there(everything: Path) -> None:
     by_engine = {model["engine"]: model for model in models.values()}
     for options in ENGINES:
         name = options.model_fields["engine"].annotation.__args__[0]
-        shared = {"input_price", "output_price", "cached_price"} if name == "echo" else set()
+        shared = PRICES if name == "echo" else set()
         assert set(by_engine[name]) == set(options.model_fields) - shared
         for field, value in _defaults(options).items():
             assert by_engine[name].get(field, value) == value, (name, field)

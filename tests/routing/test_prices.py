@@ -18,6 +18,20 @@ def test_cached_input_has_its_own_price_where_one_is_set() -> None:
     assert Tariff("any", input=2.0, output=8.0, cached=0.4).cost(usage) == pytest.approx(1.6)
 
 
+def test_input_written_to_a_cache_has_its_own_price_where_one_is_set() -> None:
+    usage = Usage(MILLION, 0, cached_tokens=MILLION // 4, cache_write_tokens=MILLION // 2)
+    assert Tariff("any", input=2.0, output=8.0).cost(usage) == pytest.approx(2.0)
+    dear = Tariff("any", input=2.0, output=8.0, cached=0.4, cache_write=3.0)
+    assert dear.cost(usage) == pytest.approx(0.5 + 0.1 + 1.5)
+
+
+def test_the_list_knows_what_writing_to_a_cache_costs() -> None:
+    """claude-sonnet-4-5: 3.00, 0.30 and 3.75 USD a million fresh, read and written."""
+    usage = Usage(1_000, 0, cached_tokens=100, cache_write_tokens=200)
+    cost = Tariff("claude-sonnet-4-5", provider="anthropic").cost(usage)
+    assert cost == pytest.approx((700 * 3 + 100 * 0.3 + 200 * 3.75) / MILLION)
+
+
 def test_free_is_a_price() -> None:
     assert Tariff("any", input=0.0, output=0.0).cost(Usage(10, 10)) == 0.0
 

@@ -142,6 +142,11 @@ def test_an_answer_that_the_llm_would_have_cut_short_is_the_llms(
         ({"logit_bias": {"50256": -100}}, "the caller steers the LLM in a way that a specialist"),
         ({"web_search_options": {}}, "the caller steers the LLM in a way that a specialist"),
         ({"n": "two"}, "a parameter has an unusual form"),
+        ({"shoal:untranslatable": []}, ""),
+        (
+            {"shoal:untranslatable": ["previous_response_id"]},
+            "the caller asked for what only the LLM's endpoint gives: previous_response_id",
+        ),
     ],
 )
 def test_what_a_specialist_cannot_give_is_refused(params: dict[str, object], reason: str) -> None:

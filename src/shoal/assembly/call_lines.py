@@ -22,10 +22,10 @@ from shoal.formats.chat_completions import (
     decode_answer,
     decode_request,
     encode_answer,
-    encode_request,
+    record_request,
 )
 from shoal.formats.json_text import explain
-from shoal.formats.wire_format import Envelope, Target
+from shoal.formats.wire_format import Envelope
 from shoal.routing.receipt import Receipt
 from shoal.storage import CallRecord
 
@@ -81,7 +81,7 @@ def encode_line(call: CallRecord, task: str) -> bytes:
         id=call.id,
         at=call.at,
         task=task,
-        request=Raw(encode_request(call.request, Target(call.request.model, ask_usage=False))),
+        request=Raw(record_request(call.request)),
         response=Raw(encode_answer(answer, Envelope(call.id, int(call.at), call.request))),
         latency_ms=call.latency_ms,
         answered_by=call.answered_by,

@@ -2,6 +2,7 @@
 
 from shoal.assembly.models import Model
 from shoal.assembly.roster import Post
+from shoal.assembly.shield import Shield
 from shoal.chat import Request
 from shoal.routing.receipt import Served
 from shoal.tasks import Match
@@ -10,11 +11,14 @@ from shoal.tasks import Match
 class Handled(Served, frozen=True, kw_only=True):
     """``model`` is the LLM asked for, None if the caller named none that exists; ``answerer`` the
     model that answered, which may stand in for it, None if none did. ``match`` and ``post`` are
-    None for a call of no known task. ``began`` is a reading of ``time.perf_counter``."""
+    None for a call of no known task. ``shield`` is what the privacy rules say of the request, None
+    if it got no further than them. ``began`` is a reading of ``time.perf_counter``.
+    """
 
     request: Request
     episode: str
     began: float
+    shield: Shield | None = None
     model: Model | None = None
     answerer: Model | None = None
     match: Match | None = None

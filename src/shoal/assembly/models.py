@@ -4,18 +4,20 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from shoal.engines import Engine, EngineOptions, RemoteOptions, open_engine
+from shoal.engines import EndpointOptions, Engine, EngineOptions, open_engine
 from shoal.errors import ConfigError, UnknownModel
 from shoal.routing.prices import Tariff
 
 
 class Model(Struct, frozen=True):
-    """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer."""
+    """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer.
+    What a ``local`` one is told does not leave this machine."""
 
     name: str
     engine: Engine
     tariff: Tariff
     fallback: tuple[str, ...] = ()
+    local: bool = True
 
 
 class Models:
@@ -62,23 +64,25 @@ class Models:
 
 def tariff_of(name: str, options: EngineOptions) -> Tariff:
     """What a model of ``shoal.toml`` costs."""
-    remote = options if isinstance(options, RemoteOptions) else None
+    endpoint = options if isinstance(options, EndpointOptions) else None
     return Tariff(
-        model=(remote.model if remote else None) or name,
-        provider=remote.provider if remote else None,
+        model=(endpoint.model if endpoint else None) or name,
+        provider=endpoint.provider if endpoint else None,
         input=options.input_price,
         output=options.output_price,
         cached=options.cached_price,
+        cache_write=options.cache_write_price,
     )
 
 
 def _open(name: str, options: EngineOptions) -> Model:
-    fallback = options.fallback if isinstance(options, RemoteOptions) else ()
-    return Model(name, open_engine(name, options), tariff_of(name, options), fallback)
+    fallback = options.fallback if isinstance(options, EndpointOptions) else ()
+    local = not isinstance(options, EndpointOptions) or options.local
+    return Model(name, open_engine(name, options), tariff_of(name, options), fallback, local)
 
 
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:
-    for other in option.fallback if isinstance(option, RemoteOptions) else ():
+    for other in option.fallback if isinstance(option, EndpointOptions) else ():
         if other == name or other not in known:
             others = ", ".join(sorted(known.keys() - {name})) or "none"
             raise ConfigError(

@@ -5,8 +5,9 @@ import time
 from msgspec import Struct
 
 from shoal.assembly.models import Model, Models
-from shoal.chat import Answer, AnswerStream, Request
-from shoal.errors import EngineError
+from shoal.assembly.shield import Shield
+from shoal.chat import Answer, AnswerStream
+from shoal.errors import EngineError, NoAnswerer, ShoalError
 from shoal.routing.receipt import Tried
 
 
@@ -21,21 +22,23 @@ class Reached(Struct, frozen=True):
     stream: AnswerStream | None = None
 
 
-async def reach(models: Models, llm: Model, request: Request) -> Reached:
-    """Ask ``llm``; where it fails by no fault of the request, its fallbacks, in their order.
+async def reach(models: Models, llm: Model, shield: Shield) -> Reached:
+    """Ask ``llm``; where it may not be asked, or fails by no fault of the request, its fallbacks,
+    in their order. Each sees of the request what the shield lets it see.
 
     Raises:
-        EngineError: nobody could answer; the error is that of ``llm``.
+        EngineError: nobody could answer; the error is that of the first who was asked.
         RequestError: it cannot be put to any of them.
     """
     tried: list[Tried] = []
-    first: EngineError | None = None
+    first: ShoalError | None = None
     for model in (llm, *models.fallbacks(llm)):
         began = time.perf_counter()
         try:
-            answer, stream = await _ask(model, request)
-        except EngineError as error:
-            if not error.may_fall_back:
+            shield.check(model)
+            answer, stream = await _ask(model, shield)
+        except (EngineError, NoAnswerer) as error:
+            if isinstance(error, EngineError) and not error.may_fall_back:
                 raise first or error from None
             first = first or error
             tried.append(Tried(model.name, False, str(error), latency_ms=_since(began)))
@@ -47,10 +50,11 @@ async def reach(models: Models, llm: Model, request: Request) -> Reached:
     raise first
 
 
-async def _ask(model: Model, request: Request) -> tuple[Answer | None, AnswerStream | None]:
+async def _ask(model: Model, shield: Shield) -> tuple[Answer | None, AnswerStream | None]:
+    request = shield.request_for(model)
     if request.stream:
-        return None, await model.engine.stream(request)
-    return await model.engine.answer(request), None
+        return None, shield.restored_stream(await model.engine.stream(request), model)
+    return shield.restored(await model.engine.answer(request), model), None
 
 
 def _since(began: float) -> float:

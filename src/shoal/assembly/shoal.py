@@ -17,12 +17,14 @@ from shoal.assembly.models import Models
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.roster import Post, Roster, RosterReader
+from shoal.assembly.shield import Discretion, shield
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
-from shoal.errors import MalformedRequest, ShoalError, StoreError
+from shoal.errors import MalformedRequest, PrivacyRefused, ShoalError, StoreError
 from shoal.guarantees import draw
 from shoal.routing.health import Health
+from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Receipt, Served, Tried
 from shoal.routing.rung import Rung, Verdict
@@ -46,16 +48,21 @@ class Shoal:
         promises: Mapping[str, PromiseOptions],
         default: PromiseOptions,
         encoder: Encoder | None = None,
+        privacy: PrivacyOptions | None = None,
     ) -> None:
-        """``promises`` by task name, ``default`` for the others."""
+        """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules."""
         self._store, self._models = store, models
         self._promises, self._default = promises, default
+        self._privacy = privacy or PrivacyOptions()
+        self._discretion = Discretion(self._privacy)
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
         self._shadow_pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow")
         self._roster = self._reader.read()
-        self._witness = Witness(store, self._ask_in_shadow, self.reload)
+        self._witness = Witness(
+            store, self._ask_in_shadow, self.reload, self._discretion.kept_answer
+        )
         self._watching = asyncio.create_task(self._watch())
         self._reloading = asyncio.Lock()
         self._trouble = ""
@@ -74,10 +81,13 @@ class Shoal:
 
         Raises:
             UnknownModel: no model of the name asked for.
+            PrivacyRefused: it holds what nobody may see.
+            NoAnswerer: nobody may answer it.
             EngineError: the LLM could not answer.
         """
         began = time.perf_counter()
         model = self._models.get(request.model)
+        shielded = await shield(request, self._privacy)
         found = self._roster.find(request)
         match, post = found or (None, None)
         call_id, at = str(uuid_utils.uuid7()), time.time()
@@ -97,6 +107,7 @@ class Shoal:
             match=match,
             post=post,
             began=began,
+            shield=shielded,
         )
         if match is None or post is None or post.stage != "serve":
             return await self._by_llm(handled, _why_not_small(post))
@@ -114,7 +125,8 @@ class Shoal:
         assert isinstance(served, Handled)
         handled = served
         handled = replace(handled, receipt=settled(handled, answer))
-        await self._keep(call_record(handled, answer, error))
+        request, kept = await self._discretion.kept(handled.request, answer)
+        await self._keep(call_record(replace(handled, request=request), kept, error))
         if not error and answer.complete:
             self._witness.after(handled, answer)
         return handled.receipt
@@ -133,7 +145,11 @@ class Shoal:
             task_id=found[1].task.id if found else "",
         )
         handled = Handled(receipt, request=request, episode=episode, began=time.perf_counter())
-        handled = replace(handled, receipt=settled(handled, None))
+        if isinstance(error, PrivacyRefused):
+            kept = await self._discretion.kept_of_refused(request)
+        else:
+            kept, _ = await self._discretion.kept(request, None)
+        handled = replace(handled, request=kept, receipt=settled(handled, None))
         await self._keep(call_record(handled, None, str(error)))
         return handled.receipt
 
@@ -161,7 +177,7 @@ class Shoal:
             call_id=call_id,
             at=time.time(),
             verdict="answer" if answer else "right" if verdict == "right" else "wrong",
-            answer=answer,
+            answer=self._discretion.kept_text(answer),
         )
         done = self._store.writer.submit(
             lambda conn: self._store.feedback.insert(conn, word), urgent=True, size=len(answer)
@@ -272,20 +288,23 @@ class Shoal:
         assert post.rung is not None
         loop = asyncio.get_running_loop()
         ask = post.rung.ask
-        return await loop.run_in_executor(self._pool, ask, match.input_text, request)
+        text = self._discretion.learned(match.input_text)
+        return await loop.run_in_executor(self._pool, ask, text, request)
 
     async def _ask_in_shadow(self, post: Post, match: Match, request: Request) -> Verdict:
         """In a thread of its own: nobody who is served waits for a shadow."""
         assert post.rung is not None
         loop = asyncio.get_running_loop()
         ask = post.rung.ask
-        return await loop.run_in_executor(self._shadow_pool, ask, match.input_text, request)
+        text = self._discretion.learned(match.input_text)
+        return await loop.run_in_executor(self._shadow_pool, ask, text, request)
 
     async def _by_llm(
         self, handled: Handled, reason: str, tried: tuple[Tried, ...] = ()
     ) -> Handled:
         assert handled.model is not None
-        reached = await reach(self._models, handled.model, handled.request)
+        assert handled.shield is not None
+        reached = await reach(self._models, handled.model, handled.shield)
         if reached.model is not handled.model:
             reason = f"{handled.model.name} could not answer, {reached.model.name} stands in for it"
         receipt = replace(

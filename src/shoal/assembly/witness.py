@@ -35,9 +35,12 @@ class Witness:
         store: Store,
         ask: Callable[[Post, Match, Request], Awaitable[Verdict]],
         demoted: Callable[[], Awaitable[None]],
+        keep: Callable[[Answer], Answer],
     ) -> None:
-        """``ask`` has a post's rung answer; ``demoted`` is awaited after a demotion."""
+        """``ask`` has a post's rung answer; ``demoted`` is awaited after a demotion; ``keep`` makes
+        of a reference what may be stored of it."""
         self._store, self._ask, self._demoted = store, ask, demoted
+        self._keep = keep
         self._running: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self.failures = 0
@@ -91,8 +94,12 @@ class Witness:
             await self._record(handled, post, "shadow", verdict.answer, answer)
 
     async def _audit(self, handled: Handled, post: Post, answer: Answer) -> None:
-        assert handled.model is not None
-        reference = await handled.model.engine.answer(handled.request)
+        model, shield = handled.model, handled.shield
+        assert model is not None
+        assert shield is not None
+        shield.check(model)
+        asked = await model.engine.answer(shield.request_for(model))
+        reference = shield.restored(asked, model)
         if not reference.complete:
             raise EngineError("the reference's answer broke off")
         await self._record(handled, post, "audit", answer, reference)
@@ -114,7 +121,7 @@ class Witness:
             certificate=certificate.id,
             kind=kind,
             agrees=same(post.rung.card.contract, answer, reference),
-            reference=replace(reference, body=b""),
+            reference=replace(self._keep(reference), body=b""),
         )
         delta = 1 - certificate.confidence
         done = self._store.writer.submit(

@@ -46,7 +46,14 @@ def store_at(path: Path) -> Iterator[Store]:
 
 def new_learner(config: Config, store: Store) -> Learner:
     """A learner as the settings say."""
-    return Learner(store, config.learn, config.promises(), config.promise, config.reference_label)
+    return Learner(
+        store,
+        config.learn,
+        config.promises(),
+        config.promise,
+        config.reference_label,
+        privacy=config.privacy,
+    )
 
 
 def find_task(store: Store, name: str) -> Task:

@@ -56,7 +56,9 @@ def _end(*_: object) -> None:
 
 async def _serve(config: Config, store: Store) -> None:
     models = Models.open(config.models)
-    async with Shoal(store, models, config.promises(), config.promise) as shoal:
+    async with Shoal(
+        store, models, config.promises(), config.promise, privacy=config.privacy
+    ) as shoal:
         address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
         say(f"Shoal listens on {address} for: {', '.join(models) or 'no model'}")
         await serve_app(create_app(shoal, config.gateway), config.gateway)

@@ -4,11 +4,20 @@ An engine knows nothing of tasks, prices or receipts.
 """
 
 from shoal.engines.engine import Engine, open_engine
-from shoal.engines.options import EchoOptions, EngineOptions, RecordedOptions, RemoteOptions
+from shoal.engines.options import (
+    AnthropicOptions,
+    EchoOptions,
+    EndpointOptions,
+    EngineOptions,
+    RecordedOptions,
+    RemoteOptions,
+)
 from shoal.engines.written import WrittenStream
 
 __all__ = [
+    "AnthropicOptions",
     "EchoOptions",
+    "EndpointOptions",
     "Engine",
     "EngineOptions",
     "RecordedOptions",

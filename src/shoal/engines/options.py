@@ -1,13 +1,15 @@
 """What ``shoal.toml`` says about each engine."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from yarl import URL
 
 from shoal.chat import Format
+
+_PATHS = ("/chat/completions", "/messages", "/responses")
 
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -21,6 +23,7 @@ class Prices(BaseModel):
     input_price: Price | None = None
     output_price: Price | None = None
     cached_price: Price | None = None
+    cache_write_price: Price | None = None
 
 
 KeyVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -35,8 +38,9 @@ def _checked_url(value: str) -> str:
         raise ValueError("holds a name or a key; name a variable in key_env instead")
     if parts.query or parts.fragment:
         raise ValueError("must not hold '?' or '#'")
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        raise ValueError("leave '/chat/completions' out, Shoal adds it")
+    for path in _PATHS:
+        if parts.path.rstrip("/").endswith(path):
+            raise ValueError(f"leave '{path}' out, Shoal adds it")
     try:
         URL(value)
     except ValueError as error:
@@ -60,21 +64,20 @@ class Endpoint(BaseModel):
     weight: float = Field(default=1, gt=0, allow_inf_nan=False)
 
 
-class RemoteOptions(Prices):
-    """An OpenAI-compatible endpoint.
+class EndpointOptions(Prices):
+    """What all endpoints have in common.
 
     ``model`` is the upstream's own name for it (default: the name in ``shoal.toml``), ``key_env``
     the environment variable that holds the key, ``provider`` whose price list applies. A stream
     may take longer than ``timeout_s`` as long as no pause between its pieces does, and must begin
-    within ``first_byte_timeout_s``. Set ``ask_usage`` to false for an upstream that refuses
-    ``stream_options``. ``formats`` are the wire formats it speaks: a request in one of them is
-    forwarded as it came, any other is translated into the first.
+    within ``first_byte_timeout_s``. ``output_tokens`` is the most an answer may have where the wire
+    format wants a limit and the caller named none.
 
     A request that an upstream has surely not worked on is tried again up to ``retries`` times, at
     this address or at one of ``endpoints``; then the models of ``fallback`` are asked, in order.
+    ``local`` says that nothing it is told leaves the machine, or the house, for the privacy rules.
     """
 
-    engine: Literal["remote"]
     base_url: BaseUrl
     model: str | None = None
     key_env: KeyVariable | None = None
@@ -82,12 +85,45 @@ class RemoteOptions(Prices):
     connect_timeout_s: Seconds = 5
     first_byte_timeout_s: Seconds = 60
     max_reply_mb: float = Field(default=32, gt=0, allow_inf_nan=False)
-    ask_usage: bool = True
-    formats: tuple[Format, ...] = Field(default=("chat",), min_length=1)
+    output_tokens: int = Field(default=8_192, ge=1)
     provider: str | None = None
     endpoints: tuple[Endpoint, ...] = ()
     retries: int = Field(default=2, ge=0, le=10)
     fallback: tuple[str, ...] = ()
+    local: bool = False
+
+
+class RemoteOptions(EndpointOptions):
+    """An OpenAI-compatible endpoint.
+
+    Set ``ask_usage`` to false for an upstream that refuses ``stream_options``. ``formats`` are the
+    wire formats it speaks: a request in one of them is forwarded as it came, any other is
+    translated into the first.
+    """
+
+    engine: Literal["remote"]
+    ask_usage: bool = True
+    formats: tuple[Format, ...] = Field(default=("chat",), min_length=1)
+
+    def headers(self, key: str) -> dict[str, str]:
+        """The headers of each request; ``key`` is "" if there is none."""
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+class AnthropicOptions(EndpointOptions):
+    """Anthropic's own endpoint, or one that speaks as it does; ``version`` is that of its API."""
+
+    ask_usage: ClassVar[bool] = False  # it tells without being asked
+    formats: ClassVar[tuple[Format, ...]] = ("messages",)
+
+    engine: Literal["anthropic"]
+    base_url: BaseUrl = "https://api.anthropic.com/v1"
+    provider: str | None = "anthropic"
+    version: str = Field(default="2023-06-01", pattern=r"^[\x21-\x7e]+$")
+
+    def headers(self, key: str) -> dict[str, str]:
+        """The headers of each request; ``key`` is "" if there is none."""
+        return {"anthropic-version": self.version} | ({"x-api-key": key} if key else {})
 
 
 class RecordedOptions(Prices):
@@ -105,5 +141,5 @@ class EchoOptions(Prices):
 
 
 EngineOptions = Annotated[
-    RemoteOptions | RecordedOptions | EchoOptions, Field(discriminator="engine")
+    RemoteOptions | RecordedOptions | EchoOptions | AnthropicOptions, Field(discriminator="engine")
 ]

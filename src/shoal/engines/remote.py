@@ -1,4 +1,4 @@
-"""The engine that asks an OpenAI-compatible endpoint."""
+"""The engine that asks an endpoint: one that is OpenAI-compatible, or Anthropic's."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from shoal.chat import Answer, AnswerStream, Format, Piece, Request
 from shoal.engines.circuit import Circuit
-from shoal.engines.options import RemoteOptions
+from shoal.engines.options import AnthropicOptions, RemoteOptions
 from shoal.engines.pool import Place, Pool
 from shoal.engines.upstream import Upstream
 from shoal.engines.written import WrittenStream
@@ -32,9 +32,9 @@ class RemoteEngine:
         ConfigError: ``key_env`` names a variable that is not set.
     """
 
-    def __init__(self, name: str, options: RemoteOptions) -> None:
+    def __init__(self, name: str, options: RemoteOptions | AnthropicOptions) -> None:
         self._name = name
-        self._target = Target(options.model or name, options.ask_usage)
+        self._target = Target(options.model or name, options.ask_usage, options.output_tokens)
         self._speaks = options.formats
         places = [Place(Upstream(name, options), 1, Circuit())]
         for endpoint in options.endpoints:
@@ -127,6 +127,8 @@ class RemoteEngine:
             return wire.decode_answer(reply)
         except EngineUnreachable as error:
             raise EngineUnreachable(f"{self._name}: {upstream.safe_text(str(error))}") from None
+        except EngineRefused as error:  # a reply of status 200 that tells of a failure
+            raise EngineRefused(error.status, upstream.safe(error.body)) from None
 
 
 class RemoteStream:

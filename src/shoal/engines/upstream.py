@@ -11,7 +11,7 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from shoal.engines.options import Endpoint, RemoteOptions
+from shoal.engines.options import AnthropicOptions, Endpoint, RemoteOptions
 from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout, EngineUnreachable
 
 _STALE_WITHIN_S = 1.0
@@ -36,12 +36,18 @@ class Upstream:
         ConfigError: ``key_env`` names a variable that is not set, or that holds no key.
     """
 
-    def __init__(self, name: str, options: RemoteOptions, endpoint: Endpoint | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        options: RemoteOptions | AnthropicOptions,
+        endpoint: Endpoint | None = None,
+    ) -> None:
         """``endpoint`` is where and with which key to ask, if not as the model itself says."""
         endpoint = endpoint or Endpoint()
         self._name = name
         self._base_url = endpoint.base_url or options.base_url
         self._key = _key(name, endpoint.key_env or options.key_env)
+        self._own_headers = options.headers(self._key)
         self._timeout_s = options.timeout_s
         self._limit = int(options.max_reply_mb * 1_000_000)
         connect = options.connect_timeout_s
@@ -157,9 +163,8 @@ class Upstream:
             "Accept": "application/json, text/event-stream",
             "Accept-Encoding": "identity",
             "User-Agent": "shoal",
+            **self._own_headers,
         }
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
         return aiohttp.ClientSession(

@@ -12,11 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.errors import LearningError
-from shoal.flywheel.lessons import Lessons, curate
+from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import broken_at, redrawn_at
 from shoal.flywheel.trial import Candidate, Outcome, attempt, prepare
 from shoal.guarantees import Certificate, Refusal, assumptions_of, delta_at
+from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
 from shoal.specialists.senses import Senses
@@ -55,14 +56,18 @@ class Examiner:
         options: LearnOptions,
         senses: Callable[[], Senses],
         label: Callable[[str], str] = str,
+        privacy: PrivacyOptions | None = None,
     ) -> None:
         self._store, self._options = store, options
         self._senses, self._label = senses, label
+        self._privacy = privacy or PrivacyOptions()
 
     def lessons(self, task: Task) -> Lessons:
         """What can be learned from now: examples since the promise was last broken."""
         at = time.time()
         examples = self._store.examples.of(task.id, limit=self._options.max_examples)
+        if self._privacy.learns_less:
+            examples = (scrubbed(example, self._privacy.scrubbed) for example in examples)
         since, redrawn = broken_at(self._store, task.id), redrawn_at(self._store, task.id)
         return replace(curate(task, examples, since, redrawn), at=at)
 

@@ -15,6 +15,7 @@ from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import broken_at, promote, redrawn_at
 from shoal.flywheel.watch import Watch
+from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
 from shoal.storage import Store, Volume
@@ -42,11 +43,12 @@ class Learner:
         default: PromiseOptions,
         label: Callable[[str], str] = str,
         encoder: Encoder | None = None,
+        privacy: PrivacyOptions | None = None,
     ) -> None:
         self._store, self._options = store, options
         self._promises, self._default = promises, default
         self._senses = Senses(encoder) if encoder else None
-        self.examiner = Examiner(store, options, self.senses, label)
+        self.examiner = Examiner(store, options, self.senses, label, privacy)
         self.watch = Watch(store, options)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.chat import Answer
+from shoal.routing.privacy import Kind, scrub_call
 from shoal.specialists.card import TokenRates
 from shoal.storage import Example
 from shoal.tasks import Matcher, Output, Task, read, same
@@ -96,6 +98,19 @@ def curate(
         lessons.append(_lesson(task, example, match.input_text, judges))
     rates = _rates([example for example in recent if example.request.model == model])
     return Lessons(task, model, tuple(lessons), rates)
+
+
+def scrubbed(example: Example, kinds: Collection[Kind]) -> Example:
+    """The example without what is personal in it, as its specialist will be asked."""
+    request, reference = scrub_call(example.request, example.reference, kinds)
+    said, refuted = example.llm_answer, example.refuted
+    return replace(
+        example,
+        request=request,
+        reference=reference,
+        llm_answer=None if said is None else scrub_call(example.request, said, kinds)[1],
+        refuted=None if refuted is None else scrub_call(example.request, refuted, kinds)[1],
+    )
 
 
 def _lesson(task: Task, example: Example, text: str, judges: bool) -> Lesson:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _ANY = msgspec.json.Decoder(Raw)
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+_STRING = msgspec.json.Decoder(str)
 _KEY = re.compile(rb'\s*,?\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*')
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<got>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
@@ -150,6 +151,14 @@ def members_or_none(text: bytes) -> dict[str, Raw] | None:
         return _MEMBERS.decode(text)
     except (ValueError, RecursionError):  # a key that is not UTF-8 is no DecodeError
         return None
+
+
+def word_of(value: Raw | None) -> str:
+    """The string that a JSON text holds; "" if it holds something else, or there is none."""
+    try:
+        return _STRING.decode(value) if value is not None else ""
+    except msgspec.DecodeError:
+        return ""
 
 
 def join_members(members: Mapping[str, bytes | Raw]) -> bytes:

@@ -69,11 +69,11 @@ class WireFormat(Struct, frozen=True):
     """A wire format. ``path`` is where requests go, under the base URL of an endpoint.
 
     ``decode_request`` raises MalformedRequest, and TooManyMessages beyond the number it is given
-    (None: any number); ``decode_answer`` raises EngineUnreachable where the bytes are none.
-    ``encode_request`` forwards the ``body`` of a request in its own format, changed no more than
-    its target wants, and builds others anew; it raises Untranslatable, with the name of the field,
-    for what cannot be said in this format. ``is_error`` says whether bytes are an error in this
-    format's own shape.
+    (None: any number). ``decode_answer`` raises EngineUnreachable where the bytes are none, and
+    EngineRefused where they tell of a failure. ``encode_request`` forwards the ``body`` of a
+    request in its own format, changed no more than its target wants, and builds others anew; it
+    raises Untranslatable, with the name of the field, for what cannot be said in this format.
+    ``is_error`` says whether bytes are an error in this format's own shape.
     """
 
     name: Format

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from shoal.chat import Answer, AnswerStream, Piece
 from shoal.errors import EngineError, EngineUnreachable
 from shoal.formats import StreamWriter, WireFormat
-from shoal.gateway.replies import encode_error
+from shoal.gateway.replies import CALL_ID, encode_error
 
 T = TypeVar("T")
 Finish = Callable[[Answer, str], Awaitable[None]]
@@ -53,6 +53,7 @@ class StreamedReply:
         self._stream = stream
         self._wire, self._writer = wire, writer
         self._finish = finish
+        self._call_id = headers.get(CALL_ID, "")
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +94,7 @@ class StreamedReply:
         return self._writer.feed(piece.deltas) if self._writer else piece.raw
 
     def _broken(self, error: EngineError) -> _Ending:
-        body = encode_error(error, self._wire)[1]
+        body = encode_error(error, self._wire, self._call_id)[1]
         return _Ending(self._wire.error_event(body), str(error))
 
     async def _settle(self, relay: asyncio.Future[_Ending]) -> _Ending:

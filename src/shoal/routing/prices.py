@@ -13,7 +13,8 @@ from shoal.chat import Usage
 class Tariff(Struct, frozen=True):
     """Prices of one model: USD per million tokens where set, else looked up for ``model``.
 
-    ``cached`` None means that cached input costs what other input does.
+    ``cached`` and ``cache_write`` None mean that input read from a cache, or written to it, costs
+    what other input does.
     """
 
     model: str = ""
@@ -21,6 +22,7 @@ class Tariff(Struct, frozen=True):
     input: float | None = None
     output: float | None = None
     cached: float | None = None
+    cache_write: float | None = None
 
     def cost(self, usage: Usage | None) -> float | None:
         """USD for one answer; None if the price or the usage is unknown, never a guess."""
@@ -35,10 +37,12 @@ class Tariff(Struct, frozen=True):
 
     def _set_price(self, usage: Usage, input_price: float, output_price: float) -> float:
         cached_price = input_price if self.cached is None else self.cached
-        fresh = usage.input_tokens - usage.cached_tokens
+        write_price = input_price if self.cache_write is None else self.cache_write
+        fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
         return (
             fresh * input_price
             + usage.cached_tokens * cached_price
+            + usage.cache_write_tokens * write_price
             + usage.output_tokens * output_price
         ) / 1e6
 
@@ -47,6 +51,7 @@ class Tariff(Struct, frozen=True):
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cache_read_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
         )
         found = calc_price(priced, model_ref=self.model, provider_id=self.provider)
         return float(found.total_price)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from shoal.chat import Answer, Request, Usage
+from shoal.formats.untranslatable import UNTRANSLATABLE
 from shoal.guarantees import Certificate
 from shoal.routing.receipt import Tried
 from shoal.specialists.card import Card
@@ -94,6 +95,7 @@ class _Asked(Struct):
     stop: str | list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    untranslatable: list[str] | None = msgspec.field(name=UNTRANSLATABLE, default=None)
 
 
 _asked_decoder = msgspec.json.Decoder(_Asked)
@@ -106,6 +108,8 @@ def _beyond(request: Request) -> str:
         asked = _asked_decoder.decode(request.params)
     except msgspec.DecodeError:
         return "a parameter has an unusual form"
+    if asked.untranslatable:
+        return f"the caller asked for what only the LLM's endpoint gives: {asked.untranslatable[0]}"
     if (asked.n or 1) != 1:
         return "the caller asked for several choices"
     if asked.logprobs or asked.top_logprobs:

@@ -5,9 +5,11 @@ from shoal.formats.chat_completions.chunks import DONE, ChunkDecoder, ChunkWrite
 from shoal.formats.chat_completions.errors import encode_error, error_event, is_error
 from shoal.formats.chat_completions.requests import (
     asks_usage,
+    custom_tools,
     decode_request,
     digest_request,
     encode_request,
+    record_request,
 )
 from shoal.formats.wire_format import WireFormat
 
@@ -31,9 +33,11 @@ __all__ = [
     "ChunkDecoder",
     "ChunkWriter",
     "asks_usage",
+    "custom_tools",
     "decode_answer",
     "decode_request",
     "digest_request",
     "encode_answer",
     "encode_request",
+    "record_request",
 ]

@@ -14,6 +14,7 @@ from shoal.formats.chat_completions.requests import (
     WireCall,
     WireFunction,
     WirePart,
+    custom_tools,
     text_of,
     wire_calls,
 )
@@ -141,7 +142,7 @@ def encode_answer(answer: Answer, envelope: Envelope) -> bytes:
         **write_reasoning(answer.reasoning),
     }
     if answer.tool_calls:
-        message["tool_calls"] = wire_calls(answer.tool_calls)
+        message["tool_calls"] = wire_calls(answer.tool_calls, custom_tools(envelope.request.tools))
     choice = {
         "index": 0,
         "message": message,

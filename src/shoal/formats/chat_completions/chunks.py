@@ -9,7 +9,13 @@ from shoal.chat import CallDelta, Delta, Piece
 from shoal.errors import EngineRefused, EngineUnreachable
 from shoal.formats.chat_completions.answers import completion_id, decode_usage, encode_usage
 from shoal.formats.chat_completions.reasoning import ReasoningDetail
-from shoal.formats.chat_completions.requests import WirePart, asks_usage, text_of
+from shoal.formats.chat_completions.requests import (
+    WirePart,
+    asks_usage,
+    custom_tools,
+    text_of,
+    wire_call,
+)
 from shoal.formats.events import data_of
 from shoal.formats.json_text import decode_reply
 from shoal.formats.wire_format import Envelope
@@ -23,10 +29,16 @@ class _Function(Struct):
     arguments: str | None = None
 
 
+class _Custom(Struct):
+    name: str | None = None
+    input: str | None = None
+
+
 class _Call(Struct):
     index: int = 0
     id: str | None = None
     function: _Function | None = None
+    custom: _Custom | None = None
 
 
 class _Delta(Struct):
@@ -120,6 +132,9 @@ class ChunkDecoder:
             number, known_id = self._count, ""
             self._count += 1
         self._calls[piece.index] = (number, known_id or piece.id or "")
+        if piece.custom is not None:
+            custom = piece.custom
+            return CallDelta(number, piece.id or "", custom.name or "", custom.input or "")
         function = piece.function or _Function()
         return CallDelta(number, piece.id or "", function.name or "", function.arguments or "")
 
@@ -146,7 +161,8 @@ class ChunkWriter:
         }
         self._begun = False
         self._usage: dict[str, object] | None = None
-        self._named: set[int] = set()
+        self._custom_tools = custom_tools(envelope.request.tools)
+        self._named: dict[int, bool] = {}  # by number: whether a custom tool is called
 
     def feed(self, deltas: Iterable[Delta]) -> bytes:
         """The chunks that these steps make."""
@@ -190,12 +206,13 @@ class ChunkWriter:
         return said
 
     def _call(self, call: CallDelta) -> dict[str, object]:
-        function: dict[str, str] = {"arguments": call.arguments}
-        if call.index in self._named:
-            return {"index": call.index, "function": function}
-        self._named.add(call.index)
-        function["name"] = call.name
-        return {"index": call.index, "id": call.id, "type": "function", "function": function}
+        custom = self._named.get(call.index)
+        if custom is None:
+            custom = self._named[call.index] = call.name in self._custom_tools
+            return {"index": call.index, "id": call.id, **wire_call(call, custom)}
+        if custom:
+            return {"index": call.index, "custom": {"input": call.arguments}}
+        return {"index": call.index, "function": {"arguments": call.arguments}}
 
     def _chunk(self, said: dict[str, object], reason: str | None) -> bytes:
         choice = {"index": 0, "delta": said, "finish_reason": reason}

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Raw, Struct
 
-from shoal.chat import Message, Request, ToolCall
-from shoal.errors import MalformedRequest, TooManyMessages
+from shoal.chat import CallDelta, Message, Request, ToolCall
+from shoal.errors import MalformedRequest, Untranslatable
 from shoal.formats.chat_completions.reasoning import (
     ReasoningDetail,
     read_reasoning,
@@ -19,13 +19,13 @@ from shoal.formats.json_text import (
     join_members,
     members_of,
     no_collection,
-    parse_strictly,
     replace_members,
 )
+from shoal.formats.request_fields import read_fields, read_model, read_stream, read_text
+from shoal.formats.untranslatable import translatable_params
 from shoal.formats.wire_format import Target
 
 _READ = frozenset(("model", "messages", "tools", "response_format", "stream"))
-_MOST_FIELDS = 1_000  # each is handled by itself; real requests have about thirty
 _NULL = Raw(b"null")
 
 
@@ -80,6 +80,18 @@ class _RawContent(Struct):
     content: Raw = _NULL
 
 
+class _Custom(Struct):
+    name: str = ""
+
+
+class _Tool(Struct):
+    custom: _Custom | None = None
+
+
+class _Kind(Struct):
+    type: str = ""
+
+
 class _StreamOptions(Struct):
     include_usage: bool | None = None
 
@@ -91,6 +103,8 @@ class _Params(Struct):
 _MESSAGES = msgspec.json.Decoder(list[_WireMessage])
 _CONTENTS = msgspec.json.Decoder(list[_RawContent])
 _PARAMS = msgspec.json.Decoder(_Params)
+_TOOLS = msgspec.json.Decoder(list[_Tool])
+_KINDS = msgspec.json.Decoder(list[_Kind])
 _CONTENT_TYPES = "a string or a list of parts"
 
 
@@ -110,72 +124,17 @@ def decode_request(body: bytes, max_messages: int | None = None) -> Request:
         TooManyMessages: messages, and calls of tools in them, are more than ``max_messages`` (None:
             as many as there are).
     """
-    fields = _fields(body, max_messages)
+    fields = read_fields(body, "messages", max_messages)
     params = {name: value for name, value in fields.items() if name not in _READ}
     return Request(
-        model=_model(fields),
+        model=read_model(fields),
         messages=_messages(fields),
-        tools=_text(fields, "tools", b"[", "a list of tools"),
-        response_format=_text(fields, "response_format", b"{", "an object"),
+        tools=read_text(fields, "tools", b"[", "a list of tools"),
+        response_format=read_text(fields, "response_format", b"{", "an object"),
         params=join_members(params).decode(),
-        stream=_stream(fields),
+        stream=read_stream(fields),
         body=body,
     )
-
-
-def _fields(body: bytes, max_messages: int | None) -> dict[str, Raw]:
-    value = parse_strictly(body)
-    if not isinstance(value, dict):
-        raise MalformedRequest("the body must be a JSON object")
-    if len(value) > _MOST_FIELDS:
-        raise MalformedRequest(
-            f"the body has {len(value):,} fields, at most {_MOST_FIELDS:,} are read"
-        )
-    if max_messages is not None:
-        _refuse_many(value.get("messages"), max_messages)
-    try:
-        return members_of(body)
-    except RecursionError:
-        raise MalformedRequest("the body is nested too deeply") from None
-
-
-def _refuse_many(messages: object, most: int) -> None:
-    """A call of a tool counts too: what answers it is a message."""
-    if not isinstance(messages, list):
-        return
-    if (found := len(messages)) <= most:
-        calls = [item.get("tool_calls") for item in messages if isinstance(item, dict)]
-        found += sum(len(listed) for listed in calls if isinstance(listed, list))
-    if found > most:
-        raise TooManyMessages(found, most)
-
-
-def _model(fields: dict[str, Raw]) -> str:
-    if "model" not in fields:
-        raise MalformedRequest("'model' is missing", "model")
-    try:
-        model = msgspec.json.decode(fields["model"], type=str)
-    except msgspec.DecodeError:
-        model = ""
-    if not model:
-        raise MalformedRequest("model: expected the name of a model", "model")
-    return model
-
-
-def _stream(fields: dict[str, Raw]) -> bool:
-    value = bytes(fields.get("stream", _NULL))
-    if value not in (b"true", b"false", b"null"):
-        raise MalformedRequest("stream: expected true or false", "stream")
-    return value == b"true"
-
-
-def _text(fields: dict[str, Raw], name: str, opening: bytes, expected: str) -> str:
-    value = bytes(fields.get(name, _NULL))
-    if value == b"null":
-        return ""
-    if not value.startswith(opening):
-        raise MalformedRequest(f"{name}: expected {expected}", name)
-    return value.decode()
 
 
 def _messages(fields: dict[str, Raw]) -> tuple[Message, ...]:
@@ -226,8 +185,12 @@ def encode_request(request: Request, target: Target) -> bytes:
     of ``model`` is replaced where it differs, ``stream`` where it is not ``request.stream``, and
     for a stream ``stream_options.include_usage`` is set, so that what the answer cost is known
     (not if the target's ``ask_usage`` is false, for upstreams that refuse it).
+
+    Raises:
+        Untranslatable: it came in another format and asks for what this one cannot say.
     """
-    body = request.body if request.body and request.format == "chat" else _built(request)
+    forwarded = request.body and request.format == "chat"
+    body = request.body if forwarded else _translated(request)
     fields = members_of(body)
     changes: dict[str, bytes] = {}
     name = msgspec.json.encode(target.model)
@@ -248,29 +211,53 @@ def _with_usage(options: bytes) -> bytes:
     return replace_members(options, asked) if options.startswith(b"{") else join_members(asked)
 
 
-def _built(request: Request) -> bytes:
+def _translated(request: Request) -> bytes:
+    params = translatable_params(request.params)
+    _check_results(request)
+    return _built(request, params)
+
+
+def record_request(request: Request) -> bytes:
+    """The request as recordings keep it: built anew, with all that it asks for in any format."""
+    return _built(request, members_of(request.params.encode()))
+
+
+def _check_results(request: Request) -> None:
+    """Results of tools are text in this format; who speaks it may try more."""
+    if request.format == "chat":
+        return
+    for index, message in enumerate(request.messages):
+        if message.role == "tool" and message.parts:
+            for kind in {part.type for part in _KINDS.decode(message.parts)} - {"text"}:
+                place = f"messages[{index}].content"
+                said = f"{place}: {kind} in a tool's result cannot be said in Chat Completions"
+                raise Untranslatable(said, place)
+
+
+def _built(request: Request, params: dict[str, Raw]) -> bytes:
     fields: dict[str, bytes | Raw] = {
         "model": msgspec.json.encode(request.model),
-        "messages": msgspec.json.encode(_wire_messages(request.messages)),
+        "messages": msgspec.json.encode(_wire_messages(request)),
     }
     for name in ("tools", "response_format"):
         if text := getattr(request, name):
             fields[name] = text.encode()
     if request.stream:
         fields["stream"] = b"true"
-    return join_members({**fields, **members_of(request.params.encode())})
+    return join_members({**fields, **params})
 
 
-def _wire_messages(messages: Iterable[Message]) -> list[dict[str, object]]:
-    return [_wire_message(message) for message in messages]
+def _wire_messages(request: Request) -> list[dict[str, object]]:
+    custom = custom_tools(request.tools)
+    return [_wire_message(message, custom) for message in request.messages]
 
 
-def _wire_message(message: Message) -> dict[str, object]:
+def _wire_message(message: Message, custom: frozenset[str]) -> dict[str, object]:
     content: object = Raw(message.parts.encode()) if message.parts else message.text
     wire: dict[str, object] = {"role": message.role, "content": content}
     if message.tool_calls:
         wire["content"] = content or None
-        wire["tool_calls"] = wire_calls(message.tool_calls)
+        wire["tool_calls"] = wire_calls(message.tool_calls, custom)
     if message.name:
         wire["name"] = message.name
     if message.tool_call_id:
@@ -278,16 +265,29 @@ def _wire_message(message: Message) -> dict[str, object]:
     return wire | write_reasoning(message.reasoning)
 
 
-def wire_calls(calls: Iterable[ToolCall]) -> list[dict[str, object]]:
-    """Calls of tools as Chat Completions writes them."""
-    return [
-        {
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in calls
-    ]
+def custom_tools(tools: str) -> frozenset[str]:
+    """The names of the tools whose input is free text, not JSON."""
+    if '"custom"' not in tools:
+        return frozenset()
+    try:
+        return frozenset(tool.custom.name for tool in _TOOLS.decode(tools) if tool.custom)
+    except msgspec.DecodeError:
+        return frozenset()
+
+
+def wire_calls(
+    calls: Iterable[ToolCall], custom: frozenset[str] = frozenset()
+) -> list[dict[str, object]]:
+    """Calls of tools as Chat Completions writes them; ``custom`` are the names of custom tools."""
+    return [{"id": call.id, **wire_call(call, call.name in custom)} for call in calls]
+
+
+def wire_call(call: ToolCall | CallDelta, custom: bool) -> dict[str, object]:
+    """What is called, without the id."""
+    if custom:
+        return {"type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"type": "function", "function": function}
 
 
 def digest_request(request: Request) -> str:

@@ -1,0 +1,129 @@
+"""Privacy, applied: what of a request each model may see, and what of a call is kept.
+
+Searching a text takes some 0.1 ms of CPU a kilobyte. Long requests are searched in a thread, so
+that others are not kept waiting.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from shoal.assembly.models import Model
+from shoal.assembly.restoring import RestoredStream
+from shoal.chat import Answer, AnswerStream, Request
+from shoal.errors import NoAnswerer
+from shoal.routing.privacy import (
+    PrivacyOptions,
+    Vault,
+    judge,
+    redact,
+    scrub,
+    scrub_call,
+)
+
+T = TypeVar("T")
+
+_LONG = 32_768  # characters, some 3 ms
+
+
+class Shield(Struct, frozen=True):
+    """What the rules say about one request.
+
+    ``local_only``: models that are not local may not see it. They see ``outward``, from which
+    ``vault`` gives back what was taken out.
+    """
+
+    request: Request
+    outward: Request
+    local_only: tuple[str, ...] = ()
+    vault: Vault | None = None
+
+    def check(self, model: Model) -> None:
+        """See that the model may be asked.
+
+        Raises:
+            NoAnswerer: it may not.
+        """
+        if self.local_only and not model.local:
+            raise NoAnswerer(
+                f"{model.name} is not local, and the privacy rules keep a request that holds "
+                f"{', '.join(self.local_only)} on this machine; ask a local model"
+            )
+
+    def request_for(self, model: Model) -> Request:
+        """What the model is sent."""
+        return self.request if model.local else self.outward
+
+    def restored(self, answer: Answer, model: Model) -> Answer:
+        """Its answer with what was taken out put back."""
+        return self.vault.restore(answer) if self.vault and not model.local else answer
+
+    def restored_stream(self, stream: AnswerStream, model: Model) -> AnswerStream:
+        """Its answer on its way, likewise."""
+        if self.vault and not model.local:
+            return RestoredStream(stream, self.vault)
+        return stream
+
+
+async def shield(request: Request, options: PrivacyOptions) -> Shield:
+    """Search a request, and say who may see what of it.
+
+    Raises:
+        PrivacyRefused: nobody may.
+    """
+    if not options.sought:
+        return Shield(request, request)
+    return await _aside(request, lambda: _shield(request, options))
+
+
+def _shield(request: Request, options: PrivacyOptions) -> Shield:
+    ruling = judge(request, options)
+    if ruling.action == "refuse":
+        raise ruling.refusal()
+    if ruling.action == "local_only":
+        return Shield(request, request, local_only=ruling.decisive)
+    if ruling.action == "redact":
+        outward, vault = redact(request, options.redact)
+        return Shield(request, outward, vault=vault)
+    return Shield(request, request)
+
+
+class Discretion:
+    """What of calls is kept, and learned from, as the rules say."""
+
+    def __init__(self, options: PrivacyOptions) -> None:
+        self._kinds = options.scrubbed
+        self._stores_less = options.store == "redacted"
+        self._learns_less = options.learns_less
+
+    async def kept(self, request: Request, answer: Answer | None) -> tuple[Request, Answer | None]:
+        """A call as it may be stored."""
+        if not self._stores_less:
+            return request, answer
+        if answer is None:
+            return await _aside(request, lambda: scrub(request, self._kinds)), None
+        return await _aside(request, lambda: scrub_call(request, answer, self._kinds))
+
+    async def kept_of_refused(self, request: Request) -> Request:
+        """A request that nobody was allowed to see, as it may be stored: always scrubbed."""
+        return await _aside(request, lambda: scrub(request, self._kinds))
+
+    def kept_text(self, text: str) -> str:
+        """A text as it may be stored."""
+        return scrub(text, self._kinds) if self._stores_less else text
+
+    def kept_answer(self, answer: Answer) -> Answer:
+        """An answer as it may be stored."""
+        return scrub(answer, self._kinds) if self._stores_less else answer
+
+    def learned(self, text: str) -> str:
+        """An input as specialists learned to see it."""
+        return scrub(text, self._kinds) if self._learns_less else text
+
+
+async def _aside(request: Request, work: Callable[[], T]) -> T:
+    """Run ``work`` on a request, in a thread if that takes long."""
+    size = len(request.body) or sum(len(message.text) for message in request.messages)
+    return work() if size < _LONG else await asyncio.to_thread(work)
