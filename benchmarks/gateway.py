@@ -20,10 +20,10 @@ from pathlib import Path
 
 import aiohttp
 
-from benchmarks.support_desk import cpu_s, free_port, started
+from benchmarks.processes import cpu_s, free_port, wait_until_answers
 
-_SYSTEM = "Classify the message into one of the intents. " * 25
-_TOOLS = [
+SYSTEM = "Classify the message into one of the intents. " * 25
+TOOLS = [
     {
         "type": "function",
         "function": {
@@ -47,13 +47,13 @@ def requests(stream: bool, tools: bool) -> Iterator[bytes]:
         asked: dict[str, object] = {
             "model": "m",
             "messages": [
-                {"role": "system", "content": _SYSTEM},
+                {"role": "system", "content": SYSTEM},
                 {"role": "user", "content": f"where is my card number {number}?"},
             ],
             "temperature": 0,
         }
         if tools:
-            asked["tools"] = _TOOLS
+            asked["tools"] = TOOLS
         if stream:
             asked["stream"] = True
         yield json.dumps(asked).encode()
@@ -75,7 +75,6 @@ def running(command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
 async def measure(port: int, pid: int, calls: int) -> None:
     """Each kind of traffic, with one client and with eight."""
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
-    await started(port)
     async with aiohttp.ClientSession() as session:
 
         async def go(bodies: Iterator[bytes], count: int) -> None:
@@ -122,6 +121,7 @@ def main() -> None:
             )
             serve = ["shoal", "serve", "--no-learn", "--config", str(settings)]
             with running(["benchmarks.upstream", str(upstream)]), running(serve) as gateway:
+                wait_until_answers(f"http://127.0.0.1:{port}/healthz")
                 asyncio.run(measure(port, gateway.pid, asked.calls))
 
 

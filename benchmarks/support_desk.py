@@ -12,8 +12,6 @@ small and its disagreement with the LLM, intent accuracy against gold, latency a
 import argparse
 import asyncio
 import json
-import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +26,7 @@ import aiohttp
 import numpy as np
 
 from benchmarks.data import ENTITIES, intents, support_desk
+from benchmarks.processes import cpu_s, free_port
 from shoal.assembly.roster import RosterReader
 from shoal.flywheel.promotion import promote
 from shoal.storage import Store, StoreOptions
@@ -132,19 +131,6 @@ def equal(kind: str, given: str, reference: str) -> bool:
     a, b = json.loads(given), json.loads(reference)
     fold = {key: " ".join(str(value).casefold().split()) for key, value in a.items()}
     return fold == {key: " ".join(str(value).casefold().split()) for key, value in b.items()}
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def one_seed(seed: int, alpha: float, folder: Path) -> dict[str, Any]:

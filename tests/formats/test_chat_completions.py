@@ -421,6 +421,7 @@ NO_EVENTS = [
     b'{"choices":[]}\n\n',
     b"x: 1\n\n",
     b"event: x\n<html>\n\n",
+    b'x: 1\ndata: {"choices":[]}\n\n',
 ]
 
 

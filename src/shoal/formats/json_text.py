@@ -122,8 +122,9 @@ def decode_reply(decoder: msgspec.json.Decoder[T], reply: bytes) -> T:
 
     Raises:
         msgspec.ValidationError: JSON, but of another shape.
-        ValueError: not JSON.
+        ValueError: not JSON, or not UTF-8.
     """
+    reply.decode()  # msgspec looks for what is not UTF-8 only where it makes a string
     try:
         return decoder.decode(reply)
     except msgspec.ValidationError:
@@ -148,8 +149,9 @@ def members_of(text: bytes) -> dict[str, Raw]:
 def members_or_none(text: bytes) -> dict[str, Raw] | None:
     """As ``members_of``; None if it is no JSON object."""
     try:
+        text.decode()
         return _MEMBERS.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 

@@ -68,7 +68,7 @@ class StreamReader:
         return self.done or self.failure is not None
 
     def _read(self, event: bytes) -> Piece:
-        if not data_of(event) and not is_event(event):
+        if begins_event(event) is False or (not data_of(event) and not is_event(event)):
             raise _no_event(event)
         return self._decoder.read(event)
 

@@ -38,6 +38,7 @@ def create_app(desk: Desk, options: GatewayOptions, keys: KeyDesk) -> Starlette:
             Route("/healthz", other.health),
             Route("/readyz", other.ready),
             Route("/metrics", other.metrics),
+            Route("/openapi.json", other.openapi),
             Route("/shoal/calls/{call_id}", other.call),
             Route("/shoal/feedback", other.feedback, methods=["POST"]),
             Route("/shoal/keys", admin.list),

@@ -14,6 +14,7 @@ from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
 from shoal.gateway.key_check import caller_of
 from shoal.gateway.metrics import CONTENT_TYPE, Metrics
+from shoal.gateway.openapi import openapi
 from shoal.gateway.replies import CALL_ID, header_text, json_reply
 
 
@@ -69,6 +70,10 @@ class DeskRoutes:
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``, for Prometheus."""
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+
+    async def openapi(self, request: Request) -> Response:
+        """``GET /openapi.json``."""
+        return Response(openapi(), media_type="application/json")
 
     async def call(self, request: Request) -> Response:
         """``GET /shoal/calls/{call_id}``."""

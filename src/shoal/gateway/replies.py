@@ -96,7 +96,7 @@ def _upstream_said(error: EngineRefused) -> str:
     """The words of an error that came in another shape, or an excerpt of what is none."""
     try:
         text = _REFUSAL.decode(error.body).error.message
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):  # words that are not UTF-8 are no DecodeError
         text = " ".join(error.body.decode(errors="replace").split())[:_EXCERPT]
     return f"{error}: {text}" if text else str(error)
 

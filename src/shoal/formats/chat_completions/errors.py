@@ -1,9 +1,12 @@
 """Errors as OpenAI writes them: ``{"error": {message, type, param, code}}``."""
 
 import msgspec
+from msgspec import Raw
 
 from shoal.formats.json_text import encodable, members_or_none
 from shoal.formats.wire_format import ErrorText
+
+_NULL = Raw(b"null")
 
 
 def encode_error(error: ErrorText) -> bytes:
@@ -26,4 +29,6 @@ def error_event(body: bytes) -> bytes:
 def is_error(body: bytes) -> bool:
     """Whether these bytes are an error in this shape."""
     members = members_or_none(body)
-    return members is not None and "error" in members and "type" not in members
+    if members is None or "type" in members:
+        return False
+    return bytes(members.get("error", _NULL)) != b"null"
