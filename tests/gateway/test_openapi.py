@@ -3,6 +3,7 @@
 import re
 
 import aiohttp
+from fake_keys import FakeKeys
 from live import FakeDesk
 from starlette.routing import Route
 
@@ -20,7 +21,7 @@ async def document(http: aiohttp.ClientSession, gateway: str) -> dict[str, dict]
 
 def served() -> set[tuple[str, str]]:
     """Method and path of every route."""
-    routes = create_app(FakeDesk(), GatewayOptions()).routes
+    routes = create_app(FakeDesk(), GatewayOptions(), FakeKeys()).routes
     return {
         (method.lower(), re.sub(r"\{(\w+):\w+\}", r"{\1}", route.path))
         for route in routes

@@ -12,6 +12,7 @@ from shoal import __version__
 from shoal.chat import Format
 from shoal.formats import FORMATS, WireFormat
 from shoal.gateway.replies import PREFIX
+from shoal.routing.key_order import KeyOrder
 
 _Json = dict[str, object]
 
@@ -44,9 +45,12 @@ _TITLES: dict[Format, str] = {
 }
 _ERRORS = {
     "400": "The request cannot be answered as sent.",
-    "403": "Another host name, or a web page of another site.",
+    "401": "No key, or one that is not in force.",
+    "403": "A key that is not for this, another host name, or a web page of another site.",
     "404": "There is no such thing.",
+    "409": "There is one of that name.",
     "413": "The body is over gateway.max_body_mb.",
+    "429": "More than the key's limits or budgets leave.",
     "503": "Too much is under way, or the store or every upstream is out of order.",
     "default": "What an upstream said, with its own status; 502 and 504 where it said nothing.",
 }
@@ -114,15 +118,41 @@ _ERROR: _Json = {
     "required": ["error"],
     "description": "In the shape of the wire format that the request came in.",
 }
+_KEY: _Json = {
+    "type": "object",
+    "required": ["id", "name", "hint", "state", "spec"],
+    "properties": {
+        "id": {"type": "string"},
+        "name": {"type": "string"},
+        "hint": {"type": "string", "description": "Its last characters."},
+        "state": {"enum": ["in force", "expired", "revoked"]},
+        "spec": {"type": "object"},
+        "key": {"type": "string", "description": "In the reply that makes it only."},
+    },
+}
+_KEYS: _Json = {
+    "type": "object",
+    "required": ["keys"],
+    "properties": {"keys": {"type": "array", "items": {"$ref": "#/components/schemas/Key"}}},
+}
+_SPEND: _Json = {
+    "type": "object",
+    "required": ["by", "since", "spend"],
+    "properties": {"spend": {"type": "array", "items": {"type": "object"}}},
+}
 _SCHEMAS: _Json = {
     "Call": _CALL,
     "Error": _ERROR,
     "Feedback": _FEEDBACK,
     "Health": _HEALTH,
+    "Key": _KEY,
+    "Keys": _KEYS,
+    "NewKey": KeyOrder.model_json_schema(),
     "Model": _MODEL,
     "Models": _MODELS,
     "Ready": _READY,
     "Recorded": _RECORDED,
+    "Spend": _SPEND,
 }
 _CALL_LINKS: _Json = {
     "call": {
@@ -145,8 +175,12 @@ def openapi() -> bytes:
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Shoal", "version": __version__},
-        "paths": {**_wire_paths(), **_own_paths()},
-        "components": {"schemas": _SCHEMAS | {_named(w): _asked(w) for w in FORMATS.values()}},
+        "paths": {**_wire_paths(), **_own_paths(), **_key_paths()},
+        "security": [{}, {"key": []}],
+        "components": {
+            "schemas": _SCHEMAS | {_named(w): _asked(w) for w in FORMATS.values()},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
     }
     return msgspec.json.encode(document)
 
@@ -181,6 +215,24 @@ def _own_paths() -> _Json:
     }
 
 
+def _key_paths() -> _Json:
+    key = _parameter("key_id", "A key's id or name.")
+    made = _operation(
+        "create_key",
+        "Makes a key; wants one of scope admin.",
+        {"201": _json("Key", "The key, shown once.")} | _refusals("400", "409", "413", "503"),
+    )
+    gone = {"200": _json("Key", "It is out of force."), **_refusals("404", "503")}
+    return {
+        "/shoal/keys": {
+            **_get("keys", "The keys there are.", "Keys", "503"),
+            "post": made | {"requestBody": _body("NewKey")},
+        },
+        "/shoal/keys/{key_id}": {"delete": _operation("revoke_key", "Revokes it.", gone)} | key,
+        "/shoal/spend": _get("spend", "What was spent.", "Spend", "400", "503"),
+    }
+
+
 def _exchange(wire: WireFormat) -> _Json:
     headers = {name: {"schema": {"type": "string"}} for name in _RECEIPT}
     headers["x-shoal-overhead-ms"] = {"schema": {"type": "string"}}
@@ -209,8 +261,9 @@ def _get(id: str, summary: str, schema: str, *errors: str) -> _Json:
 
 
 def _operation(id: str, summary: str, replies: Mapping[str, object]) -> _Json:
-    """Any request may meet the guard, which answers 403."""
-    return {"operationId": id, "summary": summary, "responses": {**replies, **_refusals("403")}}
+    """Any request may lack a key (401), or meet the guard, which answers 403."""
+    responses = {**replies, **_refusals("401", "403")}
+    return {"operationId": id, "summary": summary, "responses": responses}
 
 
 def _parameter(name: str, description: str) -> _Json:
