@@ -83,8 +83,7 @@ class Calls:
 
     def insert(self, conn: Connection, call: CallRecord) -> bool:
         """Record a call; false, and nothing is changed, if there is one of that id."""
-        added = _add(conn, _row(call, bodies.save(conn, call.request)))
-        return added.rowcount == 1
+        return _add(conn, _row(call, bodies.save(conn, call.request))) is not None
 
     def assign(self, conn: Connection, tasks: Mapping[str, str]) -> None:
         """Give calls their tasks: call id to task id, "" to take a call out of its task."""

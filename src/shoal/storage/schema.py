@@ -4,16 +4,16 @@ Times are unix seconds, money is USD, and every ``LargeBinary`` column but ``dig
 holds JSON, compressed where that pays (see ``packing``).
 """
 
-from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
 meta = Table(
     "meta",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("revision", Integer, nullable=False),  # of tasks, cards, certificates and standings
-    Column("expiries", Integer, nullable=False),  # how often nodes were removed
+    Column("id", BigInteger, primary_key=True),
+    Column("revision", BigInteger, nullable=False),  # of tasks, cards, certificates and standings
+    Column("expiries", BigInteger, nullable=False),  # how often nodes were removed
     Column("secret", LargeBinary, nullable=False),  # 32 bytes, for drawing audits
     Column("expired_at", Float),  # the moment that ages were last counted from
 )
@@ -21,16 +21,16 @@ meta = Table(
 nodes = Table(
     "nodes",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", BigInteger, primary_key=True),
     Column("digest", LargeBinary, nullable=False, unique=True),
-    Column("parent", Integer),
+    Column("parent", BigInteger),
     Column("body", LargeBinary, nullable=False),
 )
 
 calls = Table(
     "calls",
     metadata,
-    Column("number", Integer, primary_key=True),  # order of arrival
+    Column("number", BigInteger, primary_key=True),  # order of arrival
     Column("id", Text, nullable=False, unique=True),
     Column("at", Float, nullable=False),
     Column("episode", Text, nullable=False),
@@ -43,7 +43,7 @@ calls = Table(
     Column("llm_cost", Float),
     Column("latency_ms", Float, nullable=False),
     Column("source", Text, nullable=False),
-    Column("node", Integer, nullable=False),  # the last message; its chain is the conversation
+    Column("node", BigInteger, nullable=False),  # the last message; its chain is the conversation
     Column("model", Text, nullable=False),
     Column("params", Text, nullable=False),
     Column("stream", Boolean, nullable=False),
@@ -55,7 +55,7 @@ calls = Table(
 feedback = Table(
     "feedback",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
     Column("call_id", Text, nullable=False),
     Column("at", Float, nullable=False),
     Column("verdict", Text, nullable=False),
@@ -98,7 +98,7 @@ attempts = Table(
     "attempts",
     metadata,
     Column("task", Text, primary_key=True),
-    Column("nth", Integer, primary_key=True),
+    Column("nth", BigInteger, primary_key=True),
     Column("at", Float, nullable=False),
     Column("outcome", LargeBinary, nullable=False),
 )
@@ -116,7 +116,7 @@ standings = Table(
 events = Table(
     "events",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
     Column("at", Float, nullable=False),
     Column("task", Text, nullable=False),
     Column("kind", Text, nullable=False),

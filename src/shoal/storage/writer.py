@@ -18,7 +18,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from shoal.errors import StoreError
-from shoal.storage.database import Database, is_failure
+from shoal.storage.database import Database
 
 _T = TypeVar("_T")
 
@@ -176,7 +176,7 @@ class Writer:
             with self._database.transaction() as conn:
                 return [_Outcome(item.operation(conn)) for item in batch]
         except Exception as error:  # an operation may raise anything; alone, it tells its caller
-            if is_failure(error):
+            if self._database.is_failure(error):
                 raise StoreError(str(error)) from error
         return self._write_apart(batch)
 
@@ -189,7 +189,7 @@ class Writer:
             with self._database.savepoint(conn):
                 return _Outcome(item.operation(conn))
         except Exception as error:  # whatever it raised is its caller's to see
-            if is_failure(error):
+            if self._database.is_failure(error):
                 raise StoreError(str(error)) from error
             return _Outcome(error=error)
 
