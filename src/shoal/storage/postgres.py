@@ -31,12 +31,13 @@ from shoal.storage.database import Database
 from shoal.storage.dialects import APPLICATION_ID, version
 from shoal.storage.options import StoreOptions
 from shoal.storage.pulse import Pulse
-from shoal.storage.schema import metadata
+from shoal.storage.schema import calls, events, metadata
 from shoal.storage.server import Server, server_of
 
 _WAIT_S = 10.0  # for a connection of the pool
 _ROW_BYTES = 150  # of a row without its texts: header, numbers, entries in indexes
 _WRITING, _LEARNING = 0, 1  # what the locks are for
+_SKIPPED = 100_000  # numbers; far more than are given out before a commit is on the server's disk
 _TO_READ = {
     "default_transaction_isolation": "repeatable read",
     "default_transaction_read_only": "on",
@@ -72,7 +73,10 @@ class PostgresDatabase(Database):
         )
         self._server = server
         self._pulse = Pulse(server.place, server.connect, psycopg.Error)
-        event.listen(self._writes, "begin", _lock)
+        self._write_lock: int | None = None
+        self._is_new = True  # the connection that writes
+        event.listen(self._writes, "connect", self._begin_anew)
+        event.listen(self._writes, "begin", self._lock)
 
     @classmethod
     def open(cls, options: StoreOptions) -> "PostgresDatabase":
@@ -125,6 +129,19 @@ class PostgresDatabase(Database):
         """Close every connection that is not in use."""
         self._pulse.close()
         super().close()
+
+    def _begin_anew(self, *_: object) -> None:
+        self._is_new = True
+
+    def _lock(self, conn: Connection) -> None:
+        """Wait for the write lock: what is read from then on is newer than the last commit."""
+        if self._write_lock is None:
+            schema = conn.exec_driver_sql("SELECT current_schema()").one()
+            self._write_lock = _key(schema, _WRITING)
+        conn.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (self._write_lock,))
+        if self._is_new:
+            _skip_numbers(conn)
+            self._is_new = False
 
     def _failed(self, error: exc.DBAPIError) -> bool:
         state = _state(error)
@@ -206,13 +223,19 @@ def _connect(server: Server, settings: Mapping[str, str]) -> "psycopg.Connection
     return conn
 
 
-def _lock(conn: Connection) -> None:
-    """Wait for the write lock; what is read from then on is read after the last writer's commit."""
-    key = conn.info.get("write_lock")
-    if key is None:
-        key = _key(conn.exec_driver_sql("SELECT current_schema()").one(), _WRITING)
-    conn.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (key,))
-    conn.info["write_lock"] = key
+def _skip_numbers(conn: Connection) -> None:
+    """Give out no number again that may have been seen before the server crashed.
+
+    A crash takes the last commits along that nobody waited for, and with them how far the numbers
+    had got. It breaks all connections, so the first to write on a new one sees to it.
+    """
+    for table in (calls, events):
+        conn.exec_driver_sql(
+            "SELECT setval(counter, nextval(counter) + %s) FROM (SELECT "
+            "pg_get_serial_sequence(%s, 'number')::regclass AS counter "
+            "WHERE to_regclass(%s) IS NOT NULL) AS found",
+            (_SKIPPED, table.name, table.name),
+        )
 
 
 def _key(schema: Any, purpose: int) -> int:
