@@ -52,6 +52,14 @@ def stored(options: StoreOptions) -> set[str]:
         return {call.id for page in store.calls.pages() for call in page}
 
 
+def a_learner_works(options: StoreOptions) -> bool:
+    with Store.open(options) as store:
+        lock = store.database.learner_lock()
+        taken = lock.take()
+        lock.release()
+        return not taken
+
+
 def test_both_record_and_each_tells_the_calls_of_both(tmp_path: Path) -> None:
     with postgres_url() as url, two_gateways(tmp_path, url, "--no-learn") as gateways:
         options = StoreOptions(path=tmp_path / "data", url=url)
@@ -82,7 +90,9 @@ def test_one_learner_for_both_and_the_other_takes_over(tmp_path: Path) -> None:
 
 
 def test_a_server_that_goes_away_stops_no_answer_and_loses_no_call(tmp_path: Path) -> None:
-    with own_server() as server, two_gateways(tmp_path, server.url, "--no-learn") as gateways:
+    with own_server() as server, two_gateways(tmp_path, server.url) as gateways:
+        options = StoreOptions(path=tmp_path / "data", url=server.url)
+        wait_for(lambda: a_learner_works(options))
         ids = [ask(gateways[number % 2], number) for number in range(6)]
         server.stop("fast")
         wait_for(lambda: [status(gateway) for gateway in gateways] == ["degraded"] * 2)
@@ -94,5 +104,6 @@ def test_a_server_that_goes_away_stops_no_answer_and_loses_no_call(tmp_path: Pat
         server.start()
         wait_for(lambda: [status(gateway) for gateway in gateways] == ["ok"] * 2)
         wait_for(lambda: all(g.get("/healthz")["store"]["backlog"] == 0 for g in gateways))
+        wait_for(lambda: a_learner_works(options))
         assert [gateway.stop() for gateway in gateways] == [0, 0]
-        assert stored(StoreOptions(path=tmp_path / "data", url=server.url)) == set(ids)
+        assert stored(options) == set(ids)

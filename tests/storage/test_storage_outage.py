@@ -8,7 +8,7 @@ import pytest
 
 from postgres_server import OwnServer, own_server
 from shoal.errors import StoreError
-from shoal.storage import CallFilter, CallRecord, Store, StoreOptions
+from shoal.storage import CallFilter, CallRecord, Store, StoreOptions, writer
 
 MakeCall = Callable[..., CallRecord]
 
@@ -70,6 +70,36 @@ def test_what_is_recorded_meanwhile_is_written_afterwards(
     assert all(store.record(call).result(5) for call in numbers[50:])
     found = store.calls.list(CallFilter(limit=1000))
     assert found[:60] == numbers[::-1]
+
+
+def test_a_server_that_hangs_is_noticed_and_waited_for(
+    store: Store, server: OwnServer, make_call: MakeCall
+) -> None:
+    assert can_tell_revision(store)
+    store.record(make_call(7000)).result(5)
+    with server.frozen():
+        future = store.record(make_call(7001))
+        wait_until(lambda: not can_tell_revision(store))
+        with pytest.raises(StoreError, match=r"the server has not answered for \d s"):
+            store.database.revision()
+        assert store.writer.lag() > 1.0
+        assert not future.done()
+    assert future.result(20)
+    wait_until(lambda: can_tell_revision(store))
+
+
+def test_a_server_that_hangs_keeps_no_process_from_ending(
+    options: StoreOptions, server: OwnServer, make_call: MakeCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_CLOSE", 0.5)
+    store = Store.open(options)
+    can_tell_revision(store)
+    with server.frozen():
+        future = store.record(make_call(8000))
+        began = time.monotonic()
+        store.close()
+        assert time.monotonic() - began < 5.0
+    assert future.result(20)
 
 
 def test_a_crash_of_the_server_makes_no_later_call_look_old(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Connection
 
 from postgres_home import revision_of
 from shoal.chat import Message, Request
@@ -76,6 +77,36 @@ def test_a_revision_is_seen_by_others(options: StoreOptions, store: Store) -> No
         with other.database.transaction() as conn:
             bump(conn)
         assert revision_of(store) == before + 1
+
+
+def test_a_connection_that_breaks_within_a_transaction_delays_and_loses_nothing(
+    store: Store, make_call: MakeCall
+) -> None:
+    broken: list[int] = []
+
+    def break_once(conn: Connection) -> bool:
+        if not broken:
+            broken.append(conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+            with store.database.read() as other:
+                other.exec_driver_sql("SELECT pg_terminate_backend(%s)", (broken[0],))
+        return store.calls.insert(conn, make_call(2))
+
+    first = store.record(make_call(1))
+    assert store.writer.submit(break_once).result(10)
+    assert first.result(10)
+    assert broken
+    assert store.writer.health().ok
+    assert "cannot be reached" in store.writer.health().last_error
+    assert [call.id for call in store.calls.list()] == [make_call(2).id, make_call(1).id]
+
+
+def test_what_is_wrong_with_a_row_is_no_failure_of_the_store(
+    store: Store, make_call: MakeCall
+) -> None:
+    with pytest.raises(StoreError, match="out of range") as refused:
+        store.record(make_call(1, at="1e999")).result(5)  # type: ignore[arg-type]
+    assert not store.database.is_failure(refused.value)
+    assert store.writer.health().last_error == ""
 
 
 def test_a_text_with_a_nul_is_stored(store: Store, make_call: MakeCall) -> None:

@@ -163,10 +163,7 @@ def _digest(parent: bytes, body: bytes) -> bytes:
 def _insert(conn: Connection, digest: bytes, parent: int | None, body: bytes) -> int:
     row = {"digest": digest, "parent": parent, "body": pack(body)}
     new = _add(conn, row)
-    if new is not None:
-        return new
-    known: int = conn.execute(select(nodes.c.id).where(nodes.c.digest == digest)).scalar_one()
-    return known
+    return _add.number_of(conn, digest) if new is None else new
 
 
 def _with_ancestors(

@@ -49,6 +49,8 @@ class Database(ABC):
     Safe to use from several threads, and any number of processes may share what it is open on.
     """
 
+    _driver_error: type[Exception]  # what the driver raises where it is used by itself
+
     def __init__(self, place: str, reads: Engine, writes: Engine) -> None:
         self.place = place
         self._reads, self._writes = reads, writes
@@ -111,7 +113,7 @@ class Database(ABC):
         while found is not None:
             if isinstance(found, exc.TimeoutError):
                 return True
-            if isinstance(found, exc.DBAPIError) and self._failed(found):
+            if self._failed(_cause(found)):
                 return True
             found = found.__cause__ or found.__context__
         return False
@@ -129,7 +131,7 @@ class Database(ABC):
     @abstractmethod
     def revision(self) -> int:
         """The count of changes to tasks, cards, certificates and standings. Takes some 10 µs, and
-        never waits for a server: there it is what that said some 25 ms ago.
+        never waits for a server: there it is what that said a moment ago.
 
         Raises:
             StoreError: the database cannot be read.
@@ -156,12 +158,13 @@ class Database(ABC):
         """The lock that the store's one learner holds."""
 
     @abstractmethod
-    def _failed(self, error: exc.DBAPIError) -> bool:
-        """Whether the database failed, not what was asked of it."""
+    def _failed(self, cause: BaseException | None) -> bool:
+        """Whether this is an error of the driver that says that the database failed, not what was
+        asked of it."""
 
     @abstractmethod
-    def _told(self, error: exc.DBAPIError) -> StoreError:
-        """The error as it is told to people."""
+    def _told(self, cause: BaseException | None) -> StoreError:
+        """An error of the driver as it is told to people."""
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -171,8 +174,13 @@ class Database(ABC):
             raise StoreError(
                 f"{self.place}: another transaction of this process did not end"
             ) from error
-        except exc.DBAPIError as error:
-            raise self._told(error) from error
+        except (exc.DBAPIError, self._driver_error) as error:
+            raise self._told(_cause(error)) from error
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The driver's own error, where SQLAlchemy has wrapped it."""
+    return error.orig if isinstance(error, exc.DBAPIError) else error
 
 
 def in_slices(values: Iterable[_T]) -> Iterator[list[_T]]:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
-    exc,
     func,
     select,
 )
@@ -61,6 +60,8 @@ _FAILED = {  # classes of SQLSTATE, and single ones of other classes
 class PostgresDatabase(Database):
     """A database on a Postgres server, open."""
 
+    _driver_error = psycopg.Error
+
     def __init__(self, server: Server, durable: bool) -> None:
         to_write = {
             "default_transaction_isolation": "read committed",  # else older than the lock
@@ -99,7 +100,7 @@ class PostgresDatabase(Database):
         return database
 
     def revision(self) -> int:
-        """The count of changes to tasks, cards, certificates and standings, some 25 ms ago.
+        """The count of changes to tasks, cards, certificates and standings, of a moment ago.
 
         Raises:
             StoreError: the server fails, or has said nothing for 2 s.
@@ -143,18 +144,18 @@ class PostgresDatabase(Database):
             _skip_numbers(conn)
             self._is_new = False
 
-    def _failed(self, error: exc.DBAPIError) -> bool:
-        state = _state(error)
-        if state:
-            return state in _FAILED or state[:2] in _FAILED
-        return isinstance(error, exc.OperationalError | exc.InterfaceError)  # the connection broke
+    def _failed(self, cause: BaseException | None) -> bool:
+        if not isinstance(cause, psycopg.Error):
+            return False
+        if cause.sqlstate:
+            return cause.sqlstate in _FAILED or cause.sqlstate[:2] in _FAILED
+        return _is_broken(cause)
 
-    def _told(self, error: exc.DBAPIError) -> StoreError:
-        why = " ".join(str(error.orig).split())
-        state = _state(error)
-        if state in _DAMAGED:
+    def _told(self, cause: BaseException | None) -> StoreError:
+        why = " ".join(str(cause).split())
+        if getattr(cause, "sqlstate", None) in _DAMAGED:
             return StoreDamaged(f"{self.place}: the database is damaged ({why})")
-        if not state and isinstance(error, exc.OperationalError):
+        if _is_broken(cause):
             return StoreError(
                 f"{self.place}: cannot be reached ({why}); see that Postgres runs there, that the "
                 "database exists, and that store.url and the password let Shoal in"
@@ -272,5 +273,7 @@ def _bytes_of(conn: Connection, table: Table) -> int:
     return int(conn.execute(select(func.coalesce(func.sum(texts), 0))).scalar_one())
 
 
-def _state(error: exc.DBAPIError) -> str:
-    return getattr(error.orig, "sqlstate", None) or ""
+def _is_broken(cause: BaseException | None) -> bool:
+    """Whether there is no connection, or no more."""
+    is_its = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+    return is_its and not getattr(cause, "sqlstate", None)

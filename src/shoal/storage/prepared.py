@@ -1,7 +1,8 @@
 """Statements compiled once, for the two inserts that every call takes.
 
 Executing one costs half of what SQLAlchemy's own cached path does (measured: 50 against 95 µs of
-CPU for a call of two messages).
+CPU for a call of two messages). To Postgres they go by the driver itself, for a third (55 against
+150 µs a statement).
 """
 
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ class InsertNew:
             .returning(table.c[generated])
         )
         self._compiled = ""
+        self._find = f"SELECT {generated} FROM {table.name} WHERE {key} = "  # noqa: S608  # ours
 
     def __call__(self, conn: Connection, row: Mapping[str, Any]) -> int | None:
         """Insert ``row``; returns the number it was given, or None if there is one already.
@@ -43,8 +45,20 @@ class InsertNew:
         added = conn.exec_driver_sql(self._to_file, tuple(row[name] for name in self._names))
         return added.lastrowid if added.rowcount == 1 else None
 
+    def number_of(self, conn: Connection, value: object) -> int:
+        """The number of the row whose key has that value, which must be there."""
+        if is_postgres(conn):
+            return int(_driver(conn).execute(self._find + "%s", (value,)).fetchone()[0])
+        number: int = conn.exec_driver_sql(self._find + "?", (value,)).scalar_one()
+        return number
+
     def _on_server(self, conn: Connection, row: dict[str, Any]) -> int | None:
         if not self._compiled:
             self._compiled = str(self._to_server.compile(dialect=conn.dialect))
-        number: int | None = conn.exec_driver_sql(self._compiled, row).scalar_one_or_none()
-        return number
+        found = _driver(conn).execute(self._compiled, row).fetchone()
+        return None if found is None else int(found[0])
+
+
+def _driver(conn: Connection) -> Any:
+    """The driver's own connection; ``Database`` translates what that raises."""
+    return conn.connection.driver_connection

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from shoal.errors import StoreDamaged, StoreError
 from shoal.storage import migrations, opening
@@ -41,6 +41,8 @@ _FAILED = _DAMAGED | {
 
 class SqliteDatabase(Database):
     """An open database file."""
+
+    _driver_error = sqlite3.Error
 
     def __init__(self, path: Path, durable: bool) -> None:
         self.path = path
@@ -162,15 +164,15 @@ class SqliteDatabase(Database):
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
 
-    def _failed(self, error: exc.DBAPIError) -> bool:
-        return _code(error) in _FAILED
+    def _failed(self, cause: BaseException | None) -> bool:
+        return _code(cause) in _FAILED
 
-    def _told(self, error: exc.DBAPIError) -> StoreError:
-        if _code(error) in _DAMAGED:
+    def _told(self, cause: BaseException | None) -> StoreError:
+        if _code(cause) in _DAMAGED:
             return StoreDamaged(
-                f"{self.path}: the database is damaged ({error.orig}); restore it from a backup"
+                f"{self.path}: the database is damaged ({cause}); restore it from a backup"
             )
-        return StoreError(f"{self.path}: {error.orig}")
+        return StoreError(f"{self.path}: {cause}")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -232,6 +234,6 @@ def _engine(path: Path, begin: str, settings: Iterable[str], connections: int) -
     return engine
 
 
-def _code(error: exc.DBAPIError) -> int:
-    code: int = getattr(error.orig, "sqlite_errorcode", 0)
+def _code(cause: BaseException | None) -> int:
+    code: int = getattr(cause, "sqlite_errorcode", 0)
     return code & 0xFF  # the rest says more of the same

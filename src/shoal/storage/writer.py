@@ -26,6 +26,7 @@ _LINGER = 0.010  # seconds for others to join a transaction; far below the 50 ms
 _BATCH = 500  # operations in one transaction
 _BATCH_BYTES = 16_000_000  # at which no more join a transaction
 _RETRY = (0.05, 2.0)  # seconds between tries, first and longest
+_CLOSE = 25.0  # seconds to end in; a server that hangs must not keep a process from ending
 
 
 class StoreHealth(Struct, frozen=True, kw_only=True):
@@ -136,12 +137,13 @@ class Writer:
             )
 
     def close(self) -> None:
-        """Write what waits, and stop. If the store fails, it is tried once more, then given up."""
+        """Write what waits, and stop. If the store fails, it is tried once more, then given up, as
+        it is if it says nothing for long."""
         with self._lock:
             self._closing.set()
         self._urgent.set()
         self._wake.set()
-        self._thread.join()
+        self._thread.join(_CLOSE)
         atexit.unregister(self.close)
 
     def _run(self) -> None:
