@@ -41,7 +41,7 @@ def only_learner(store: Store, stop: threading.Event, stand_by: bool) -> Iterato
         yield
     finally:
         ended.set()
-        guard.join()
+        guard.join(_AGAIN_S)  # it may be asking a server that hangs
         lock.release()
     if lost.is_set():
         raise StoreError(f"{place}: the learner's lock was lost; another learner may work now")

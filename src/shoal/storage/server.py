@@ -87,8 +87,11 @@ def _password(variable: str) -> str:
 
 def _place(given: Mapping[str, Any]) -> str:
     """As in ``postgresql://shoal@db.example:5432/shoal``, without parameters."""
-    user = given.get("user")
-    host = given.get("hostaddr") or given.get("host") or "localhost"
-    port = given.get("port")
-    start = f"{user}@{host}" if user else str(host)
-    return f"postgresql://{start}{f':{port}' if port else ''}/{given.get('dbname') or user or ''}"
+
+    def part(name: str, variable: str) -> str:
+        return str(given.get(name) or os.environ.get(variable, ""))
+
+    user, port = part("user", "PGUSER"), part("port", "PGPORT")
+    host = part("hostaddr", "PGHOSTADDR") or part("host", "PGHOST") or "localhost"
+    start = f"{user}@{host}" if user else host
+    return f"postgresql://{start}{port and f':{port}'}/{part('dbname', 'PGDATABASE') or user}"
