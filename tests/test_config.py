@@ -138,6 +138,10 @@ def test_recorded_references_are_called_recorded(file: Path) -> None:
         ("gateway = 1", "gateway", "a valid dictionary"),
         ("models = 1", "models", "a valid dictionary"),
         ("store = 1", "store", "a valid dictionary"),
+        ("[store]\nurl = 'mysql://db/shoal'", "store.url", "postgresql://shoal@db.example"),
+        ("[store]\nurl = 'host=db dbname=shoal'", "store.url", "postgresql://shoal@db.example"),
+        ("[store]\npassword_env = 'X'", "store", "password_env is for url"),
+        ("[store]\nurl = 'postgresql://db'\npassword_env = 'a b'", "store.password_env", "match"),
         ("[store]\nkeep_days = 0", "store.keep_days", "greater than or equal to 1"),
         ("[learn]\npromote = 'always'", "learn.promote", "'observe', 'shadow' or 'serve'"),
         ("[promise]\nalpha = 0.7", "promise.alpha", "less than 0.5"),
@@ -204,8 +208,42 @@ def test_a_key_in_the_file_is_refused_and_not_shown(file: Path, name: str) -> No
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://shoal:{SECRET}@db.example/shoal",
+        f"postgres://:{SECRET}@db.example/shoal",
+        f"postgresql:///shoal?host=db.example&password={SECRET}",
+        f"postgresql://db.example/shoal?p%61ssword={SECRET}",
+        f"postgresql://db.example/shoal?sslpassword={SECRET}",
+    ],
+)
+def test_a_password_in_the_stores_url_is_refused_and_not_shown(
+    file: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    said = refused(file, f'[store]\nurl = "{url}"\n')
+    assert said.startswith(f"{file}: store.url: ")
+    assert "password_env" in said
+    assert SECRET not in said
+    monkeypatch.setenv("SHOAL_STORE__URL", url)
+    said = refused(file, "")
+    assert said.startswith("SHOAL_STORE__URL: ")
+    assert SECRET not in said
+
+
+def test_a_store_in_postgres(file: Path) -> None:
+    url = "postgresql:///shoal?host=/run/postgresql&passfile=/etc/shoal.pgpass"
+    store = read(file, f'[store]\nurl = "{url}"\npassword_env = "DB_PASSWORD"\n').store
+    assert (store.url, store.password_env) == (url, "DB_PASSWORD")
+    assert store.path == file.parent / "shoal-data"
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        f'[store]\nurl = "postgresql://shoal:{SECRET}/x@db/shoal"\n',
+        f'[store]\nurl = "postgresql://shoal:{SECRET}#@db/shoal"\n',
+        f'[store]\nurl = "postgresql://db/shoal"\npassword_env = "{SECRET}"\n',
+        f'[store]\nurl = "postgresql://db/shoal"\npassword = "{SECRET}"\n',
         f'{REMOTE}key_env = "{SECRET}"\n',
         f'{REMOTE}authorization = "Bearer {SECRET}"\n',
         f'{REMOTE}provider = ["{SECRET}"]\n',

@@ -99,6 +99,7 @@ async def until_stage(desk: Shoal, stage: str) -> float:
     return time.perf_counter() - began
 
 
+@pytest.mark.parametrize("home", ["sqlite", "postgres"], indirect=True)
 async def test_changes_by_another_process_are_seen_within_100_ms(
     store: Store, options: StoreOptions
 ) -> None:

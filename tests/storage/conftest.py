@@ -4,15 +4,26 @@ from typing import Any
 
 import pytest
 
+from postgres_home import postgres_url
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.storage import CallRecord, Store, StoreOptions
 
 MakeCall = Callable[..., CallRecord]
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def home(request: pytest.FixtureRequest) -> str:
+    """Where the store lies; a module that is about one of them says so by its own ``home``."""
+    return str(request.param)
+
+
 @pytest.fixture
-def options(tmp_path: Path) -> StoreOptions:
-    return StoreOptions(path=tmp_path / "data")
+def options(tmp_path: Path, home: str) -> Iterator[StoreOptions]:
+    if home == "sqlite":
+        yield StoreOptions(path=tmp_path / "data")
+        return
+    with postgres_url() as url:
+        yield StoreOptions(path=tmp_path / "data", url=url)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
+from postgres_home import revision_of
 from shoal.chat import Answer
 from shoal.errors import NotFound
 from shoal.guarantees.sequential import EProcess
@@ -90,11 +91,11 @@ def test_the_evidence_is_what_the_audits_say(serving: Store) -> None:
 
 def test_a_broken_promise_demotes_in_the_same_transaction(serving: Store) -> None:
     last = errors_until_crossing()
-    before = serving.database.revision()
+    before = revision_of(serving)
     demoted = [record(serving, audit(number, agrees=False)) for number in range(1, last + 1)]
     assert demoted == [False] * (last - 1) + [True]
     assert serving.standings.get("t1") == Standing(task="t1", stage="observe", since=10.0 + last)
-    assert serving.database.revision() == before + 1
+    assert revision_of(serving) == before + 1
     event = serving.events.list("t1")[0]
     assert (event.kind, event.by, event.at) == ("demoted", "audit", 10.0 + last)
     assert f"{last} of {last} audited answers were wrong" in event.reason
@@ -158,7 +159,7 @@ def test_what_is_undone_is_undone_whole(serving: Store) -> None:
     last = errors_until_crossing()
     for number in range(1, last):
         record(serving, audit(number, agrees=False))
-    before = serving.audits.process("c1"), serving.database.revision()
+    before = serving.audits.process("c1"), revision_of(serving)
 
     def interrupted(store: Store) -> None:
         with store.database.transaction() as conn:
@@ -167,7 +168,7 @@ def test_what_is_undone_is_undone_whole(serving: Store) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted(serving)
-    assert (serving.audits.process("c1"), serving.database.revision()) == before
+    assert (serving.audits.process("c1"), revision_of(serving)) == before
     assert serving.standings.get("t1") == SERVING
     assert len(serving.audits.of_certificate("c1")) == last - 1
     assert record(serving, audit(last, agrees=False))
@@ -206,11 +207,11 @@ def demote(options: StoreOptions) -> None:
 
 
 def test_a_demotion_by_another_process_is_seen_at_once(serving: Store) -> None:
-    before = serving.database.revision()
+    before = revision_of(serving)
     process = spawn.Process(target=demote, args=(serving.options,))
     process.start()
     process.join(60)
-    assert serving.database.revision() == before + 1
+    assert revision_of(serving) == before + 1
     standing = serving.standings.get("t1")
     assert standing is not None
     assert standing.stage == "observe"

@@ -9,6 +9,7 @@ from shoal.errors import NotFound
 from shoal.storage import Audit, CallRecord, CertificateRow, Feedback, Store, StoreOptions
 from shoal.storage.expiry import expire
 from shoal.storage.schema import audits, calls, feedback, nodes
+from shoal.storage.sqlite import SqliteDatabase
 
 MakeCall = Callable[..., CallRecord]
 Record = Callable[..., None]
@@ -109,20 +110,36 @@ def test_a_prompt_that_another_connection_expired_is_stored_again(
         assert learner.calls.get(make_call(2).id).request == make_call(2).request
 
 
-def test_by_size_the_oldest_go_and_the_file_shrinks(
+def test_by_size_the_oldest_go_and_a_file_shrinks(
     store: Store, make_call: MakeCall, record: Record
 ) -> None:
     for start in range(0, 3000, 500):
         record(*(make_call(n, receipt=b'"%0600x"' % (3**n)) for n in range(start, start + 500)))
-    store.database.checkpoint()
-    before = store.database.path.stat().st_size
+    before = size_of_file(store)
     used = store.database.bytes_used()
     removed = expire(store.database, now=0.0, keep_days=90, max_gb=used / 2 / 1e9)
     assert 0 < removed < 3000
-    assert store.database.bytes_used() <= used / 2
-    assert store.database.path.stat().st_size < 0.55 * before
+    assert 0.4 * used < store.database.bytes_used() <= used / 2
+    assert size_of_file(store) <= 0.55 * before
     left = [call.id for page in store.calls.pages() for call in page]
     assert left == [make_call(number).id for number in range(removed, 3000)]
+
+
+def size_of_file(store: Store) -> int:
+    """What the system sees; 0 where that is a server's business."""
+    if not isinstance(store.database, SqliteDatabase):
+        return 0
+    store.database.checkpoint()
+    return store.database.path.stat().st_size
+
+
+def test_what_seems_too_large_for_its_free_space_loses_nothing(
+    store: Store, make_call: MakeCall, record: Record
+) -> None:
+    record(*(make_call(number, at=float(number)) for number in range(2000)))
+    assert expire(store.database, now=90 * DAY + 1000, keep_days=90, max_gb=5.0) == 1000
+    used = store.database.bytes_used()
+    assert expire(store.database, now=90 * DAY, keep_days=90, max_gb=1.05 * used / 1e9) == 0
 
 
 def test_feedback_and_audits_go_with_their_call(

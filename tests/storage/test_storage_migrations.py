@@ -1,23 +1,27 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, inspect
 
 from shoal.errors import StoreError
 from shoal.storage import CallRecord, Store, StoreOptions, TaskRow, bodies
 from shoal.storage.calls import _row
 from shoal.storage.database import Database
-from shoal.storage.migrations import MIGRATIONS, migrate, version
+from shoal.storage.dialects import version
+from shoal.storage.migrations import MIGRATIONS, migrate
 from shoal.storage.schema import calls, metadata
+from shoal.storage.sqlite import SqliteDatabase
 
 
 def columns(conn: Connection) -> dict[str, list[tuple[str, bool, bool]]]:
     """Table -> columns in order: name, may be null, part of the primary key."""
-    found = {}
+    seen, found = inspect(conn), {}
     for name in metadata.tables:
-        rows = conn.exec_driver_sql(f"PRAGMA table_info({name})").all()
-        found[name] = [(row[1], not row[3] and not row[5], bool(row[5])) for row in rows]
+        key = seen.get_pk_constraint(name)["constrained_columns"]
+        rows = [
+            (row["name"], row["name"] in key, row["nullable"]) for row in seen.get_columns(name)
+        ]
+        found[name] = [(row, null and not in_key, in_key) for row, in_key, null in rows]
     return found
 
 
@@ -30,26 +34,34 @@ def test_queries_and_migrations_agree_on_the_tables(store: Store) -> None:
     }
     with store.database.read() as conn:
         assert columns(conn) == expected
-        assert set(inspect(conn).get_table_names()) == set(metadata.tables)
+        assert set(inspect(conn).get_table_names()) - {"shoal_schema"} == set(metadata.tables)
         assert version(conn) == len(MIGRATIONS)
 
 
-def at_version(path: Path, number: int) -> None:
-    """Make a database file as the Shoal of that schema version left it."""
-    path.parent.mkdir()
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as conn:
+def at_version(options: StoreOptions, number: int) -> Database:
+    """A database as the Shoal of that schema version left it."""
+    database = _without_tables(options)
+    with database.transaction() as conn:
         migrate(conn, MIGRATIONS[:number])
         assert version(conn) == number
-    engine.dispose()
+    return database
 
 
-def test_a_file_of_version_1_keeps_its_calls(
+def _without_tables(options: StoreOptions) -> Database:
+    if options.url is not None:
+        from shoal.storage.postgres import PostgresDatabase
+        from shoal.storage.server import server_of
+
+        return PostgresDatabase(server_of(options), durable=False)
+    options.path.mkdir()
+    (options.path / "shoal.db").touch()
+    return SqliteDatabase(options.path / "shoal.db", durable=False)
+
+
+def test_a_store_of_version_1_keeps_its_calls(
     options: StoreOptions, make_call: Callable[..., CallRecord]
 ) -> None:
-    path = options.path / "shoal.db"
-    at_version(path, 1)
-    old = Database(path, durable=False)
+    old = at_version(options, 1)
     with old.transaction() as conn:
         assert "tasks" not in inspect(conn).get_table_names()
         row = _row(make_call(1), bodies.save(conn, make_call(1).request))
@@ -68,12 +80,10 @@ def test_a_file_of_version_1_keeps_its_calls(
             assert version(conn) == len(MIGRATIONS)
 
 
-def test_a_file_of_version_2_expires_what_is_old(
+def test_a_store_of_version_2_expires_what_is_old(
     options: StoreOptions, make_call: Callable[..., CallRecord]
 ) -> None:
-    path = options.path / "shoal.db"
-    at_version(path, 2)
-    old = Database(path, durable=False)
+    old = at_version(options, 2)
     with old.transaction() as conn:
         row = _row(make_call(1, at=0.0), bodies.save(conn, make_call(1).request))
         del row["key"]
@@ -83,12 +93,11 @@ def test_a_file_of_version_2_expires_what_is_old(
         assert store.expire(now=100 * 86_400.0) == 1
 
 
-def test_a_migration_that_fails_undoes_all_of_them(tmp_path: Path) -> None:
+def test_a_migration_that_fails_undoes_all_of_them(options: StoreOptions) -> None:
     def broken(conn: Connection) -> None:
-        conn.exec_driver_sql("CREATE TABLE half (a)")
+        conn.exec_driver_sql("CREATE TABLE half (a INTEGER)")
         raise StoreError("no")
 
-    options = StoreOptions(path=tmp_path / "data")
     with Store.open(options) as store:
         task = TaskRow(id="t", name="topic", spec=b"{}", created_at=1.0, updated_at=1.0)
         with store.database.transaction() as conn:
@@ -107,4 +116,4 @@ def test_a_migration_that_fails_undoes_all_of_them(tmp_path: Path) -> None:
 
 
 def added(conn: Connection) -> None:
-    conn.exec_driver_sql("CREATE TABLE added (a)")
+    conn.exec_driver_sql("CREATE TABLE added (a INTEGER)")

@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from shoal.chat import Answer, Message, Request, ToolCall
 from shoal.errors import StoreError
 from shoal.storage import CallFilter, CallRecord, Store, StoreOptions
 from shoal.storage.calls import call_bytes
 from shoal.storage.database import Database
+from shoal.storage.dialects import define, is_postgres
+from shoal.storage.homes import open_database
 from shoal.storage.writer import Writer
 
 MakeCall = Callable[..., CallRecord]
@@ -18,9 +20,9 @@ MakeCall = Callable[..., CallRecord]
 
 @pytest.fixture
 def database(options: StoreOptions) -> Iterator[Database]:
-    database = Database.open(options)
+    database = open_database(options)
     with database.transaction() as conn:
-        conn.exec_driver_sql("CREATE TABLE log (n INTEGER UNIQUE, filler BLOB)")
+        define(conn, "CREATE TABLE log (id INTEGER PRIMARY KEY, n INTEGER UNIQUE, filler BLOB)")
     yield database
     database.close()
 
@@ -34,7 +36,8 @@ def writer(database: Database) -> Iterator[Writer]:
 
 def log(number: int, filler: int = 0) -> Callable[[Connection], int]:
     def operation(conn: Connection) -> int:
-        conn.exec_driver_sql("INSERT INTO log VALUES (?, zeroblob(?))", (number, filler))
+        row = {"n": number, "filler": bytes(filler)}
+        conn.execute(text("INSERT INTO log (n, filler) VALUES (:n, :filler)"), row)
         return number
 
     return operation
@@ -42,7 +45,7 @@ def log(number: int, filler: int = 0) -> Callable[[Connection], int]:
 
 def logged(database: Database) -> list[int]:
     with database.read() as conn:
-        return list(conn.exec_driver_sql("SELECT n FROM log ORDER BY rowid").scalars())
+        return list(conn.exec_driver_sql("SELECT n FROM log ORDER BY id").scalars())
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -52,10 +55,28 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.005)
 
 
-def limit_pages(database: Database, pages: int) -> None:
-    """Have SQLite find the disk full beyond so many pages, on the one connection that writes."""
+DISK_FULL = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'database or disk is full' USING ERRCODE = '53100'; END $$"""
+
+
+def fill_disk(database: Database, table: str = "log") -> None:
+    """Have the database find the disk full: SQLite by itself, on the one connection that writes,
+    Postgres as it would say so."""
     with database.transaction() as conn:
-        conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        if is_postgres(conn):
+            conn.exec_driver_sql(DISK_FULL)
+            when = f"BEFORE INSERT ON {table}"
+            conn.exec_driver_sql(f"CREATE TRIGGER full_disk {when} EXECUTE FUNCTION refuse()")
+        else:
+            conn.exec_driver_sql("PRAGMA max_page_count = 1")  # no fewer than there are
+
+
+def empty_disk(database: Database) -> None:
+    with database.transaction() as conn:
+        if is_postgres(conn):
+            conn.exec_driver_sql("DROP FUNCTION refuse CASCADE")
+        else:
+            conn.exec_driver_sql("PRAGMA max_page_count = 1000000")
 
 
 def test_what_is_submitted_is_written_in_order(database: Database, writer: Writer) -> None:
@@ -95,7 +116,7 @@ def test_an_urgent_operation_does_not_wait_for_others(database: Database, writer
 
 def test_an_operation_that_fails_fails_alone(database: Database, writer: Writer) -> None:
     def broken(conn: Connection) -> None:
-        conn.exec_driver_sql("INSERT INTO log VALUES (-1, NULL)")
+        conn.exec_driver_sql("INSERT INTO log (n) VALUES (-1)")
         raise KeyError("its own fault")
 
     good = [writer.submit(log(number)) for number in range(5)]
@@ -105,7 +126,7 @@ def test_an_operation_that_fails_fails_alone(database: Database, writer: Writer)
     assert [future.result(5) for future in good + more] == list(range(10))
     with pytest.raises(KeyError, match="its own fault"):
         bad.result(5)
-    with pytest.raises(StoreError, match="UNIQUE constraint failed"):
+    with pytest.raises(StoreError, match=r"UNIQUE constraint failed|duplicate key"):
         twice.result(5)
     assert logged(database) == list(range(10))
     assert writer.health().ok
@@ -127,7 +148,7 @@ async def test_an_event_loop_can_wait_for_it(database: Database, writer: Writer)
 def test_a_full_disk_delays_and_loses_nothing(database: Database, writer: Writer) -> None:
     writer.submit(log(0)).result(5)
     assert writer.health().ok
-    limit_pages(database, 1)  # no fewer than there are
+    fill_disk(database)
     futures = [writer.submit(log(number, filler=5_000)) for number in range(1, 200)]
     wait_until(lambda: not writer.health().ok)
     health = writer.health()
@@ -136,7 +157,7 @@ def test_a_full_disk_delays_and_loses_nothing(database: Database, writer: Writer
     assert health.dropped == 0
     assert abs(health.since - time.time()) < 10
     assert logged(database) == [0]
-    limit_pages(database, 1_000_000)
+    empty_disk(database)
     assert [future.result(10) for future in futures] == list(range(1, 200))
     assert logged(database) == list(range(200))
     wait_until(lambda: writer.health().ok)
@@ -149,12 +170,12 @@ def test_a_full_disk_met_while_one_fails_alone_loses_nothing(
     def broken(conn: Connection) -> None:
         raise KeyError
 
-    limit_pages(database, 1)
+    fill_disk(database)
     futures = [writer.submit(log(number, filler=5_000)) for number in range(3)]
     bad = writer.submit(broken)
     first = writer.submit(broken)
     wait_until(lambda: not writer.health().ok)
-    limit_pages(database, 1_000_000)
+    empty_disk(database)
     assert [future.result(10) for future in futures] == [0, 1, 2]
     for future in (bad, first):
         with pytest.raises(KeyError):
@@ -163,13 +184,13 @@ def test_a_full_disk_met_while_one_fails_alone_loses_nothing(
 
 def test_beyond_the_backlog_the_oldest_are_dropped_and_counted(database: Database) -> None:
     writer = Writer(database, capacity=50)
-    limit_pages(database, 1)
+    fill_disk(database)
     futures = [writer.submit(log(number, filler=5_000)) for number in range(20)]
     wait_until(lambda: not writer.health().ok)
     futures += [writer.submit(log(number, filler=5_000)) for number in range(20, 120)]
     wait_until(lambda: writer.health().dropped == 70)
     assert writer.health().backlog == 50
-    limit_pages(database, 1_000_000)
+    empty_disk(database)
     assert [future.result(10) for future in futures[70:]] == list(range(70, 120))
     for future in futures[:70]:
         with pytest.raises(StoreError, match=r"not written, the backlog is full: .*disk is full"):
@@ -180,7 +201,7 @@ def test_beyond_the_backlog_the_oldest_are_dropped_and_counted(database: Databas
 
 def test_the_backlog_is_bounded_by_bytes_too(database: Database) -> None:
     writer = Writer(database, capacity_bytes=1_000)
-    limit_pages(database, 1)
+    fill_disk(database)
     first = writer.submit(log(0, filler=5_000), size=400)
     wait_until(lambda: not writer.health().ok)
     futures = [writer.submit(log(n, filler=5_000), size=300) for n in range(1, 6)]
@@ -190,7 +211,7 @@ def test_the_backlog_is_bounded_by_bytes_too(database: Database) -> None:
     for future in (first, *futures[:2]):
         with pytest.raises(StoreError, match="the backlog is full"):
             future.result(0)
-    limit_pages(database, 1_000_000)
+    empty_disk(database)
     assert [future.result(10) for future in futures[2:]] == [3, 4, 5, 6]
     again = [writer.submit(log(n), size=300) for n in range(7, 10)]  # what was written is gone
     assert [future.result(10) for future in again] == [7, 8, 9]
@@ -250,7 +271,7 @@ def test_the_lag_is_that_of_the_oldest(database: Database, writer: Writer) -> No
 def test_a_locked_file_is_waited_for(
     database: Database, options: StoreOptions, writer: Writer
 ) -> None:
-    other = Database.open(options)
+    other = open_database(options)
     with other.transaction():
         future = writer.submit(log(1))
         time.sleep(0.1)
@@ -272,7 +293,7 @@ def test_closing_writes_what_waits(database: Database) -> None:
 
 def test_closing_with_a_full_disk_ends_and_says_what_was_lost(database: Database) -> None:
     writer = Writer(database)
-    limit_pages(database, 1)
+    fill_disk(database)
     futures = [writer.submit(log(number, filler=5_000)) for number in range(10)]
     wait_until(lambda: not writer.health().ok)
     writer.close()
@@ -300,11 +321,11 @@ def test_calls_survive_a_full_disk_with_their_conversations(
     store: Store, make_call: MakeCall
 ) -> None:
     store.record(make_call(0)).result(5)
-    limit_pages(store.database, 1)
+    fill_disk(store.database, "calls")
     calls = [make_call(number, receipt=b'"%064d"' % number * 30) for number in range(1, 400)]
     futures = [store.record(call) for call in calls]
     wait_until(lambda: not store.writer.health().ok)
-    limit_pages(store.database, 1_000_000)
+    empty_disk(store.database)
     for future in futures:
         assert future.result(10)
     assert store.calls.list(CallFilter(limit=1000)) == [*calls[::-1], make_call(0)]

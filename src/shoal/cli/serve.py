@@ -92,7 +92,7 @@ def learn(
     if beside:
         os.nice(10)
         threading.Thread(target=_when_input_ends, args=(stop,), daemon=True).start()
-    with open_store(settings) as store, only_learner(settings.store.path, stop if beside else None):
+    with open_store(settings) as store, only_learner(store, stop, stand_by=beside):
         if not stop.is_set():
             new_learner(settings, store).run(stop)
 

@@ -162,12 +162,8 @@ def _digest(parent: bytes, body: bytes) -> bytes:
 
 def _insert(conn: Connection, digest: bytes, parent: int | None, body: bytes) -> int:
     row = {"digest": digest, "parent": parent, "body": pack(body)}
-    added = _add(conn, row)
-    if added.rowcount == 1:
-        new: int = added.lastrowid
-        return new
-    known: int = conn.execute(select(nodes.c.id).where(nodes.c.digest == digest)).scalar_one()
-    return known
+    new = _add(conn, row)
+    return _add.number_of(conn, digest) if new is None else new
 
 
 def _with_ancestors(

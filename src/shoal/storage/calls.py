@@ -87,7 +87,7 @@ class Calls:
     def insert(self, conn: Connection, call: CallRecord) -> bool:
         """Record a call, and what it cost; false, and nothing is changed, if there is one of that
         id. Imported calls were paid elsewhere, and those without an answer cost nothing."""
-        added = _add(conn, _row(call, bodies.save(conn, call.request))).rowcount == 1
+        added = _add(conn, _row(call, bodies.save(conn, call.request))) is not None
         if added and call.answer is not None and call.source == "live":
             add_spending(conn, _spending(call, call.answer))
         return added

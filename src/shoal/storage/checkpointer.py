@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 
 from shoal.errors import StoreError
-from shoal.storage.database import Database
+from shoal.storage.sqlite import SqliteDatabase
 
 _LOG_BYTES = 4_000_000
 _TOO_LONG = 32_000_000  # bytes of log at which writers are made to wait
@@ -19,7 +19,7 @@ _EVERY = 1.0  # seconds between two looks at the log's size
 class Checkpointer:
     """Keeps the write-ahead log of a database short."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shoal-checkpointer", daemon=True)

@@ -1,95 +1,70 @@
-"""The database file: opened with care, read from many threads, written one transaction at a time.
+"""The database under a store, whichever of its two homes it has: a file, or a Postgres server.
 
 Connections to read come from a pool and see one snapshot each. There is one connection to write per
-process; its transactions begin by taking the file's write lock, so what they read cannot change
-under them, whichever process wants to write beside them.
+process; its transactions begin by taking a lock that all writers of the store share, so what they
+read cannot change under them, whichever process wants to write beside them, and what is numbered
+within them is seen in the order of its numbers.
 """
 
-import sqlite3
-import threading
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Row, create_engine, event, exc, select
+from sqlalchemy import Connection, Engine, Row, event, exc, select
 
-from shoal.errors import StoreDamaged, StoreError
-from shoal.storage import migrations, opening
-from shoal.storage.options import StoreOptions
+from shoal.errors import StoreError
 from shoal.storage.schema import meta
 
 _T = TypeVar("_T")
 AnyRow = Row[*tuple[Any, ...]]
 
-_BUSY_SECONDS = 5.0  # how long to wait for somebody else's transaction
-_LOG_PAGES = 16_384  # of write-ahead log, 64 MiB, before a writer has to merge it itself
-_FREE_PAGES = 500  # given back in one transaction
-_READERS_MS = 15  # how long a checkpoint waits for those who still read from the log
 _SLICE = 500  # values in one IN (...)
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_FAILED = _DAMAGED | {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_READONLY,
-}
 
 
-class Database:
-    """An open database file.
+class Lock(Protocol):
+    """A lock that one process at a time has, whichever machine it runs on."""
 
-    Safe to use from several threads, and any number of processes may share the file.
-    """
-
-    def __init__(self, path: Path, durable: bool) -> None:
-        self.path = path
-        synced = "FULL" if durable else "NORMAL"
-        to_write = f"synchronous = {synced}", f"wal_autocheckpoint = {_LOG_PAGES}"
-        self._reads = _engine(path, "BEGIN", ["query_only = ON"], connections=16)
-        self._writes = _engine(path, "BEGIN IMMEDIATE", to_write, connections=1)
-        self._poll = _connect(path)
-        self._opened = _identity(path)
-        self._polling = threading.Lock()
-
-    @classmethod
-    def open(cls, options: StoreOptions) -> "Database":
-        """Open the database of a data folder, or make one; bring its tables up to date.
+    def take(self) -> bool:
+        """Take the lock, without waiting; false if another process has it.
 
         Raises:
-            StoreDamaged: the file is damaged. It was left as it is.
-            StoreError: the file is not Shoal's or a newer Shoal's, or cannot be read or written.
+            StoreError: the store does not answer.
         """
-        path = opening.prepare(options.path)
-        _settle(path)
-        database = cls(path, options.durable)
-        try:
-            with database.read() as conn:
-                found = migrations.version(conn)
-            if found < len(migrations.MIGRATIONS):
-                with database.transaction() as conn:
-                    migrations.migrate(conn)
-        except StoreError:
-            database.close()
-            raise
-        return database
+        ...
+
+    def held(self) -> bool:
+        """Whether it is still this process that has the lock."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        ...
+
+
+class Database(ABC):
+    """An open database; ``place`` names it in messages.
+
+    Safe to use from several threads, and any number of processes may share what it is open on.
+    """
+
+    _driver_error: type[Exception]  # what the driver raises where it is used by itself
+
+    def __init__(self, place: str, reads: Engine, writes: Engine) -> None:
+        self.place = place
+        self._reads, self._writes = reads, writes
+        event.listen(writes, "rollback", _forget)
+        event.listen(writes, "rollback_savepoint", _forget)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that sees one snapshot of the file, and cannot write.
+        """A connection that sees one snapshot of the database, and cannot write.
 
         Raises:
-            StoreError: the file cannot be read; StoreDamaged if that is for what is in it.
+            StoreError: it cannot be read; StoreDamaged if that is for what is in it.
         """
-        with _translated(self.path), self._reads.begin() as conn:
+        with self._translated(), self._reads.begin() as conn:
             yield conn
 
     @contextmanager
@@ -100,15 +75,15 @@ class Database:
         be nested (``savepoint`` can).
 
         Raises:
-            StoreError: the file cannot be written; nothing of the transaction was.
+            StoreError: the database cannot be written; nothing of the transaction was.
         """
-        with _translated(self.path), self._writes.connect() as conn:
+        with self._translated(), self._writes.connect() as conn:
             try:
                 with conn.begin():
                     yield conn
             except BaseException:
                 # A COMMIT that fails (disk full) fires no rollback event, yet undoes as much.
-                conn.info.clear()
+                _forget(conn)
                 raise
 
     @contextmanager
@@ -118,111 +93,94 @@ class Database:
         Raises:
             StoreError: as ``transaction``.
         """
-        with _translated(self.path), conn.begin_nested():
+        with self._translated(), conn.begin_nested():
             yield
 
-    def revision(self) -> int:
-        """The count of changes to tasks, cards, certificates and standings. Takes some 10 µs.
-
-        Raises:
-            StoreError: the file cannot be read.
-        """
-        try:
-            with self._polling:
-                found: int = self._poll.execute("SELECT revision FROM meta").fetchone()[0]
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
-        return found
-
-    def displaced(self) -> str:
-        """What has become of the file that is open here, if its path does not lead to it any more;
-        "" if all is well. Takes some 5 µs."""
-        found = _identity(self.path)
-        if found == self._opened:
-            return ""
-        what = "replaced by another file" if found else "removed or moved away"
-        return (
-            f"{self.path}: was {what} while Shoal runs; what is recorded now goes to the file that "
-            "was there, and is lost if that is deleted. Move it back, or restart Shoal"
-        )
-
     def secret(self) -> bytes:
-        """The 32 random bytes that were made with the file, for drawing audits."""
+        """The 32 random bytes that were made with the database, for drawing audits."""
         with self.read() as conn:
             found: bytes = conn.execute(select(meta.c.secret)).scalar_one()
         return found
 
-    def bytes_used(self) -> int:
-        """The size of what is stored, in bytes: pages in use, without those free to be reused."""
-        with self.read() as conn:
-            pages: int = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
-            free: int = conn.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-            size: int = conn.exec_driver_sql("PRAGMA page_size").scalar_one()
-        return (pages - free) * size
+    def is_failure(self, error: BaseException) -> bool:
+        """Whether ``error`` says that the store failed (disk full, locked …), not what was asked of
+        it.
 
-    def log_bytes(self) -> int:
-        """The size of the write-ahead log, in bytes."""
-        try:
-            return self.path.with_name(self.path.name + "-wal").stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def checkpoint(self, begin_anew: bool = False) -> None:
-        """Merge the write-ahead log into the file.
-
-        Writers go on meanwhile. To ``begin_anew`` with an empty log, which readers may prevent,
-        they must wait while what they wrote meanwhile is merged, for 10 to 40 ms here.
-
-        Raises:
-            StoreError: the file cannot be written.
+        What it was raised from counts too: a full disk also undoes the savepoint that should be
+        undone.
         """
-        with self._aside() as conn:
-            conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            if begin_anew:
-                conn.execute(f"PRAGMA busy_timeout = {_READERS_MS}")  # writers wait along
-                conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found: BaseException | None = error
+        while found is not None:
+            if isinstance(found, exc.TimeoutError):
+                return True
+            if self._failed(_cause(found)):
+                return True
+            found = found.__cause__ or found.__context__
+        return False
 
-    def shrink(self) -> None:
-        """Give the pages that nothing uses any more back to the file system.
-
-        Raises:
-            StoreError: the file cannot be written.
-        """
-        with self._aside() as conn:
-            (free,) = conn.execute("PRAGMA freelist_count").fetchone()
-            for _ in range(0, free, _FREE_PAGES):  # little by little, for others want to write too
-                conn.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES})")
-        self.checkpoint(begin_anew=True)
-
-    @contextmanager
-    def _aside(self) -> Iterator[sqlite3.Connection]:
-        """A connection for what cannot be done within a transaction."""
-        try:
-            with closing(_connect(self.path)) as conn:
-                yield conn
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+    def displaced(self) -> str:
+        """What has become of the database that is open here, if its name does not lead to it any
+        more; "" if all is well. Takes some 5 µs."""
+        return ""
 
     def close(self) -> None:
         """Close every connection that is not in use."""
-        self._poll.close()
         self._reads.dispose()
         self._writes.dispose()
 
+    @abstractmethod
+    def revision(self) -> int:
+        """The count of changes to tasks, cards, certificates and standings. Takes some 10 µs, and
+        never waits for a server: there it is what that said a moment ago.
 
-def is_failure(error: BaseException) -> bool:
-    """Whether ``error`` says that the store failed (disk full, locked …), not what was asked of it.
+        Raises:
+            StoreError: the database cannot be read.
+        """
 
-    What it was raised from counts too: a full disk also undoes the savepoint that should be undone.
-    """
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, exc.TimeoutError):
-            return True
-        if isinstance(found, exc.DBAPIError) and _code(found) in _FAILED:
-            return True
-        found = found.__cause__ or found.__context__
-    return False
+    @abstractmethod
+    def bytes_used(self, beyond: float = 0.0) -> int:
+        """About the size of what is stored, in bytes, without the space that is free to be reused.
+
+        At or below ``beyond`` it may be too high.
+        """
+
+    @abstractmethod
+    def shrink(self) -> None:
+        """Give the space that nothing uses any more back, as far as that goes without others
+        having to wait.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+
+    @abstractmethod
+    def learner_lock(self) -> Lock:
+        """The lock that the store's one learner holds."""
+
+    @abstractmethod
+    def _failed(self, cause: BaseException | None) -> bool:
+        """Whether this is an error of the driver that says that the database failed, not what was
+        asked of it."""
+
+    @abstractmethod
+    def _told(self, cause: BaseException | None) -> StoreError:
+        """An error of the driver as it is told to people."""
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.TimeoutError as error:
+            raise StoreError(
+                f"{self.place}: another transaction of this process did not end"
+            ) from error
+        except (exc.DBAPIError, self._driver_error) as error:
+            raise self._told(_cause(error)) from error
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The driver's own error, where SQLAlchemy has wrapped it."""
+    return error.orig if isinstance(error, exc.DBAPIError) else error
 
 
 def in_slices(values: Iterable[_T]) -> Iterator[list[_T]]:
@@ -232,84 +190,6 @@ def in_slices(values: Iterable[_T]) -> Iterator[list[_T]]:
         yield taken
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",  # a file that is gone is not made again
-        uri=True,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,  # transactions begin as this module says, not as the driver
-        check_same_thread=False,
-    )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from every other that is there at the same time; None if there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _settle(path: Path) -> None:
-    """Make the file give space back and keep a write-ahead log; both are kept in the file."""
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            with closing(_connect(path)) as conn:
-                if conn.execute("PRAGMA page_count").fetchone() == (0,):
-                    conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                (mode,) = conn.execute("PRAGMA journal_mode = WAL").fetchone()
-            break
-        except sqlite3.Error as error:  # changing the mode does not wait for others by itself
-            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > deadline:
-                raise StoreError(f"{path}: cannot be written: {error}") from error
-        time.sleep(0.01)
-    if mode != "wal":
-        raise StoreError(f"{path}: a write-ahead log cannot be kept here; choose a local folder")
-
-
-def _engine(path: Path, begin: str, settings: Iterable[str], connections: int) -> Engine:
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        creator=partial(_connect, path),
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=2 * _BUSY_SECONDS,
-    )
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: object) -> None:
-        for setting in settings:
-            connection.execute(f"PRAGMA {setting}")
-
-    @event.listens_for(engine, "begin")
-    def start(conn: Connection) -> None:
-        conn.exec_driver_sql(begin)
-
-    @event.listens_for(engine, "rollback")
-    @event.listens_for(engine, "rollback_savepoint")
-    def forget(conn: Connection, *_: object) -> None:
+def _forget(conn: Connection, *_: object) -> None:
+    if not conn.invalidated:  # what was noted of a connection that broke went with it
         conn.info.clear()  # what was noted there of rows may have been undone
-
-    return engine
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except exc.TimeoutError as error:
-        raise StoreError(f"{path}: another transaction of this process did not end") from error
-    except exc.DBAPIError as error:
-        if _code(error) in _DAMAGED:
-            raise StoreDamaged(
-                f"{path}: the database is damaged ({error.orig}); restore it from a backup"
-            ) from error
-        raise StoreError(f"{path}: {error.orig}") from error
-
-
-def _code(error: exc.DBAPIError) -> int:
-    code: int = getattr(error.orig, "sqlite_errorcode", 0)
-    return code & 0xFF  # the rest says more of the same

@@ -11,7 +11,7 @@ ten minutes, and after a long rest catches up six times as fast as time goes by.
 
 import time
 
-from sqlalchemy import ColumnElement, Connection, delete, select, true, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, true, update
 
 from shoal.storage import bodies
 from shoal.storage.database import Database
@@ -19,6 +19,7 @@ from shoal.storage.schema import audits, calls, feedback, meta
 
 _AT_ONCE = 200  # calls in one transaction, a few milliseconds
 _DAY = 86_400.0
+_SHARE = 0.5  # of what seems too much, removed before the size is looked at again
 _STEP = 3_600.0  # seconds by which the moment that ages are counted from moves on at a time
 
 
@@ -28,13 +29,17 @@ def expire(database: Database, now: float, keep_days: float, max_gb: float) -> i
     in use. Returns how many went.
 
     Raises:
-        StoreError: the file cannot be written; what was removed before stays removed.
+        StoreError: the database cannot be written; what was removed before stays removed.
     """
     removed = 0
     kept_since = _move_on(database, now) - keep_days * _DAY
     while gone := _remove_oldest(database, calls.c.at < kept_since):
         removed += gone
-    while database.bytes_used() > max_gb * 1e9 and (gone := _remove_oldest(database, true())):
+    most = max_gb * 1e9
+    while (used := database.bytes_used(most)) > most:
+        gone = _remove_share(database, _SHARE * (1 - most / used))
+        if not gone:
+            break
         removed += gone
     if removed:
         database.shrink()
@@ -48,6 +53,18 @@ def _move_on(database: Database, now: float) -> float:
         moment = now if before is None else min(now, before + _STEP)
         conn.execute(update(meta).values(expired_at=moment))
     return moment
+
+
+def _remove_share(database: Database, share: float) -> int:
+    """Remove the oldest calls, so much of all; to look at the size can take long."""
+    with database.read() as conn:
+        goal: float = share * conn.execute(select(func.count()).select_from(calls)).scalar_one()
+    removed = 0
+    while gone := _remove_oldest(database, true()):
+        removed += gone
+        if removed >= goal:
+            break
+    return removed
 
 
 def _remove_oldest(database: Database, which: ColumnElement[bool]) -> int:

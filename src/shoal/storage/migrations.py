@@ -1,15 +1,16 @@
-"""How a database file comes to have its tables: numbered plain functions, in order.
+"""How a database comes to have its tables: numbered plain functions, in order.
 
-A file's version is its ``PRAGMA user_version``: how many of these it has been through. A function
-here is never changed once released; what comes later is a new function at the end.
+A database's version is how many of these it has been through. A function here is never changed once
+released; what comes later is a new function at the end. Each works on both homes of a store: tables
+and columns are written in the words that ``dialects.define`` knows, rows by SQLAlchemy.
 """
 
 import secrets
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-APPLICATION_ID = 0x73686F61  # "shoa", bytes 68–71 of the file
+from shoal.storage.dialects import define, set_version, version
 
 Migration = Callable[[Connection], None]
 
@@ -38,7 +39,7 @@ def recording(conn: Connection) -> None:
             answered_by TEXT NOT NULL,
             reason TEXT NOT NULL,
             llm TEXT NOT NULL,
-            sampled INTEGER NOT NULL,
+            sampled BOOLEAN NOT NULL,
             cost REAL,
             llm_cost REAL,
             latency_ms REAL NOT NULL,
@@ -46,7 +47,7 @@ def recording(conn: Connection) -> None:
             node INTEGER NOT NULL,
             model TEXT NOT NULL,
             params TEXT NOT NULL,
-            stream INTEGER NOT NULL,
+            stream BOOLEAN NOT NULL,
             answer BLOB,
             error TEXT NOT NULL,
             receipt BLOB NOT NULL)""",
@@ -61,7 +62,8 @@ def recording(conn: Connection) -> None:
             answer TEXT NOT NULL)""",
         "CREATE INDEX feedback_call ON feedback (call_id)",
     )
-    conn.exec_driver_sql("INSERT INTO meta VALUES (1, 0, 0, ?)", (secrets.token_bytes(32),))
+    first = text("INSERT INTO meta (id, revision, expiries, secret) VALUES (1, 0, 0, :secret)")
+    conn.execute(first, {"secret": secrets.token_bytes(32)})
 
 
 def learning(conn: Connection) -> None:
@@ -72,8 +74,8 @@ def learning(conn: Connection) -> None:
             id TEXT PRIMARY KEY,
             name TEXT NOT NULL UNIQUE,
             spec BLOB NOT NULL,
-            pinned INTEGER NOT NULL,
-            ignored INTEGER NOT NULL,
+            pinned BOOLEAN NOT NULL,
+            ignored BOOLEAN NOT NULL,
             created_at REAL NOT NULL,
             updated_at REAL NOT NULL)""",
         """CREATE TABLE cards (
@@ -117,7 +119,7 @@ def learning(conn: Connection) -> None:
             task TEXT NOT NULL,
             certificate TEXT NOT NULL,
             kind TEXT NOT NULL,
-            agrees INTEGER NOT NULL,
+            agrees BOOLEAN NOT NULL,
             reference BLOB NOT NULL)""",
         "CREATE INDEX audits_certificate ON audits (certificate)",
         "CREATE TABLE eprocesses (certificate TEXT PRIMARY KEY, state BLOB NOT NULL)",
@@ -165,21 +167,14 @@ def spending(conn: Connection) -> None:
 MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending)
 
 
-def version(conn: Connection) -> int:
-    """How many migrations the file has been through."""
-    found: int = conn.exec_driver_sql("PRAGMA user_version").scalar_one()
-    return found
-
-
 def migrate(conn: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Bring the file up to date, inside the transaction of ``conn``: all of it or nothing."""
-    conn.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    """Bring the database up to date, inside the transaction of ``conn``: all of it or nothing."""
     for number, migration in enumerate(migrations, start=1):
         if number > version(conn):
             migration(conn)
-            conn.exec_driver_sql(f"PRAGMA user_version = {number}")
+            set_version(conn, number)
 
 
 def _run(conn: Connection, *statements: str) -> None:
     for statement in statements:
-        conn.exec_driver_sql(statement)
+        define(conn, statement)

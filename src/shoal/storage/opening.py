@@ -12,7 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from shoal.errors import StoreDamaged, StoreError
-from shoal.storage.migrations import APPLICATION_ID, MIGRATIONS
+from shoal.storage.dialects import APPLICATION_ID
+from shoal.storage.migrations import MIGRATIONS
 
 _CHECK_SECONDS = 1.0  # about 1.1 GB of pages here; the others are checked when they are read
 _STEPS = 100_000  # virtual machine steps between two looks at the clock

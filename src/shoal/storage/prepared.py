@@ -1,14 +1,17 @@
-"""Statements compiled once, for the two inserts that every call takes.
+"""Statements compiled once, for the three inserts that every call takes.
 
 Executing one costs half of what SQLAlchemy's own cached path does (measured: 50 against 95 µs of
-CPU for a call of two messages).
+CPU for a call of two messages). To Postgres they go by the driver itself, for a third (55 against
+150 µs a statement).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, CursorResult, Table, bindparam
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import BindParameter, Connection, Table, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
+
+from shoal.storage.dialects import is_postgres
 
 
 class InsertNew:
@@ -19,14 +22,73 @@ class InsertNew:
         values: dict[str, BindParameter[Any]] = {
             name: bindparam(name) for name in names if name != generated
         }
-        statement = sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=[key])
         self._names = tuple(values)
-        self._sql = str(statement.compile(dialect=sqlite.dialect()))
+        to_file = sqlite.insert(table).values(values).on_conflict_do_nothing(index_elements=[key])
+        self._to_file = str(to_file.compile(dialect=sqlite.dialect()))
+        self._to_server = (
+            postgresql.insert(table)
+            .values(values)
+            .on_conflict_do_nothing(index_elements=[key])
+            .returning(table.c[generated])
+        )
+        self._compiled = ""
+        self._find = f"SELECT {generated} FROM {table.name} WHERE {key} = "  # noqa: S608  # ours
 
-    def __call__(self, conn: Connection, row: Mapping[str, Any]) -> CursorResult[Any]:
-        """Insert ``row``; the result's ``rowcount`` is 1 or 0.
+    def __call__(self, conn: Connection, row: Mapping[str, Any]) -> int | None:
+        """Insert ``row``; returns the number it was given, or None if there is one already.
 
         Raises:
             KeyError: ``row`` lacks a column.
         """
-        return conn.exec_driver_sql(self._sql, tuple(row[name] for name in self._names))
+        if is_postgres(conn):
+            return self._on_server(conn, {name: row[name] for name in self._names})
+        added = conn.exec_driver_sql(self._to_file, tuple(row[name] for name in self._names))
+        return added.lastrowid if added.rowcount == 1 else None
+
+    def number_of(self, conn: Connection, value: object) -> int:
+        """The number of the row whose key has that value, which must be there."""
+        if is_postgres(conn):
+            return int(_driver(conn).execute(self._find + "%s", (value,)).fetchone()[0])
+        number: int = conn.exec_driver_sql(self._find + "?", (value,)).scalar_one()
+        return number
+
+    def _on_server(self, conn: Connection, row: dict[str, Any]) -> int | None:
+        if not self._compiled:
+            self._compiled = str(self._to_server.compile(dialect=conn.dialect))
+        found = _driver(conn).execute(self._compiled, row).fetchone()
+        return None if found is None else int(found[0])
+
+
+class AddUp:
+    """Inserts a row into ``table``, or adds its numbers to the row with the same ``keys``."""
+
+    def __init__(self, table: Table, keys: Sequence[str]) -> None:
+        self._table, self._keys = table, keys
+        self._names = tuple(column.name for column in table.columns)
+        self._to_file = str(self._statement(sqlite.insert(table)).compile(dialect=sqlite.dialect()))
+        self._to_server = self._statement(postgresql.insert(table))
+        self._compiled = ""
+
+    def __call__(self, conn: Connection, row: Mapping[str, Any]) -> None:
+        """Add ``row``.
+
+        Raises:
+            KeyError: ``row`` lacks a column.
+        """
+        if not is_postgres(conn):
+            conn.exec_driver_sql(self._to_file, tuple(row[name] for name in self._names))
+            return
+        if not self._compiled:
+            self._compiled = str(self._to_server.compile(dialect=conn.dialect))
+        _driver(conn).execute(self._compiled, {name: row[name] for name in self._names})
+
+    def _statement(self, insert: Any) -> Any:
+        added = insert.values({name: bindparam(name) for name in self._names})
+        counted = [name for name in self._names if name not in self._keys]
+        sums = {name: self._table.c[name] + added.excluded[name] for name in counted}
+        return added.on_conflict_do_update(index_elements=list(self._keys), set_=sums)
+
+
+def _driver(conn: Connection) -> Any:
+    """The driver's own connection; ``Database`` translates what that raises."""
+    return conn.connection.driver_connection

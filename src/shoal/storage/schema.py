@@ -4,18 +4,17 @@ Times are unix seconds, money is USD, and every ``LargeBinary`` column but ``dig
 holds JSON, compressed where that pays (see ``packing``). Days are dates in UTC, like 2025-01-31.
 """
 
-from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, LargeBinary, MetaData, Table, Text
 
 metadata = MetaData()
 
 meta = Table(
     "meta",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column(
-        "revision", Integer, nullable=False
-    ),  # of tasks, cards, certificates, standings and keys
-    Column("expiries", Integer, nullable=False),  # how often nodes were removed
+    Column("id", BigInteger, primary_key=True),
+    # of tasks, cards, certificates, standings and keys
+    Column("revision", BigInteger, nullable=False),
+    Column("expiries", BigInteger, nullable=False),  # how often nodes were removed
     Column("secret", LargeBinary, nullable=False),  # 32 bytes, for drawing audits
     Column("expired_at", Float),  # the moment that ages were last counted from
 )
@@ -23,16 +22,16 @@ meta = Table(
 nodes = Table(
     "nodes",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", BigInteger, primary_key=True),
     Column("digest", LargeBinary, nullable=False, unique=True),
-    Column("parent", Integer),
+    Column("parent", BigInteger),
     Column("body", LargeBinary, nullable=False),
 )
 
 calls = Table(
     "calls",
     metadata,
-    Column("number", Integer, primary_key=True),  # order of arrival
+    Column("number", BigInteger, primary_key=True),  # order of arrival
     Column("id", Text, nullable=False, unique=True),
     Column("at", Float, nullable=False),
     Column("episode", Text, nullable=False),
@@ -45,7 +44,7 @@ calls = Table(
     Column("llm_cost", Float),
     Column("latency_ms", Float, nullable=False),
     Column("source", Text, nullable=False),
-    Column("node", Integer, nullable=False),  # the last message; its chain is the conversation
+    Column("node", BigInteger, nullable=False),  # the last message; its chain is the conversation
     Column("model", Text, nullable=False),
     Column("params", Text, nullable=False),
     Column("stream", Boolean, nullable=False),
@@ -58,7 +57,7 @@ calls = Table(
 feedback = Table(
     "feedback",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
     Column("call_id", Text, nullable=False),
     Column("at", Float, nullable=False),
     Column("verdict", Text, nullable=False),
@@ -101,7 +100,7 @@ attempts = Table(
     "attempts",
     metadata,
     Column("task", Text, primary_key=True),
-    Column("nth", Integer, primary_key=True),
+    Column("nth", BigInteger, primary_key=True),
     Column("at", Float, nullable=False),
     Column("outcome", LargeBinary, nullable=False),
 )
@@ -119,7 +118,7 @@ standings = Table(
 events = Table(
     "events",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
     Column("at", Float, nullable=False),
     Column("task", Text, nullable=False),
     Column("kind", Text, nullable=False),
@@ -168,13 +167,13 @@ spend = Table(
     Column("model", Text, primary_key=True),  # who answered
     Column("task", Text, primary_key=True),
     Column("purpose", Text, primary_key=True),
-    Column("calls", Integer, nullable=False),
-    Column("input_tokens", Integer, nullable=False),
-    Column("output_tokens", Integer, nullable=False),
-    Column("cached_tokens", Integer, nullable=False),
-    Column("reasoning_tokens", Integer, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
     Column("cost", Float, nullable=False),
     Column("llm_cost", Float, nullable=False),
-    Column("unpriced", Integer, nullable=False),  # of the calls: a price is unknown
-    Column("estimated", Integer, nullable=False),  # of the calls: the tokens are
+    Column("unpriced", BigInteger, nullable=False),  # of the calls: a price is unknown
+    Column("estimated", BigInteger, nullable=False),  # of the calls: the tokens are
 )

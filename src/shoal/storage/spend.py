@@ -7,15 +7,16 @@ is rounded before it is shown.
 
 import math
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import Connection, Select, bindparam, func, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, select
 
 from shoal.chat import Usage
 from shoal.storage.database import AnyRow, Database
+from shoal.storage.prepared import AddUp
 from shoal.storage.schema import spend
 
 Purpose = Literal["call", "audit"]
@@ -25,7 +26,7 @@ _DAY = 86_400
 _EPOCH = date(1970, 1, 1)
 _FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
 _MOST_TOKENS = 10**12  # of one call; a column holds nine million times as many
-_KEYS = ("day", "key", "model", "task", "purpose")
+_add = AddUp(spend, keys=("day", "key", "model", "task", "purpose"))
 _NOTHING = Usage()
 
 
@@ -123,23 +124,23 @@ def add_spending(conn: Connection, spending: Spending) -> None:
     """As ``Spend.add``. Whatever an upstream counts, recording its call does not fail for it."""
     usage = spending.usage or _NOTHING
     cost, llm_cost = _sane(spending.cost), _sane(spending.llm_cost)
-    values = (
-        day_of(spending.at),
-        spending.key,
-        spending.model,
-        spending.task,
-        spending.purpose,
-        1,
-        _within(usage.input_tokens),
-        _within(usage.output_tokens),
-        _within(usage.cached_tokens),
-        _within(usage.reasoning_tokens),
-        cost or 0.0,
-        llm_cost or 0.0,
-        cost is None or llm_cost is None,
-        usage.estimated,
-    )
-    conn.exec_driver_sql(_ADD, values)
+    row = {
+        "day": day_of(spending.at),
+        "key": spending.key,
+        "model": spending.model,
+        "task": spending.task,
+        "purpose": spending.purpose,
+        "calls": 1,
+        "input_tokens": _within(usage.input_tokens),
+        "output_tokens": _within(usage.output_tokens),
+        "cached_tokens": _within(usage.cached_tokens),
+        "reasoning_tokens": _within(usage.reasoning_tokens),
+        "cost": cost or 0.0,
+        "llm_cost": llm_cost or 0.0,
+        "unpriced": int(cost is None or llm_cost is None),
+        "estimated": int(usage.estimated),
+    }
+    _add(conn, row)
 
 
 def _sane(cost: float | None) -> float | None:
@@ -156,12 +157,12 @@ def _sums(by: Grouping, since: str) -> Select[tuple[object, ...]]:
     return (
         select(
             spend.c[by].label("group"),
-            func.total(spend.c.calls).filter(is_call).label("calls"),
-            func.total(spend.c.calls).filter(is_audit).label("audits"),
+            _total(spend.c.calls, is_call).label("calls"),
+            _total(spend.c.calls, is_audit).label("audits"),
             *(func.sum(spend.c[name]).label(name) for name in (*whole, "unpriced", "estimated")),
-            func.total(spend.c.cost).filter(is_call).label("cost"),
-            func.total(spend.c.llm_cost).filter(is_call).label("llm_cost"),
-            func.total(spend.c.cost).filter(is_audit).label("audit_cost"),
+            _total(spend.c.cost, is_call).label("cost"),
+            _total(spend.c.llm_cost, is_call).label("llm_cost"),
+            _total(spend.c.cost, is_audit).label("audit_cost"),
         )
         .where(spend.c.day >= since)
         .group_by(spend.c[by])
@@ -169,18 +170,12 @@ def _sums(by: Grouping, since: str) -> Select[tuple[object, ...]]:
     )
 
 
-def _upsert() -> str:
-    """Compiled once, as the statements of ``prepared`` are, and for the same reason."""
-    names = [column.name for column in spend.columns]
-    added = sqlite.insert(spend).values({name: bindparam(name) for name in names})
-    sums = {name: spend.c[name] + added.excluded[name] for name in names if name not in _KEYS}
-    statement = added.on_conflict_do_update(index_elements=_KEYS, set_=sums)
-    return str(statement.compile(dialect=sqlite.dialect()))
-
-
-_ADD = _upsert()
+def _total(column: Column[Any], which: ColumnElement[bool]) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(column).filter(which), 0)
 
 
 def _row(row: AnyRow) -> SpendRow:
-    counts = {"calls": int(row.calls), "audits": int(row.audits)}
-    return SpendRow(**dict(row._mapping) | counts)
+    """Postgres sums whole numbers to decimals."""
+    sums = dict(row._mapping)
+    whole = {name: int(value) for name, value in sums.items() if isinstance(value, Decimal)}
+    return SpendRow(**sums | whole)

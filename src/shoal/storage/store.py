@@ -1,4 +1,4 @@
-"""The store: one data folder, with everything Shoal remembers."""
+"""The store: everything Shoal remembers, in one data folder, or in one and a Postgres database."""
 
 from concurrent.futures import Future
 from functools import partial
@@ -13,16 +13,18 @@ from shoal.storage.database import Database
 from shoal.storage.examples import Examples
 from shoal.storage.expiry import expire
 from shoal.storage.feedback import FeedbackLog
+from shoal.storage.homes import open_database
 from shoal.storage.keys import Keys
 from shoal.storage.options import StoreOptions
 from shoal.storage.spend import Spend
+from shoal.storage.sqlite import SqliteDatabase
 from shoal.storage.standings import Events, Standings
 from shoal.storage.tasks import Tasks
 from shoal.storage.writer import Writer
 
 
 class Store:
-    """A data folder, open.
+    """A data folder, open, and with it the database of the store.
 
     Reading is done by the methods of the parts. Everything that writes takes a connection, so that
     what belongs together is one transaction::
@@ -51,17 +53,20 @@ class Store:
         self.keys = Keys(database)
         self.spend = Spend(database)
         self.artifacts = Artifacts(options.path / "artifacts")
-        self._checkpointer = Checkpointer(database)
+        self._checkpointer = (
+            Checkpointer(database) if isinstance(database, SqliteDatabase) else None
+        )
 
     @classmethod
     def open(cls, options: StoreOptions) -> "Store":
         """Open a data folder, or make one.
 
         Raises:
+            MissingExtra: the database is in Postgres, and the driver for that is not installed.
             StoreDamaged: the database is damaged. It was left as it is.
-            StoreError: the folder holds something else, or cannot be written.
+            StoreError: the database is something else's, or cannot be reached or written.
         """
-        return cls(options, Database.open(options))
+        return cls(options, open_database(options))
 
     def record(self, call: CallRecord) -> Future[bool]:
         """Have a call written soon; with the option ``durable``, the future resolves when it is on
@@ -72,14 +77,15 @@ class Store:
         """Remove old calls as the options say; returns how many. Takes long: not for event loops.
 
         Raises:
-            StoreError: the file cannot be written.
+            StoreError: the database cannot be written.
         """
         return expire(self.database, now, self.options.keep_days, self.options.max_gb)
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write what waits, and close the database."""
         self.writer.close()
-        self._checkpointer.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         self.database.close()
 
     def __enter__(self) -> "Store":

@@ -18,7 +18,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from shoal.errors import StoreError
-from shoal.storage.database import Database, is_failure
+from shoal.storage.database import Database
 
 _T = TypeVar("_T")
 
@@ -26,6 +26,7 @@ _LINGER = 0.010  # seconds for others to join a transaction; far below the 50 ms
 _BATCH = 500  # operations in one transaction
 _BATCH_BYTES = 16_000_000  # at which no more join a transaction
 _RETRY = (0.05, 2.0)  # seconds between tries, first and longest
+_CLOSE = 25.0  # seconds to end in; a server that hangs must not keep a process from ending
 
 
 class StoreHealth(Struct, frozen=True, kw_only=True):
@@ -136,12 +137,13 @@ class Writer:
             )
 
     def close(self) -> None:
-        """Write what waits, and stop. If the store fails, it is tried once more, then given up."""
+        """Write what waits, and stop. If the store fails, it is tried once more, then given up, as
+        it is if it says nothing for long."""
         with self._lock:
             self._closing.set()
         self._urgent.set()
         self._wake.set()
-        self._thread.join()
+        self._thread.join(_CLOSE)
         atexit.unregister(self.close)
 
     def _run(self) -> None:
@@ -176,7 +178,7 @@ class Writer:
             with self._database.transaction() as conn:
                 return [_Outcome(item.operation(conn)) for item in batch]
         except Exception as error:  # an operation may raise anything; alone, it tells its caller
-            if is_failure(error):
+            if self._database.is_failure(error):
                 raise StoreError(str(error)) from error
         return self._write_apart(batch)
 
@@ -189,7 +191,7 @@ class Writer:
             with self._database.savepoint(conn):
                 return _Outcome(item.operation(conn))
         except Exception as error:  # whatever it raised is its caller's to see
-            if is_failure(error):
+            if self._database.is_failure(error):
                 raise StoreError(str(error)) from error
             return _Outcome(error=error)
 
