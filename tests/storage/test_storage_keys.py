@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from postgres_home import revision_of
 from shoal.errors import Conflict, NotFound
 from shoal.storage import KeyRow, Store
 
@@ -74,12 +75,12 @@ def test_an_id_counts_before_a_name(store: Store, written: Callable[..., Any]) -
 
 
 def test_every_change_is_told(store: Store, written: Callable[..., Any]) -> None:
-    seen = [store.database.revision()]
+    seen = [revision_of(store)]
     for change in (
         (store.keys.insert, key(1)),
         (store.keys.replace, "key-1", b"new" * 8, "xyzw"),
         (store.keys.revoke, "key-1", 5.0),
     ):
         written(*change)
-        seen.append(store.database.revision())
+        seen.append(revision_of(store))
     assert seen == sorted(set(seen))
