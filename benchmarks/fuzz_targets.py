@@ -26,7 +26,7 @@ from shoal.formats.reader import StreamReader
 MOST_CPU_S = 0.5  # for an input of at most 4 KB, which takes some 100 us
 _MOST_MESSAGES = 1_000
 _ENVELOPE = Envelope("x", 1, Request("m", (), params='{"stream_options":{"include_usage":true}}'))
-_MOST_PIECES = 300
+_MOST_PIECES = 64
 _CUTS = 4  # bytes in front of a stream that say where it is cut
 
 
