@@ -100,6 +100,7 @@ def _asks(request: Request, asked: Request) -> bool:
 
 def _turns(messages: Iterable[Message]) -> list[tuple[str, str, list[ToolCall]]]:
     said = [m for m in messages if m.text or m.parts or m.tool_calls]
+    said.sort(key=lambda message: message.role == "tool")  # Messages has results first in a turn
     turns = []
     for role, group in groupby(said, key=lambda message: message.role):
         listed = list(group)
