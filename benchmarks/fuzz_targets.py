@@ -26,7 +26,7 @@ from shoal.formats.reader import StreamReader
 MOST_CPU_S = 0.5  # for an input of at most 4 KB, which takes some 100 us
 _MOST_MESSAGES = 1_000
 _ENVELOPE = Envelope("x", 1, Request("m", (), params='{"stream_options":{"include_usage":true}}'))
-_MOST_PIECES = 300
+_MOST_PIECES = 64
 _CUTS = 4  # bytes in front of a stream that say where it is cut
 
 
@@ -100,6 +100,7 @@ def _asks(request: Request, asked: Request) -> bool:
 
 def _turns(messages: Iterable[Message]) -> list[tuple[str, str, list[ToolCall]]]:
     said = [m for m in messages if m.text or m.parts or m.tool_calls]
+    said.sort(key=lambda message: message.role == "tool")  # Messages has results first in a turn
     turns = []
     for role, group in groupby(said, key=lambda message: message.role):
         listed = list(group)

@@ -33,7 +33,8 @@ class StreamReader:
                 pieces.append(self._take(self._read(event)))
             except EngineError as error:
                 self.failure = error
-        if not self._over and begins_event(self._splitter.start) is False:
+        start = self._splitter.start
+        if start and not self._over and begins_event(start) is False:
             self.failure = _no_event(self._splitter.rest)  # now, not when its end has come
         return pieces
 

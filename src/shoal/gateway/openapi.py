@@ -26,17 +26,18 @@ _MESSAGES = {
         "properties": {"role": {"type": "string"}},
     },
 }
+_INPUT = {"type": ["string", "array"], "minItems": 1, "items": {"type": "object"}}
 _ASKED: dict[Format, _Json] = {
     "chat": {"messages": _MESSAGES, "stream": {"type": ["boolean", "null"]}},
     "messages": {"messages": _MESSAGES, "stream": {"type": ["boolean", "null"]}},
-    "responses": {"stream": {"type": ["boolean", "null"]}},
+    "responses": {"input": _INPUT, "stream": {"type": ["boolean", "null"]}},
 }
 """What each format insists on, besides ``model``."""
 
 _REQUIRED: dict[Format, list[str]] = {
     "chat": ["model", "messages"],
     "messages": ["model", "messages"],
-    "responses": ["model"],
+    "responses": ["model", "input"],
 }
 _TITLES: dict[Format, str] = {
     "chat": "OpenAI's Chat Completions",
