@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from keyword_desk import TASK, Clerk, ask, models, request_of, seen, serving, text_of
+from msgspec.structs import replace
 
 from shoal.assembly import Model, Models, Purse, Shoal
-from shoal.chat import Message, Request
+from shoal.chat import Answer, Message, Request
 from shoal.engines import EchoOptions, open_engine
 from shoal.errors import (
     BudgetExceeded,
@@ -161,3 +162,37 @@ async def test_without_a_price_there_is_no_budget(store: Store) -> None:
         assert await answered(desk, caller(), "?") == "gpt"
         with pytest.raises(PriceUnknown):
             await desk.serve(request_of("?"), "", caller(budget_day=1.0))
+
+
+class Uncounted(Clerk):
+    """An LLM whose provider counts no tokens."""
+
+    async def answer(self, request: Request) -> Answer:
+        return replace(await super().answer(request), usage=None)
+
+
+async def test_tokens_that_nobody_counted_are_estimated_and_said_to_be(store: Store) -> None:
+    async with desk_of(store, Uncounted()) as desk:
+        handled = await desk.serve(request_of(text_of(0)), "", caller())
+        assert handled.answer is not None
+        receipt = await desk.finish(handled, handled.answer, "")
+        view = await seen(desk, receipt.call_id)
+    assert view.answer is not None
+    assert view.answer.usage is not None
+    assert view.answer.usage.estimated
+    assert 20 <= view.answer.usage.input_tokens <= 80
+    assert receipt.cost is not None
+    (row,) = store.spend.list("key")
+    assert (row.estimated, row.unpriced) == (1, 0)
+    assert row.cost == pytest.approx(receipt.cost)
+
+
+async def test_a_stream_that_broke_off_is_priced_by_what_came(store: Store) -> None:
+    async with desk_of(store, Clerk()) as desk:
+        handled = await desk.serve(request_of(text_of(0), stream=True), "", caller())
+        came = Answer("deliv", model="gpt", complete=False, finish_reason="")
+        receipt = await desk.finish(handled, came, "the client hung up")
+    assert receipt.cost is not None
+    assert receipt.cost > 0
+    (row,) = store.spend.list("key")
+    assert row.estimated == 1

@@ -26,6 +26,7 @@ from shoal.errors import MalformedRequest, PrivacyRefused, ShoalError, StoreErro
 from shoal.guarantees import draw
 from shoal.routing.budget import Budgets
 from shoal.routing.caller import ANYBODY, Caller
+from shoal.routing.estimate import guessed_usage
 from shoal.routing.health import Health
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
@@ -131,6 +132,8 @@ class Shoal:
         """
         assert isinstance(served, Handled)
         handled = served
+        if answer.usage is None:
+            answer = replace(answer, usage=guessed_usage(handled.request, answer))
         handled = replace(handled, receipt=settled(handled, answer))
         request, kept = await self._discretion.kept(handled.request, answer)
         recorded = self._record(call_record(replace(handled, request=request), kept, error))

@@ -5,7 +5,7 @@ import re
 import msgspec
 from msgspec import Struct
 
-from shoal.chat import Request, Usage
+from shoal.chat import Answer, Request, Usage
 from shoal.routing.prices import Tariff
 from shoal.specialists.card import TokenRates
 
@@ -46,6 +46,15 @@ def upper_cost(
 ) -> float | None:
     """USD that a call may cost at most by that; None if the price is unknown."""
     return tariff.cost(expected_usage(request, assumed_output, rates))
+
+
+def guessed_usage(request: Request, answer: Answer) -> Usage:
+    """The tokens of an answer whose provider did not count them, or whose count got lost because
+    its stream was broken off: from bytes, for there is no tokenizer for every model."""
+    said = [answer.text, answer.refusal, *(call.arguments for call in answer.tool_calls)]
+    said += [block.text for block in answer.reasoning]
+    output = -(-sum(len(text.encode()) for text in said) // _BYTES_A_TOKEN)
+    return Usage(_input(request, None), output, estimated=True)
 
 
 def _limits(request: Request) -> _Asked:
