@@ -192,6 +192,7 @@ async def test_a_stream_that_broke_off_is_priced_by_what_came(store: Store) -> N
         handled = await desk.serve(request_of(text_of(0), stream=True), "", caller())
         came = Answer("deliv", model="gpt", complete=False, finish_reason="")
         receipt = await desk.finish(handled, came, "the client hung up")
+        await desk.settle()
     assert receipt.cost is not None
     assert receipt.cost > 0
     (row,) = store.spend.list("key")
