@@ -21,6 +21,7 @@ ShoalError
 │   ├── EngineTimeout          504
 │   ├── EngineBusy             503  it failed so often that it is left alone for a while
 │   ├── GatewayStopped         503  the gateway was stopped before the answer came
+│   ├── EncoderMissing         503  the weights of the local encoder are nowhere to be found
 │   ├── CallerGone                  the client hung up before the answer came
 │   ├── EngineRefused          the upstream's own status and body, passed on as they came
 │   └── NotRecorded            404  a recording holds no answer to this request
@@ -241,6 +242,13 @@ class GatewayStopped(EngineError):
 
     status = 503
     code = "gateway_stopped"
+
+
+class EncoderMissing(EngineError):
+    """The weights of the local encoder are nowhere to be found, or are damaged."""
+
+    status = 503
+    code = "encoder_unavailable"
 
 
 class CallerGone(EngineError):

@@ -5,7 +5,7 @@ that others are not kept waiting.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -13,7 +13,8 @@ from msgspec import Struct
 from shoal.assembly.models import Model
 from shoal.assembly.restoring import RestoredStream
 from shoal.chat import Answer, AnswerStream, Request
-from shoal.errors import NoAnswerer
+from shoal.errors import NoAnswerer, PrivacyRefused
+from shoal.formats.embeddings import EmbeddingRequest
 from shoal.routing.privacy import (
     PrivacyOptions,
     Vault,
@@ -88,6 +89,38 @@ def _shield(request: Request, options: PrivacyOptions) -> Shield:
         outward, vault = redact(request, options.redact)
         return Shield(request, outward, vault=vault)
     return Shield(request, request)
+
+
+async def guarded_texts(
+    request: EmbeddingRequest, options: PrivacyOptions, model: Model | None
+) -> tuple[EmbeddingRequest, tuple[str, ...]]:
+    """What ``model`` (None: the local encoder) may see of texts to be embedded, and the kinds that
+    were taken out: ``[EMAIL]`` and the like stand for them, the same in every request, as equal
+    texts should have equal vectors. Nothing is put back, for vectors hold no text.
+
+    Raises:
+        PrivacyRefused: nobody may see them.
+        NoAnswerer: the model may not.
+    """
+    if not options.sought:
+        return request, ()
+    asked = request.as_chat()
+    ruling = await _aside(asked, lambda: judge(asked, options))
+    if ruling.action == "refuse":
+        raise PrivacyRefused({kind: _of_input(ruling.places[kind]) for kind in ruling.decisive})
+    if model is None or model.local:
+        return request, ()
+    if ruling.action == "local_only":
+        Shield(asked, asked, local_only=ruling.decisive).check(model)
+    if ruling.action != "redact":
+        return request, ()
+    less = await _aside(asked, lambda: scrub(asked, options.redact))
+    texts = tuple(message.text for message in less.messages)
+    return EmbeddingRequest(request.model, texts, less.params), ruling.decisive
+
+
+def _of_input(places: Sequence[str]) -> list[str]:
+    return [place.replace("messages[", "input[") for place in places]
 
 
 class Discretion:

@@ -9,7 +9,7 @@ from yarl import URL
 
 from shoal.chat import Format
 
-_PATHS = ("/chat/completions", "/messages", "/responses")
+_PATHS = ("/chat/completions", "/messages", "/responses", "/embeddings")
 
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from starlette.requests import Request as HttpRequest
@@ -24,6 +24,8 @@ from shoal.gateway.replies import error_reply, receipt_headers
 from shoal.gateway.stream import StreamedReply, hung_up, undisturbed
 from shoal.routing.caller import Caller
 from shoal.routing.receipt import Served
+
+T = TypeVar("T")
 
 
 class _Asked(Struct, frozen=True):
@@ -54,7 +56,7 @@ class Exchange:
         )
         serving = self._desk.serve(request, asked.episode, asked.caller)
         try:
-            served = await _while_heard(serving, http.receive)
+            served = await while_heard(serving, http.receive)
         except ShoalError as error:
             return await self._failed(asked, error)
         except asyncio.CancelledError:  # the server stops, and has waited for long enough
@@ -100,7 +102,7 @@ class Exchange:
         self._observer.ended(Ended(self.wire.name, receipt, answer, error, overhead_ms))
 
 
-async def _while_heard(serving: Coroutine[Any, Any, Served], receive: Receive) -> Served:
+async def while_heard(serving: Coroutine[Any, Any, T], receive: Receive) -> T:
     """What is served, as long as the caller is there: else the LLM need not answer.
 
     Raises:
