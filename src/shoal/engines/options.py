@@ -1,13 +1,14 @@
 """What ``shoal.toml`` says about each engine."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from yarl import URL
 
 from shoal.chat import Format
+from shoal.engines.presets import PresetName, with_preset
 
 _PATHS = ("/chat/completions", "/messages", "/responses", "/embeddings")
 
@@ -98,12 +99,19 @@ class RemoteOptions(EndpointOptions):
 
     Set ``ask_usage`` to false for an upstream that refuses ``stream_options``. ``formats`` are the
     wire formats it speaks: a request in one of them is forwarded as it came, any other is
-    translated into the first.
+    translated into the first. A ``preset`` gives all that is not stated beside it and that is known
+    of such an endpoint.
     """
 
     engine: Literal["remote"]
+    preset: PresetName | None = None
     ask_usage: bool = True
     formats: tuple[Format, ...] = Field(default=("chat",), min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, stated: Any) -> object:
+        return with_preset(stated)
 
     def headers(self, key: str) -> dict[str, str]:
         """The headers of each request; ``key`` is "" if there is none."""
