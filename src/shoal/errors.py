@@ -7,6 +7,7 @@ ShoalError
 │   ├── MalformedRequest       400  not JSON, or a field of the wrong type
 │   ├── TooManyMessages        400
 │   ├── Untranslatable         400  asks for what the answering engine's wire format cannot say
+│   ├── ContextLengthExceeded  400  input and asked output do not fit into the model's context
 │   ├── BodyTooLarge           413
 │   ├── PrivacyRefused         403  holds what the privacy rules keep from every answerer
 │   ├── NoAnswerer             403  no answerer is left that the policy allows
@@ -84,6 +85,19 @@ class Untranslatable(RequestError):
     """The request asks for what cannot be said in the wire format of the engine that answers it."""
 
     code = "untranslatable"
+
+
+class ContextLengthExceeded(RequestError):
+    """Input and asked output do not fit into the context of the model."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, name: str, window: int, least: int, output: int) -> None:
+        super().__init__(
+            f"{name}: its context has {window:,} tokens; the input has {least:,} at the least, and "
+            f"{output:,} are asked for the answer. Nothing was sent. If the context is larger, set "
+            f"context_tokens of the model in shoal.toml"
+        )
 
 
 class BodyTooLarge(RequestError):

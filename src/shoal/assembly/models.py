@@ -6,18 +6,20 @@ from msgspec import Struct
 
 from shoal.engines import EndpointOptions, Engine, EngineOptions, open_engine
 from shoal.errors import ConfigError, UnknownModel
+from shoal.routing.context import listed_window
 from shoal.routing.prices import Tariff
 
 
 class Model(Struct, frozen=True):
     """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer.
-    What a ``local`` one is told does not leave this machine."""
+    What a ``local`` one is told does not leave this machine. ``context`` is in tokens."""
 
     name: str
     engine: Engine
     tariff: Tariff
     fallback: tuple[str, ...] = ()
     local: bool = True
+    context: int | None = None
 
 
 class Models:
@@ -76,9 +78,11 @@ def tariff_of(name: str, options: EngineOptions) -> Tariff:
 
 
 def _open(name: str, options: EngineOptions) -> Model:
-    fallback = options.fallback if isinstance(options, EndpointOptions) else ()
-    local = not isinstance(options, EndpointOptions) or options.local
-    return Model(name, open_engine(name, options), tariff_of(name, options), fallback, local)
+    engine, tariff = open_engine(name, options), tariff_of(name, options)
+    if not isinstance(options, EndpointOptions):
+        return Model(name, engine, tariff)
+    context = options.context_tokens or listed_window(tariff.model, tariff.provider)
+    return Model(name, engine, tariff, options.fallback, options.local, context)
 
 
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:

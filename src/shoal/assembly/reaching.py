@@ -7,7 +7,8 @@ from msgspec import Struct
 from shoal.assembly.models import Model, Models
 from shoal.assembly.shield import Shield
 from shoal.chat import Answer, AnswerStream
-from shoal.errors import EngineError, NoAnswerer, ShoalError
+from shoal.errors import ContextLengthExceeded, EngineError, NoAnswerer, ShoalError
+from shoal.routing.context import check_context
 from shoal.routing.receipt import Tried
 
 
@@ -23,8 +24,8 @@ class Reached(Struct, frozen=True):
 
 
 async def reach(models: Models, llm: Model, shield: Shield) -> Reached:
-    """Ask ``llm``; where it may not be asked, or fails by no fault of the request, its fallbacks,
-    in their order. Each sees of the request what the shield lets it see.
+    """Ask ``llm``; where it may not be asked, its context is too small, or it fails by no fault of
+    the request, its fallbacks, in their order. Each sees of the request what the shield lets it see.
 
     Raises:
         EngineError: nobody could answer; the error is that of the first who was asked.
@@ -36,8 +37,9 @@ async def reach(models: Models, llm: Model, shield: Shield) -> Reached:
         began = time.perf_counter()
         try:
             shield.check(model)
+            check_context(shield.request, model.name, model.context)
             answer, stream = await _ask(model, shield)
-        except (EngineError, NoAnswerer) as error:
+        except (EngineError, NoAnswerer, ContextLengthExceeded) as error:
             if isinstance(error, EngineError) and not error.may_fall_back:
                 raise first or error from None
             first = first or error

@@ -76,6 +76,7 @@ class EndpointOptions(Prices):
 
     A request that an upstream has surely not worked on is tried again up to ``retries`` times, at
     this address or at one of ``endpoints``; then the models of ``fallback`` are asked, in order.
+    What does not fit into ``context_tokens`` (default: as the price list says) is not sent.
     ``local`` says that nothing it is told leaves the machine, or the house, for the privacy rules.
     """
 
@@ -92,6 +93,7 @@ class EndpointOptions(Prices):
     retries: int = Field(default=2, ge=0, le=10)
     fallback: tuple[str, ...] = ()
     local: bool = False
+    context_tokens: int | None = Field(default=None, ge=1)
 
 
 class RemoteOptions(EndpointOptions):
