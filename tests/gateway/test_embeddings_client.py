@@ -285,6 +285,16 @@ async def test_privacy_rules_hold(tmp_path: Path, upstream: ScriptedUpstream, ru
         assert sent[0]["model"] == "up"
 
 
+async def test_residency_holds(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    upstream.replies(REPLY)
+    async with place(tmp_path, upstream, TinyEncoder(), residency=["local"]) as here:
+        for model in ("local", "shoal/encoder"):
+            assert (await here.client.embeddings.create(model=model, input="a")).data
+        with pytest.raises(openai.PermissionDeniedError, match="has no residency"):
+            await here.client.embeddings.create(model="remote", input="a")
+    assert len(upstream.bodies) == 1
+
+
 async def test_the_real_encoder(
     tmp_path: Path, upstream: ScriptedUpstream, real_encoder: Encoder
 ) -> None:

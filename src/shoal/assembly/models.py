@@ -9,10 +9,13 @@ from shoal.errors import ConfigError, UnknownModel
 from shoal.routing.context import listed_window
 from shoal.routing.prices import Tariff
 
+LOCAL = "local"  # the residency of every local model
+
 
 class Model(Struct, frozen=True):
     """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer.
-    What a ``local`` one is told does not leave this machine. ``context`` is in tokens."""
+    What a ``local`` one is told does not leave this machine. ``context`` is in tokens,
+    ``residency`` where its endpoints are, "" if unknown."""
 
     name: str
     engine: Engine
@@ -20,6 +23,13 @@ class Model(Struct, frozen=True):
     fallback: tuple[str, ...] = ()
     local: bool = True
     context: int | None = None
+    residency: str = ""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Where what it is told is kept; empty where nobody said."""
+        stated = {self.residency} if self.residency else set()
+        return frozenset(stated | {LOCAL} if self.local else stated)
 
 
 class Models:
@@ -82,7 +92,8 @@ def _open(name: str, options: EngineOptions) -> Model:
     if not isinstance(options, EndpointOptions):
         return Model(name, engine, tariff)
     context = options.context_tokens or listed_window(tariff.model, tariff.provider)
-    return Model(name, engine, tariff, options.fallback, options.local, context)
+    where = options.residency or ""
+    return Model(name, engine, tariff, options.fallback, options.local, context, where)
 
 
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:

@@ -25,7 +25,8 @@ class Reached(Struct, frozen=True):
 
 async def reach(models: Models, llm: Model, shield: Shield) -> Reached:
     """Ask ``llm``; where it may not be asked, its context is too small, or it fails by no fault of
-    the request, its fallbacks, in their order. Each sees of the request what the shield lets it see.
+    the request, its fallbacks, in their order. Each sees of the request what the shield lets it
+    see.
 
     Raises:
         EngineError: nobody could answer; the error is that of the first who was asked.

@@ -33,13 +33,14 @@ class Shield(Struct, frozen=True):
     """What the rules say about one request.
 
     ``local_only``: models that are not local may not see it. They see ``outward``, from which
-    ``vault`` gives back what was taken out.
+    ``vault`` gives back what was taken out. ``residency``: where models must be; empty: anywhere.
     """
 
     request: Request
     outward: Request
     local_only: tuple[str, ...] = ()
     vault: Vault | None = None
+    residency: tuple[str, ...] = ()
 
     def check(self, model: Model) -> None:
         """See that the model may be asked.
@@ -47,6 +48,7 @@ class Shield(Struct, frozen=True):
         Raises:
             NoAnswerer: it may not.
         """
+        check_residency(model, self.residency)
         if self.local_only and not model.local:
             raise NoAnswerer(
                 f"{model.name} is not local, and the privacy rules keep a request that holds "
@@ -75,8 +77,22 @@ async def shield(request: Request, options: PrivacyOptions) -> Shield:
         PrivacyRefused: nobody may.
     """
     if not options.sought:
-        return Shield(request, request)
+        return Shield(request, request, residency=options.residency)
     return await _aside(request, lambda: _shield(request, options))
+
+
+def check_residency(model: Model, allowed: Sequence[str]) -> None:
+    """See that a model is where it must be; ``allowed`` empty: anywhere.
+
+    Raises:
+        NoAnswerer: it is not.
+    """
+    if allowed and model.labels.isdisjoint(allowed):
+        where = f"has the residency {model.residency!r}" if model.residency else "has no residency"
+        raise NoAnswerer(
+            f"{model.name} {where}, and privacy.residency in shoal.toml allows only: "
+            f"{', '.join(allowed)}"
+        )
 
 
 def _shield(request: Request, options: PrivacyOptions) -> Shield:
@@ -84,11 +100,11 @@ def _shield(request: Request, options: PrivacyOptions) -> Shield:
     if ruling.action == "refuse":
         raise ruling.refusal()
     if ruling.action == "local_only":
-        return Shield(request, request, local_only=ruling.decisive)
+        return Shield(request, request, local_only=ruling.decisive, residency=options.residency)
     if ruling.action == "redact":
         outward, vault = redact(request, options.redact)
-        return Shield(request, outward, vault=vault)
-    return Shield(request, request)
+        return Shield(request, outward, vault=vault, residency=options.residency)
+    return Shield(request, request, residency=options.residency)
 
 
 async def guarded_texts(
@@ -102,6 +118,8 @@ async def guarded_texts(
         PrivacyRefused: nobody may see them.
         NoAnswerer: the model may not.
     """
+    if model is not None:
+        check_residency(model, options.residency)
     if not options.sought:
         return request, ()
     asked = request.as_chat()

@@ -77,7 +77,8 @@ class EndpointOptions(Prices):
     A request that an upstream has surely not worked on is tried again up to ``retries`` times, at
     this address or at one of ``endpoints``; then the models of ``fallback`` are asked, in order.
     What does not fit into ``context_tokens`` (default: as the price list says) is not sent.
-    ``local`` says that nothing it is told leaves the machine, or the house, for the privacy rules.
+    ``local`` says that nothing it is told leaves the machine, or the house, for the privacy rules,
+    ``residency`` where its endpoints are, in a word of the user's own.
     """
 
     base_url: BaseUrl
@@ -94,6 +95,7 @@ class EndpointOptions(Prices):
     fallback: tuple[str, ...] = ()
     local: bool = False
     context_tokens: int | None = Field(default=None, ge=1)
+    residency: str | None = Field(default=None, min_length=1)
 
 
 class RemoteOptions(EndpointOptions):
