@@ -15,11 +15,13 @@ ShoalError
 │   ├── InvalidKey             401  no key, or one that is unknown, expired or revoked
 │   ├── NotAllowed             403  the key is good, but not for this
 │   ├── PriceUnknown           403  there is a budget, and nobody knows what the call would cost
+│   ├── MaxCostExceeded        403  the call could cost more than it was said that it may
 │   ├── RateLimited            429  more requests or tokens a minute than the key may have
 │   └── BudgetExceeded         429  the call could cost more than is left of a budget
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
 │   ├── EngineTimeout          504
+│   ├── MaxLatencyExceeded     504  the answer was not there as soon as the caller wanted it
 │   ├── EngineBusy             503  it failed so often that it is left alone for a while
 │   ├── GatewayStopped         503  the gateway was stopped before the answer came
 │   ├── EncoderMissing         503  the weights of the local encoder are nowhere to be found
@@ -163,6 +165,19 @@ class PriceUnknown(RequestError):
     code = "price_unknown"
 
 
+class MaxCostExceeded(RequestError):
+    """The call could cost more than its caller said that it may; nothing was sent."""
+
+    status = 403
+    code = "max_cost_exceeded"
+
+    def __init__(self, name: str, upper: float, most: float) -> None:
+        super().__init__(
+            f"{name}: this call could cost up to {upper:.6g} USD, and x-shoal-max-cost allows "
+            f"{most:.6g}. Nothing was sent; limit the answer's tokens, or allow more"
+        )
+
+
 class RateLimited(RequestError):
     """More requests or tokens a minute than a key may have; ``headers`` say when to come again."""
 
@@ -234,6 +249,13 @@ class EngineTimeout(EngineError):
     def __init__(self, message: str, asked: bool = True) -> None:
         super().__init__(message)
         self.may_be_retried = not asked
+
+
+class MaxLatencyExceeded(EngineError):
+    """The answer was not there as soon as its caller wanted it; no engine is to blame."""
+
+    status = 504
+    code = "max_latency_exceeded"
 
 
 class EngineBusy(EngineError):

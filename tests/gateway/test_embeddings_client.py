@@ -251,6 +251,20 @@ async def test_budgets_hold(here: Place, upstream: ScriptedUpstream) -> None:
         await modest.embeddings.create(model="remote", input="a")
 
 
+async def test_the_most_that_one_request_may_cost(here: Place, upstream: ScriptedUpstream) -> None:
+    upstream.replies(REPLY)
+    asked = {"model": "remote", "input": "a text of some tokens"}
+    for most, may in (("0.000001", False), ("0.001", True)):
+        client = here.client.with_options(default_headers={"x-shoal-max-cost": most})
+        if may:
+            assert (await client.embeddings.create(**asked, encoding_format="float")).data  # type: ignore[arg-type]
+        else:
+            with pytest.raises(openai.PermissionDeniedError) as caught:
+                await client.embeddings.create(**asked)  # type: ignore[arg-type]
+            assert caught.value.code == "max_cost_exceeded"
+    assert len(upstream.bodies) == 1
+
+
 @pytest.mark.parametrize("rule", ["refuse", "local_only", "redact"])
 async def test_privacy_rules_hold(tmp_path: Path, upstream: ScriptedUpstream, rule: str) -> None:
     upstream.replies(REPLY)

@@ -58,7 +58,7 @@ class Embeddings:
 
         Raises:
             UnknownModel, NotAllowed, PrivacyRefused, NoAnswerer, RateLimited, BudgetExceeded,
-            PriceUnknown: as for calls.
+            PriceUnknown, MaxCostExceeded: as for calls.
             Untranslatable: the model that was asked for has no embeddings.
             EngineError: it could not answer.
         """
@@ -84,6 +84,7 @@ class Embeddings:
         )
         if model is None:
             return self._finish(handled, await self._by_encoder(request), began)
+        self._purse.check_cost(handled, model)
         handled = replace(handled, reservation=self._purse.reserve(handled))
         asked = time.perf_counter()
         return self._finish(handled, await _by_model(handled, model, outward), asked)

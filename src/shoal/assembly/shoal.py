@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Self
 
 import msgspec
@@ -95,7 +96,8 @@ class Shoal:
             NotAllowed: the caller may not ask that.
             PrivacyRefused: it holds what nobody may see.
             NoAnswerer: nobody may answer it.
-            RateLimited, BudgetExceeded, PriceUnknown: it is more than the caller may spend.
+            RateLimited, BudgetExceeded, PriceUnknown, MaxCostExceeded: it is more than the caller
+                may spend.
             EngineError: the LLM could not answer.
         """
         began = time.perf_counter()
@@ -348,9 +350,10 @@ class Shoal:
     ) -> Handled:
         assert handled.model is not None
         assert handled.shield is not None
+        check_cost = partial(self._purse.check_cost, handled)
         reservation = self._purse.reserve(handled)
         try:
-            reached = await reach(self._models, handled.model, handled.shield)
+            reached = await reach(self._models, handled.model, handled.shield, check_cost)
         except BaseException:  # whatever it was, nothing was spent that anybody knows of
             reservation.release()
             raise

@@ -18,6 +18,7 @@ from shoal.gateway.metrics import Ended
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import error_reply, receipt_headers
+from shoal.gateway.terms import terms_of
 from shoal.routing.receipt import Receipt
 
 
@@ -32,9 +33,11 @@ class EmbeddingRoute:
         body = await read_body(http, self._options.max_body)
         began, at, call_id = time.perf_counter(), time.time(), str(uuid_utils.uuid7())
         request = decode_embeddings(body, self._options.max_messages)
-        embedding = self._desk.embed(request, call_id, caller_of(http.scope))
+        terms = terms_of(http.headers)
+        caller = caller_of(http.scope, terms.max_cost)
+        embedding = self._desk.embed(request, call_id, caller)
         try:
-            served = await while_heard(embedding, http.receive)
+            served = await while_heard(embedding, http.receive, terms.deadline)
         except ShoalError as error:
             return self._failed(_receipt(request, call_id, at, began, error), error)
         except asyncio.CancelledError:  # the server stops, and has waited for long enough
