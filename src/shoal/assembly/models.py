@@ -84,6 +84,7 @@ def tariff_of(name: str, options: EngineOptions) -> Tariff:
         output=options.output_price,
         cached=options.cached_price,
         cache_write=options.cache_write_price,
+        reasoning=options.reasoning_price,
     )
 
 

@@ -25,6 +25,7 @@ class Prices(BaseModel):
     output_price: Price | None = None
     cached_price: Price | None = None
     cache_write_price: Price | None = None
+    reasoning_price: Price | None = None
 
 
 KeyVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
