@@ -29,6 +29,10 @@ class TinyEncoder:
         rows = np.stack([self._mean(text) for text in texts]) if texts else np.empty((0, self.dim))
         return rows.astype(np.float32)
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Words and signs, with a beginning and an end."""
+        return [len(_WORD.findall(text)) + 2 for text in texts]
+
     def tokens(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], Floats]]:
         """Offsets and states of the first 254 words and signs of each text."""
         return [self._tokens(text) for text in texts]

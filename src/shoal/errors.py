@@ -7,6 +7,7 @@ ShoalError
 │   ├── MalformedRequest       400  not JSON, or a field of the wrong type
 │   ├── TooManyMessages        400
 │   ├── Untranslatable         400  asks for what the answering engine's wire format cannot say
+│   ├── ContextLengthExceeded  400  input and asked output do not fit into the model's context
 │   ├── BodyTooLarge           413
 │   ├── PrivacyRefused         403  holds what the privacy rules keep from every answerer
 │   ├── NoAnswerer             403  no answerer is left that the policy allows
@@ -14,13 +15,16 @@ ShoalError
 │   ├── InvalidKey             401  no key, or one that is unknown, expired or revoked
 │   ├── NotAllowed             403  the key is good, but not for this
 │   ├── PriceUnknown           403  there is a budget, and nobody knows what the call would cost
+│   ├── MaxCostExceeded        403  the call could cost more than it was said that it may
 │   ├── RateLimited            429  more requests or tokens a minute than the key may have
 │   └── BudgetExceeded         429  the call could cost more than is left of a budget
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
 │   ├── EngineTimeout          504
+│   ├── MaxLatencyExceeded     504  the answer was not there as soon as the caller wanted it
 │   ├── EngineBusy             503  it failed so often that it is left alone for a while
 │   ├── GatewayStopped         503  the gateway was stopped before the answer came
+│   ├── EncoderMissing         503  the weights of the local encoder are nowhere to be found
 │   ├── CallerGone                  the client hung up before the answer came
 │   ├── EngineRefused          the upstream's own status and body, passed on as they came
 │   └── NotRecorded            404  a recording holds no answer to this request
@@ -85,6 +89,19 @@ class Untranslatable(RequestError):
     code = "untranslatable"
 
 
+class ContextLengthExceeded(RequestError):
+    """Input and asked output do not fit into the context of the model."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, name: str, window: int, least: int, output: int) -> None:
+        super().__init__(
+            f"{name}: its context has {window:,} tokens; the input has {least:,} at the least, and "
+            f"{output:,} are asked for the answer. Nothing was sent. If the context is larger, set "
+            f"context_tokens of the model in shoal.toml"
+        )
+
+
 class BodyTooLarge(RequestError):
     """The body is over ``gateway.max_body_mb``."""
 
@@ -146,6 +163,19 @@ class PriceUnknown(RequestError):
 
     status = 403
     code = "price_unknown"
+
+
+class MaxCostExceeded(RequestError):
+    """The call could cost more than its caller said that it may; nothing was sent."""
+
+    status = 403
+    code = "max_cost_exceeded"
+
+    def __init__(self, name: str, upper: float, most: float) -> None:
+        super().__init__(
+            f"{name}: this call could cost up to {upper:.6g} USD, and x-shoal-max-cost allows "
+            f"{most:.6g}. Nothing was sent; limit the answer's tokens, or allow more"
+        )
 
 
 class RateLimited(RequestError):
@@ -221,6 +251,13 @@ class EngineTimeout(EngineError):
         self.may_be_retried = not asked
 
 
+class MaxLatencyExceeded(EngineError):
+    """The answer was not there as soon as its caller wanted it; no engine is to blame."""
+
+    status = 504
+    code = "max_latency_exceeded"
+
+
 class EngineBusy(EngineError):
     """The engine has failed again and again, and is left alone for so many seconds."""
 
@@ -241,6 +278,13 @@ class GatewayStopped(EngineError):
 
     status = 503
     code = "gateway_stopped"
+
+
+class EncoderMissing(EngineError):
+    """The weights of the local encoder are nowhere to be found, or are damaged."""
+
+    status = 503
+    code = "encoder_unavailable"
 
 
 class CallerGone(EngineError):

@@ -10,6 +10,7 @@ from shoal.assembly import Model, Models, Shoal
 from shoal.engines import RemoteOptions
 from shoal.errors import (
     ConfigError,
+    ContextLengthExceeded,
     EngineError,
     EngineRefused,
     EngineTimeout,
@@ -95,3 +96,36 @@ def test_a_fallback_must_be_another_model(wrong: str) -> None:
     options = RemoteOptions(engine="remote", base_url="http://x/v1", fallback=(wrong,))
     with pytest.raises(ConfigError, match=r"models\.gpt\.fallback: .*found '" + wrong):
         Models.open({"gpt": options})
+
+
+def small_and_large(small: Clerk, large: Clerk) -> Models:
+    models = [
+        Model(small.name, small, PRICES, fallback=("large",), context=50),
+        Model(large.name, large, CHEAP, context=5_000),
+    ]
+    return Models({model.name: model for model in models})
+
+
+async def test_what_is_too_long_goes_to_one_that_it_fits(store: Store) -> None:
+    small, large = clerk("gpt"), clerk("large")
+    async with Shoal(store, small_and_large(small, large), {}, PromiseOptions()) as desk:
+        short, _ = await ask(desk, request_of(text_of(0)))
+        long, answer = await ask(desk, request_of(text_of(0) * 100))
+        with pytest.raises(ContextLengthExceeded) as caught:
+            await desk.serve(request_of(text_of(0) * 1_000), "")
+    assert short.receipt.answered_by == "gpt"
+    assert (long.receipt.answered_by, answer.text) == ("large", "delivery")
+    assert "its context has 50 tokens" in long.receipt.tried[0].reason
+    assert caught.value.code == "context_length_exceeded"
+    assert (len(small.asked), len(large.asked)) == (1, 1)
+
+
+def test_the_context_is_stated_or_listed() -> None:
+    def context(**stated: object) -> int | None:
+        given = {"engine": "remote", "base_url": "http://127.0.0.1:9/v1", **stated}
+        models = Models.open({"gpt-4o-mini": RemoteOptions.model_validate(given)})
+        return models.get("gpt-4o-mini").context
+
+    assert context() == 128_000
+    assert context(context_tokens=7) == 7
+    assert context(model="mine") is None

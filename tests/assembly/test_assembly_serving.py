@@ -149,6 +149,7 @@ async def test_a_shadow_serves_nothing(store: Store) -> None:
 
 
 async def test_a_lapsed_certificate_serves_nothing(store: Store) -> None:
+    threshold()  # trains, which may take longer than that certificate lives
     certify(store, make_certificate(lapses_in=1.0))
     promote(store, TASK.id, "serve", "test", "")
     async with open_desk(store, Clerk()) as desk:

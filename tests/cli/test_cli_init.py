@@ -11,7 +11,7 @@ from shoal.routing.promise import PromiseOptions
 
 SECTIONS = ("gateway", "store", "learn", "promise")
 ENGINES = (RemoteOptions, AnthropicOptions, RecordedOptions, EchoOptions)
-PRICES = {"input_price", "output_price", "cached_price", "cache_write_price"}
+PRICES = {"input_price", "output_price", "cached_price", "cache_write_price", "reasoning_price"}
 
 
 @pytest.fixture

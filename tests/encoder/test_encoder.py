@@ -240,6 +240,7 @@ def test_tokens_of_every_text_have_a_state_each(tiny: Path, tmp_path: Path) -> N
         assert states.dtype == np.float32
         assert states.shape[1] == 32
         assert len(states) <= 254
+        assert encoder.lengths([text]) == [len(states) + 2]
         assert offsets.size == 0 or 0 <= offsets.min() <= offsets.max() <= len(text)
     assert [len(states) for _, states in encoder.tokens(["", "word " * 400])] == [0, 254]
 

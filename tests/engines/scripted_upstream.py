@@ -72,7 +72,8 @@ async def running_upstream() -> AsyncIterator[ScriptedUpstream]:
     scripted = ScriptedUpstream()
     app = web.Application(client_max_size=100_000_000)
     app.on_response_prepare.append(leave_out)
-    app.router.add_route("*", "/v1/chat/completions", scripted.handle)
+    for path in ("/v1/chat/completions", "/v1/embeddings"):
+        app.router.add_route("*", path, scripted.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

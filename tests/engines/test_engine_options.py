@@ -3,6 +3,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from shoal.assembly import tariff_of
+from shoal.chat import Usage
 from shoal.engines import EchoOptions, EngineOptions, RecordedOptions, RemoteOptions
 
 READ: TypeAdapter[RemoteOptions | RecordedOptions | EchoOptions] = TypeAdapter(EngineOptions)
@@ -17,6 +19,14 @@ def test_the_engine_decides_the_options() -> None:
     recorded = READ.validate_python({"engine": "recorded", "path": "calls.jsonl"})
     assert isinstance(recorded, RecordedOptions)
     assert recorded.latency == "none"
+
+
+def test_reasoning_may_have_a_price_of_its_own() -> None:
+    prices = {"engine": "echo", "input_price": 1, "output_price": 2}
+    usage = Usage(1_000_000, 1_000_000, reasoning_tokens=250_000)
+    assert tariff_of("m", READ.validate_python(prices)).cost(usage) == 3.0
+    dearer = READ.validate_python({**prices, "reasoning_price": 6})
+    assert tariff_of("m", dearer).cost(usage) == 4.0
 
 
 @pytest.mark.parametrize(

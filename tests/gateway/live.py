@@ -11,11 +11,13 @@ from fake_keys import FakeKeys
 from shoal.chat import Answer, Request
 from shoal.engines import Engine
 from shoal.errors import NotFound, ShoalError, UnknownModel
+from shoal.formats.embeddings import EmbeddingRequest
 from shoal.gateway import GatewayOptions, create_app
+from shoal.gateway.desk import Desk
 from shoal.gateway.server import listen, new_server, serve_on
 from shoal.routing.caller import Caller
 from shoal.routing.health import Health
-from shoal.routing.receipt import Receipt, Served
+from shoal.routing.receipt import Receipt, Served, ServedEmbeddings
 
 
 class FakeDesk:
@@ -68,6 +70,11 @@ class FakeDesk:
         self.failures.append((request, episode, error))
         return Receipt(f"failed-{len(self.failures)}", time.time(), request.model, "", "no answer")
 
+    async def embed(
+        self, request: EmbeddingRequest, call_id: str, caller: Caller
+    ) -> ServedEmbeddings:
+        raise UnknownModel(f"there is no model {request.model!r}", "model")
+
     async def call(self, call_id: str) -> bytes:
         for served, answer, error in self.finished:
             if served.receipt.call_id == call_id:
@@ -84,7 +91,7 @@ class FakeDesk:
 
 @asynccontextmanager
 async def running_gateway(
-    desk: FakeDesk, keys: FakeKeys | None = None, stop_within_s: int = 10, **options: object
+    desk: Desk, keys: FakeKeys | None = None, stop_within_s: int = 10, **options: object
 ) -> AsyncIterator[str]:
     """The gateway's address while it runs; without ``keys``, nobody needs one."""
     chosen = GatewayOptions.model_validate({"port": 0, **options})

@@ -6,18 +6,30 @@ from msgspec import Struct
 
 from shoal.engines import EndpointOptions, Engine, EngineOptions, open_engine
 from shoal.errors import ConfigError, UnknownModel
+from shoal.routing.context import listed_window
 from shoal.routing.prices import Tariff
+
+LOCAL = "local"  # the residency of every local model
 
 
 class Model(Struct, frozen=True):
     """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer.
-    What a ``local`` one is told does not leave this machine."""
+    What a ``local`` one is told does not leave this machine. ``context`` is in tokens,
+    ``residency`` where its endpoints are, "" if unknown."""
 
     name: str
     engine: Engine
     tariff: Tariff
     fallback: tuple[str, ...] = ()
     local: bool = True
+    context: int | None = None
+    residency: str = ""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Where what it is told is kept; empty where nobody said."""
+        stated = {self.residency} if self.residency else set()
+        return frozenset(stated | {LOCAL} if self.local else stated)
 
 
 class Models:
@@ -72,13 +84,17 @@ def tariff_of(name: str, options: EngineOptions) -> Tariff:
         output=options.output_price,
         cached=options.cached_price,
         cache_write=options.cache_write_price,
+        reasoning=options.reasoning_price,
     )
 
 
 def _open(name: str, options: EngineOptions) -> Model:
-    fallback = options.fallback if isinstance(options, EndpointOptions) else ()
-    local = not isinstance(options, EndpointOptions) or options.local
-    return Model(name, open_engine(name, options), tariff_of(name, options), fallback, local)
+    engine, tariff = open_engine(name, options), tariff_of(name, options)
+    if not isinstance(options, EndpointOptions):
+        return Model(name, engine, tariff)
+    context = options.context_tokens or listed_window(tariff.model, tariff.provider)
+    where = options.residency or ""
+    return Model(name, engine, tariff, options.fallback, options.local, context, where)
 
 
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:

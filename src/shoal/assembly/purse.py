@@ -5,7 +5,9 @@ from typing import Self
 
 from shoal.assembly.budget_watch import BudgetWatch
 from shoal.assembly.handled import Handled
+from shoal.assembly.models import Model
 from shoal.chat import Answer, Request
+from shoal.errors import MaxCostExceeded, PriceUnknown
 from shoal.routing.budget import Budgets, Reservation
 from shoal.routing.caller import Caller
 from shoal.routing.estimate import expected_usage, upper_cost
@@ -45,16 +47,40 @@ class Purse:
             BudgetExceeded: that is more than is left.
             PriceUnknown: there is a budget, and nobody knows the price.
         """
-        receipt, model, post = handled.receipt, handled.model, handled.post
+        receipt, model = handled.receipt, handled.model
         assert model is not None
-        rates = post.rung.card.rates if post and post.rung else None
-
-        def upper() -> float | None:
-            return upper_cost(handled.request, model.tariff, self._assumed_output, rates)
-
         return self._budgets.reserve(
-            handled.caller, receipt.task_id, receipt.task, upper, receipt.at
+            handled.caller,
+            receipt.task_id,
+            receipt.task,
+            lambda: self._upper(handled, model),
+            receipt.at,
         )
+
+    def check_cost(self, handled: Handled, model: Model) -> None:
+        """See that ``model`` may cost no more than the caller allows this call.
+
+        Raises:
+            MaxCostExceeded: it may.
+            PriceUnknown: nobody knows.
+        """
+        most = handled.caller.max_cost
+        if most is None:
+            return
+        upper = self._upper(handled, model)
+        if upper is None:
+            raise PriceUnknown(
+                f"{model.name}: nobody knows its price, and x-shoal-max-cost allows {most:.6g} "
+                "USD; state input_price and output_price of the model in shoal.toml"
+            )
+        if upper > most:
+            raise MaxCostExceeded(model.name, upper, most)
+
+    def _upper(self, handled: Handled, model: Model) -> float | None:
+        """USD that a model may cost at most for a call; None if the price is unknown."""
+        post = handled.post
+        rates = post.rung.card.rates if post and post.rung else None
+        return upper_cost(handled.request, model.tariff, self._assumed_output, rates)
 
     def settle(self, handled: Handled, answer: Answer, recorded: "Future[bool] | None") -> None:
         """Count what a call took in truth. ``recorded`` is when the store has it."""

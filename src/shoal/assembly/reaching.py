@@ -1,13 +1,22 @@
 """Asks the LLM, and those who stand in for it when it cannot answer."""
 
 import time
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from shoal.assembly.models import Model, Models
 from shoal.assembly.shield import Shield
 from shoal.chat import Answer, AnswerStream
-from shoal.errors import EngineError, NoAnswerer, ShoalError
+from shoal.errors import (
+    ContextLengthExceeded,
+    EngineError,
+    MaxCostExceeded,
+    NoAnswerer,
+    PriceUnknown,
+    ShoalError,
+)
+from shoal.routing.context import check_context
 from shoal.routing.receipt import Tried
 
 
@@ -22,9 +31,16 @@ class Reached(Struct, frozen=True):
     stream: AnswerStream | None = None
 
 
-async def reach(models: Models, llm: Model, shield: Shield) -> Reached:
-    """Ask ``llm``; where it may not be asked, or fails by no fault of the request, its fallbacks,
-    in their order. Each sees of the request what the shield lets it see.
+_TOO_DEAR = (MaxCostExceeded, PriceUnknown)
+
+
+async def reach(
+    models: Models, llm: Model, shield: Shield, check_cost: Callable[[Model], None]
+) -> Reached:
+    """Ask ``llm``; where it may not be asked, its context is too small, or it fails by no fault of
+    the request, its fallbacks, in their order. Each sees of the request what the shield lets it
+    see. ``check_cost`` raises for one that may cost too much: the LLM is then refused, another is
+    passed over.
 
     Raises:
         EngineError: nobody could answer; the error is that of the first who was asked.
@@ -36,9 +52,11 @@ async def reach(models: Models, llm: Model, shield: Shield) -> Reached:
         began = time.perf_counter()
         try:
             shield.check(model)
+            check_context(shield.request, model.name, model.context)
+            check_cost(model)
             answer, stream = await _ask(model, shield)
-        except (EngineError, NoAnswerer) as error:
-            if isinstance(error, EngineError) and not error.may_fall_back:
+        except (EngineError, NoAnswerer, ContextLengthExceeded, *_TOO_DEAR) as error:
+            if _is_final(error, model is llm):
                 raise first or error from None
             first = first or error
             tried.append(Tried(model.name, False, str(error), latency_ms=_since(began)))
@@ -48,6 +66,13 @@ async def reach(models: Models, llm: Model, shield: Shield) -> Reached:
         return Reached(model, tuple(tried), _since(began), answer, stream)
     assert first is not None
     raise first
+
+
+def _is_final(error: ShoalError, by_llm: bool) -> bool:
+    """Whether nobody else is asked."""
+    if isinstance(error, EngineError):
+        return not error.may_fall_back
+    return by_llm and isinstance(error, _TOO_DEAR)
 
 
 async def _ask(model: Model, shield: Shield) -> tuple[Answer | None, AnswerStream | None]:

@@ -5,7 +5,7 @@ that others are not kept waiting.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
@@ -13,7 +13,8 @@ from msgspec import Struct
 from shoal.assembly.models import Model
 from shoal.assembly.restoring import RestoredStream
 from shoal.chat import Answer, AnswerStream, Request
-from shoal.errors import NoAnswerer
+from shoal.errors import NoAnswerer, PrivacyRefused
+from shoal.formats.embeddings import EmbeddingRequest
 from shoal.routing.privacy import (
     PrivacyOptions,
     Vault,
@@ -32,13 +33,14 @@ class Shield(Struct, frozen=True):
     """What the rules say about one request.
 
     ``local_only``: models that are not local may not see it. They see ``outward``, from which
-    ``vault`` gives back what was taken out.
+    ``vault`` gives back what was taken out. ``residency``: where models must be; empty: anywhere.
     """
 
     request: Request
     outward: Request
     local_only: tuple[str, ...] = ()
     vault: Vault | None = None
+    residency: tuple[str, ...] = ()
 
     def check(self, model: Model) -> None:
         """See that the model may be asked.
@@ -46,6 +48,7 @@ class Shield(Struct, frozen=True):
         Raises:
             NoAnswerer: it may not.
         """
+        check_residency(model, self.residency)
         if self.local_only and not model.local:
             raise NoAnswerer(
                 f"{model.name} is not local, and the privacy rules keep a request that holds "
@@ -74,8 +77,22 @@ async def shield(request: Request, options: PrivacyOptions) -> Shield:
         PrivacyRefused: nobody may.
     """
     if not options.sought:
-        return Shield(request, request)
+        return Shield(request, request, residency=options.residency)
     return await _aside(request, lambda: _shield(request, options))
+
+
+def check_residency(model: Model, allowed: Sequence[str]) -> None:
+    """See that a model is where it must be; ``allowed`` empty: anywhere.
+
+    Raises:
+        NoAnswerer: it is not.
+    """
+    if allowed and model.labels.isdisjoint(allowed):
+        where = f"has the residency {model.residency!r}" if model.residency else "has no residency"
+        raise NoAnswerer(
+            f"{model.name} {where}, and privacy.residency in shoal.toml allows only: "
+            f"{', '.join(allowed)}"
+        )
 
 
 def _shield(request: Request, options: PrivacyOptions) -> Shield:
@@ -83,11 +100,45 @@ def _shield(request: Request, options: PrivacyOptions) -> Shield:
     if ruling.action == "refuse":
         raise ruling.refusal()
     if ruling.action == "local_only":
-        return Shield(request, request, local_only=ruling.decisive)
+        return Shield(request, request, local_only=ruling.decisive, residency=options.residency)
     if ruling.action == "redact":
         outward, vault = redact(request, options.redact)
-        return Shield(request, outward, vault=vault)
-    return Shield(request, request)
+        return Shield(request, outward, vault=vault, residency=options.residency)
+    return Shield(request, request, residency=options.residency)
+
+
+async def guarded_texts(
+    request: EmbeddingRequest, options: PrivacyOptions, model: Model | None
+) -> tuple[EmbeddingRequest, tuple[str, ...]]:
+    """What ``model`` (None: the local encoder) may see of texts to be embedded, and the kinds that
+    were taken out: ``[EMAIL]`` and the like stand for them, the same in every request, as equal
+    texts should have equal vectors. Nothing is put back, for vectors hold no text.
+
+    Raises:
+        PrivacyRefused: nobody may see them.
+        NoAnswerer: the model may not.
+    """
+    if model is not None:
+        check_residency(model, options.residency)
+    if not options.sought:
+        return request, ()
+    asked = request.as_chat()
+    ruling = await _aside(asked, lambda: judge(asked, options))
+    if ruling.action == "refuse":
+        raise PrivacyRefused({kind: _of_input(ruling.places[kind]) for kind in ruling.decisive})
+    if model is None or model.local:
+        return request, ()
+    if ruling.action == "local_only":
+        Shield(asked, asked, local_only=ruling.decisive).check(model)
+    if ruling.action != "redact":
+        return request, ()
+    less = await _aside(asked, lambda: scrub(asked, options.redact))
+    texts = tuple(message.text for message in less.messages)
+    return EmbeddingRequest(request.model, texts, less.params), ruling.decisive
+
+
+def _of_input(places: Sequence[str]) -> list[str]:
+    return [place.replace("messages[", "input[") for place in places]
 
 
 class Discretion:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Self
 
 import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
+from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
 from shoal.assembly.models import Models
 from shoal.assembly.purse import Purse
@@ -23,6 +25,7 @@ from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
 from shoal.errors import MalformedRequest, PrivacyRefused, ShoalError, StoreError
+from shoal.formats.embeddings import EmbeddingRequest
 from shoal.guarantees import draw
 from shoal.routing.budget import Budgets
 from shoal.routing.caller import ANYBODY, Caller
@@ -30,7 +33,7 @@ from shoal.routing.estimate import guessed_usage
 from shoal.routing.health import Health
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
-from shoal.routing.receipt import Receipt, Served, Tried
+from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, Tried
 from shoal.routing.rung import Rung, Verdict
 from shoal.storage import CallRecord, Feedback, Store
 from shoal.tasks import Match
@@ -63,6 +66,7 @@ class Shoal:
         self._privacy = privacy or PrivacyOptions()
         self._discretion = Discretion(self._privacy)
         self._purse = purse or Purse(Budgets(store.spend.between, {}), _ASSUMED_OUTPUT)
+        self._embeddings = Embeddings(store, models, self._privacy, self._purse, encoder)
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
@@ -93,7 +97,8 @@ class Shoal:
             NotAllowed: the caller may not ask that.
             PrivacyRefused: it holds what nobody may see.
             NoAnswerer: nobody may answer it.
-            RateLimited, BudgetExceeded, PriceUnknown: it is more than the caller may spend.
+            RateLimited, BudgetExceeded, PriceUnknown, MaxCostExceeded: it is more than the caller
+                may spend.
             EngineError: the LLM could not answer.
         """
         began = time.perf_counter()
@@ -169,6 +174,14 @@ class Shoal:
         await self._kept(self._record(call_record(handled, None, str(error))), call_id)
         return handled.receipt
 
+    async def embed(
+        self, request: EmbeddingRequest, call_id: str, caller: Caller = ANYBODY
+    ) -> ServedEmbeddings:
+        """Have texts embedded: see ``Embeddings``."""
+        served, recorded = await self._embeddings.embed(request, call_id, caller)
+        await self._kept(recorded, call_id)
+        return served
+
     async def call(self, call_id: str) -> bytes:
         """The stored call with its whole receipt, as JSON.
 
@@ -239,6 +252,7 @@ class Shoal:
         self._watching.cancel()
         await self._witness.close()
         await self._models.aclose()
+        self._embeddings.close()
         self._pool.shutdown(wait=False)
         self._shadow_pool.shutdown(wait=False)
 
@@ -339,9 +353,10 @@ class Shoal:
     ) -> Handled:
         assert handled.model is not None
         assert handled.shield is not None
+        check_cost = partial(self._purse.check_cost, handled)
         reservation = self._purse.reserve(handled)
         try:
-            reached = await reach(self._models, handled.model, handled.shield)
+            reached = await reach(self._models, handled.model, handled.shield, check_cost)
         except BaseException:  # whatever it was, nothing was spent that anybody knows of
             reservation.release()
             raise

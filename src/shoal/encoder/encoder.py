@@ -93,6 +93,10 @@ class Encoder:
             vectors[rows] = total / np.linalg.norm(total, axis=1, keepdims=True)
         return vectors
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of each text count, [CLS] and [SEP] included: at most 256."""
+        return [len(encoding.ids) for encoding in self._tokenize(texts)]
+
     def tokens(self, texts: Sequence[str]) -> list[tuple[Offsets, Array]]:
         """For each text its t tokens: character offsets (t, 2) int32, states (t, dim) float32.
 

@@ -3,7 +3,7 @@
 An engine knows nothing of tasks, prices or receipts.
 """
 
-from shoal.engines.engine import Engine, open_engine
+from shoal.engines.engine import Embedder, Engine, open_engine
 from shoal.engines.options import (
     AnthropicOptions,
     EchoOptions,
@@ -17,6 +17,7 @@ from shoal.engines.written import WrittenStream
 __all__ = [
     "AnthropicOptions",
     "EchoOptions",
+    "Embedder",
     "EndpointOptions",
     "Engine",
     "EngineOptions",

@@ -1,15 +1,16 @@
 """What ``shoal.toml`` says about each engine."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from yarl import URL
 
 from shoal.chat import Format
+from shoal.engines.presets import PresetName, with_preset
 
-_PATHS = ("/chat/completions", "/messages", "/responses")
+_PATHS = ("/chat/completions", "/messages", "/responses", "/embeddings")
 
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -24,6 +25,7 @@ class Prices(BaseModel):
     output_price: Price | None = None
     cached_price: Price | None = None
     cache_write_price: Price | None = None
+    reasoning_price: Price | None = None
 
 
 KeyVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -75,7 +77,9 @@ class EndpointOptions(Prices):
 
     A request that an upstream has surely not worked on is tried again up to ``retries`` times, at
     this address or at one of ``endpoints``; then the models of ``fallback`` are asked, in order.
-    ``local`` says that nothing it is told leaves the machine, or the house, for the privacy rules.
+    What does not fit into ``context_tokens`` (default: as the price list says) is not sent.
+    ``local`` says that nothing it is told leaves the machine, or the house, for the privacy rules,
+    ``residency`` where its endpoints are, in a word of the user's own.
     """
 
     base_url: BaseUrl
@@ -91,6 +95,8 @@ class EndpointOptions(Prices):
     retries: int = Field(default=2, ge=0, le=10)
     fallback: tuple[str, ...] = ()
     local: bool = False
+    context_tokens: int | None = Field(default=None, ge=1)
+    residency: str | None = Field(default=None, min_length=1)
 
 
 class RemoteOptions(EndpointOptions):
@@ -98,12 +104,19 @@ class RemoteOptions(EndpointOptions):
 
     Set ``ask_usage`` to false for an upstream that refuses ``stream_options``. ``formats`` are the
     wire formats it speaks: a request in one of them is forwarded as it came, any other is
-    translated into the first.
+    translated into the first. A ``preset`` gives all that is not stated beside it and that is known
+    of such an endpoint.
     """
 
     engine: Literal["remote"]
+    preset: PresetName | None = None
     ask_usage: bool = True
     formats: tuple[Format, ...] = Field(default=("chat",), min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, stated: Any) -> object:
+        return with_preset(stated)
 
     def headers(self, key: str) -> dict[str, str]:
         """The headers of each request; ``key`` is "" if there is none."""

@@ -13,9 +13,16 @@ from shoal.engines.options import AnthropicOptions, RemoteOptions
 from shoal.engines.pool import Place, Pool
 from shoal.engines.upstream import Upstream
 from shoal.engines.written import WrittenStream
-from shoal.errors import EngineError, EngineRefused, EngineUnreachable
+from shoal.errors import EngineError, EngineRefused, EngineUnreachable, Untranslatable
 from shoal.formats import FORMATS, Target, WireFormat
 from shoal.formats.chat_completions import asks_usage
+from shoal.formats.embeddings import (
+    PATH,
+    Embedded,
+    EmbeddingRequest,
+    decode_embedded,
+    encode_embeddings,
+)
 from shoal.formats.events import begins_event, data_of
 from shoal.formats.reader import StreamReader
 
@@ -90,6 +97,26 @@ class RemoteEngine:
             except BaseException:  # a cancelled one too lets the connection go
                 response.close()
                 raise
+
+        return await self._pool.ask(send)
+
+    async def embed(self, request: EmbeddingRequest) -> Embedded:
+        """The upstream's vectors, its bytes in ``body``.
+
+        Raises: what ``answer`` raises.
+        """
+        if self._speaks == ("messages",):
+            raise Untranslatable(f"model: {self._name} has no embeddings", "model")
+        body = encode_embeddings(request, self._target.model)
+
+        async def send(upstream: Upstream) -> Embedded:
+            async with await upstream.post(PATH, body) as response:
+                reply = await upstream.read(response)
+            try:
+                return decode_embedded(reply)
+            except EngineUnreachable as error:
+                said = upstream.safe_text(str(error))
+                raise EngineUnreachable(f"{self._name}: {said}") from None
 
         return await self._pool.ask(send)
 

@@ -9,8 +9,10 @@ from starlette.routing import Route
 
 from shoal.errors import ShoalError
 from shoal.formats import FORMATS
+from shoal.formats.embeddings import PATH as EMBEDDINGS
 from shoal.gateway.desk import Desk
 from shoal.gateway.desk_routes import DeskRoutes
+from shoal.gateway.embeddings import EmbeddingRoute
 from shoal.gateway.exchange import Exchange
 from shoal.gateway.guard import Guard
 from shoal.gateway.key_check import KeyCheck
@@ -29,10 +31,12 @@ def create_app(desk: Desk, options: GatewayOptions, keys: KeyDesk) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in."""
     observer = Observer(Metrics(desk.health), options.access_log)
     other = DeskRoutes(desk, options.max_body, observer.metrics)
+    embeddings = EmbeddingRoute(desk, options, observer)
     admin = KeyRoutes(keys, options.max_body)
     app = Starlette(
         routes=[
             *(_exchange(Exchange(desk, wire, options, observer)) for wire in FORMATS.values()),
+            Route(PREFIX + EMBEDDINGS, embeddings.post, methods=["POST"]),
             Route("/v1/models", other.models),
             Route("/v1/models/{name:path}", other.model),
             Route("/healthz", other.health),

@@ -5,9 +5,10 @@ from typing import Protocol
 
 from shoal.chat import Answer, Request
 from shoal.errors import ShoalError
+from shoal.formats.embeddings import EmbeddingRequest
 from shoal.routing.caller import Caller
 from shoal.routing.health import Health
-from shoal.routing.receipt import Receipt, Served
+from shoal.routing.receipt import Receipt, Served, ServedEmbeddings
 
 
 class Desk(Protocol):
@@ -37,6 +38,16 @@ class Desk(Protocol):
         self, request: Request, episode: str, caller: Caller, error: ShoalError
     ) -> Receipt:
         """Record a call that ``serve`` could not answer; returns its receipt."""
+
+    async def embed(
+        self, request: EmbeddingRequest, call_id: str, caller: Caller
+    ) -> ServedEmbeddings:
+        """Have texts embedded, and what that cost counted; no call is recorded.
+
+        Raises:
+            RequestError: it cannot be done as asked.
+            EngineError: nobody could do it.
+        """
 
     async def call(self, call_id: str) -> bytes:
         """The stored call with its whole receipt, as JSON.

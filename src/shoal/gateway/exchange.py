@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive
 
-from shoal.chat import Answer, Request
+from shoal.chat import Answer, AnswerStream, Request
 from shoal.engines import WrittenStream
 from shoal.errors import CallerGone, GatewayStopped, ShoalError
 from shoal.formats import Envelope, WireFormat
@@ -22,8 +22,11 @@ from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import error_reply, receipt_headers
 from shoal.gateway.stream import StreamedReply, hung_up, undisturbed
+from shoal.gateway.terms import Deadline, TimedStream, terms_of
 from shoal.routing.caller import Caller
 from shoal.routing.receipt import Served
+
+T = TypeVar("T")
 
 
 class _Asked(Struct, frozen=True):
@@ -49,12 +52,12 @@ class Exchange:
         body = await read_body(http, self._options.max_body)
         began = time.perf_counter()
         request = self.wire.decode_request(body, self._options.max_messages)
-        asked = _Asked(
-            request, http.headers.get("x-shoal-episode", ""), caller_of(http.scope), began
-        )
+        terms = terms_of(http.headers)
+        caller = caller_of(http.scope, terms.max_cost)
+        asked = _Asked(request, http.headers.get("x-shoal-episode", ""), caller, began)
         serving = self._desk.serve(request, asked.episode, asked.caller)
         try:
-            served = await _while_heard(serving, http.receive)
+            served = await while_heard(serving, http.receive, terms.deadline)
         except ShoalError as error:
             return await self._failed(asked, error)
         except asyncio.CancelledError:  # the server stops, and has waited for long enough
@@ -62,7 +65,7 @@ class Exchange:
             return await undisturbed(self._failed(asked, stopped))
         overhead_ms = _since(began) - served.receipt.waited_ms
         if request.stream:
-            return self._streamed(served, request, overhead_ms)
+            return self._streamed(served, request, overhead_ms, terms.deadline)
         return await self._whole(served, request, overhead_ms)
 
     async def _failed(self, asked: _Asked, error: ShoalError) -> Response:
@@ -71,11 +74,15 @@ class Exchange:
         self._observer.ended(Ended(self.wire.name, receipt, None, str(error), overhead_ms))
         return error_reply(error, self.wire, receipt.call_id)
 
-    def _streamed(self, served: Served, request: Request, overhead_ms: float) -> StreamedReply:
-        stream = served.stream
+    def _streamed(
+        self, served: Served, request: Request, overhead_ms: float, deadline: Deadline | None
+    ) -> StreamedReply:
+        stream: AnswerStream | None = served.stream
         if stream is None:
             assert served.answer is not None
             stream = WrittenStream(served.answer)
+        if deadline is not None:
+            stream = TimedStream(stream, deadline)
         same = stream.format == self.wire.name
         writer = None if same else self.wire.new_writer(_envelope(served, request))
 
@@ -100,17 +107,23 @@ class Exchange:
         self._observer.ended(Ended(self.wire.name, receipt, answer, error, overhead_ms))
 
 
-async def _while_heard(serving: Coroutine[Any, Any, Served], receive: Receive) -> Served:
+async def while_heard(
+    serving: Coroutine[Any, Any, T], receive: Receive, deadline: Deadline | None = None
+) -> T:
     """What is served, as long as the caller is there: else the LLM need not answer.
 
     Raises:
         CallerGone: the caller hung up.
+        MaxLatencyExceeded: the ``deadline`` passed.
     """
     task = asyncio.ensure_future(serving)
     gone = asyncio.ensure_future(hung_up(receive))
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        left_s = deadline.left_s if deadline else None
+        await asyncio.wait((task, gone), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
+            if deadline is not None and not gone.done():
+                raise deadline.passed()
             raise CallerGone("the client hung up before the answer came")
         return task.result()
     finally:

@@ -2,6 +2,7 @@
 
 import time
 
+from msgspec.structs import replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shoal.errors import InvalidKey, RequestError
@@ -49,11 +50,11 @@ class KeyCheck:
         return ANYBODY
 
 
-def caller_of(scope: Scope) -> Caller:
-    """Who sent the request of an ASGI scope."""
+def caller_of(scope: Scope, max_cost: float | None = None) -> Caller:
+    """Who sent the request of an ASGI scope, and what it may cost."""
     caller = scope.get(CALLER, ANYBODY)
     assert isinstance(caller, Caller)
-    return caller
+    return caller if max_cost is None else replace(caller, max_cost=max_cost)
 
 
 def scope_of(path: str) -> KeyScope | None:

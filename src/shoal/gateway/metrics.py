@@ -6,7 +6,7 @@ Names come from outside, so each label takes so many values and no more: later o
 """
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -76,7 +76,7 @@ class Ended(Struct, frozen=True):
     """A call that has ended: what it was asked in, its settled receipt, what came of it, and how
     much of the time until the answer began was Shoal's own."""
 
-    format: Format
+    format: Format | Literal["embeddings"]
     receipt: Receipt
     answer: Answer | None
     error: str

@@ -11,6 +11,7 @@ import msgspec
 from shoal import __version__
 from shoal.chat import Format
 from shoal.formats import FORMATS, WireFormat
+from shoal.formats.embeddings import PATH as EMBEDDINGS
 from shoal.gateway.replies import PREFIX
 from shoal.routing.key_order import KeyOrder
 
@@ -34,6 +35,16 @@ _ASKED: dict[Format, _Json] = {
 }
 """What each format insists on, besides ``model``."""
 
+_TEXTS: _Json = {
+    "type": "object",
+    "required": ["model", "input"],
+    "properties": {
+        "model": _NAME,
+        "input": {"anyOf": [_NAME, {"type": "array", "minItems": 1, "items": _NAME}]},
+        "encoding_format": {"enum": ["float", "base64", None]},
+        "dimensions": {"type": ["integer", "null"], "minimum": 1},
+    },
+}
 _REQUIRED: dict[Format, list[str]] = {
     "chat": ["model", "messages"],
     "messages": ["model", "messages"],
@@ -143,6 +154,7 @@ _SPEND: _Json = {
 }
 _SCHEMAS: _Json = {
     "Call": _CALL,
+    "EmbeddingsRequest": _TEXTS,
     "Error": _ERROR,
     "Feedback": _FEEDBACK,
     "Health": _HEALTH,
@@ -187,7 +199,12 @@ def openapi() -> bytes:
 
 
 def _wire_paths() -> _Json:
-    return {PREFIX + wire.path: {"post": _exchange(wire)} for wire in FORMATS.values()}
+    replies = {"200": {"description": "The vectors.", "content": {"application/json": {}}}}
+    embedding = _operation("embeddings", "Embeds texts.", replies | _refusals(*_ERRORS))
+    return {
+        PREFIX + EMBEDDINGS: {"post": embedding | {"requestBody": _body("EmbeddingsRequest")}},
+        **{PREFIX + wire.path: {"post": _exchange(wire)} for wire in FORMATS.values()},
+    }
 
 
 def _own_paths() -> _Json:

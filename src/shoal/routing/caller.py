@@ -29,11 +29,13 @@ class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who calls: the key's id and name, "" on a gateway without keys."""
+    """Who calls: the key's id and name, "" on a gateway without keys. ``max_cost`` is the USD that
+    this one call may cost at most, None if that was not said."""
 
     key: str = ""
     name: str = ""
     spec: KeySpec = KeySpec()
+    max_cost: float | None = None
 
     def require(self, scope: Scope) -> None:
         """Refuse what the key has no scope for.

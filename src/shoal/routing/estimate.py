@@ -24,6 +24,12 @@ class _Asked(Struct):
     max_output_tokens: int | None = None
     n: int | None = None
 
+    @property
+    def limit(self) -> int | None:
+        """Tokens that one answer may have; None if that is not said."""
+        limits = (self.max_completion_tokens, self.max_tokens, self.max_output_tokens)
+        return next((limit for limit in limits if limit is not None and limit >= 0), None)
+
 
 _asked = msgspec.json.Decoder(_Asked)
 
@@ -35,10 +41,15 @@ def expected_usage(request: Request, assumed_output: int, rates: TokenRates | No
     allows, else ``assumed_output``, for each of the answers asked for.
     """
     asked = _limits(request)
-    limits = (asked.max_completion_tokens, asked.max_tokens, asked.max_output_tokens)
-    output = next((limit for limit in limits if limit is not None and limit >= 0), assumed_output)
+    limit = asked.limit
+    output = assumed_output if limit is None else limit
     choices = min(max(asked.n or 1, 1), _MOST_CHOICES)
     return Usage(_input(request, rates), output * choices, estimated=True)
+
+
+def asked_output(request: Request) -> int | None:
+    """The tokens that a request allows an answer; None if it does not say."""
+    return _limits(request).limit
 
 
 def upper_cost(

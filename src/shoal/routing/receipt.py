@@ -58,3 +58,10 @@ class Served(Struct, frozen=True):
     answer: Answer | None = None
     stream: AnswerStream | None = None
     limits: Mapping[str, str] = MappingProxyType({})
+
+
+class ServedEmbeddings(Served, frozen=True, kw_only=True):
+    """Embeddings that were served: ``body`` is the whole reply. ``answer`` holds no more than their
+    usage."""
+
+    body: bytes

@@ -14,14 +14,17 @@ class PrivacyOptions(BaseModel):
     """What happens to a call in which something of a kind is found, and what of it is kept.
 
     ``refuse``: the caller gets an error. ``local_only``: the call does not leave this machine.
-    ``redact``: placeholders leave, and the answer gets the values back. ``store`` and ``learn``
-    "redacted": what is stored, or trained on, holds ``[EMAIL]`` and the like.
+    ``redact``: placeholders leave, and the answer gets the values back. ``residency``: only
+    models with one of these labels may be asked, where there are any; local ones have the label
+    "local". ``store`` and ``learn`` "redacted": what is stored, or trained on, holds ``[EMAIL]``
+    and the like.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     local_only: tuple[Kind, ...] = ()
     redact: tuple[Kind, ...] = ()
+    residency: tuple[str, ...] = ()
     refuse: tuple[Kind, ...] = ()
     store: Keeping = "as_is"
     learn: Keeping = "as_is"

@@ -1,0 +1,160 @@
+"""Embeddings: by the local encoder, or by the model of ``shoal.toml`` that was asked for.
+
+No other model stands in for one that fails: vectors of two models cannot be compared.
+"""
+
+import logging
+import time
+from concurrent.futures import Future
+
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from shoal.assembly.handled import Handled
+from shoal.assembly.local_encoder import NAME, LocalEncoder
+from shoal.assembly.models import Model, Models
+from shoal.assembly.purse import Purse
+from shoal.assembly.shield import guarded_texts
+from shoal.chat import Answer, Usage
+from shoal.encoder import Encoder
+from shoal.engines import Embedder
+from shoal.errors import StoreError, Untranslatable
+from shoal.formats.embeddings import Embedded, EmbeddingRequest, encode_embedded, form_of
+from shoal.routing.caller import Caller
+from shoal.routing.estimate import expected_usage
+from shoal.routing.privacy import PrivacyOptions
+from shoal.routing.receipt import Receipt, ServedEmbeddings
+from shoal.storage import Spending, Store
+
+log = logging.getLogger(__name__)
+
+Recorded = Future[bool] | None
+_NO_OUTPUT = '{"max_tokens":0}'
+
+
+class Embeddings:
+    """Has texts embedded under the same policy as calls: keys, limits, privacy, budgets.
+
+    What is spent counts as a call's, but nothing of the texts is stored.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        models: Models,
+        privacy: PrivacyOptions,
+        purse: Purse,
+        encoder: Encoder | None = None,
+    ) -> None:
+        """``encoder`` None: it is built when first asked."""
+        self._store, self._models = store, models
+        self._privacy, self._purse = privacy, purse
+        self._local = LocalEncoder(encoder)
+
+    async def embed(
+        self, request: EmbeddingRequest, call_id: str, caller: Caller
+    ) -> tuple[ServedEmbeddings, Recorded]:
+        """The vectors, and when the store has what they cost (None: it is closed).
+
+        Raises:
+            UnknownModel, NotAllowed, PrivacyRefused, NoAnswerer, RateLimited, BudgetExceeded,
+            PriceUnknown, MaxCostExceeded: as for calls.
+            Untranslatable: the model that was asked for has no embeddings.
+            EngineError: it could not answer.
+        """
+        began, at = time.perf_counter(), time.time()
+        own = request.model == NAME
+        model = None if own else _priced(self._models.get(request.model))
+        caller.require_model(request.model)
+        caller.require_task("")
+        outward, removed = await guarded_texts(request, self._privacy, model)
+        counted = replace(request.as_chat(), params=_NO_OUTPUT)
+        allowance = self._purse.admit(caller, counted)
+        reason = f"asked for; taken out before: {', '.join(removed)}" if removed else "asked for"
+        handled = Handled(
+            Receipt(call_id, at, request.model, request.model, reason),
+            request=counted,
+            episode="",
+            began=began,
+            model=model,
+            answerer=model,
+            caller=caller,
+            allowance=allowance,
+            limits=allowance.headers,
+        )
+        if model is None:
+            return self._finish(handled, await self._by_encoder(request), began)
+        self._purse.check_cost(handled, model)
+        handled = replace(handled, reservation=self._purse.reserve(handled))
+        asked = time.perf_counter()
+        return self._finish(handled, await _by_model(handled, model, outward), asked)
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        self._local.close()
+
+    async def _by_encoder(self, request: EmbeddingRequest) -> Embedded:
+        form = form_of(request)
+        vectors, tokens = await self._local.encode(request.texts, form.dimensions)
+        body = encode_embedded(NAME, vectors, form.encoding_format or "float", tokens)
+        return Embedded(body, Usage(tokens))
+
+    def _finish(
+        self, handled: Handled, embedded: Embedded, asked: float
+    ) -> tuple[ServedEmbeddings, Recorded]:
+        """Count what it took; ``asked`` is when the one who answered was asked."""
+        now = time.perf_counter()
+        usage = embedded.usage or expected_usage(handled.request, 0)
+        cost = handled.model.tariff.cost(usage) if handled.model else 0.0
+        receipt = replace(
+            handled.receipt,
+            cost=cost,
+            llm_cost=cost,
+            waited_ms=round((now - asked) * 1e3, 3),
+            latency_ms=round((now - handled.began) * 1e3, 3),
+        )
+        answer = Answer(model=receipt.answered_by, usage=usage)
+        recorded = self._spent(receipt, handled.caller, usage)
+        self._purse.settle(replace(handled, receipt=receipt), answer, recorded)
+        served = ServedEmbeddings(receipt, answer, limits=handled.limits, body=embedded.body)
+        return served, recorded
+
+    def _spent(self, receipt: Receipt, caller: Caller, usage: Usage) -> Recorded:
+        spending = Spending(
+            at=receipt.at,
+            key=caller.key,
+            model=receipt.answered_by,
+            task="",
+            usage=usage,
+            cost=receipt.cost,
+            llm_cost=receipt.llm_cost,
+        )
+
+        def add(conn: Connection) -> bool:
+            self._store.spend.add(conn, spending)
+            return True
+
+        try:
+            return self._store.writer.submit(add)
+        except StoreError as failure:
+            log.warning("what %s cost is not recorded: %s", receipt.call_id, failure)
+            return None
+
+
+async def _by_model(handled: Handled, model: Model, request: EmbeddingRequest) -> Embedded:
+    assert handled.reservation is not None
+    try:
+        if not isinstance(model.engine, Embedder):
+            raise Untranslatable(f"model: {model.name} has no embeddings", "model")
+        return await model.engine.embed(request)
+    except BaseException:  # whatever it was, nothing was spent that anybody knows of
+        handled.reservation.release()
+        raise
+
+
+def _priced(model: Model) -> Model:
+    """With a price for output too, of which there is none, so that one for input is enough."""
+    tariff = model.tariff
+    if tariff.input is None or tariff.output is not None:
+        return model
+    return replace(model, tariff=replace(tariff, output=0.0))
