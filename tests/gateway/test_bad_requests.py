@@ -148,6 +148,7 @@ async def test_too_large_without_a_length(http: aiohttp.ClientSession, gateway: 
 PATHS = [
     ("GET", "/", 404, "path_not_found"),
     ("POST", "/v1/audio/speech", 404, "path_not_found"),
+    ("GET", "/v1/embeddings", 405, "method_not_allowed"),
     ("GET", "/shoal/calls/a/b", 404, "path_not_found"),
     ("POST", "/v1/chat/completions/", 404, "path_not_found"),
     ("GET", "/v1/chat/completions", 405, "method_not_allowed"),

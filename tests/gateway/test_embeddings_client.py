@@ -208,6 +208,18 @@ async def test_the_client_reads_what_a_remote_model_says(
     assert reply.data[0].embedding == [0.5, -0.25]
 
 
+@pytest.mark.parametrize("usage", [b"null", b"[]", b'{"prompt_tokens":"many"}'])
+async def test_usage_that_nobody_told_is_estimated(
+    here: Place, upstream: ScriptedUpstream, usage: bytes
+) -> None:
+    upstream.replies(b'{"data":[{"embedding":[1]}],"model":null,"usage":%s}' % usage)
+    await here.client.embeddings.with_raw_response.create(
+        model="remote", input="some nine", encoding_format="float"
+    )
+    (row,) = here.spent()
+    assert (row.input_tokens, row.estimated, row.unpriced) == (7, 1, 0)
+
+
 async def test_failures_of_a_remote_model(here: Place, upstream: ScriptedUpstream) -> None:
     upstream.replies(b'{"error":{"message":"no such model"}}', status=404)
     with pytest.raises(openai.NotFoundError, match="no such model"):

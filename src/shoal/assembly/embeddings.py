@@ -3,6 +3,7 @@
 No other model stands in for one that fails: vectors of two models cannot be compared.
 """
 
+import asyncio
 import logging
 import time
 from concurrent.futures import Future
@@ -96,7 +97,8 @@ class Embeddings:
     async def _by_encoder(self, request: EmbeddingRequest) -> Embedded:
         form = form_of(request)
         vectors, tokens = await self._local.encode(request.texts, form.dimensions)
-        body = encode_embedded(NAME, vectors, form.encoding_format or "float", tokens)
+        encoding = form.encoding_format or "float"
+        body = await asyncio.to_thread(encode_embedded, NAME, vectors, encoding, tokens)
         return Embedded(body, Usage(tokens))
 
     def _finish(

@@ -70,13 +70,19 @@ class _Usage(Struct):
 
 class _Reply(Struct):
     data: list[Raw]
-    model: str = ""
-    usage: _Usage | None = None
+    model: str
+    usage: _Usage
     object: str = "list"
 
 
+class _Received(Struct):
+    data: list[Raw]
+    usage: Raw = _NULL
+
+
 _FORM = msgspec.json.Decoder(Form)
-_REPLY = msgspec.json.Decoder(_Reply)
+_RECEIVED = msgspec.json.Decoder(_Received)
+_USAGE = msgspec.json.Decoder(_Usage)
 
 
 @no_collection()
@@ -125,12 +131,14 @@ def decode_embedded(reply: bytes) -> Embedded:
         EngineUnreachable: it is none.
     """
     try:
-        read = decode_reply(_REPLY, reply)
+        received = decode_reply(_RECEIVED, reply)
     except ValueError as error:
         raise EngineUnreachable(f"the reply holds no embeddings: {error}") from None
-    if read.usage is None:
+    try:
+        usage = _USAGE.decode(received.usage)
+    except msgspec.DecodeError:  # none, or counts that are no numbers: the vectors are good
         return Embedded(reply)
-    return Embedded(reply, Usage(max(0, read.usage.prompt_tokens or read.usage.total_tokens)))
+    return Embedded(reply, Usage(max(0, usage.prompt_tokens or usage.total_tokens)))
 
 
 def encode_embedded(
