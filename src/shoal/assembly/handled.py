@@ -1,6 +1,7 @@
 """A call being handled: what was served, and what is needed to record and to compare it."""
 
 from shoal.assembly.models import Model
+from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post
 from shoal.assembly.shield import Shield
 from shoal.chat import Request
@@ -21,6 +22,7 @@ class Handled(Served, frozen=True, kw_only=True):
 
     request: Request
     episode: str
+    regime: Regime
     began: float
     shield: Shield | None = None
     model: Model | None = None

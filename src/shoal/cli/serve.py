@@ -1,13 +1,10 @@
-"""``shoal serve`` and ``shoal learn``: the two processes."""
+"""``shoal serve`` and ``shoal learn``, the two processes, and ``shoal reload``."""
 
-import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,21 +12,21 @@ import typer
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from shoal.assembly import Models, Purse, Shoal, StoredKeys
+from shoal.assembly import Purse, Shoal, StoredKeys
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
+from shoal.cli.learner_process import LearnerProcess, learner_beside
 from shoal.cli.lock import only_learner
+from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
+from shoal.cli.reloading import Reloader, regime_of
 from shoal.config import Config, read_config
+from shoal.errors import NotFound
 from shoal.gateway import create_app
 from shoal.gateway import serve as serve_app
 from shoal.routing.budget import Budgets
 from shoal.storage import Store
 
-log = logging.getLogger(__name__)
-
-_STOP_S = 15.0
 _SWITCH_S = 0.001  # a fifth of what Python does by itself; no dearer by measure
-_AGAIN_S = 5.0
 
 
 def serve(
@@ -47,34 +44,47 @@ def serve(
     # Once uvicorn has stopped for a signal it raises that again, by default the end of the process:
     # the store would not be closed, and what was not written yet be lost.
     signal.signal(signal.SIGTERM, _end)
-    with open_store(settings) as store, _beside(config if learn else None):
-        uvloop.run(_serve(settings, store))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    with open_store(settings) as store, learner_beside(config if learn else None) as learner:
+        uvloop.run(_serve(config, settings, store, learner))
 
 
 def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-async def _serve(config: Config, store: Store) -> None:
-    models = Models.open(config.models)
+async def _serve(path: Path, config: Config, store: Store, learner: LearnerProcess | None) -> None:
+    regime = regime_of(config)
     async with (
         StoredKeys(store) as keys,
         Purse(_budgets(config, store), config.gateway.assumed_output) as purse,
-        Shoal(
-            store, models, config.promises(), config.promise, None, config.privacy, purse
-        ) as shoal,
+        Shoal(store, regime, purse=purse) as shoal,
+        Reloader(path, config, shoal, purse, learner).listening(),
     ):
         config.gateway.require_keys(len(keys.ring))
         address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
-        say(f"Shoal listens on {address} for: {', '.join(models) or 'no model'}")
+        say(f"Shoal listens on {address} for: {', '.join(regime.models) or 'no model'}")
         if not len(keys.ring):
             say("Nobody needs a key, on this machine only: `shoal keys create` makes one")
-        await serve_app(create_app(shoal, config.gateway, keys), config.gateway)
+        with pid_file(config.store.path):
+            await serve_app(create_app(shoal, config.gateway, keys), config.gateway)
 
 
 def _budgets(config: Config, store: Store) -> Budgets:
     allow_unknown = config.gateway.unknown_price == "allow"
     return Budgets(store.spend.between, config.task_budgets(), allow_unknown)
+
+
+def reload(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Have running gateways read the settings again; no call is dropped, their log says more."""
+    told = 0
+    for pid in gateways(read_config(config).store.path):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+            told += 1
+    if not told:
+        raise NotFound("no gateway runs on this store here: `shoal serve` starts one")
+    say(f"Told {told} gateway{'s' if told > 1 else ''} to read {config} again.")
 
 
 def learn(
@@ -100,49 +110,3 @@ def learn(
 def _when_input_ends(stop: threading.Event) -> None:
     sys.stdin.buffer.read()
     stop.set()
-
-
-@contextmanager
-def _beside(config: Path | None) -> Iterator[None]:
-    """A learner process while the gateway runs, started again if it dies. None: no learner."""
-    if config is None:
-        yield
-        return
-    learner = _Learner(config)
-    learner.start()
-    try:
-        yield
-    finally:
-        learner.stop()
-
-
-class _Learner(threading.Thread):
-    """Keeps a learner process running."""
-
-    def __init__(self, config: Path) -> None:
-        super().__init__(name="shoal-learner", daemon=True)
-        self._command = [
-            sys.executable,
-            "-m",
-            "shoal",
-            "learn",
-            "--beside",
-            "--config",
-            str(config),
-        ]
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        while not self._stopping.is_set():
-            # Its input closes when this process ends, however it ends; then it stops too.
-            with subprocess.Popen(self._command, stdin=subprocess.PIPE) as process:
-                while process.poll() is None and not self._stopping.wait(0.2):
-                    pass
-                process.terminate()
-            if not self._stopping.wait(_AGAIN_S):
-                log.warning("the learner ended with status %s: starting again", process.returncode)
-
-    def stop(self) -> None:
-        """End the process, and wait for it."""
-        self._stopping.set()
-        self.join(_STOP_S)
