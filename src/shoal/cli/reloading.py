@@ -44,22 +44,33 @@ def need_restart(started: Config, now: Config) -> list[str]:
     return found
 
 
-def read_again(path: Path, started: Config) -> Config | None:
-    """The settings as the file has them now; None, and a line in the log, if it is wrong."""
-    try:
-        config = read_config(path)
-    except ShoalError as error:
-        refuse(error)
-        return None
-    if fixed := need_restart(started, config):
-        log.warning("these settings count from the next start on: %s", ", ".join(fixed))
-    return config
-
-
 def refuse(error: ShoalError) -> None:
     """Say why the settings were not read again."""
     said = one_line("; ".join(str(error).splitlines()))
     log.error("not reloaded, what was in force stays in force: %s", said)
+
+
+class Rereading:
+    """The settings file, as it was read last; the learner is started anew where it differs for it.
+    ``learner`` None: it is somebody else's."""
+
+    def __init__(self, path: Path, config: Config, learner: LearnerProcess | None) -> None:
+        self._path, self._started, self._config = path, config, config
+        self._learner = learner
+
+    def again(self) -> Config | None:
+        """The settings as the file has them now; None, and a line in the log, if it is wrong."""
+        try:
+            config = read_config(self._path)
+        except ShoalError as error:
+            refuse(error)
+            return None
+        if self._learner is not None and not same_to_learner(self._config, config):
+            self._learner.start_anew()
+        if fixed := need_restart(self._started, config):
+            log.warning("these settings count from the next start on: %s", ", ".join(fixed))
+        self._config = config
+        return config
 
 
 class Reloader:
@@ -68,13 +79,13 @@ class Reloader:
     def __init__(
         self, path: Path, config: Config, shoal: Shoal, purse: Purse, learner: LearnerProcess | None
     ) -> None:
-        self._path, self._started, self._config = path, config, config
-        self._shoal, self._purse, self._learner = shoal, purse, learner
+        self._reading = Rereading(path, config, learner)
+        self._shoal, self._purse = shoal, purse
         self._asked = asyncio.Event()
 
     async def reload(self) -> None:
         """Read the file; what it says holds for calls that begin afterwards."""
-        config = await asyncio.to_thread(read_again, self._path, self._started)
+        config = await asyncio.to_thread(self._reading.again)
         if config is None:
             return
         try:
@@ -85,9 +96,6 @@ class Reloader:
         allow_unknown = gateway.unknown_price == "allow"
         self._purse.change(config.task_budgets(), allow_unknown, gateway.assumed_output)
         self._shoal.change(regime)
-        if self._learner is not None and not same_to_learner(self._config, config):
-            self._learner.start_anew()
-        self._config = config
         log.info("reloaded; models: %s", ", ".join(regime.models) or "none")
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +18,13 @@ from shoal.cli.learner_process import LearnerProcess, learner_beside
 from shoal.cli.lock import only_learner
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
-from shoal.cli.reloading import Reloader, regime_of
+from shoal.cli.reloading import Reloader, Rereading, regime_of
+from shoal.cli.workers import Crew, Seat
 from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.gateway import create_app
 from shoal.gateway import serve as serve_app
+from shoal.gateway.server import listen, new_server, serve_on
 from shoal.routing.budget import Budgets
 from shoal.storage import Store
 
@@ -32,10 +34,19 @@ _SWITCH_S = 0.001  # a fifth of what Python does by itself; no dearer by measure
 def serve(
     config: ConfigPath = DEFAULT_CONFIG,
     learn: Annotated[bool, typer.Option(help="Run the learner beside the gateway.")] = True,
+    worker: Annotated[
+        str, typer.Option(hidden=True, help="One of several processes: the descriptors it has.")
+    ] = "",
 ) -> None:
     """Run the gateway, and beside it the learner at low priority."""
     show_log()
     settings = read_config(config)
+    if settings.gateway.workers > 1 and not worker:
+        return _serve_by_several(config, settings, learn)
+    _serve_alone(config, settings, learn, Seat(worker) if worker else None)
+
+
+def _serve_alone(config: Path, settings: Config, learn: bool, seat: Seat | None) -> None:
     # One answer is too little work for several threads, which would only wait for each other.
     threadpool_limits(limits=1, user_api="blas")
     # A busy event loop would give way to the thread that writes calls only every 5 ms, and that one
@@ -46,28 +57,52 @@ def serve(
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     with open_store(settings) as store, learner_beside(config if learn else None) as learner:
-        uvloop.run(_serve(config, settings, store, learner))
+        uvloop.run(_serve(config, settings, store, learner, seat))
 
 
 def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-async def _serve(path: Path, config: Config, store: Store, learner: LearnerProcess | None) -> None:
-    regime = regime_of(config)
+async def _serve(
+    path: Path, config: Config, store: Store, learner: LearnerProcess | None, seat: Seat | None
+) -> None:
     async with (
         StoredKeys(store) as keys,
         Purse(_budgets(config, store), config.gateway.assumed_output) as purse,
-        Shoal(store, regime, purse=purse) as shoal,
+        Shoal(store, regime_of(config), purse=purse) as shoal,
         Reloader(path, config, shoal, purse, learner).listening(),
     ):
         config.gateway.require_keys(len(keys.ring))
-        address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
-        say(f"Shoal listens on {address} for: {', '.join(regime.models) or 'no model'}")
-        if not len(keys.ring):
-            say("Nobody needs a key, on this machine only: `shoal keys create` makes one")
+        app = create_app(shoal, config.gateway, keys)
+        if seat is not None:
+            seat.ready()
+            return await serve_on(new_server(app), seat.listener)
+        say(_greeting(config, len(keys.ring)))
         with pid_file(config.store.path):
-            await serve_app(create_app(shoal, config.gateway, keys), config.gateway)
+            await serve_app(app, config.gateway)
+
+
+def _serve_by_several(path: Path, config: Config, learn: bool) -> None:
+    """Look after several workers, and the learner."""
+    with open_store(config) as store:  # made or brought up to date once, before they all open it
+        keys = len(StoredKeys(store).ring)
+    config.gateway.require_keys(keys)
+    with (
+        closing(listen(config.gateway)) as listener,
+        learner_beside(path if learn else None) as learner,
+        pid_file(config.store.path),
+    ):
+        reading = Rereading(path, config, learner)
+        crew = Crew(path, config.gateway.workers, listener, lambda: reading.again() is not None)
+        crew.run(_greeting(config, keys))
+
+
+def _greeting(config: Config, keys: int) -> str:
+    address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
+    said = f"Shoal listens on {address} for: {', '.join(config.models) or 'no model'}"
+    free = "Nobody needs a key, on this machine only: `shoal keys create` makes one"
+    return said if keys else f"{said}\n{free}"
 
 
 def _budgets(config: Config, store: Store) -> Budgets:
