@@ -8,6 +8,8 @@ from shoal.engines import EndpointOptions, Engine, EngineOptions, open_engine
 from shoal.errors import ConfigError, UnknownModel
 from shoal.routing.prices import Tariff
 
+CACHE = "cache"  # who answered, where the exact cache did
+
 
 class Model(Struct, frozen=True):
     """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer.
@@ -33,6 +35,10 @@ class Models:
         Raises:
             ConfigError: a key or a file is missing, a file is damaged, or a fallback is no model.
         """
+        if CACHE in options:
+            raise ConfigError(
+                f"models.{CACHE}: the exact cache is called so in receipts; choose another name"
+            )
         for name, option in options.items():
             _check_fallback(name, option, options)
         return cls({name: _open(name, option) for name, option in options.items()})

@@ -6,6 +6,7 @@ from typing import Self
 
 from shoal.assembly.models import Models
 from shoal.assembly.shield import Discretion
+from shoal.routing.answer_cache import AnswerCache
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 
@@ -20,9 +21,12 @@ class Regime:
         promises: Mapping[str, PromiseOptions],
         default: PromiseOptions,
         privacy: PrivacyOptions | None = None,
+        cache: AnswerCache | None = None,
     ) -> None:
-        """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules."""
+        """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
+        ``cache`` None: nothing is cached. A cache belongs to one regime, so a reload empties it."""
         self.models, self.privacy = models, privacy or PrivacyOptions()
+        self.cache = AnswerCache({}, 0) if cache is None else cache
         self.discretion = Discretion(self.privacy)
         self._promises, self._default = dict(promises), default
         self._holders = 0

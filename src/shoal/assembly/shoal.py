@@ -11,6 +11,7 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
+from shoal.assembly.caching import by_cache, is_open, keep_cached
 from shoal.assembly.handled import Handled
 from shoal.assembly.purse import Purse
 from shoal.assembly.reaching import reach
@@ -116,6 +117,11 @@ class Shoal:
             allowance=allowance,
             limits=allowance.headers,
         )
+        if post is not None and is_open(shielded):
+            key = regime.cache.key(post.task.name, caller.key, request)
+            if cached := regime.cache.get(key, post.task.name):
+                return by_cache(handled, cached)
+            handled = replace(handled, cache_key=key)
         if match is None or post is None or post.stage != "serve":
             return await self._by_llm(handled, _why_not_small(post))
         verdict = await self._verdict(handled, post)
@@ -141,7 +147,8 @@ class Shoal:
         recorded = self._record(call_record(replace(handled, request=request), kept, error))
         self._purse.settle(handled, answer, recorded)
         await self._kept(recorded, handled.receipt.call_id)
-        if not error and answer.complete:
+        if not error and answer.complete and handled.cached is None:
+            keep_cached(handled, answer)
             self._witness.after(handled, answer)
         return handled.receipt
 

@@ -25,7 +25,8 @@ def regime_of(config: Config) -> Regime:
         ConfigError: a model cannot be opened.
     """
     models = Models.open(config.models)
-    return Regime(models, config.promises(), config.promise, config.privacy)
+    privacy, cache = config.privacy, config.answer_cache()
+    return Regime(models, config.promises(), config.promise, privacy, cache)
 
 
 def same_to_learner(one: Config, other: Config) -> bool:
