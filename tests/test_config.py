@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.chat import Request
 from shoal.config import Config, read_config
 from shoal.engines import EchoOptions, RecordedOptions, RemoteOptions
 from shoal.errors import ConfigError
@@ -279,3 +280,18 @@ def test_settings_never_change(file: Path) -> None:
     config = read(file, "")
     with pytest.raises(ValueError, match="frozen"):
         config.gateway.port = 1
+
+
+def test_a_tasks_cache(tmp_path: Path) -> None:
+    path = tmp_path / "shoal.toml"
+    path.write_text("[cache]\nmax_mb = 2\n[tasks.department]\ncache_s = 60\nalpha = 0.1\n")
+    config = read_config(path)
+    assert config.promises()["department"].alpha == 0.1
+    assert config.task_budgets() == {}
+    request = Request("gpt", (), params='{"temperature":0}')
+    cache = config.answer_cache()
+    assert cache.key("department", "", request)
+    assert cache.key("other", "", request) == b""
+    path.write_text("[tasks.department]\ncache_s = 0\n")
+    with pytest.raises(ConfigError, match=r"tasks\.department\.cache_s: input should be greater"):
+        read_config(path)

@@ -23,6 +23,7 @@ from shoal.engines import EngineOptions, RecordedOptions
 from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions
 from shoal.gateway.options import GatewayOptions
+from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
 from shoal.routing.budget import BudgetOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
@@ -31,6 +32,7 @@ from shoal.storage import StoreOptions
 _ENV_PREFIX = "SHOAL_"
 _LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
 _BUDGETS = frozenset(BudgetOptions.model_fields)
+_CACHE = frozenset(TaskCacheOptions.model_fields)
 _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
 
 
@@ -51,6 +53,7 @@ class Config(BaseSettings):
     learn: LearnOptions = LearnOptions()
     promise: PromiseOptions = PromiseOptions()
     privacy: PrivacyOptions = PrivacyOptions()
+    cache: CacheOptions = CacheOptions()
     tasks: dict[str, dict[str, float]] = Field(default_factory=dict)
     models: dict[str, EngineOptions] = Field(default_factory=dict)
 
@@ -74,6 +77,12 @@ class Config(BaseSettings):
         """The budgets of each task that has any."""
         found = {name: _budgets(own) for name, own in self.tasks.items()}
         return {name: budgets for name, budgets in found.items() if budgets.model_fields_set}
+
+    def answer_cache(self) -> AnswerCache:
+        """A cache for the tasks that have one, empty."""
+        own = {name: _task_cache(own).cache_s for name, own in self.tasks.items()}
+        seconds = {name: each for name, each in own.items() if each is not None}
+        return AnswerCache(seconds, int(self.cache.max_mb * 1_000_000))
 
     def reference_label(self, model: str) -> str:
         """What certificates call a model: one that plays back recordings is called recorded."""
@@ -163,7 +172,7 @@ def _is_text(value: str) -> bool:
 
 
 def _promise(base: PromiseOptions, own: dict[str, float]) -> PromiseOptions:
-    others = {name: value for name, value in own.items() if name not in _BUDGETS}
+    others = {name: value for name, value in own.items() if name not in _BUDGETS | _CACHE}
     return PromiseOptions(**base.model_dump() | others)
 
 
@@ -171,10 +180,15 @@ def _budgets(own: dict[str, float]) -> BudgetOptions:
     return BudgetOptions(**{name: value for name, value in own.items() if name in _BUDGETS})
 
 
+def _task_cache(own: dict[str, float]) -> TaskCacheOptions:
+    return TaskCacheOptions(**{name: value for name, value in own.items() if name in _CACHE})
+
+
 def _check_task(base: PromiseOptions, own: dict[str, float], place: str) -> None:
     try:
         _promise(base, own)
         _budgets(own)
+        _task_cache(own)
     except ValidationError as error:
         raise ConfigError(_explain(error, place, ".")) from None
 

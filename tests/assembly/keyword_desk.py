@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from shoal.assembly import Model, Models, Shoal
+from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.assembly.handled import Handled
 from shoal.assembly.record import CallView
 from shoal.chat import Answer, Message, Request, Usage
@@ -197,7 +197,7 @@ async def open_desk(
     promises: Mapping[str, PromiseOptions] | None = None,
 ) -> AsyncIterator[Shoal]:
     default = PromiseOptions(audit_rate=audit_rate)
-    async with Shoal(store, models(*engines), promises or {}, default) as desk:
+    async with Shoal(store, Regime(models(*engines), promises or {}, default)) as desk:
         yield desk
 
 

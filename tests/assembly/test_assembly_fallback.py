@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from keyword_desk import PRICES, Clerk, ask, request_of, seen, text_of
 
-from shoal.assembly import Model, Models, Shoal
+from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.engines import RemoteOptions
 from shoal.errors import (
     ConfigError,
@@ -32,7 +32,7 @@ async def desk_of(store: Store, *clerks: Clerk) -> AsyncIterator[Shoal]:
     models = {other.name: Model(other.name, other, CHEAP) for other in others}
     names = tuple(models)
     models[llm.name] = Model(llm.name, llm, PRICES, fallback=names)
-    async with Shoal(store, Models(models), {}, PromiseOptions()) as desk:
+    async with Shoal(store, Regime(Models(models), {}, PromiseOptions())) as desk:
         yield desk
 
 

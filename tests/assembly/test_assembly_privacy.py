@@ -8,7 +8,7 @@ import pytest
 from keyword_desk import KEYWORDS, PRICES, TASK, Clerk, ask, request_of, seen, serving, text_of
 from msgspec.structs import replace
 
-from shoal.assembly import Model, Models, Shoal
+from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.chat import Answer, Piece, Request, ToolCall
 from shoal.engines import WrittenStream
 from shoal.errors import NoAnswerer, PrivacyRefused
@@ -60,7 +60,7 @@ async def desk_of(
     models[llm.name] = Model(llm.name, llm, PRICES, tuple(models), local=False)
     privacy = PrivacyOptions.model_validate(rules)
     promise = PromiseOptions(audit_rate=audit_rate)
-    async with Shoal(kept_in, Models(models), {}, promise, privacy=privacy) as desk:
+    async with Shoal(kept_in, Regime(Models(models), {}, promise, privacy)) as desk:
         yield desk
 
 

@@ -24,7 +24,7 @@ from keyword_desk import (
     threshold,
 )
 
-from shoal.assembly import Model, Models, Shoal
+from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.engines import RecordedOptions, open_engine
 from shoal.errors import NotRecorded, UnknownModel
@@ -216,7 +216,7 @@ async def test_a_recorded_llm_answers_what_the_specialist_will_not(
 async def test_an_unknown_price_is_not_a_guess(store: Store) -> None:
     serving(store)
     models = Models({"gpt": Model("gpt", echo(), Tariff(model="no such model at all"))})
-    async with Shoal(store, models, {}, PromiseOptions(audit_rate=NEVER)) as desk:
+    async with Shoal(store, Regime(models, {}, PromiseOptions(audit_rate=NEVER))) as desk:
         handled, _ = await ask(desk, request_of(text_of(0)))
         view = await seen(desk, handled.receipt.call_id)
     assert view.receipt.cost == 0

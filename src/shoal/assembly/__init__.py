@@ -2,8 +2,19 @@
 
 from shoal.assembly.models import Model, Models, tariff_of
 from shoal.assembly.purse import Purse
+from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster
 from shoal.assembly.shoal import Shoal
 from shoal.assembly.stored_keys import StoredKeys
 
-__all__ = ["Model", "Models", "Post", "Purse", "Roster", "Shoal", "StoredKeys", "tariff_of"]
+__all__ = [
+    "Model",
+    "Models",
+    "Post",
+    "Purse",
+    "Regime",
+    "Roster",
+    "Shoal",
+    "StoredKeys",
+    "tariff_of",
+]

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 
 from shoal.assembly.handled import Handled
 from shoal.assembly.local_encoder import NAME, LocalEncoder
-from shoal.assembly.models import Model, Models
+from shoal.assembly.models import Model
 from shoal.assembly.purse import Purse
+from shoal.assembly.regime import Regime
 from shoal.assembly.shield import guarded_texts
 from shoal.chat import Answer, Usage
 from shoal.encoder import Encoder
@@ -23,7 +24,6 @@ from shoal.errors import StoreError, Untranslatable
 from shoal.formats.embeddings import Embedded, EmbeddingRequest, encode_embedded, form_of
 from shoal.routing.caller import Caller
 from shoal.routing.estimate import expected_usage
-from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.receipt import Receipt, ServedEmbeddings
 from shoal.storage import Spending, Store
 
@@ -42,18 +42,15 @@ class Embeddings:
     def __init__(
         self,
         store: Store,
-        models: Models,
-        privacy: PrivacyOptions,
         purse: Purse,
         encoder: Encoder | None = None,
     ) -> None:
         """``encoder`` None: it is built when first asked."""
-        self._store, self._models = store, models
-        self._privacy, self._purse = privacy, purse
+        self._store, self._purse = store, purse
         self._local = LocalEncoder(encoder)
 
     async def embed(
-        self, request: EmbeddingRequest, call_id: str, caller: Caller
+        self, request: EmbeddingRequest, call_id: str, caller: Caller, regime: Regime
     ) -> tuple[ServedEmbeddings, Recorded]:
         """The vectors, and when the store has what they cost (None: it is closed).
 
@@ -65,10 +62,10 @@ class Embeddings:
         """
         began, at = time.perf_counter(), time.time()
         own = request.model == NAME
-        model = None if own else _priced(self._models.get(request.model))
+        model = None if own else _priced(regime.models.get(request.model))
         caller.require_model(request.model)
         caller.require_task("")
-        outward, removed = await guarded_texts(request, self._privacy, model)
+        outward, removed = await guarded_texts(request, regime.privacy, model)
         counted = replace(request.as_chat(), params=_NO_OUTPUT)
         allowance = self._purse.admit(caller, counted)
         reason = f"asked for; taken out before: {', '.join(removed)}" if removed else "asked for"
@@ -76,6 +73,7 @@ class Embeddings:
             Receipt(call_id, at, request.model, request.model, reason),
             request=counted,
             episode="",
+            regime=regime,
             began=began,
             model=model,
             answerer=model,

@@ -1,9 +1,11 @@
 """A call being handled: what was served, and what is needed to record and to compare it."""
 
 from shoal.assembly.models import Model
+from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post
 from shoal.assembly.shield import Shield
 from shoal.chat import Request
+from shoal.routing.answer_cache import Cached
 from shoal.routing.budget import Reservation
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.rate_limits import Allowance
@@ -17,10 +19,13 @@ class Handled(Served, frozen=True, kw_only=True):
     None for a call of no known task. ``shield`` is what the privacy rules say of the request, None
     if it got no further than them. ``allowance`` is what the call took of its caller's limits,
     ``reservation`` what was set aside of budgets. ``began`` is a reading of ``time.perf_counter``.
+    ``cache_key`` is what the answer may be cached under, b"" if it may not; ``cached`` is where it
+    came from, if it was.
     """
 
     request: Request
     episode: str
+    regime: Regime
     began: float
     shield: Shield | None = None
     model: Model | None = None
@@ -30,3 +35,5 @@ class Handled(Served, frozen=True, kw_only=True):
     caller: Caller = ANYBODY
     allowance: Allowance | None = None
     reservation: Reservation | None = None
+    cache_key: bytes = b""
+    cached: Cached | None = None

@@ -10,6 +10,7 @@ from shoal.routing.context import listed_window
 from shoal.routing.prices import Tariff
 
 LOCAL = "local"  # the residency of every local model
+CACHE = "cache"  # who answered, where the exact cache did
 
 
 class Model(Struct, frozen=True):
@@ -45,6 +46,10 @@ class Models:
         Raises:
             ConfigError: a key or a file is missing, a file is damaged, or a fallback is no model.
         """
+        if CACHE in options:
+            raise ConfigError(
+                f"models.{CACHE}: the exact cache is called so in receipts; choose another name"
+            )
         for name, option in options.items():
             _check_fallback(name, option, options)
         return cls({name: _open(name, option) for name, option in options.items()})

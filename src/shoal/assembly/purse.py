@@ -1,5 +1,6 @@
 """What callers may spend: limits a minute and budgets, for every call, before and after it."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Self
 
@@ -8,7 +9,7 @@ from shoal.assembly.handled import Handled
 from shoal.assembly.models import Model
 from shoal.chat import Answer, Request
 from shoal.errors import MaxCostExceeded, PriceUnknown
-from shoal.routing.budget import Budgets, Reservation
+from shoal.routing.budget import BudgetOptions, Budgets, Reservation
 from shoal.routing.caller import Caller
 from shoal.routing.estimate import expected_usage, upper_cost
 from shoal.routing.rate_limits import Allowance, RateLimits
@@ -28,6 +29,13 @@ class Purse:
     def trouble(self) -> str:
         """Why budgets are behind; "" if they are not."""
         return self._watch.trouble
+
+    def change(
+        self, tasks: Mapping[str, BudgetOptions], allow_unknown: bool, assumed_output: int
+    ) -> None:
+        """Have other budgets of tasks hold from now on; what was spent and reserved stays."""
+        self._budgets.change(tasks, allow_unknown)
+        self._assumed_output = assumed_output
 
     def admit(self, caller: Caller, request: Request) -> Allowance:
         """Take a call from its caller's limits.

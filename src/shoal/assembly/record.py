@@ -107,6 +107,8 @@ def settled(handled: Handled, answer: Answer | None) -> Receipt:
     receipt = replace(receipt, latency_ms=round(elapsed, 3), waited_ms=waited)
     if answer is None or model is None:
         return receipt
+    if handled.cached is not None:
+        return replace(receipt, cost=0.0, llm_cost=model.tariff.cost(answer.usage))
     if handled.answerer is not None:
         cost = handled.answerer.tariff.cost(answer.usage)
         return replace(receipt, cost=cost, llm_cost=model.tariff.cost(answer.usage))

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,14 +12,15 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
+from shoal.assembly.caching import by_cache, is_open, keep_cached
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
-from shoal.assembly.models import Models
 from shoal.assembly.purse import Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
+from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster, RosterReader
-from shoal.assembly.shield import Discretion, shield
+from shoal.assembly.shield import shield
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
@@ -31,12 +31,10 @@ from shoal.routing.budget import Budgets
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.estimate import guessed_usage
 from shoal.routing.health import Health
-from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, Tried
 from shoal.routing.rung import Rung, Verdict
 from shoal.storage import CallRecord, Feedback, Store
-from shoal.tasks import Match
 
 log = logging.getLogger(__name__)
 
@@ -52,29 +50,21 @@ class Shoal:
     def __init__(
         self,
         store: Store,
-        models: Models,
-        promises: Mapping[str, PromiseOptions],
-        default: PromiseOptions,
+        regime: Regime,
         encoder: Encoder | None = None,
-        privacy: PrivacyOptions | None = None,
         purse: Purse | None = None,
     ) -> None:
-        """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
-        ``purse`` None: no budgets but those of keys."""
-        self._store, self._models = store, models
-        self._promises, self._default = promises, default
-        self._privacy = privacy or PrivacyOptions()
-        self._discretion = Discretion(self._privacy)
+        """``purse`` None: no budgets but those of keys."""
+        self._store, self._regime = store, regime
+        self._retiring: dict[Regime, asyncio.Task[None]] = {}
         self._purse = purse or Purse(Budgets(store.spend.between, {}), _ASSUMED_OUTPUT)
-        self._embeddings = Embeddings(store, models, self._privacy, self._purse, encoder)
+        self._embeddings = Embeddings(store, self._purse, encoder)
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
         self._shadow_pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow")
         self._roster = self._reader.read()
-        self._witness = Witness(
-            store, self._ask_in_shadow, self.reload, self._discretion.kept_answer
-        )
+        self._witness = Witness(store, self._ask_in_shadow, self.reload)
         self._watching = asyncio.create_task(self._watch())
         self._reloading = asyncio.Lock()
         self._trouble = ""
@@ -87,7 +77,7 @@ class Shoal:
     def models(self, caller: Caller) -> list[str]:
         """The names that a caller may ask for."""
         allowed = caller.spec.models
-        return [name for name in self._models if not allowed or name in allowed]
+        return [name for name in self._regime.models if not allowed or name in allowed]
 
     async def serve(self, request: Request, episode: str, caller: Caller = ANYBODY) -> Handled:
         """Have the request answered, by the task's rung if it accepts, else by the LLM.
@@ -101,17 +91,28 @@ class Shoal:
                 may spend.
             EngineError: the LLM could not answer.
         """
+        regime = self._regime.hold()
+        try:
+            return await self._serve(request, episode, caller, regime)
+        except BaseException:  # whatever it was, ``finish`` is not called
+            regime.let_go()
+            raise
+
+    async def _serve(
+        self, request: Request, episode: str, caller: Caller, regime: Regime
+    ) -> Handled:
         began = time.perf_counter()
-        model = self._models.get(request.model)
+        model = regime.models.get(request.model)
         caller.require_model(model.name)
-        shielded = await shield(request, self._privacy)
+        shielded = await shield(request, regime.privacy)
         found = self._roster.find(request)
         match, post = found or (None, None)
         caller.require_task(post.task.name if post else "")
         allowance = self._purse.admit(caller, request)
         handled = Handled(
-            self._receipt(model.name, post),
+            self._receipt(model.name, post, regime),
             request=request,
+            regime=regime,
             episode=episode,
             model=model,
             match=match,
@@ -122,9 +123,14 @@ class Shoal:
             allowance=allowance,
             limits=allowance.headers,
         )
+        if post is not None and is_open(shielded):
+            key = regime.cache.key(post.task.name, caller.key, request)
+            if cached := regime.cache.get(key, post.task.name):
+                return by_cache(handled, cached)
+            handled = replace(handled, cache_key=key)
         if match is None or post is None or post.stage != "serve":
             return await self._by_llm(handled, _why_not_small(post))
-        verdict = await self._verdict(handled, post, match)
+        verdict = await self._verdict(handled, post)
         if verdict.answer is None:
             return await self._by_llm(handled, verdict.tried.reason, (verdict.tried,))
         return _by_rung(handled, verdict)
@@ -136,15 +142,21 @@ class Shoal:
         A store that fails is told by ``health``: the caller's answer does not depend on it.
         """
         assert isinstance(served, Handled)
-        handled = served
+        try:
+            return await self._finish(served, answer, error)
+        finally:
+            served.regime.let_go()
+
+    async def _finish(self, handled: Handled, answer: Answer, error: str) -> Receipt:
         if answer.usage is None:
             answer = replace(answer, usage=guessed_usage(handled.request, answer))
         handled = replace(handled, receipt=settled(handled, answer))
-        request, kept = await self._discretion.kept(handled.request, answer)
+        request, kept = await handled.regime.discretion.kept(handled.request, answer)
         recorded = self._record(call_record(replace(handled, request=request), kept, error))
         self._purse.settle(handled, answer, recorded)
         await self._kept(recorded, handled.receipt.call_id)
-        if not error and answer.complete:
+        if not error and answer.complete and handled.cached is None:
+            keep_cached(handled, answer)
             self._witness.after(handled, answer)
         return handled.receipt
 
@@ -163,13 +175,19 @@ class Shoal:
             task=found[1].task.name if found else "",
             task_id=found[1].task.id if found else "",
         )
+        regime = self._regime
         handled = Handled(
-            receipt, request=request, episode=episode, began=time.perf_counter(), caller=caller
+            receipt,
+            request=request,
+            episode=episode,
+            regime=regime,
+            began=time.perf_counter(),
+            caller=caller,
         )
         if isinstance(error, PrivacyRefused):
-            kept = await self._discretion.kept_of_refused(request)
+            kept = await regime.discretion.kept_of_refused(request)
         else:
-            kept, _ = await self._discretion.kept(request, None)
+            kept, _ = await regime.discretion.kept(request, None)
         handled = replace(handled, request=kept, receipt=settled(handled, None))
         await self._kept(self._record(call_record(handled, None, str(error))), call_id)
         return handled.receipt
@@ -178,7 +196,11 @@ class Shoal:
         self, request: EmbeddingRequest, call_id: str, caller: Caller = ANYBODY
     ) -> ServedEmbeddings:
         """Have texts embedded: see ``Embeddings``."""
-        served, recorded = await self._embeddings.embed(request, call_id, caller)
+        regime = self._regime.hold()
+        try:
+            served, recorded = await self._embeddings.embed(request, call_id, caller, regime)
+        finally:
+            regime.let_go()
         await self._kept(recorded, call_id)
         return served
 
@@ -206,7 +228,7 @@ class Shoal:
             call_id=call_id,
             at=time.time(),
             verdict="answer" if answer else "right" if verdict == "right" else "wrong",
-            answer=self._discretion.kept_text(answer),
+            answer=self._regime.discretion.kept_text(answer),
         )
         done = self._store.writer.submit(
             lambda conn: self._store.feedback.insert(conn, word), urgent=True, size=len(answer)
@@ -242,6 +264,12 @@ class Shoal:
         ok = store.ok and not (problems or trouble or displaced or self._purse.trouble)
         return Health(ok=ok, detail=detail, ready=store.ok and not displaced)
 
+    def change(self, regime: Regime) -> None:
+        """Have calls that begin from now on handled under another regime."""
+        old, self._regime = self._regime, regime
+        self._retiring[old] = asyncio.create_task(old.retire())
+        self._retiring[old].add_done_callback(lambda _: self._retiring.pop(old))
+
     async def settle(self) -> None:
         """Wait until comparisons under way are done and everything recorded is written."""
         await self._witness.settle()
@@ -251,7 +279,10 @@ class Shoal:
         """Stop watching, end what runs in the background, and close the engines."""
         self._watching.cancel()
         await self._witness.close()
-        await self._models.aclose()
+        for regime, retiring in list(self._retiring.items()):
+            retiring.cancel()
+            await regime.models.aclose()
+        await self._regime.models.aclose()
         self._embeddings.close()
         self._pool.shutdown(wait=False)
         self._shadow_pool.shutdown(wait=False)
@@ -299,13 +330,13 @@ class Shoal:
             why = str(failure) or "the store is slow"
             log.warning("call %s is not on disk yet: %s", call_id, why)
 
-    def _receipt(self, llm: str, post: Post | None) -> Receipt:
+    def _receipt(self, llm: str, post: Post | None, regime: Regime) -> Receipt:
         """The receipt of a call that begins."""
         call_id, at = str(uuid_utils.uuid7()), time.time()
         receipt = Receipt(call_id=call_id, at=at, llm=llm, answered_by="", reason="")
         if post is None:
             return receipt
-        sampled = self._sampled(call_id, post)
+        sampled = self._sampled(call_id, post, regime)
         return replace(receipt, task=post.task.name, task_id=post.task.id, sampled=sampled)
 
     async def _written(self) -> None:
@@ -314,39 +345,35 @@ class Shoal:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
 
-    def _sampled(self, call_id: str, post: Post) -> bool:
+    def _sampled(self, call_id: str, post: Post, regime: Regime) -> bool:
         """Whether the call belongs to the unbiased sample: all do until something is served."""
         if post.stage != "serve":
             return True
-        promise = self._promises.get(post.task.name, self._default)
-        return draw(call_id, promise.audit_rate, self._secret)
+        return draw(call_id, regime.promise(post.task.name).audit_rate, self._secret)
 
-    async def _verdict(self, handled: Handled, post: Post, match: Match) -> Verdict:
+    async def _verdict(self, handled: Handled, post: Post) -> Verdict:
         rung = post.rung
         if rung is None:
             return Verdict(None, Tried("specialist", False, f"dropped: {post.problem}"))
-        promise = self._promises.get(post.task.name, self._default)
+        promise = handled.regime.promise(post.task.name)
         refusal = _promises_less(rung, promise) or rung.refusal(
             handled.request, handled.receipt.llm, handled.receipt.at
         )
         if refusal:
             return Verdict(None, rung.passed_over(refusal))
-        return await self._ask(post, match, handled.request)
+        return await self._ask_on(self._pool, handled)
 
-    async def _ask(self, post: Post, match: Match, request: Request) -> Verdict:
-        assert post.rung is not None
-        loop = asyncio.get_running_loop()
-        ask = post.rung.ask
-        text = self._discretion.learned(match.input_text)
-        return await loop.run_in_executor(self._pool, ask, text, request)
-
-    async def _ask_in_shadow(self, post: Post, match: Match, request: Request) -> Verdict:
+    async def _ask_in_shadow(self, handled: Handled) -> Verdict:
         """In a thread of its own: nobody who is served waits for a shadow."""
+        return await self._ask_on(self._shadow_pool, handled)
+
+    async def _ask_on(self, pool: ThreadPoolExecutor, handled: Handled) -> Verdict:
+        post, match = handled.post, handled.match
+        assert match is not None
+        assert post is not None
         assert post.rung is not None
-        loop = asyncio.get_running_loop()
-        ask = post.rung.ask
-        text = self._discretion.learned(match.input_text)
-        return await loop.run_in_executor(self._shadow_pool, ask, text, request)
+        ask, text = post.rung.ask, handled.regime.discretion.learned(match.input_text)
+        return await asyncio.get_running_loop().run_in_executor(pool, ask, text, handled.request)
 
     async def _by_llm(
         self, handled: Handled, reason: str, tried: tuple[Tried, ...] = ()
@@ -356,7 +383,8 @@ class Shoal:
         check_cost = partial(self._purse.check_cost, handled)
         reservation = self._purse.reserve(handled)
         try:
-            reached = await reach(self._models, handled.model, handled.shield, check_cost)
+            models = handled.regime.models
+            reached = await reach(models, handled.model, handled.shield, check_cost)
         except BaseException:  # whatever it was, nothing was spent that anybody knows of
             reservation.release()
             raise

@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
 from shoal.assembly.models import Model
+from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post
-from shoal.chat import Answer, Request
+from shoal.chat import Answer
 from shoal.errors import EngineError, ShoalError, StoreError
 from shoal.guarantees import Certificate
 from shoal.routing.rung import Verdict
 from shoal.storage import Audit, Spending, Store
-from shoal.tasks import Match, same
+from shoal.tasks import same
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +35,11 @@ class Witness:
     def __init__(
         self,
         store: Store,
-        ask: Callable[[Post, Match, Request], Awaitable[Verdict]],
+        ask: Callable[[Handled], Awaitable[Verdict]],
         demoted: Callable[[], Awaitable[None]],
-        keep: Callable[[Answer], Answer],
     ) -> None:
-        """``ask`` has a post's rung answer; ``demoted`` is awaited after a demotion; ``keep`` makes
-        of a reference what may be stored of it."""
+        """``ask`` has the rung of a call's post answer; ``demoted`` is awaited after a demotion."""
         self._store, self._ask, self._demoted = store, ask, demoted
-        self._keep = keep
         self._running: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self.failures = 0
@@ -57,11 +55,11 @@ class Witness:
             return
         if handled.receipt.certificate:
             if handled.receipt.sampled:
-                self._start(self._audit(handled, post, answer))
+                self._start(handled.regime, self._audit(handled, post, answer))
         elif post.stage == "shadow" and not post.rung.refusal(
             handled.request, handled.receipt.llm, handled.receipt.at
         ):
-            self._start(self._shadow(handled, post, answer))
+            self._start(handled.regime, self._shadow(handled, post, answer))
 
     async def settle(self) -> None:
         """Wait until no comparison is running."""
@@ -75,9 +73,11 @@ class Witness:
         if self._running:
             await asyncio.wait(self._running)
 
-    def _start(self, comparison: Coroutine[None, None, None]) -> None:
+    def _start(self, regime: Regime, comparison: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(self._guarded(comparison))
         self._running.add(task)
+        regime.hold()  # else a reload could close the engine that is asked
+        task.add_done_callback(lambda _: regime.let_go())
         task.add_done_callback(self._running.discard)
 
     async def _guarded(self, comparison: Coroutine[None, None, None]) -> None:
@@ -89,8 +89,7 @@ class Witness:
                 log.warning("a comparison with the reference failed: %s", error)
 
     async def _shadow(self, handled: Handled, post: Post, answer: Answer) -> None:
-        assert handled.match is not None
-        verdict = await self._ask(post, handled.match, handled.request)
+        verdict = await self._ask(handled)
         if verdict.answer is not None:
             await self._record(handled, post, "shadow", verdict.answer, answer)
 
@@ -125,7 +124,7 @@ class Witness:
             certificate=certificate.id,
             kind=kind,
             agrees=same(post.rung.card.contract, answer, reference),
-            reference=replace(self._keep(reference), body=b""),
+            reference=replace(handled.regime.discretion.kept_answer(reference), body=b""),
         )
         delta = 1 - certificate.confidence
         done = self._store.writer.submit(

@@ -21,6 +21,7 @@ for command in (
     demonstration.demo,
     starter.init,
     serving.serve,
+    serving.reload,
     serving.learn,
     certificates.certify,
     certificates.certificate,

@@ -1,13 +1,10 @@
-"""``shoal serve`` and ``shoal learn``: the two processes."""
+"""``shoal serve`` and ``shoal learn``, the two processes, and ``shoal reload``."""
 
-import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,30 +12,41 @@ import typer
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from shoal.assembly import Models, Purse, Shoal, StoredKeys
+from shoal.assembly import Purse, Shoal, StoredKeys
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
+from shoal.cli.learner_process import LearnerProcess, learner_beside
 from shoal.cli.lock import only_learner
+from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
+from shoal.cli.reloading import Reloader, Rereading, regime_of
+from shoal.cli.workers import Crew, Seat
 from shoal.config import Config, read_config
+from shoal.errors import NotFound
 from shoal.gateway import create_app
 from shoal.gateway import serve as serve_app
+from shoal.gateway.server import listen, new_server, serve_on
 from shoal.routing.budget import Budgets
 from shoal.storage import Store
 
-log = logging.getLogger(__name__)
-
-_STOP_S = 15.0
 _SWITCH_S = 0.001  # a fifth of what Python does by itself; no dearer by measure
-_AGAIN_S = 5.0
 
 
 def serve(
     config: ConfigPath = DEFAULT_CONFIG,
     learn: Annotated[bool, typer.Option(help="Run the learner beside the gateway.")] = True,
+    worker: Annotated[
+        str, typer.Option(hidden=True, help="One of several processes: the descriptors it has.")
+    ] = "",
 ) -> None:
     """Run the gateway, and beside it the learner at low priority."""
     show_log()
     settings = read_config(config)
+    if settings.gateway.workers > 1 and not worker:
+        return _serve_by_several(config, settings, learn)
+    _serve_alone(config, settings, learn, Seat(worker) if worker else None)
+
+
+def _serve_alone(config: Path, settings: Config, learn: bool, seat: Seat | None) -> None:
     # One answer is too little work for several threads, which would only wait for each other.
     threadpool_limits(limits=1, user_api="blas")
     # A busy event loop would give way to the thread that writes calls only every 5 ms, and that one
@@ -47,34 +55,71 @@ def serve(
     # Once uvicorn has stopped for a signal it raises that again, by default the end of the process:
     # the store would not be closed, and what was not written yet be lost.
     signal.signal(signal.SIGTERM, _end)
-    with open_store(settings) as store, _beside(config if learn else None):
-        uvloop.run(_serve(settings, store))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    with open_store(settings) as store, learner_beside(config if learn else None) as learner:
+        uvloop.run(_serve(config, settings, store, learner, seat))
 
 
 def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-async def _serve(config: Config, store: Store) -> None:
-    models = Models.open(config.models)
+async def _serve(
+    path: Path, config: Config, store: Store, learner: LearnerProcess | None, seat: Seat | None
+) -> None:
     async with (
         StoredKeys(store) as keys,
         Purse(_budgets(config, store), config.gateway.assumed_output) as purse,
-        Shoal(
-            store, models, config.promises(), config.promise, None, config.privacy, purse
-        ) as shoal,
+        Shoal(store, regime_of(config), purse=purse) as shoal,
+        Reloader(path, config, shoal, purse, learner).listening(),
     ):
         config.gateway.require_keys(len(keys.ring))
-        address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
-        say(f"Shoal listens on {address} for: {', '.join(models) or 'no model'}")
-        if not len(keys.ring):
-            say("Nobody needs a key, on this machine only: `shoal keys create` makes one")
-        await serve_app(create_app(shoal, config.gateway, keys), config.gateway)
+        app = create_app(shoal, config.gateway, keys)
+        if seat is not None:
+            seat.ready()
+            return await serve_on(new_server(app), seat.listener)
+        say(_greeting(config, len(keys.ring)))
+        with pid_file(config.store.path):
+            await serve_app(app, config.gateway)
+
+
+def _serve_by_several(path: Path, config: Config, learn: bool) -> None:
+    """Look after several workers, and the learner."""
+    with open_store(config) as store:  # made or brought up to date once, before they all open it
+        keys = len(StoredKeys(store).ring)
+    config.gateway.require_keys(keys)
+    with (
+        closing(listen(config.gateway)) as listener,
+        learner_beside(path if learn else None) as learner,
+        pid_file(config.store.path),
+    ):
+        reading = Rereading(path, config, learner)
+        crew = Crew(path, config.gateway.workers, listener, lambda: reading.again() is not None)
+        crew.run(_greeting(config, keys))
+
+
+def _greeting(config: Config, keys: int) -> str:
+    address = f"http://{config.gateway.host}:{config.gateway.port}/v1"
+    said = f"Shoal listens on {address} for: {', '.join(config.models) or 'no model'}"
+    free = "Nobody needs a key, on this machine only: `shoal keys create` makes one"
+    return said if keys else f"{said}\n{free}"
 
 
 def _budgets(config: Config, store: Store) -> Budgets:
     allow_unknown = config.gateway.unknown_price == "allow"
     return Budgets(store.spend.between, config.task_budgets(), allow_unknown)
+
+
+def reload(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Have running gateways read the settings again; no call is dropped, their log says more."""
+    told = 0
+    for pid in gateways(read_config(config).store.path):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+            told += 1
+    if not told:
+        raise NotFound("no gateway runs on this store here: `shoal serve` starts one")
+    say(f"Told {told} gateway{'s' if told > 1 else ''} to read {config} again.")
 
 
 def learn(
@@ -100,49 +145,3 @@ def learn(
 def _when_input_ends(stop: threading.Event) -> None:
     sys.stdin.buffer.read()
     stop.set()
-
-
-@contextmanager
-def _beside(config: Path | None) -> Iterator[None]:
-    """A learner process while the gateway runs, started again if it dies. None: no learner."""
-    if config is None:
-        yield
-        return
-    learner = _Learner(config)
-    learner.start()
-    try:
-        yield
-    finally:
-        learner.stop()
-
-
-class _Learner(threading.Thread):
-    """Keeps a learner process running."""
-
-    def __init__(self, config: Path) -> None:
-        super().__init__(name="shoal-learner", daemon=True)
-        self._command = [
-            sys.executable,
-            "-m",
-            "shoal",
-            "learn",
-            "--beside",
-            "--config",
-            str(config),
-        ]
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        while not self._stopping.is_set():
-            # Its input closes when this process ends, however it ends; then it stops too.
-            with subprocess.Popen(self._command, stdin=subprocess.PIPE) as process:
-                while process.poll() is None and not self._stopping.wait(0.2):
-                    pass
-                process.terminate()
-            if not self._stopping.wait(_AGAIN_S):
-                log.warning("the learner ended with status %s: starting again", process.returncode)
-
-    def stop(self) -> None:
-        """End the process, and wait for it."""
-        self._stopping.set()
-        self.join(_STOP_S)

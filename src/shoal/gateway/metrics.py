@@ -5,6 +5,7 @@ Names come from outside, so each label takes so many values and no more: later o
 ``other``.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Generic, Literal, TypeVar
 
@@ -103,6 +104,10 @@ class Metrics:
         overhead = self._histogram("overhead_seconds", "Of that, Shoal's own part.", _OVERHEAD)
         self._seconds = _Bound(lambda values: seconds.labels(*values))
         self._overhead = _Bound(lambda values: overhead.labels(*values))
+        process = Gauge(
+            "shoal_process", "Whose figures these are.", ("pid",), registry=self._registry
+        )
+        process.labels(str(os.getpid())).set(1)
         self.in_flight = Gauge("shoal_in_flight", "Requests under way.", registry=self._registry)
 
     def count(self, ended: Ended) -> None:

@@ -28,7 +28,8 @@ class GatewayOptions(BaseModel):
     to standard error. Beyond ``max_in_flight`` requests under way, or ``max_in_flight_mb`` of their
     bodies, callers get a 503 and are told to come back. ``unknown_price`` says what becomes of
     calls whose price nobody knows where there is a budget, ``assumed_output`` how many tokens an
-    answer is reckoned to take, beforehand, where its request sets no limit.
+    answer is reckoned to take, beforehand, where its request sets no limit. ``workers`` processes
+    share the address and the store.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +44,7 @@ class GatewayOptions(BaseModel):
     max_in_flight_mb: float = Field(default=256, gt=0, allow_inf_nan=False)
     unknown_price: Literal["refuse", "allow"] = "refuse"
     assumed_output: int = Field(default=4096, ge=1)
+    workers: int = Field(default=1, ge=1, le=64)
 
     @property
     def max_body(self) -> int:

@@ -118,6 +118,10 @@ class Budgets:
         self._written: list[_Written] = []  # of that, what the next look will include
         self._earlier: tuple[str, float, Counter[_Account]] = "", 0.0, Counter()
 
+    def change(self, tasks: Mapping[str, BudgetOptions], allow_unknown: bool) -> None:
+        """Put other budgets of tasks, by name, in the place of those there were."""
+        self._tasks, self._allow_unknown = dict(tasks), allow_unknown
+
     def reserve(
         self,
         caller: Caller,

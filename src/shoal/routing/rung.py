@@ -58,7 +58,7 @@ class Rung(Struct, frozen=True):
             return f"certified against {self.card.llm}, the caller asked for {llm}"
         if self.certificate.lapsed(now):
             return "the certificate has lapsed"
-        return _beyond(request)
+        return beyond(request)
 
     def passed_over(self, reason: str) -> Tried:
         """The receipt's line for a rung that was not asked."""
@@ -102,7 +102,7 @@ _asked_decoder = msgspec.json.Decoder(_Asked)
 _CHARACTERS_PER_TOKEN = 2  # a cautious floor: English and identifiers have 3 to 5
 
 
-def _beyond(request: Request) -> str:
+def beyond(request: Request) -> str:
     """What the caller asks for that no specialist gives; "" if there is nothing."""
     try:
         asked = _asked_decoder.decode(request.params)

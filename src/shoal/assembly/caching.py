@@ -1,0 +1,41 @@
+"""A call and the exact cache: what is answered from it, and what is kept for it."""
+
+from msgspec.structs import replace
+
+from shoal.assembly.handled import Handled
+from shoal.assembly.models import CACHE
+from shoal.assembly.shield import Shield
+from shoal.chat import Answer
+from shoal.engines import WrittenStream
+from shoal.routing.answer_cache import Cached
+
+
+def is_open(shield: Shield) -> bool:
+    """Whether the privacy rules found nothing in a request that they redact or keep local."""
+    return shield.vault is None and not shield.local_only
+
+
+def by_cache(handled: Handled, cached: Cached) -> Handled:
+    """The call answered from the cache. It is never part of the unbiased sample: nothing small was
+    asked, and the LLM was not either."""
+    receipt = replace(
+        handled.receipt,
+        answered_by=CACHE,
+        reason=f"{cached.model} answered the same request {cached.age_s:.0f} s ago",
+        sampled=False,
+    )
+    streamed = WrittenStream(cached.answer) if handled.request.stream else None
+    return replace(
+        handled,
+        receipt=receipt,
+        cached=cached,
+        answer=None if streamed else cached.answer,
+        stream=streamed,
+    )
+
+
+def keep_cached(handled: Handled, answer: Answer) -> None:
+    """Keep the answer of the LLM that was asked for, whole and without an error, if it may be."""
+    llm = handled.model
+    if handled.cache_key and llm is not None and handled.answerer is llm:
+        handled.regime.cache.put(handled.cache_key, answer, llm.name)

@@ -1,0 +1,55 @@
+"""What ``shoal.toml`` says about calls: models, promises and privacy rules."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Self
+
+from shoal.assembly.models import Models
+from shoal.assembly.shield import Discretion
+from shoal.routing.answer_cache import AnswerCache
+from shoal.routing.privacy import PrivacyOptions
+from shoal.routing.promise import PromiseOptions
+
+
+class Regime:
+    """Never changes: a reload puts another in its place. A call ends under the one under which it
+    began, and the engines are closed when the last of them has ended. For one event loop."""
+
+    def __init__(
+        self,
+        models: Models,
+        promises: Mapping[str, PromiseOptions],
+        default: PromiseOptions,
+        privacy: PrivacyOptions | None = None,
+        cache: AnswerCache | None = None,
+    ) -> None:
+        """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
+        ``cache`` None: nothing is cached. A cache belongs to one regime, so a reload empties it."""
+        self.models, self.privacy = models, privacy or PrivacyOptions()
+        self.cache = AnswerCache({}, 0) if cache is None else cache
+        self.discretion = Discretion(self.privacy)
+        self._promises, self._default = dict(promises), default
+        self._holders = 0
+        self._unheld = asyncio.Event()
+        self._unheld.set()
+
+    def promise(self, task: str) -> PromiseOptions:
+        """What is promised of a task, by name."""
+        return self._promises.get(task, self._default)
+
+    def hold(self) -> Self:
+        """A call begins, or something that it has started: ``let_go`` once for each."""
+        self._holders += 1
+        self._unheld.clear()
+        return self
+
+    def let_go(self) -> None:
+        """What held it has ended."""
+        self._holders -= 1
+        if not self._holders:
+            self._unheld.set()
+
+    async def retire(self) -> None:
+        """Close the engines when nobody holds it any more; nobody may begin to."""
+        await self._unheld.wait()
+        await self.models.aclose()
