@@ -108,7 +108,7 @@ def small_and_large(small: Clerk, large: Clerk) -> Models:
 
 async def test_what_is_too_long_goes_to_one_that_it_fits(store: Store) -> None:
     small, large = clerk("gpt"), clerk("large")
-    async with Shoal(store, small_and_large(small, large), {}, PromiseOptions()) as desk:
+    async with Shoal(store, Regime(small_and_large(small, large), {}, PromiseOptions())) as desk:
         short, _ = await ask(desk, request_of(text_of(0)))
         long, answer = await ask(desk, request_of(text_of(0) * 100))
         with pytest.raises(ContextLengthExceeded) as caught:

@@ -4,6 +4,7 @@ import pytest
 from keyword_desk import PRICES, TASK, Clerk, request_of, serving, text_of
 
 from shoal.assembly import Model, Models, Shoal
+from shoal.assembly.regime import Regime
 from shoal.errors import EngineUnreachable, MaxCostExceeded, PriceUnknown
 from shoal.routing.caller import Caller
 from shoal.routing.prices import Tariff
@@ -15,7 +16,8 @@ CHEAP = Tariff(input=0.1, output=0.1)
 
 
 def desk_of(store: Store, *models: Model) -> Shoal:
-    return Shoal(store, Models({m.name: m for m in models}), {}, PromiseOptions(audit_rate=1e-12))
+    promise = PromiseOptions(audit_rate=1e-12)
+    return Shoal(store, Regime(Models({m.name: m for m in models}), {}, promise))
 
 
 def may_cost(usd: float) -> Caller:

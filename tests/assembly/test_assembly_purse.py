@@ -9,6 +9,7 @@ from keyword_desk import TASK, Clerk, ask, models, request_of, seen, serving, te
 from msgspec.structs import replace
 
 from shoal.assembly import Model, Models, Purse, Shoal
+from shoal.assembly.regime import Regime
 from shoal.chat import Answer, Message, Request
 from shoal.engines import EchoOptions, open_engine
 from shoal.errors import (
@@ -39,7 +40,7 @@ async def desk_of(
     promise = PromiseOptions(audit_rate=audit_rate)
     async with (
         Purse(Budgets(store.spend.between, tasks), assumed_output=10) as purse,
-        Shoal(store, models(*clerks), {}, promise, purse=purse) as desk,
+        Shoal(store, Regime(models(*clerks), {}, promise), purse=purse) as desk,
     ):
         yield desk
 
@@ -157,7 +158,7 @@ async def test_without_a_price_there_is_no_budget(store: Store) -> None:
     unpriced = Models({"gpt": Model("gpt", echo, Tariff("nobody-knows"))})
     async with (
         Purse(Budgets(store.spend.between, {}), 10) as purse,
-        Shoal(store, unpriced, {}, PromiseOptions(), purse=purse) as desk,
+        Shoal(store, Regime(unpriced, {}, PromiseOptions()), purse=purse) as desk,
     ):
         assert await answered(desk, caller(), "?") == "gpt"
         with pytest.raises(PriceUnknown):

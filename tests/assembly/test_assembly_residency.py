@@ -7,6 +7,7 @@ import pytest
 from keyword_desk import PRICES, TASK, Clerk, ask, request_of, serving, text_of
 
 from shoal.assembly import Model, Models, Shoal
+from shoal.assembly.regime import Regime
 from shoal.engines import RemoteOptions
 from shoal.errors import NoAnswerer
 from shoal.routing.privacy import PrivacyOptions
@@ -35,7 +36,7 @@ async def desk_of(
     }
     options = PrivacyOptions.model_validate(rules)
     promise = PromiseOptions(audit_rate=audit_rate)
-    async with Shoal(store, Models(models), {}, promise, privacy=options) as desk:
+    async with Shoal(store, Regime(Models(models), {}, promise, options)) as desk:
         yield desk
 
 

@@ -65,6 +65,7 @@ async def test_a_worker_that_is_killed_loses_no_acknowledged_call(tmp_path: Path
         assert running.stop() == 0
         assert not any(map(is_alive, last))
         assert "Traceback" not in running.log
+        assert "Fatal" not in running.log
     with Store.open(StoreOptions(path=tmp_path / "shoal-data")) as store:
         stored = {call.id for page in store.calls.pages() for call in page}
     assert set(acknowledged) <= stored

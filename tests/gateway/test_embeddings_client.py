@@ -16,6 +16,7 @@ from live import running_gateway
 from scripted_upstream import ScriptedUpstream
 
 from shoal.assembly import Models, Purse, Shoal
+from shoal.assembly.regime import Regime
 from shoal.encoder import Encoder
 from shoal.engines import AnthropicOptions, EchoOptions, RemoteOptions
 from shoal.errors import ArtifactError
@@ -67,7 +68,8 @@ async def place(
     options = PrivacyOptions.model_validate(rules)
     with Store.open(StoreOptions(path=folder / "data")) as store:
         purse = Purse(Budgets(store.spend.between, {}), 100)
-        desk = Shoal(store, models, {}, PromiseOptions(), cast(Encoder, encoder), options, purse)
+        regime = Regime(models, {}, PromiseOptions(), options)
+        desk = Shoal(store, regime, cast(Encoder, encoder), purse)
         async with purse, desk, running_gateway(desk, keys) as url:
             key = keys.add().key
             client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)

@@ -19,7 +19,7 @@ from shoal.cli.lock import only_learner
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
 from shoal.cli.reloading import Reloader, Rereading, regime_of
-from shoal.cli.workers import Crew, Seat
+from shoal.cli.workers import Crew, Seat, when_input_ends
 from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.gateway import create_app
@@ -41,6 +41,7 @@ def serve(
     """Run the gateway, and beside it the learner at low priority."""
     show_log()
     settings = read_config(config)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     if settings.gateway.workers > 1 and not worker:
         return _serve_by_several(config, settings, learn)
     _serve_alone(config, settings, learn, Seat(worker) if worker else None)
@@ -55,7 +56,6 @@ def _serve_alone(config: Path, settings: Config, learn: bool, seat: Seat | None)
     # Once uvicorn has stopped for a signal it raises that again, by default the end of the process:
     # the store would not be closed, and what was not written yet be lost.
     signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     with open_store(settings) as store, learner_beside(config if learn else None) as learner:
         uvloop.run(_serve(config, settings, store, learner, seat))
 
@@ -136,12 +136,7 @@ def learn(
         signal.signal(number, lambda *_: stop.set())
     if beside:
         os.nice(10)
-        threading.Thread(target=_when_input_ends, args=(stop,), daemon=True).start()
+        threading.Thread(target=when_input_ends, args=(stop.set,), daemon=True).start()
     with open_store(settings) as store, only_learner(store, stop, stand_by=beside):
         if not stop.is_set():
             new_learner(settings, store).run(stop)
-
-
-def _when_input_ends(stop: threading.Event) -> None:
-    sys.stdin.buffer.read()
-    stop.set()

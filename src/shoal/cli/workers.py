@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from shoal.cli.printing import say
@@ -36,7 +37,8 @@ class Seat:
         self.listener = socket.socket(fileno=listener)
         self.listener.setblocking(False)
         self._ready = ready
-        threading.Thread(target=_when_input_ends, daemon=True).start()
+        end = partial(os.kill, os.getpid(), signal.SIGTERM)
+        threading.Thread(target=when_input_ends, args=(end,), daemon=True).start()
 
     def ready(self) -> None:
         """Tell the parent that calls are answered from now on."""
@@ -44,9 +46,14 @@ class Seat:
         os.close(self._ready)
 
 
-def _when_input_ends() -> None:
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+def when_input_ends(then: Callable[[], object]) -> None:
+    """Wait for the end of standard input, and call ``then``.
+
+    Not by ``sys.stdin``, whose lock this thread would still hold when the interpreter ends.
+    """
+    while os.read(0, 4096):
+        pass
+    then()
 
 
 class Crew:

@@ -34,7 +34,7 @@ class Window:
 
     def used(self, now: float) -> int:
         """How much was taken in the 60 seconds before ``now``."""
-        while self._taken and self._taken[0].at <= now - WINDOW_S:
+        while self._taken and self._taken[0].at + WINDOW_S <= now:
             self._sum -= self._taken.popleft().amount
         return self._sum
 
