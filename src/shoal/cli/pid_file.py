@@ -21,6 +21,7 @@ def pid_file(folder: Path) -> Iterator[None]:
         if not pid:
             path.unlink(missing_ok=True)
     path = folder / f"{_PREFIX}{os.getpid()}.pid"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a store in Postgres makes none
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(f"{os.getpid()}\n")  # locked first: an empty one is about to be
