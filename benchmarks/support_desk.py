@@ -266,6 +266,13 @@ def share(found: Iterable[bool]) -> float:
     return sum(values) / len(values)
 
 
+def summary(run: dict[str, Any]) -> dict[str, Any]:
+    """One seed's figures on a line, so that a run that is ended early has told what it found."""
+    quantiles = np.percentile(run["small_ms"], (50, 99)) if run["small_ms"] else (np.nan, np.nan)
+    rest = {name: value for name, value in run.items() if name != "small_ms"}
+    return rest | {"p50_ms": float(quantiles[0]), "p99_ms": float(quantiles[1])}
+
+
 def report(runs: Sequence[dict[str, Any]], alpha: float) -> None:
     """Means over the seeds, with the range."""
 
@@ -298,7 +305,7 @@ def main() -> None:
     for seed in range(asked.seeds):
         with tempfile.TemporaryDirectory() as folder:
             runs.append(one_seed(seed, asked.alpha, Path(folder)))
-        print(f"seed {seed}: first small answer after {runs[-1]['first_s']:.1f} s", flush=True)
+        print(json.dumps({"seed": seed, **summary(runs[-1])}), flush=True)
     report(runs, asked.alpha)
 
 
