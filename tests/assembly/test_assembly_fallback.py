@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from keyword_desk import PRICES, Clerk, ask, request_of, seen, text_of
+from keyword_desk import PRICES, TASK, Clerk, ask, certify, request_of, seen, text_of
 
 from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.engines import RemoteOptions
@@ -15,7 +15,9 @@ from shoal.errors import (
     EngineRefused,
     EngineTimeout,
     EngineUnreachable,
+    Untranslatable,
 )
+from shoal.flywheel.promotion import promote
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
@@ -129,3 +131,24 @@ def test_the_context_is_stated_or_listed() -> None:
     assert context() == 128_000
     assert context(context_tokens=7) == 7
     assert context(model="mine") is None
+
+
+async def test_what_stands_in_is_no_reference_for_a_shadow(store: Store) -> None:
+    certify(store)
+    promote(store, TASK.id, "shadow", "test", "")
+    async with desk_of(store, clerk("gpt", OUTAGE), clerk("mini")) as desk:
+        handled, _ = await ask(desk, request_of(text_of(0)))
+        await desk.settle()
+    assert handled.receipt.answered_by == "mini"
+    assert store.audits.of_calls([handled.receipt.call_id]) == {}
+
+
+async def test_one_that_cannot_be_told_is_passed_over(store: Store) -> None:
+    dumb = clerk("dumb")
+    dumb.error = Untranslatable("n: cannot be said", "n")  # type: ignore[assignment]
+    async with desk_of(store, clerk("gpt", OUTAGE), dumb, clerk("mini")) as desk:
+        handled, _ = await ask(desk, request_of(text_of(0)))
+        assert handled.receipt.answered_by == "mini"
+    async with desk_of(store, dumb, clerk("mini")) as desk:
+        with pytest.raises(Untranslatable):
+            await desk.serve(request_of("?", "dumb"), "")

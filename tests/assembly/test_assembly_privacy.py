@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.chat import Answer, Piece, Request, ToolCall
 from shoal.engines import WrittenStream
-from shoal.errors import NoAnswerer, PrivacyRefused
+from shoal.errors import EngineUnreachable, NoAnswerer, PrivacyRefused
 from shoal.flywheel.lessons import curate, scrubbed
 from shoal.routing.caller import ANYBODY
 from shoal.routing.privacy import PrivacyOptions
@@ -183,3 +183,16 @@ async def test_lessons_are_scrubbed(store: Store) -> None:
     lessons = curate(TASK, (scrubbed(one, kinds) for one in store.examples.of(TASK.id)))
     assert [lesson.text for lesson in lessons.lessons] == [ASKED.replace(MAIL, "[EMAIL]")]
     assert MAIL not in repr(lessons)
+
+
+async def test_what_an_upstream_said_is_scrubbed_too(store: Store) -> None:
+    llm, local = Clerk(), Clerk("here")
+    llm.error = EngineUnreachable(f"gpt: it starts '<p>{MAIL}'")
+    async with desk_of(store, llm, local, store="redacted") as desk:
+        handled, _ = await ask(desk, request_of(ASKED))
+        assert handled.receipt.answered_by == "here"
+        failed = await desk.failed(request_of("?"), "", ANYBODY, llm.error)
+        views = [await seen(desk, one.call_id) for one in (handled.receipt, failed)]
+    assert MAIL not in repr(views)
+    assert "[EMAIL]" in views[0].receipt.tried[0].reason
+    assert "[EMAIL]" in views[1].error

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from keyword_desk import TASK, Clerk, ask, models, request_of, seen, serving, text_of
+from keyword_desk import PRICES, TASK, Clerk, ask, models, request_of, seen, serving, text_of
 from msgspec.structs import replace
 
 from shoal.assembly import Model, Models, Purse, Shoal
 from shoal.assembly.regime import Regime
-from shoal.chat import Answer, Message, Request
+from shoal.chat import Answer, Message, Request, Usage
 from shoal.engines import EchoOptions, open_engine
 from shoal.errors import (
     BudgetExceeded,
@@ -198,3 +198,40 @@ async def test_a_stream_that_broke_off_is_priced_by_what_came(store: Store) -> N
     assert receipt.cost > 0
     (row,) = store.spend.list("key")
     assert row.estimated == 1
+
+
+async def test_a_budget_counts_what_stands_in_for_a_free_model(store: Store) -> None:
+    free, dear = Clerk("free"), Clerk("dear")
+    free.error = EngineUnreachable("gone")
+    both = Models(
+        {
+            "free": Model("free", free, Tariff(input=0.0, output=0.0), ("dear",)),
+            "dear": Model("dear", dear, PRICES),
+        }
+    )
+    async with (
+        Purse(Budgets(store.spend.between, {}), 10) as purse,
+        Shoal(store, Regime(both, {}, PromiseOptions()), purse=purse) as desk,
+    ):
+        ann = caller(budget_day=0.0015)  # the dear one costs 0.0008, and is reckoned at 0.0013
+        asked = request_of("?", "free")
+        handled = await desk.serve(asked, "", ann)
+        assert handled.answer is not None
+        assert (await desk.finish(handled, handled.answer, "")).answered_by == "dear"
+        with pytest.raises(EngineUnreachable):
+            await desk.serve(asked, "", ann)
+    assert len(dear.asked) == 1
+
+
+async def test_a_stream_that_broke_off_is_charged_for_all_that_came(store: Store) -> None:
+    """Anthropic tells of one output token when a stream begins, and of the others at its end."""
+    async with desk_of(store, Clerk()) as desk:
+        handled = await desk.serve(request_of(text_of(0), stream=True), "", caller())
+        told = Usage(10, 1, estimated=True)
+        came = Answer("word " * 400, usage=told, complete=False, finish_reason="")
+        receipt = await desk.finish(handled, came, "the client hung up")
+        view = await seen(desk, receipt.call_id)
+    assert view.answer is not None
+    assert view.answer.usage is not None
+    assert view.answer.usage.input_tokens == 10
+    assert view.answer.usage.output_tokens > 300

@@ -16,8 +16,7 @@ def opened() -> tuple[Circuit, Clock]:
     circuit = Circuit(clock)
     for _ in range(FAILURES):
         assert not circuit.is_open
-        circuit.begin()
-        circuit.failed()
+        circuit.failed(circuit.begin())
     assert circuit.is_open
     return circuit, clock
 
@@ -25,8 +24,7 @@ def opened() -> tuple[Circuit, Clock]:
 def test_it_opens_after_failures_in_a_row_only() -> None:
     circuit = Circuit(Clock())
     for _ in range(3 * FAILURES):
-        circuit.begin()
-        circuit.failed()
+        circuit.failed(circuit.begin())
         circuit.begin()
         circuit.succeeded()
     assert not circuit.is_open
@@ -47,14 +45,26 @@ def test_a_probe_that_fails_doubles_the_pause() -> None:
     circuit, clock = opened()
     for times in (2, 4, 8):
         clock.now += circuit.closes_in_s
-        circuit.begin()
-        circuit.failed()
+        circuit.failed(circuit.begin())
         assert circuit.closes_in_s == times * PAUSE_S
 
 
 def test_a_probe_nobody_waited_for_lets_another_pass() -> None:
     circuit, clock = opened()
     clock.now += PAUSE_S
-    circuit.begin()
-    circuit.abandoned()
+    circuit.abandoned(circuit.begin())
+    assert not circuit.is_open
+
+
+def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
+    circuit, clock = opened()
+    for _ in range(6):
+        circuit.failed(False)
+    assert circuit.closes_in_s == PAUSE_S
+    clock.now += PAUSE_S
+    assert circuit.begin()
+    circuit.failed(False)
+    circuit.abandoned(False)
+    assert circuit.is_open  # the probe is still under way
+    circuit.succeeded()
     assert not circuit.is_open

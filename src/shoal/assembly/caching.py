@@ -3,11 +3,11 @@
 from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
-from shoal.assembly.models import CACHE
 from shoal.assembly.shield import Shield
 from shoal.chat import Answer
 from shoal.engines import WrittenStream
 from shoal.routing.answer_cache import Cached
+from shoal.routing.receipt import CACHE
 
 
 def is_open(shield: Shield) -> bool:

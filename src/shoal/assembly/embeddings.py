@@ -84,7 +84,7 @@ class Embeddings:
         if model is None:
             return self._finish(handled, await self._by_encoder(request), began)
         self._purse.check_cost(handled, model)
-        handled = replace(handled, reservation=self._purse.reserve(handled))
+        handled = replace(handled, reservation=self._purse.reserve(handled, model))
         asked = time.perf_counter()
         return self._finish(handled, await _by_model(handled, model, outward), asked)
 

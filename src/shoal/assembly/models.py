@@ -8,9 +8,9 @@ from shoal.engines import EndpointOptions, Engine, EngineOptions, open_engine
 from shoal.errors import ConfigError, UnknownModel
 from shoal.routing.context import listed_window
 from shoal.routing.prices import Tariff
+from shoal.routing.receipt import CACHE
 
 LOCAL = "local"  # the residency of every local model
-CACHE = "cache"  # who answered, where the exact cache did
 
 
 class Model(Struct, frozen=True):

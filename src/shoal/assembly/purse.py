@@ -48,15 +48,14 @@ class Purse:
         usage = expected_usage(request, self._assumed_output)
         return self._limits.take(caller, usage.input_tokens + usage.output_tokens)
 
-    def reserve(self, handled: Handled) -> Reservation:
-        """Set aside what the LLM may cost at most.
+    def reserve(self, handled: Handled, model: Model) -> Reservation:
+        """Set aside what ``model`` may cost at most for a call.
 
         Raises:
             BudgetExceeded: that is more than is left.
             PriceUnknown: there is a budget, and nobody knows the price.
         """
-        receipt, model = handled.receipt, handled.model
-        assert model is not None
+        receipt = handled.receipt
         return self._budgets.reserve(
             handled.caller,
             receipt.task_id,
@@ -104,3 +103,27 @@ class Purse:
 
     async def __aexit__(self, *error: object) -> None:
         await self._watch.__aexit__(*error)
+
+
+class Holding:
+    """What is set aside for the model that is being asked; each that is asked takes the place of
+    the one before, which did not answer."""
+
+    def __init__(self, purse: Purse, handled: Handled) -> None:
+        self._purse, self._handled = purse, handled
+        self.reservation: Reservation | None = None
+
+    def take(self, model: Model) -> None:
+        """Set aside what ``model`` may cost.
+
+        Raises:
+            MaxCostExceeded, BudgetExceeded, PriceUnknown: it is not to be asked.
+        """
+        self.release()
+        self._purse.check_cost(self._handled, model)
+        self.reservation = self._purse.reserve(self._handled, model)
+
+    def release(self) -> None:
+        """Nothing was spent that anybody knows of."""
+        if self.reservation is not None:
+            self.reservation.release()

@@ -9,12 +9,14 @@ from shoal.assembly.models import Model, Models
 from shoal.assembly.shield import Shield
 from shoal.chat import Answer, AnswerStream
 from shoal.errors import (
+    BudgetExceeded,
     ContextLengthExceeded,
     EngineError,
     MaxCostExceeded,
     NoAnswerer,
     PriceUnknown,
     ShoalError,
+    Untranslatable,
 )
 from shoal.routing.context import check_context
 from shoal.routing.receipt import Tried
@@ -31,16 +33,17 @@ class Reached(Struct, frozen=True):
     stream: AnswerStream | None = None
 
 
-_TOO_DEAR = (MaxCostExceeded, PriceUnknown)
+_TOO_DEAR = (BudgetExceeded, MaxCostExceeded, PriceUnknown)
+_PASSED_OVER = (NoAnswerer, ContextLengthExceeded, Untranslatable, *_TOO_DEAR)
 
 
 async def reach(
-    models: Models, llm: Model, shield: Shield, check_cost: Callable[[Model], None]
+    models: Models, llm: Model, shield: Shield, pay: Callable[[Model], None]
 ) -> Reached:
     """Ask ``llm``; where it may not be asked, its context is too small, or it fails by no fault of
     the request, its fallbacks, in their order. Each sees of the request what the shield lets it
-    see. ``check_cost`` raises for one that may cost too much: the LLM is then refused, another is
-    passed over.
+    see. ``pay`` sets aside what a model may cost, and raises for one that may cost too much: the
+    LLM is then refused, another is passed over.
 
     Raises:
         EngineError: nobody could answer; the error is that of the first who was asked.
@@ -53,9 +56,9 @@ async def reach(
         try:
             shield.check(model)
             check_context(shield.request, model.name, model.context)
-            check_cost(model)
+            pay(model)
             answer, stream = await _ask(model, shield)
-        except (EngineError, NoAnswerer, ContextLengthExceeded, *_TOO_DEAR) as error:
+        except (EngineError, *_PASSED_OVER) as error:
             if _is_final(error, model is llm):
                 raise first or error from None
             first = first or error
@@ -72,7 +75,7 @@ def _is_final(error: ShoalError, by_llm: bool) -> bool:
     """Whether nobody else is asked."""
     if isinstance(error, EngineError):
         return not error.may_fall_back
-    return by_llm and isinstance(error, _TOO_DEAR)
+    return by_llm and isinstance(error, (Untranslatable, *_TOO_DEAR))
 
 
 async def _ask(model: Model, shield: Shield) -> tuple[Answer | None, AnswerStream | None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.assembly.models import Model
 from shoal.assembly.restoring import RestoredStream
@@ -23,6 +24,7 @@ from shoal.routing.privacy import (
     scrub,
     scrub_call,
 )
+from shoal.routing.receipt import Receipt
 
 T = TypeVar("T")
 
@@ -161,13 +163,20 @@ class Discretion:
         """A request that nobody was allowed to see, as it may be stored: always scrubbed."""
         return await _aside(request, lambda: scrub(request, self._kinds))
 
+    def kept_receipt(self, receipt: Receipt) -> Receipt:
+        """A receipt as it may be stored: what upstreams said when they failed may hold anything."""
+        if not self._stores_less:
+            return receipt
+        tried = tuple(replace(one, reason=self.kept_text(one.reason)) for one in receipt.tried)
+        return replace(receipt, tried=tried, reason=self.kept_text(receipt.reason))
+
     def kept_text(self, text: str) -> str:
         """A text as it may be stored."""
         return scrub(text, self._kinds) if self._stores_less else text
 
-    def kept_answer(self, answer: Answer) -> Answer:
+    async def kept_answer(self, answer: Answer) -> Answer:
         """An answer as it may be stored."""
-        return scrub(answer, self._kinds) if self._stores_less else answer
+        return await asyncio.to_thread(scrub, answer, self._kinds) if self._stores_less else answer
 
     def learned(self, text: str) -> str:
         """An input as specialists learned to see it."""

@@ -5,7 +5,6 @@ import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Self
 
 import msgspec
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 from shoal.assembly.caching import by_cache, is_open, keep_cached
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
-from shoal.assembly.purse import Purse
+from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.regime import Regime
@@ -29,7 +28,7 @@ from shoal.formats.embeddings import EmbeddingRequest
 from shoal.guarantees import draw
 from shoal.routing.budget import Budgets
 from shoal.routing.caller import ANYBODY, Caller
-from shoal.routing.estimate import guessed_usage
+from shoal.routing.estimate import counted_usage
 from shoal.routing.health import Health
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, Tried
@@ -145,14 +144,19 @@ class Shoal:
         try:
             return await self._finish(served, answer, error)
         finally:
+            if served.reservation is not None:
+                served.reservation.release()  # nothing, if it was settled
             served.regime.let_go()
 
     async def _finish(self, handled: Handled, answer: Answer, error: str) -> Receipt:
-        if answer.usage is None:
-            answer = replace(answer, usage=guessed_usage(handled.request, answer))
+        answer = replace(answer, usage=counted_usage(handled.request, answer))
         handled = replace(handled, receipt=settled(handled, answer))
         request, kept = await handled.regime.discretion.kept(handled.request, answer)
-        recorded = self._record(call_record(replace(handled, request=request), kept, error))
+        discretion = handled.regime.discretion
+        kept_of = replace(
+            handled, request=request, receipt=discretion.kept_receipt(handled.receipt)
+        )
+        recorded = self._record(call_record(kept_of, kept, discretion.kept_text(error)))
         self._purse.settle(handled, answer, recorded)
         await self._kept(recorded, handled.receipt.call_id)
         if not error and answer.complete and handled.cached is None:
@@ -189,7 +193,8 @@ class Shoal:
         else:
             kept, _ = await regime.discretion.kept(request, None)
         handled = replace(handled, request=kept, receipt=settled(handled, None))
-        await self._kept(self._record(call_record(handled, None, str(error))), call_id)
+        told = regime.discretion.kept_text(str(error))
+        await self._kept(self._record(call_record(handled, None, told)), call_id)
         return handled.receipt
 
     async def embed(
@@ -228,7 +233,7 @@ class Shoal:
             call_id=call_id,
             at=time.time(),
             verdict="answer" if answer else "right" if verdict == "right" else "wrong",
-            answer=self._regime.discretion.kept_text(answer),
+            answer=await asyncio.to_thread(self._regime.discretion.kept_text, answer),
         )
         done = self._store.writer.submit(
             lambda conn: self._store.feedback.insert(conn, word), urgent=True, size=len(answer)
@@ -372,21 +377,25 @@ class Shoal:
         assert match is not None
         assert post is not None
         assert post.rung is not None
-        ask, text = post.rung.ask, handled.regime.discretion.learned(match.input_text)
-        return await asyncio.get_running_loop().run_in_executor(pool, ask, text, handled.request)
+        ask, learned = post.rung.ask, handled.regime.discretion.learned
+        text = match.input_text
+
+        def work() -> Verdict:
+            return ask(learned(text), handled.request)
+
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     async def _by_llm(
         self, handled: Handled, reason: str, tried: tuple[Tried, ...] = ()
     ) -> Handled:
         assert handled.model is not None
         assert handled.shield is not None
-        check_cost = partial(self._purse.check_cost, handled)
-        reservation = self._purse.reserve(handled)
+        holding = Holding(self._purse, handled)
         try:
             models = handled.regime.models
-            reached = await reach(models, handled.model, handled.shield, check_cost)
+            reached = await reach(models, handled.model, handled.shield, holding.take)
         except BaseException:  # whatever it was, nothing was spent that anybody knows of
-            reservation.release()
+            holding.release()
             raise
         if reached.model is not handled.model:
             reason = f"{handled.model.name} could not answer, {reached.model.name} stands in for it"
@@ -401,7 +410,7 @@ class Shoal:
             handled,
             receipt=receipt,
             answerer=reached.model,
-            reservation=reservation,
+            reservation=holding.reservation,
             answer=reached.answer,
             stream=reached.stream,
         )

@@ -56,6 +56,8 @@ class Witness:
         if handled.receipt.certificate:
             if handled.receipt.sampled:
                 self._start(handled.regime, self._audit(handled, post, answer))
+        elif handled.answerer is not handled.model:
+            return  # what stands in for the LLM is no reference
         elif post.stage == "shadow" and not post.rung.refusal(
             handled.request, handled.receipt.llm, handled.receipt.at
         ):
@@ -117,6 +119,7 @@ class Witness:
     ) -> None:
         assert post.rung is not None
         certificate: Certificate = post.rung.certificate
+        kept = await handled.regime.discretion.kept_answer(reference)
         audit = Audit(
             call_id=handled.receipt.call_id,
             at=time.time(),
@@ -124,7 +127,7 @@ class Witness:
             certificate=certificate.id,
             kind=kind,
             agrees=same(post.rung.card.contract, answer, reference),
-            reference=replace(handled.regime.discretion.kept_answer(reference), body=b""),
+            reference=replace(kept, body=b""),
         )
         delta = 1 - certificate.confidence
         done = self._store.writer.submit(

@@ -35,22 +35,25 @@ class Circuit:
         """Seconds until a probe may pass; 0 if one may now."""
         return max(0.0, self._open_until - self._clock()) if self.is_open else 0.0
 
-    def begin(self) -> None:
-        """A request is sent; through an opened circuit it is the probe."""
+    def begin(self) -> bool:
+        """A request is sent; returns whether it is the probe: through an opened circuit it is."""
         self._probing = self._failures >= FAILURES
+        return self._probing
 
     def succeeded(self) -> None:
         """The upstream answered, if only to refuse the request itself."""
         self._failures, self._pause, self._probing = 0, PAUSE_S, False
 
-    def failed(self) -> None:
-        """The upstream could not be reached, was overloaded, or broke."""
+    def failed(self, probe: bool) -> None:
+        """The upstream could not be reached, was overloaded, or broke. What was under way when the
+        circuit opened says nothing new."""
         self._failures += 1
-        if self._failures >= FAILURES:
+        if probe or self._failures == FAILURES:
             self._open_until = self._clock() + self._pause
             self._pause = min(_LONGEST_S, 2 * self._pause)
-        self._probing = False
+            self._probing = False
 
-    def abandoned(self) -> None:
+    def abandoned(self, probe: bool) -> None:
         """Nobody waited for the outcome: it says nothing, but another may probe."""
-        self._probing = False
+        if probe:
+            self._probing = False

@@ -84,18 +84,22 @@ class Pool:
         place = self._next()
         place.turn = next(self._turns)
         place.under_way += 1
-        place.circuit.begin()
+        circuit = place.circuit
+        probe = circuit.begin()
         try:
             result = await send(place.upstream)
         except EngineError as error:
-            (place.circuit.failed if error.is_outage else place.circuit.succeeded)()
+            if error.is_outage:
+                circuit.failed(probe)
+            else:
+                circuit.succeeded()
             raise
         except BaseException:  # cancelled, as a rule: whatever it was, the probe is over
-            place.circuit.abandoned()
+            circuit.abandoned(probe)
             raise
         finally:
             place.under_way -= 1
-        place.circuit.succeeded()
+        circuit.succeeded()
         return result
 
     def _next(self) -> Place:

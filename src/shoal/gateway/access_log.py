@@ -26,6 +26,6 @@ def write(ended: Ended) -> None:
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         "cost": receipt.cost,
-        "error": ended.error,
+        "ok": not ended.error,
     }
     log.info(msgspec.json.encode(line).decode())

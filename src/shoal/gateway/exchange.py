@@ -95,7 +95,7 @@ class Exchange:
     async def _whole(self, served: Served, request: Request, overhead_ms: float) -> Response:
         answer = served.answer
         assert answer is not None
-        await self._finish(served, answer, "", overhead_ms)
+        await undisturbed(self._finish(served, answer, "", overhead_ms))
         body = answer.body if answer.format == self.wire.name else b""
         if not body:
             body = self.wire.encode_answer(answer, _envelope(served, request))
@@ -126,6 +126,10 @@ async def while_heard(
                 raise deadline.passed()
             raise CallerGone("the client hung up before the answer came")
         return task.result()
+    except asyncio.CancelledError:
+        if task.done() and not task.cancelled() and task.exception() is None:
+            return task.result()  # it was answered: recorded it must be
+        raise
     finally:
         gone.cancel()
         task.cancel()

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from shoal.chat import Answer, Format
 from shoal.routing.health import Health
-from shoal.routing.receipt import Receipt
+from shoal.routing.receipt import CACHE, Receipt
 
 C = TypeVar("C")
 
@@ -126,14 +126,15 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _count_cost(self, receipt: Receipt, answer: Answer) -> None:
-        if usage := answer.usage:
-            self._tokens(receipt.llm, "input").inc(max(0, usage.input_tokens))
-            self._tokens(receipt.llm, "output").inc(max(0, usage.output_tokens))
-            self._tokens(receipt.llm, "cached").inc(max(0, usage.cached_tokens))
+        by = receipt.answered_by
+        if (usage := answer.usage) and by != CACHE:
+            self._tokens(by, "input").inc(max(0, usage.input_tokens))
+            self._tokens(by, "output").inc(max(0, usage.output_tokens))
+            self._tokens(by, "cached").inc(max(0, usage.cached_tokens))
         if receipt.cost is None:
-            self._unpriced(receipt.llm).inc()
+            self._unpriced(by).inc()
             return
-        self._cost(receipt.llm).inc(max(0.0, receipt.cost))
+        self._cost(by).inc(max(0.0, receipt.cost))
         if receipt.llm_cost is not None:
             self._saved(receipt.task or "none").inc(max(0.0, receipt.llm_cost - receipt.cost))
 

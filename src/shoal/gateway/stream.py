@@ -65,7 +65,11 @@ class StreamedReply:
         finally:  # also when the server stops and cancels this: the call is recorded all the same
             gone.cancel()
             relay.cancel()
-            ending = await undisturbed(self._settle(relay))
+            try:
+                ending = await undisturbed(self._settle(relay))
+            except BaseException:  # a failure of ours, or the server's second cancellation
+                await self._stream.aclose()
+                raise
         try:
             await send({"type": "http.response.body", "body": ending.event, "more_body": False})
         finally:

@@ -4,6 +4,7 @@ import re
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.chat import Answer, Request, Usage
 from shoal.routing.prices import Tariff
@@ -59,9 +60,23 @@ def upper_cost(
     return tariff.cost(expected_usage(request, assumed_output, rates))
 
 
-def guessed_usage(request: Request, answer: Answer) -> Usage:
-    """The tokens of an answer whose provider did not count them, or whose count got lost because
-    its stream was broken off: from bytes, for there is no tokenizer for every model."""
+def counted_usage(request: Request, answer: Answer) -> Usage:
+    """The tokens of an answer: as its provider counted them, else an estimate.
+
+    Of a stream that broke off, a provider may have told the input and no more than the first of the
+    output: then that is estimated from what came.
+    """
+    told = answer.usage
+    if told is not None and (answer.complete or not told.estimated):
+        return told
+    guess = _guessed(request, answer)
+    if told is None:
+        return guess
+    return replace(told, output_tokens=max(told.output_tokens, guess.output_tokens))
+
+
+def _guessed(request: Request, answer: Answer) -> Usage:
+    """From bytes, for there is no tokenizer for every model."""
     said = [answer.text, answer.refusal, *(call.arguments for call in answer.tool_calls)]
     said += [block.text for block in answer.reasoning]
     output = -(-sum(len(text.encode()) for text in said) // _BYTES_A_TOKEN)

@@ -7,6 +7,9 @@ from msgspec import Struct
 
 from shoal.chat import Answer, AnswerStream
 
+CACHE = "cache"
+"""Who answered, where the exact cache did."""
+
 
 class Tried(Struct, frozen=True):
     """One rung that was asked, or passed over.

@@ -40,7 +40,7 @@ class Rung(Struct, frozen=True):
             output = prediction.output
             written = None if output is None else render(self.card.contract, output)
         except Exception as error:  # noqa: BLE001  # whatever broke, the caller gets the LLM's answer
-            return self._decline(began, None, f"failed: {type(error).__name__}: {error}")
+            return self._decline(began, None, f"failed: {type(error).__name__}")
         if written is None:
             return self._decline(began, prediction.signal, "the answer would not keep the contract")
         if not prediction.signal >= self.certificate.threshold:  # so that NaN does not pass

@@ -95,7 +95,7 @@ def _example(call: CallRecord, audit: Audit | None, word: Feedback | None) -> Ex
 
 
 def _by_llm(call: CallRecord, audit: Audit | None) -> Answer | None:
-    if audit is not None:
+    if audit is not None and (audit.kind == "audit" or call.answered_by == call.llm):
         return audit.reference
     given = call.answer
     if given is None or not given.complete or call.error:
