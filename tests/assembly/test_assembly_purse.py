@@ -16,6 +16,7 @@ from shoal.errors import (
     BudgetExceeded,
     EngineUnreachable,
     NotAllowed,
+    NotFound,
     PriceUnknown,
     RateLimited,
 )
@@ -235,3 +236,16 @@ async def test_a_stream_that_broke_off_is_charged_for_all_that_came(store: Store
     assert view.answer.usage is not None
     assert view.answer.usage.input_tokens == 10
     assert view.answer.usage.output_tokens > 300
+
+
+async def test_a_key_speaks_of_its_own_calls_only(store: Store) -> None:
+    async with desk_of(store, Clerk()) as desk:
+        handled = await desk.serve(request_of("?"), "", caller())
+        assert handled.answer is not None
+        call_id = (await desk.finish(handled, handled.answer, "")).call_id
+        other = Caller(key="k-2", name="bob", spec=KeySpec())
+        with pytest.raises(NotFound):
+            await desk.feedback(call_id, "wrong", "", other)
+        await desk.feedback(call_id, "right", "", caller())
+        boss = Caller(key="k-3", name="eve", spec=KeySpec(scopes=("call", "admin")))
+        await desk.feedback(call_id, "wrong", "", boss)

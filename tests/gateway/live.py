@@ -81,7 +81,7 @@ class FakeDesk:
                 return json.dumps({"id": call_id, "text": answer.text, "error": error}).encode()
         raise NotFound(f"there is no call {call_id!r}")
 
-    async def feedback(self, call_id: str, verdict: str, answer: str) -> None:
+    async def feedback(self, call_id: str, verdict: str, answer: str, caller: Caller) -> None:
         await self.call(call_id)
         self.feedbacks.append((call_id, verdict, answer))
 

@@ -219,12 +219,15 @@ class Shoal:
         found: CallView = await asyncio.to_thread(view, self._store, call_id)
         return msgspec.json.format(msgspec.json.encode(found), indent=2)
 
-    async def feedback(self, call_id: str, verdict: str, answer: str) -> None:
-        """Keep a person's word on a call: a verdict, or the right answer.
+    async def feedback(
+        self, call_id: str, verdict: str, answer: str, caller: Caller = ANYBODY
+    ) -> None:
+        """Keep a person's word on a call: a verdict, or the right answer. A key speaks of its own
+        calls only, unless its scope is admin.
 
         Raises:
             MalformedRequest: neither.
-            NotFound: no such call.
+            NotFound: no such call, or another key's.
             StoreError: it cannot be written now.
         """
         if not answer and verdict not in ("right", "wrong"):
@@ -235,8 +238,9 @@ class Shoal:
             verdict="answer" if answer else "right" if verdict == "right" else "wrong",
             answer=await asyncio.to_thread(self._regime.discretion.kept_text, answer),
         )
+        own = None if "admin" in caller.spec.scopes else caller.key or None
         done = self._store.writer.submit(
-            lambda conn: self._store.feedback.insert(conn, word), urgent=True, size=len(answer)
+            lambda conn: self._store.feedback.insert(conn, word, own), urgent=True, size=len(answer)
         )
         try:
             await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)

@@ -63,6 +63,7 @@ class Rereading:
         """The settings as the file has them now; None, and a line in the log, if it is wrong."""
         try:
             config = read_config(self._path)
+            Models.open(config.models)  # not kept: nothing is told before all of it will do
         except ShoalError as error:
             refuse(error)
             return None

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ from shoal.gateway.server import listen, new_server, serve_on
 from shoal.routing.budget import Budgets
 from shoal.storage import Store
 
+_LEARN_ON_S = 3  # a learner that is told to stop may end what it is at within so long
 _SWITCH_S = 0.001  # a fifth of what Python does by itself; no dearer by measure
 
 
@@ -132,11 +134,18 @@ def learn(
     show_log()
     settings = read_config(config)
     stop = threading.Event()
+
+    def stop_soon(*_: object) -> None:
+        stop.set()
+        signal.alarm(_LEARN_ON_S)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop_soon)
+    signal.signal(signal.SIGALRM, _end)  # training may take minutes, and may be broken off
     if beside:
         os.nice(10)
-        threading.Thread(target=when_input_ends, args=(stop.set,), daemon=True).start()
+        told = partial(os.kill, os.getpid(), signal.SIGTERM)
+        threading.Thread(target=when_input_ends, args=(told,), daemon=True).start()
     with open_store(settings) as store, only_learner(store, stop, stand_by=beside):
         if not stop.is_set():
             new_learner(settings, store).run(stop)

@@ -56,13 +56,13 @@ class Desk(Protocol):
             NotFound: there is no such call.
         """
 
-    async def feedback(self, call_id: str, verdict: str, answer: str) -> None:
+    async def feedback(self, call_id: str, verdict: str, answer: str, caller: Caller) -> None:
         """Store what a person said of a call: a verdict ("right", "wrong"), or the right answer.
 
         The one that was not given is "".
 
         Raises:
-            NotFound: there is no such call.
+            NotFound: there is no such call, or it is another key's.
         """
 
     def health(self) -> Health:

@@ -83,7 +83,8 @@ class DeskRoutes:
     async def feedback(self, request: Request) -> Response:
         """``POST /shoal/feedback``."""
         given = _feedback(await read_body(request, self._max_body))
-        await self._desk.feedback(given.call_id, given.verdict or "", given.answer or "")
+        verdict, answer = given.verdict or "", given.answer or ""
+        await self._desk.feedback(given.call_id, verdict, answer, caller_of(request.scope))
         reply = json_reply({"call_id": given.call_id, "status": "recorded"})
         reply.headers[CALL_ID] = header_text(given.call_id)
         return reply

@@ -18,7 +18,7 @@ from shoal.routing.key_order import KeyOrder
 from shoal.routing.key_view import view_key
 from shoal.storage import Grouping
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 
 

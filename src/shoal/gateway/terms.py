@@ -2,9 +2,10 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from msgspec import Struct
+from starlette.datastructures import Headers
 
 from shoal.chat import Answer, AnswerStream, Format, Piece
 from shoal.errors import MalformedRequest, MaxLatencyExceeded
@@ -39,7 +40,7 @@ class Terms(Struct, frozen=True):
     deadline: Deadline | None = None
 
 
-def terms_of(headers: Mapping[str, str]) -> Terms:
+def terms_of(headers: Headers) -> Terms:
     """The terms in the headers of a request.
 
     Raises:
@@ -51,10 +52,13 @@ def terms_of(headers: Mapping[str, str]) -> Terms:
     return Terms(cost, None if latency is None else Deadline(latency))
 
 
-def _number(headers: Mapping[str, str], name: str) -> float | None:
-    text = headers.get(name)
-    if text is None:
+def _number(headers: Headers, name: str) -> float | None:
+    given = headers.getlist(name)
+    if not given:
         return None
+    if len(given) > 1:
+        raise MalformedRequest(f"{name}: expected once, found {len(given)} times", name)
+    (text,) = given
     try:
         value = float(text)
     except ValueError:

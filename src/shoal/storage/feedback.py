@@ -27,13 +27,14 @@ class FeedbackLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def insert(self, conn: Connection, word: Feedback) -> None:
-        """Add a word.
+    def insert(self, conn: Connection, word: Feedback, key: str | None = None) -> None:
+        """Add a word; with ``key``, on a call that came with that key only.
 
         Raises:
             NotFound: no such call.
         """
-        if conn.execute(select(calls.c.number).where(calls.c.id == word.call_id)).scalar() is None:
+        theirs = conn.execute(select(calls.c.key).where(calls.c.id == word.call_id)).scalar()
+        if theirs is None or key not in (None, theirs):
             raise NotFound(f"no call of id {word.call_id!r}")
         conn.execute(feedback.insert(), asdict(word))
 
