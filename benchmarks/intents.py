@@ -44,7 +44,7 @@ def clinc150() -> tuple[Set, Set]:
 
 
 def _set(rows: Sequence[dict[str, str]]) -> Set:
-    """In an order drawn once: the files are sorted by label, and of many examples the newest train."""
+    """In an order drawn once: files are sorted by label, and of many examples the newest train."""
     drawn = [rows[at] for at in np.random.default_rng(0).permutation(len(rows))]
     return [row["text"] for row in drawn], [row["label"] for row in drawn]
 
