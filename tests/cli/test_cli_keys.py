@@ -134,7 +134,7 @@ def test_spend_by_key_and_task_has_names(spent: Desk) -> None:
 
 
 def test_spend_since(spent: Desk) -> None:
-    for since, days in ((today(), {today()}), ("1h", {today(3_600), today()})):
+    for since, days in (("1h", {today(3_600), today()}), (today(), {today()})):
         rows = json.loads(spent.printed("spend", "--since", since, "--json"))
         assert {
             row["name"] for row in rows
