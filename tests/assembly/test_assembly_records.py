@@ -172,5 +172,7 @@ async def test_answers_go_on_though_the_writer_is_closed(store: Store) -> None:
         store.writer.close()
         handled, answer = await ask(desk, request_of(text_of(1)))
         assert (handled.receipt.answered_by, answer.text) == (SMALL, "payments")
-        assert await desk.failed(request_of("?"), "", ANYBODY, EngineUnreachable("no")) != ""
+        receipt = await desk.failed(request_of("?"), "", ANYBODY, EngineUnreachable("no"))
+        assert receipt.call_id
+        assert receipt.reason == "no answer: EngineUnreachable"
         assert not desk.health().ok
