@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from shoal.assembly import Models, Purse, Regime, Shoal
 from shoal.cli.figures import one_line
@@ -14,6 +15,7 @@ from shoal.config import Config, read_config
 from shoal.errors import ShoalError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _TAKES_EFFECT = frozenset({"unknown_price", "assumed_output"})  # of the gateway's settings
 
@@ -59,11 +61,12 @@ class Rereading:
         self._path, self._started, self._config = path, config, config
         self._learner = learner
 
-    def again(self) -> Config | None:
-        """The settings as the file has them now; None, and a line in the log, if it is wrong."""
+    def again(self, build: Callable[[Config], T]) -> tuple[Config, T] | None:
+        """The settings as the file has them now, and what ``build`` makes of them; None, and a line
+        in the log, if the file is wrong or nothing can be made of it. Nobody is told before."""
         try:
             config = read_config(self._path)
-            Models.open(config.models)  # not kept: nothing is told before all of it will do
+            built = build(config)  # may read recordings from disk
         except ShoalError as error:
             refuse(error)
             return None
@@ -72,7 +75,7 @@ class Rereading:
         if fixed := need_restart(self._started, config):
             log.warning("these settings count from the next start on: %s", ", ".join(fixed))
         self._config = config
-        return config
+        return config, built
 
 
 class Reloader:
@@ -87,13 +90,10 @@ class Reloader:
 
     async def reload(self) -> None:
         """Read the file; what it says holds for calls that begin afterwards."""
-        config = await asyncio.to_thread(self._reading.again)
-        if config is None:
+        found = await asyncio.to_thread(self._reading.again, regime_of)
+        if found is None:
             return
-        try:
-            regime = await asyncio.to_thread(regime_of, config)  # recordings are read from disk
-        except ShoalError as error:
-            return refuse(error)
+        config, regime = found
         gateway = config.gateway
         allow_unknown = gateway.unknown_price == "allow"
         self._purse.change(config.task_budgets(), allow_unknown, gateway.assumed_output)

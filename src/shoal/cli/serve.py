@@ -96,7 +96,9 @@ def _serve_by_several(path: Path, config: Config, learn: bool) -> None:
         pid_file(config.store.path),
     ):
         reading = Rereading(path, config, learner)
-        crew = Crew(path, config.gateway.workers, listener, lambda: reading.again() is not None)
+        crew = Crew(
+            path, config.gateway.workers, listener, lambda: reading.again(regime_of) is not None
+        )
         crew.run(_greeting(config, keys))
 
 
