@@ -17,6 +17,7 @@ class FakeKeys:
     def __init__(self) -> None:
         self.rows: list[KeyRow] = []
         self.asked: list[tuple[str, str]] = []
+        self.trouble = ""
 
     @property
     def ring(self) -> KeyRing:

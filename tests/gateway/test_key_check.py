@@ -206,3 +206,16 @@ def test_errors_bring_their_headers() -> None:
         reply = error_reply(error, FORMATS["chat"])
         assert reply.status_code == 429
         assert {name: reply.headers[name] for name in error.headers} == error.headers
+
+
+async def test_keys_that_are_behind_the_store_are_told(
+    desk: FakeDesk, http: aiohttp.ClientSession
+) -> None:
+    keys = FakeKeys()
+    async with running_gateway(desk, keys) as url:
+        async with http.get(f"{url}/healthz") as reply:
+            assert (await reply.json())["status"] == "ok"
+        keys.trouble = "cannot be read again"
+        async with http.get(f"{url}/healthz") as reply:
+            told = await reply.json()
+    assert (told["status"], told["keys"]) == ("degraded", "cannot be read again")

@@ -34,7 +34,12 @@ class StoredKeys:
         self._ring = self._read()
         self._reloading = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
-        self.trouble = ""
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why the ring is behind the store; "" if it is not."""
+        return self._trouble
 
     @property
     def ring(self) -> KeyRing:
@@ -76,11 +81,11 @@ class StoredKeys:
             async with self._reloading:  # else one begun earlier could end later, with older news
                 if self._store.database.revision() != self._ring.revision:
                     self._ring = await asyncio.to_thread(self._read)
-            self.trouble = ""
+            self._trouble = ""
         except Exception as error:  # whatever it is, callers with keys must not be locked out
-            if not self.trouble:
+            if not self._trouble:
                 log.exception("the keys cannot be read")
-            self.trouble = f"cannot be read again, earlier ones are in force: {error}"
+            self._trouble = f"cannot be read again, earlier ones are in force: {error}"
 
     async def __aenter__(self) -> Self:
         self._watching = asyncio.create_task(self._watch())

@@ -30,7 +30,7 @@ _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep th
 def create_app(desk: Desk, options: GatewayOptions, keys: KeyDesk) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in."""
     observer = Observer(Metrics(desk.health), options.access_log)
-    other = DeskRoutes(desk, options.max_body, observer.metrics)
+    other = DeskRoutes(desk, keys, options.max_body, observer.metrics)
     embeddings = EmbeddingRoute(desk, options, observer)
     admin = KeyRoutes(keys, options.max_body)
     app = Starlette(

@@ -13,6 +13,7 @@ from shoal.formats.json_text import no_collection
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
 from shoal.gateway.key_check import caller_of
+from shoal.gateway.key_desk import KeyDesk
 from shoal.gateway.metrics import CONTENT_TYPE, Metrics
 from shoal.gateway.openapi import openapi
 from shoal.gateway.replies import CALL_ID, header_text, json_reply
@@ -37,8 +38,8 @@ class Feedback(BaseModel):
 class DeskRoutes:
     """Answers from what the desk knows."""
 
-    def __init__(self, desk: Desk, max_body: int, metrics: Metrics) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, keys: KeyDesk, max_body: int, metrics: Metrics) -> None:
+        self._desk, self._keys = desk, keys
         self._metrics = metrics
         self._max_body = max_body
         self._since = int(time.time())
@@ -58,9 +59,10 @@ class DeskRoutes:
 
     async def health(self, request: Request) -> Response:
         """``GET /healthz``: 200 as long as requests are answered; ``status`` tells the rest."""
-        health = self._desk.health()
-        status = "ok" if health.ok else "degraded"
-        return json_reply({**health.detail, "status": status})
+        health, behind = self._desk.health(), self._keys.trouble
+        status = "ok" if health.ok and not behind else "degraded"
+        told = {"keys": behind} if behind else {}
+        return json_reply({**health.detail, **told, "status": status})
 
     async def ready(self, request: Request) -> Response:
         """``GET /readyz``: 200 once requests can be answered and recorded, 503 while not."""

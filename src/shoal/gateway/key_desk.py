@@ -15,6 +15,10 @@ class KeyDesk(Protocol):
     def ring(self) -> KeyRing:
         """The keys in force, as of at most 100 ms ago; never waits."""
 
+    @property
+    def trouble(self) -> str:
+        """Why the ring is behind the store; "" if it is not."""
+
     async def create(self, order: KeyOrder) -> NewKey:
         """Make a key.
 
