@@ -45,11 +45,6 @@ def family(pid: int) -> list[int]:
     return [pid, *(found for child in children for found in family(int(child)))]
 
 
-def family_cpu_s(pid: int) -> float:
-    """CPU seconds of a process and all that come from it."""
-    return sum(cpu_s(member) for member in family(pid))
-
-
 def load_average() -> str:
     """The machine's, over 1, 5 and 15 minutes."""
     return " ".join(f"{value:.1f}" for value in os.getloadavg())

@@ -240,3 +240,13 @@ async def test_a_client_that_hangs_up_while_sending(
     writer.transport.abort()
     assert (await post(http, gateway, GOOD))[0] == 200
     assert len(desk.finished) == 1
+
+
+async def test_an_upstreams_own_401_says_whose_it_is(
+    http: aiohttp.ClientSession, gateway: str, upstream: ScriptedUpstream
+) -> None:
+    upstream.replies(b'{"error":{"message":"bad key","code":"invalid_api_key"}}', 401)
+    asked = {"model": "remote", "messages": [{"role": "user", "content": "hi"}]}
+    async with http.post(f"{gateway}/v1/chat/completions", json=asked) as response:
+        assert response.status == 401
+        assert response.headers["x-shoal-reason"] == "refused by the upstream"

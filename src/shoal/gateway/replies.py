@@ -54,6 +54,8 @@ def error_reply(error: ShoalError, wire: WireFormat, call_id: str = "") -> Respo
         reply.headers[CALL_ID] = header_text(call_id)
     if isinstance(error, EngineError) and error.retry_after:
         reply.headers["retry-after"] = header_text(error.retry_after)
+    if isinstance(error, EngineRefused):  # its 401 is not about the caller's own key
+        reply.headers["x-shoal-reason"] = "refused by the upstream"
     if isinstance(error, RequestError):
         reply.headers.update(error.headers)
     return reply

@@ -7,7 +7,7 @@ within them is seen in the order of its numbers.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Engine, Row, event, exc, select
 
 from shoal.errors import StoreError
+from shoal.storage.migrations import MIGRATIONS, migrate
 from shoal.storage.schema import meta
 
 _T = TypeVar("_T")
@@ -56,6 +57,23 @@ class Database(ABC):
         self._reads, self._writes = reads, writes
         event.listen(writes, "rollback", _forget)
         event.listen(writes, "rollback_savepoint", _forget)
+
+    def bring_up(self, look: Callable[[Connection], int]) -> None:
+        """Bring the tables up to date; ``look`` tells how far they are. If that fails, everything
+        is closed.
+
+        Raises:
+            StoreError: what ``look`` raised, or the database cannot be read or written.
+        """
+        try:
+            with self.read() as conn:
+                found = look(conn)
+            if found < len(MIGRATIONS):
+                with self.transaction() as conn:
+                    migrate(conn)
+        except StoreError:
+            self.close()
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

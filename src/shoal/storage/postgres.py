@@ -88,15 +88,7 @@ class PostgresDatabase(Database):
                 newer Shoal's tables, or cannot be written.
         """
         database = cls(server_of(options), options.durable)
-        try:
-            with database.read() as conn:
-                found = _look(conn, database.place)
-            if found < len(migrations.MIGRATIONS):
-                with database.transaction() as conn:
-                    migrations.migrate(conn)
-        except StoreError:
-            database.close()
-            raise
+        database.bring_up(partial(_look, place=database.place))
         return database
 
     def revision(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from shoal.errors import StoreDamaged, StoreError
-from shoal.storage import migrations, opening
+from shoal.storage import opening
 from shoal.storage.database import Database
 from shoal.storage.dialects import version
 from shoal.storage.file_lock import FileLock
@@ -68,15 +68,7 @@ class SqliteDatabase(Database):
         path = opening.prepare(options.path)
         _settle(path)
         database = cls(path, options.durable)
-        try:
-            with database.read() as conn:
-                found = version(conn)
-            if found < len(migrations.MIGRATIONS):
-                with database.transaction() as conn:
-                    migrations.migrate(conn)
-        except StoreError:
-            database.close()
-            raise
+        database.bring_up(version)
         return database
 
     def revision(self) -> int:
