@@ -250,3 +250,13 @@ async def test_an_upstreams_own_401_says_whose_it_is(
     async with http.post(f"{gateway}/v1/chat/completions", json=asked) as response:
         assert response.status == 401
         assert response.headers["x-shoal-reason"] == "refused by the upstream"
+
+
+async def test_a_client_that_offers_another_protocol_is_told_what_to_do(
+    http: aiohttp.ClientSession, gateway: str
+) -> None:
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": ""}
+    asked = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
+    async with http.post(f"{gateway}/v1/chat/completions", json=asked, headers=offer) as response:
+        assert response.status == 400
+        assert "HTTP_1_1" in (await response.json())["error"]["message"]

@@ -10,9 +10,14 @@ async def read_body(request: Request, limit: int) -> bytes:
 
     Raises:
         BodyTooLarge: it is longer; the rest of it is not read.
-        MalformedRequest: it is compressed.
+        MalformedRequest: it is compressed, or lost.
         starlette.requests.ClientDisconnect: the client hung up while sending it.
     """
+    if "upgrade" in request.headers:  # the server's parser ends at such a header, the body unread
+        raise MalformedRequest(
+            "a body behind a header 'Upgrade' is not read; send none "
+            "(Java: HttpClient.Version.HTTP_1_1)"
+        )
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise MalformedRequest(f"the body is compressed ({encoding}); send it uncompressed")
