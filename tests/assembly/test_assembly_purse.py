@@ -249,3 +249,13 @@ async def test_a_key_speaks_of_its_own_calls_only(store: Store) -> None:
         await desk.feedback(call_id, "right", "", caller())
         boss = Caller(key="k-3", name="eve", spec=KeySpec(scopes=("call", "admin")))
         await desk.feedback(call_id, "wrong", "", boss)
+
+
+async def test_a_stream_of_which_nothing_came_has_an_unknown_cost(store: Store) -> None:
+    async with desk_of(store, Clerk()) as desk:
+        handled = await desk.serve(request_of(text_of(0), stream=True), "", caller())
+        receipt = await desk.finish(handled, Answer(complete=False, finish_reason=""), "it broke")
+        await desk.settle()
+    assert receipt.cost is None
+    (row,) = store.spend.list("key")
+    assert (row.unpriced, row.cost) == (1, 0.0)

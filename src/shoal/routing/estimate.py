@@ -60,16 +60,19 @@ def upper_cost(
     return tariff.cost(expected_usage(request, assumed_output, rates))
 
 
-def counted_usage(request: Request, answer: Answer) -> Usage:
+def counted_usage(request: Request, answer: Answer) -> Usage | None:
     """The tokens of an answer: as its provider counted them, else an estimate.
 
     Of a stream that broke off, a provider may have told the input and no more than the first of the
-    output: then that is estimated from what came.
+    output: then that is estimated from what came. None if nothing came: whether it was worked on
+    nobody knows.
     """
     told = answer.usage
     if told is not None and (answer.complete or not told.estimated):
         return told
     guess = _guessed(request, answer)
+    if told is None and not answer.complete and not guess.output_tokens:
+        return None
     if told is None:
         return guess
     return replace(told, output_tokens=max(told.output_tokens, guess.output_tokens))
