@@ -151,12 +151,11 @@ class Shoal:
     async def _finish(self, handled: Handled, answer: Answer, error: str) -> Receipt:
         answer = replace(answer, usage=counted_usage(handled.request, answer))
         handled = replace(handled, receipt=settled(handled, answer))
-        request, kept = await handled.regime.discretion.kept(handled.request, answer)
         discretion = handled.regime.discretion
-        kept_of = replace(
-            handled, request=request, receipt=discretion.kept_receipt(handled.receipt)
-        )
-        recorded = self._record(call_record(kept_of, kept, discretion.kept_text(error)))
+        request, kept = await discretion.kept(handled.request, answer)
+        receipt = discretion.kept_receipt(handled.receipt)
+        stored = replace(handled, request=request, receipt=receipt)
+        recorded = self._record(call_record(stored, kept, discretion.kept_text(error)))
         self._purse.settle(handled, answer, recorded)
         await self._kept(recorded, handled.receipt.call_id)
         if not error and answer.complete and handled.cached is None:
