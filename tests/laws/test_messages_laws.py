@@ -20,6 +20,7 @@ from shoal.formats import AnswerAssembler, Envelope, Target
 from shoal.formats.chat_completions import CHAT_COMPLETIONS
 from shoal.formats.messages import MESSAGES
 from shoal.formats.reader import StreamReader
+from spoiling import with_one_wrong_value
 
 TARGET = Target("m")
 ASKED = Request("m", (Message("user", "x"),))
@@ -380,16 +381,9 @@ def test_a_request_with_one_wrong_value_is_read_or_refused(
 ) -> None:
     """Whatever stands in place of whatever value, nothing but a refusal comes of it."""
     tree = json.loads(MESSAGES.encode_request(request, TARGET))
-    at: dict | list = tree  # type: ignore[type-arg]
-    while True:
-        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(at[key], dict | list) or not at[key] or data.draw(st.booleans()):
-            break
-        at = at[key]
-    at[key] = data.draw(values)
+    sent = with_one_wrong_value(tree, data, values)
     with suppress(MalformedRequest, Untranslatable):
-        read = MESSAGES.decode_request(json.dumps(tree).encode())
+        read = MESSAGES.decode_request(sent)
         CHAT_COMPLETIONS.encode_request(read, TARGET)
         MESSAGES.encode_request(replace(read, body=b""), TARGET)
 
@@ -400,14 +394,7 @@ def test_a_chat_request_with_one_wrong_value_is_translated_or_refused(
     request: Request, data: st.DataObject
 ) -> None:
     tree = json.loads(CHAT_COMPLETIONS.encode_request(request, TARGET))
-    at: dict | list = tree  # type: ignore[type-arg]
-    while True:
-        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(at[key], dict | list) or not at[key] or data.draw(st.booleans()):
-            break
-        at = at[key]
-    at[key] = data.draw(values)
+    sent = with_one_wrong_value(tree, data, values)
     with suppress(MalformedRequest, Untranslatable):
-        read = CHAT_COMPLETIONS.decode_request(json.dumps(tree).encode())
+        read = CHAT_COMPLETIONS.decode_request(sent)
         MESSAGES.encode_request(read, TARGET)

@@ -18,6 +18,7 @@ from shoal.errors import EngineError, EngineUnreachable, MalformedRequest, Untra
 from shoal.formats import FORMATS, AnswerAssembler, Envelope, Target, deltas_of
 from shoal.formats.events import EventSplitter
 from shoal.formats.reader import StreamReader
+from spoiling import with_one_wrong_value
 
 CHAT, RESPONSES = FORMATS["chat"], FORMATS["responses"]
 ENVELOPE = Envelope("x", 7, Request("m", (), tools='[{"type":"custom","custom":{"name":"own"}}]'))
@@ -412,18 +413,6 @@ def test_anything_else_is_refused_in_words(sent: bytes) -> None:
         RESPONSES.decode_answer(sent)
 
 
-def with_one_wrong_value(tree: dict, data: st.DataObject) -> bytes:  # type: ignore[type-arg]
-    at: dict | list = tree  # type: ignore[type-arg]
-    while True:
-        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(at[key], dict | list) or not at[key] or data.draw(st.booleans()):
-            break
-        at = at[key]
-    at[key] = data.draw(values)
-    return json.dumps(tree).encode()
-
-
 @settings(max_examples=200)
 @given(requests, st.data())
 def test_a_request_with_one_wrong_value_is_read_or_refused(
@@ -432,7 +421,7 @@ def test_a_request_with_one_wrong_value_is_read_or_refused(
     """Whatever stands in place of whatever value: refused in words, or forwarded and translated."""
     sent = json.loads(RESPONSES.encode_request(request, Target(request.model)))
     with suppress(MalformedRequest, Untranslatable):
-        asked = RESPONSES.decode_request(with_one_wrong_value(sent, data))
+        asked = RESPONSES.decode_request(with_one_wrong_value(sent, data, values))
         RESPONSES.encode_answer(Answer(text="a"), Envelope("x", 1, asked))
         CHAT.encode_request(asked, Target("up"))
         RESPONSES.encode_request(replace(asked, body=b""), Target("up"))
@@ -446,7 +435,7 @@ def test_a_chat_with_one_wrong_value_is_translated_or_refused(
     whole = replace(request, params=packed({"stop": None, "n": 1}))
     with suppress(MalformedRequest, Untranslatable):
         sent = json.loads(CHAT.encode_request(whole, Target(request.model)))
-        asked = CHAT.decode_request(with_one_wrong_value(sent, data))
+        asked = CHAT.decode_request(with_one_wrong_value(sent, data, values))
         RESPONSES.encode_request(asked, Target("up"))
 
 
@@ -457,11 +446,11 @@ def test_an_answer_with_one_wrong_value_is_read_or_refused(
 ) -> None:
     tree = json.loads(RESPONSES.encode_answer(answer, ENVELOPE))
     with suppress(EngineError):
-        RESPONSES.decode_answer(with_one_wrong_value(tree, data))
+        RESPONSES.decode_answer(with_one_wrong_value(tree, data, values))
     events = EventSplitter().feed(streamed(deltas_of(answer)))
     at = data.draw(st.integers(0, len(events) - 1))
     event = json.loads(events[at].split(b"data: ")[1])
-    events[at] = b"data: %s\n\n" % with_one_wrong_value(event, data)
+    events[at] = b"data: %s\n\n" % with_one_wrong_value(event, data, values)
     reader = StreamReader(RESPONSES.new_decoder(False))
     reader.feed(b"".join(events))
     assert reader.end() == [] or reader.answer.complete

@@ -19,6 +19,7 @@ from shoal.formats.chat_completions import (
     encode_answer,
     encode_request,
 )
+from spoiling import with_one_wrong_value
 from written_streams import envelope, passed, reader, streamed
 
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -160,13 +161,6 @@ def test_a_request_with_one_wrong_value_is_read_or_refused(
 ) -> None:
     """Whatever stands in place of whatever value, nothing but MalformedRequest comes of it."""
     tree = json.loads(encode_request(request, Target(request.model)))
-    at: dict | list = tree  # type: ignore[type-arg]
-    while True:
-        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(at[key], dict | list) or not at[key] or data.draw(st.booleans()):
-            break
-        at = at[key]
-    at[key] = data.draw(values)
+    sent = with_one_wrong_value(tree, data, values)
     with suppress(MalformedRequest):
-        decode_request(json.dumps(tree).encode())
+        decode_request(sent)
