@@ -6,11 +6,14 @@ count like any other.
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,6 +216,37 @@ def test_public_names_are_sealed() -> None:
     assert shoal.__version__ == run_python(
         "import importlib.metadata as m; print(m.version('shoal'))"
     )
+
+
+def test_every_imported_package_is_declared() -> None:
+    """Not merely there because another package brought it, or an earlier install left it."""
+    declared = declared_distributions()
+    strangers = {
+        package
+        for package in foreign_packages()
+        if declared.isdisjoint(
+            name.lower().replace("_", "-") for name in packages_distributions().get(package, ())
+        )
+    }
+    assert strangers == set()
+
+
+def declared_distributions() -> set[str]:
+    """Names of what ``pyproject.toml`` asks for, in the base install or in an extra."""
+    project = tomllib.loads((ROOT.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    return {re.split(r"[\[<>=]", line)[0] for line in project["dependencies"] + extras}
+
+
+def foreign_packages() -> set[str]:
+    """Top-level names that any file of Shoal imports, those of the standard library aside."""
+    found = {
+        name.split(".")[0]
+        for importer, file in MODULES.items()
+        for node in ast.walk(tree_of(file))
+        for name in imported_names(node, importer, file.name == "__init__.py")
+    }
+    return found - sys.stdlib_module_names - {"shoal"}
 
 
 def test_importing_shoal_is_quick() -> None:
