@@ -1,6 +1,7 @@
 """What ``shoal.toml`` says about the gateway."""
 
 import ipaddress
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from shoal.errors import ConfigError
 
 
+@lru_cache(maxsize=32)  # 10 µs, asked once or twice a call
 def is_loopback(host: str) -> bool:
     """Whether a host name or address can only mean this machine."""
     name = host.lower().strip("[]").rstrip(".")
