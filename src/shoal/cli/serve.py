@@ -1,5 +1,6 @@
 """``shoal serve`` and ``shoal learn``, the two processes, and ``shoal reload``."""
 
+import gc
 import os
 import signal
 import sys
@@ -77,12 +78,22 @@ async def _serve(
     ):
         config.gateway.require_keys(len(keys.ring))
         app = create_app(shoal, config.gateway, keys)
+        _set_aside_the_heap()
         if seat is not None:
             seat.ready()
             return await serve_on(new_server(app), seat.listener)
         say(_greeting(config, len(keys.ring)))
         with pid_file(config.store.path):
             await serve_app(app, config.gateway)
+
+
+def _set_aside_the_heap() -> None:
+    """Spare the cycle collector what is there at the start and stays: modules, price lists, models.
+
+    It would go through all of that twice a second under load, and stop every call for 80 ms.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _serve_by_several(path: Path, config: Config, learn: bool) -> None:
