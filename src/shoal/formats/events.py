@@ -2,12 +2,13 @@
 
 Source: the WHATWG HTML standard, section 9.2.6 (lines end in LF, CRLF or CR; a blank line ends an
 event). An event keeps the bytes it came in, its blank line included, so that all events joined are
-the stream again.
+the stream again. Where a stream is cut makes no difference: a CR behind an LF, the last byte so far,
+waits for the one that may belong to it, and an LF behind two CRs never belongs to them.
 """
 
 import re
 
-_END = re.compile(rb"(?>\r\n|\n|\r){2}")
+_END = re.compile(rb"\r\r|\n(?:\n|\r\n|\r(?=[^\n]))")
 _NAME = re.compile(rb"[A-Za-z0-9_-]*")
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")  # the last is a comment
