@@ -2,8 +2,8 @@
 
 Source: the WHATWG HTML standard, section 9.2.6 (lines end in LF, CRLF or CR; a blank line ends an
 event). An event keeps the bytes it came in, its blank line included, so that all events joined are
-the stream again. Where a stream is cut makes no difference: a CR behind an LF, the last byte so far,
-waits for the one that may belong to it, and an LF behind two CRs never belongs to them.
+the stream again. Where a stream is cut makes no difference: a CR behind an LF waits, while it is
+the last byte, for the one that may belong to it, and an LF behind two CRs never belongs to them.
 """
 
 import re
