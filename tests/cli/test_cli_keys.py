@@ -73,6 +73,9 @@ def test_what_is_refused(desk: Desk) -> None:
     assert desk.refused("keys", "create", "x", "--scope", "root").startswith("scope: ")
     assert desk.refused("keys", "create", "x", "--rpm", "0").startswith("rpm: ")
     assert desk.refused("keys", "create", "a b").startswith("name: ")
+    assert desk.refused("keys", "create", "key-0123456789ab") == (
+        "name: looks like the id of a key; choose another name, found 'key-0123456789ab'"
+    )
     assert desk.run("keys", "create", "x", "--expires", "soon").exit_code == 2
     assert desk.run("keys", "create", "x", "--budget-day", "-1").exit_code == 2
 
