@@ -37,13 +37,13 @@ class Purse:
         self._budgets.change(tasks, allow_unknown)
         self._assumed_output = assumed_output
 
-    def admit(self, caller: Caller, request: Request) -> Allowance:
-        """Take a call from its caller's limits.
+    def admit(self, caller: Caller, request: Request, takes_tokens: bool = True) -> Allowance:
+        """Take a call from its caller's limits; of requests only, where its answer is there.
 
         Raises:
             RateLimited: a limit would be passed.
         """
-        if caller.spec.rpm is None and caller.spec.tpm is None:
+        if not takes_tokens or (caller.spec.rpm is None and caller.spec.tpm is None):
             return self._limits.take(caller, 0)
         usage = expected_usage(request, self._assumed_output)
         return self._limits.take(caller, usage.input_tokens + usage.output_tokens)
@@ -92,7 +92,7 @@ class Purse:
     def settle(self, handled: Handled, answer: Answer, recorded: "Future[bool] | None") -> None:
         """Count what a call took in truth. ``recorded`` is when the store has it."""
         usage = answer.usage
-        if handled.allowance is not None and usage is not None:
+        if handled.allowance is not None and usage is not None and handled.cached is None:
             handled.allowance.correct(usage.input_tokens + usage.output_tokens)
         if handled.reservation is not None:
             handled.reservation.settle(handled.receipt.cost, recorded)

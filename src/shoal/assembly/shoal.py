@@ -11,7 +11,7 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from shoal.assembly.caching import by_cache, is_open, keep_cached
+from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
 from shoal.assembly.purse import Holding, Purse
@@ -107,7 +107,8 @@ class Shoal:
         found = self._roster.find(request)
         match, post = found or (None, None)
         caller.require_task(post.task.name if post else "")
-        allowance = self._purse.admit(caller, request)
+        cache_key, cached = look_up(regime, post, caller, shielded, request)
+        allowance = self._purse.admit(caller, request, takes_tokens=cached is None)
         handled = Handled(
             self._receipt(model.name, post, regime),
             request=request,
@@ -121,12 +122,10 @@ class Shoal:
             caller=caller,
             allowance=allowance,
             limits=allowance.headers,
+            cache_key=cache_key,
         )
-        if post is not None and is_open(shielded):
-            key = regime.cache.key(post.task.name, caller.key, request)
-            if cached := regime.cache.get(key, post.task.name):
-                return by_cache(handled, cached)
-            handled = replace(handled, cache_key=key)
+        if cached is not None:
+            return by_cache(handled, cached)
         if match is None or post is None or post.stage != "serve":
             return await self._by_llm(handled, _why_not_small(post))
         verdict = await self._verdict(handled, post)
