@@ -67,6 +67,7 @@ class Shoal:
         self._watching = asyncio.create_task(self._watch())
         self._reloading = asyncio.Lock()
         self._trouble = ""
+        self._closed = False
 
     @property
     def roster(self) -> Roster:
@@ -269,7 +270,7 @@ class Shoal:
         if displaced:
             detail["store_file"] = displaced
         ok = store.ok and not (problems or trouble or displaced or self._purse.trouble)
-        return Health(ok=ok, detail=detail, ready=store.ok and not displaced)
+        return Health(ok=ok, detail=detail, ready=not self._closed)
 
     def change(self, regime: Regime) -> None:
         """Have calls that begin from now on handled under another regime."""
@@ -284,6 +285,7 @@ class Shoal:
 
     async def close(self) -> None:
         """Stop watching, end what runs in the background, and close the engines."""
+        self._closed = True
         self._watching.cancel()
         await self._witness.close()
         for regime, retiring in list(self._retiring.items()):
