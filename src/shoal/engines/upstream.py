@@ -1,6 +1,7 @@
 """HTTP to one upstream: its address, its key, its time limits; no knowledge of what is said."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -14,10 +15,20 @@ from yarl import URL
 from shoal.engines.options import AnthropicOptions, Endpoint, RemoteOptions
 from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout, EngineUnreachable
 
+log = logging.getLogger(__name__)
+
 _STALE_WITHIN_S = 1.0
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 _KEEPALIVE_S = 30.0
 _SECRET_FROM = 8  # characters; shorter "keys" like "none" protect nothing and occur in any text
+_FAILURES = (  # what callers are told of those of aiohttp, the first that fits
+    (aiohttp.ClientConnectorDNSError, "its name has no address"),
+    (aiohttp.ClientSSLError, "no secure connection"),
+    (aiohttp.ClientConnectorError, "no connection"),
+    (aiohttp.ClientPayloadError, "the reply broke off"),
+    (aiohttp.ClientResponseError, "the reply is not HTTP"),
+)
+_BROKE = "the connection broke"
 
 
 class _Sending(Struct):
@@ -30,7 +41,8 @@ class Upstream:
     """Posts bodies to one endpoint and reads its replies.
 
     The key is read here, once, and never shown: it is blanked out of everything that the upstream
-    says about a failure.
+    says about a failure. The address is the operator's to know: errors, which callers see, name the
+    model and what failed, and the log says where.
 
     Raises:
         ConfigError: ``key_env`` names a variable that is not set, or that holds no key.
@@ -177,27 +189,32 @@ class Upstream:
     async def _refusal(self, response: aiohttp.ClientResponse) -> EngineError:
         if response.status < 400:
             target = self.safe_text(response.headers.get("Location", "nowhere"))
-            return EngineUnreachable(
-                f"{self._name}: {self._base_url} redirects to {target}; correct base_url"
-            )
+            said = f"redirects to {target}; correct base_url"
+            log.warning("%s: %s %s", self._name, self._base_url, said)
+            return EngineUnreachable(f"{self._name}: the upstream wants to be asked elsewhere")
         body = self.safe(await self.read(response))
         kind = response.headers.get("Content-Type", "")
         return EngineRefused(response.status, body, kind, response.headers.get("Retry-After", ""))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what aiohttp raises into Shoal's errors, said without the key."""
-        place = f"{self._name}: {self._base_url}"
+        """Turn what aiohttp raises into Shoal's errors, said without the key and the address."""
         try:
             yield
         except aiohttp.ConnectionTimeoutError:
-            raise EngineTimeout(f"{place}: no connection in time", asked=False) from None
+            raise EngineTimeout(self._logged("no connection in time"), asked=False) from None
         except TimeoutError:
-            raise EngineTimeout(f"{place}: no answer in time") from None
+            raise EngineTimeout(self._logged("no answer in time")) from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            said = self.safe_text(f"{type(error).__name__}: {error}")
             asked = not isinstance(error, aiohttp.ClientConnectorError)
-            raise EngineUnreachable(f"{place}: {said}", asked) from None
+            said = next((said for kind, said in _FAILURES if isinstance(error, kind)), _BROKE)
+            detail = self.safe_text(f"{type(error).__name__}: {error}")
+            raise EngineUnreachable(self._logged(said, detail), asked) from None
+
+    def _logged(self, said: str, detail: str = "") -> str:
+        """What callers are told of a failure; the log is told where it was, and the ``detail``."""
+        log.warning("%s: %s: %s", self._name, self._base_url, detail or said)
+        return f"{self._name}: {said}"
 
 
 async def _note_reuse(
