@@ -128,6 +128,15 @@ def test_spend_by_day(spent: Desk) -> None:
     assert rows[3].split() == ["all", "4", "~$3.00", "~$6.00", "~$0.50", "~$2.50"]
 
 
+def test_spend_tells_what_is_held_for_what_is_unknown(spent: Desk) -> None:
+    with spent.store() as store, store.database.transaction() as conn:
+        lost = Spending(at=time.time(), key="", model="gpt", task="", purpose="attempt", held=0.25)
+        store.spend.add(conn, lost)
+    row = spent.printed("spend").splitlines()[2:4]
+    assert row[0].split()[:2] == [today(), "3"]
+    assert row[1].strip().startswith("+ 2 of unknown price, for which budgets hold $0.25, ~ 1")
+
+
 def test_spend_by_key_and_task_has_names(spent: Desk) -> None:
     assert [line.split()[0] for line in spent.printed("spend", "--by", "key").splitlines()] == [
         *("KEY", "-", "+", "team", "all", "+"),

@@ -12,7 +12,7 @@ from aiohttp import web
 from scripted_upstream import ScriptedUpstream
 
 from shoal.chat import AnswerStream, Request
-from shoal.engines import RemoteOptions
+from shoal.engines import NeverAsked, RemoteOptions
 from shoal.engines.remote import RemoteEngine
 from shoal.errors import (
     ConfigError,
@@ -373,9 +373,32 @@ async def test_cancelling_hangs_up(upstream: ScriptedUpstream, engine: RemoteEng
     await asyncio.sleep(0.1)
     assert upstream.bodies
     asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as caught:
         await asking
+    assert not isinstance(caught.value, NeverAsked)
     await asyncio.wait_for(upstream.hung_up.wait(), 0.25)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_who_gives_up_before_there_is_a_connection_asked_nobody(streamed: bool) -> None:
+    met = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.set()
+        await reader.read()  # the beginning of TLS, which is not answered
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    engine = RemoteEngine("slow", RemoteOptions(engine="remote", base_url=url))
+    asking = asyncio.create_task((engine.stream if streamed else engine.answer)(asked()))
+    await asyncio.wait_for(met.wait(), 2)
+    asking.cancel()
+    with pytest.raises(NeverAsked):
+        await asking
+    assert asking.cancelled()
+    await engine.aclose()
+    server.close()
 
 
 async def test_leaving_a_stream_hangs_up(upstream: ScriptedUpstream, engine: RemoteEngine) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self
 
@@ -20,6 +20,7 @@ from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.shield import shield
+from shoal.assembly.spending import Recorded
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
@@ -145,7 +146,7 @@ class Shoal:
             return await self._finish(served, answer, error)
         finally:
             if served.reservation is not None:
-                served.reservation.release()  # nothing, if it was settled
+                served.reservation.settle(None)  # nothing, if it is settled
             served.regime.let_go()
 
     async def _finish(self, handled: Handled, answer: Answer, error: str) -> Receipt:
@@ -155,7 +156,8 @@ class Shoal:
         request, kept = await discretion.kept(handled.request, answer)
         receipt = discretion.kept_receipt(handled.receipt)
         stored = replace(handled, request=request, receipt=receipt)
-        recorded = self._record(call_record(stored, kept, discretion.kept_text(error)))
+        held = handled.reservation.usd if handled.reservation else 0.0
+        recorded = self._record(call_record(stored, kept, discretion.kept_text(error)), held)
         self._purse.settle(handled, answer, recorded)
         await self._kept(recorded, handled.receipt.call_id)
         if not error and answer.complete and handled.cached is None:
@@ -318,15 +320,15 @@ class Shoal:
             await asyncio.sleep(_POLL_S)
             await self.reload()
 
-    def _record(self, record: CallRecord) -> "Future[bool] | None":
-        """Have a call recorded; None if the store is closed."""
+    def _record(self, record: CallRecord, held: float = 0.0) -> Recorded:
+        """Have a call recorded, and what is ``held`` for it if its cost is unknown."""
         try:
-            return self._store.record(record)
+            return self._store.record(record, held)
         except StoreError as failure:
             log.warning("call %s is not recorded: %s", record.id, failure)
             return None
 
-    async def _kept(self, recorded: "Future[bool] | None", call_id: str) -> None:
+    async def _kept(self, recorded: Recorded, call_id: str) -> None:
         """Wait until a call is written where a durable store is asked for, or where the writing is
         behind: what is acknowledged meanwhile would be lost with the process."""
         store = self._store
@@ -394,13 +396,9 @@ class Shoal:
     ) -> Handled:
         assert handled.model is not None
         assert handled.shield is not None
-        holding = Holding(self._purse, handled)
-        try:
-            models = handled.regime.models
-            reached = await reach(models, handled.model, handled.shield, holding.take)
-        except BaseException:  # whatever it was, nothing was spent that anybody knows of
-            holding.release()
-            raise
+        holding = Holding(self._purse, handled, self._store)
+        models = handled.regime.models
+        reached = await reach(models, handled.model, handled.shield, holding.asking)
         if reached.model is not handled.model:
             reason = f"{handled.model.name} could not answer, {reached.model.name} stands in for it"
         receipt = replace(
