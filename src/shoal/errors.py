@@ -204,14 +204,16 @@ class EngineError(ShoalError):
     """An engine could not answer.
 
     ``is_outage`` says that the engine is to blame, not the request; ``may_be_retried`` that it has
-    surely not worked on the request, so that asking again is not paid for twice. ``retry_after`` is
-    what callers are told in the header of that name, "" for nothing.
+    surely not worked on the request, so that asking again is not paid for twice; ``may_cost`` that
+    it may have worked on it in vain, and ask money for that. ``retry_after`` is what callers are
+    told in the header of that name, "" for nothing.
     """
 
     status = 502
     code = "upstream_error"
     is_outage = False
     may_be_retried = False
+    may_cost = True
     retry_after = ""
 
     @property
@@ -228,7 +230,7 @@ class EngineError(ShoalError):
 class EngineUnreachable(EngineError):
     """Nobody listens there, the connection broke, or the reply is not an answer.
 
-    ``asked`` is false if the request never got there.
+    ``asked`` is false if the request never got there, or was not taken.
     """
 
     code = "upstream_unreachable"
@@ -236,7 +238,7 @@ class EngineUnreachable(EngineError):
 
     def __init__(self, message: str, asked: bool = True) -> None:
         super().__init__(message)
-        self.may_be_retried = not asked
+        self.may_be_retried, self.may_cost = not asked, asked
 
 
 class EngineTimeout(EngineError):
@@ -248,7 +250,7 @@ class EngineTimeout(EngineError):
 
     def __init__(self, message: str, asked: bool = True) -> None:
         super().__init__(message)
-        self.may_be_retried = not asked
+        self.may_be_retried, self.may_cost = not asked, asked
 
 
 class MaxLatencyExceeded(EngineError):
@@ -264,6 +266,7 @@ class EngineBusy(EngineError):
     status = 503
     code = "upstream_unavailable"
     is_outage = True
+    may_cost = False
 
     def __init__(self, name: str, wait_s: float) -> None:
         self.retry_after = str(max(1, math.ceil(wait_s)))
@@ -285,6 +288,7 @@ class EncoderMissing(EngineError):
 
     status = 503
     code = "encoder_unavailable"
+    may_cost = False
 
 
 class CallerGone(EngineError):
@@ -316,6 +320,7 @@ class EngineRefused(EngineError):
         self.retry_after = retry_after
         self.is_outage = status in (500, 502, 503, 504, 529)
         self.may_be_retried = status in (429, 500, 502, 503, 529)
+        self.may_cost = status in (504, 524)  # whoever passed it on waited in vain for an answer
 
 
 class NotRecorded(EngineError):
@@ -323,6 +328,7 @@ class NotRecorded(EngineError):
 
     status = 404
     code = "not_recorded"
+    may_cost = False
 
 
 class StoreError(ShoalError):

@@ -7,12 +7,13 @@ import pytest
 from keyword_desk import TASK, Clerk, ask, certify, models, request_of, seen, serving, text_of
 
 from shoal.assembly import Models, Regime, Shoal
+from shoal.assembly.handled import Handled
 from shoal.chat import Answer, Request
 from shoal.engines import EchoOptions
-from shoal.errors import ConfigError
+from shoal.errors import ConfigError, RateLimited
 from shoal.flywheel.promotion import promote
 from shoal.routing.answer_cache import AnswerCache
-from shoal.routing.caller import Caller
+from shoal.routing.caller import Caller, KeySpec
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
@@ -75,6 +76,42 @@ async def test_what_is_not_answered_from_the_cache(store: Store) -> None:
             assert await by(desk, of_no_task) == "gpt"
         desk.change(Regime(models(Clerk()), {}, PromiseOptions()))
         assert await by(desk) == "gpt"
+
+
+async def test_a_cached_answer_is_a_request_and_no_tokens(store: Store) -> None:
+    certify(store)
+    ann = Caller(key="k1", name="ann", spec=KeySpec(rpm=3, tpm=200))
+    async with cached_desk(store, Clerk()) as desk:
+        asked = request_of(text_of(1), temperature=0, max_tokens=100)
+        for left, by_whom in (("2", "gpt"), ("1", "cache"), ("0", "cache")):
+            handled = await desk.serve(asked, "", ann)
+            assert handled.answer is not None
+            assert (await desk.finish(handled, handled.answer, "")).answered_by == by_whom
+            assert handled.limits["x-ratelimit-remaining-requests"] == left
+        with pytest.raises(RateLimited, match="3 requests a minute"):
+            await desk.serve(asked, "", ann)
+
+
+async def test_a_cached_answer_comes_when_no_tokens_are_left(store: Store) -> None:
+    """And leaves as many as there were."""
+    certify(store)
+    ann = Caller(key="k1", name="ann", spec=KeySpec(tpm=130))
+    async with cached_desk(store, Clerk()) as desk:
+        asked = request_of(text_of(1), temperature=0, max_tokens=60)
+        await by_caller(desk, asked, ann)
+        with pytest.raises(RateLimited):  # 62 are taken
+            await desk.serve(request_of(text_of(2), temperature=0, max_tokens=60), "", ann)
+        for _ in range(5):
+            handled = await by_caller(desk, asked, ann)
+            assert handled.receipt.answered_by == "cache"
+            assert handled.limits["x-ratelimit-remaining-tokens"] == "68"
+
+
+async def by_caller(desk: Shoal, request: Request, caller: Caller) -> Handled:
+    handled = await desk.serve(request, "", caller)
+    assert handled.answer is not None
+    await desk.finish(handled, handled.answer, "")
+    return handled
 
 
 async def test_what_broke_off_is_not_kept(store: Store) -> None:

@@ -1,5 +1,6 @@
 """Models that stand in for one that cannot answer."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,7 +8,7 @@ import pytest
 from keyword_desk import PRICES, TASK, Clerk, ask, certify, request_of, seen, text_of
 
 from shoal.assembly import Model, Models, Regime, Shoal
-from shoal.engines import RemoteOptions
+from shoal.engines import RemoteOptions, open_engine
 from shoal.errors import (
     ConfigError,
     ContextLengthExceeded,
@@ -18,6 +19,7 @@ from shoal.errors import (
     Untranslatable,
 )
 from shoal.flywheel.promotion import promote
+from shoal.routing.caller import ANYBODY
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
@@ -62,6 +64,33 @@ async def test_the_next_stands_in(store: Store, streamed: bool) -> None:
     assert "nobody listens there" in receipt.tried[0].reason
     assert receipt.cost == pytest.approx(62e-6)  # what the one who answered takes
     assert receipt.llm_cost == pytest.approx(60 * 10e-6 + 2 * 100e-6)
+
+
+@pytest.mark.parametrize("stood_in", [False, True])
+async def test_the_upstreams_address_is_not_stored(store: Store, stood_in: bool) -> None:
+    """Whoever may read the call may read that."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+        dead = open_engine("gpt", RemoteOptions(engine="remote", base_url=url, retries=0))
+        there = Models(
+            {
+                "gpt": Model("gpt", dead, PRICES, fallback=("mini",) if stood_in else ()),
+                "mini": Model("mini", clerk("mini"), CHEAP),
+            }
+        )
+        async with Shoal(store, Regime(there, {}, PromiseOptions())) as desk:
+            if stood_in:
+                handled, _ = await ask(desk, request_of("?"))
+                call_id = handled.receipt.call_id
+            else:
+                with pytest.raises(EngineUnreachable) as caught:
+                    await desk.serve(request_of("?"), "")
+                receipt = await desk.failed(request_of("?"), "", ANYBODY, caught.value)
+                call_id = receipt.call_id
+            stored = (await desk.call(call_id)).decode()
+    assert "gpt: no connection" in stored
+    assert "127.0.0.1" not in stored
 
 
 async def test_its_answers_teach_nobody(store: Store) -> None:

@@ -14,6 +14,10 @@ from shoal.chat import Answer, Message, Request, Usage
 from shoal.engines import EchoOptions, open_engine
 from shoal.errors import (
     BudgetExceeded,
+    EngineBusy,
+    EngineError,
+    EngineRefused,
+    EngineTimeout,
     EngineUnreachable,
     NotAllowed,
     NotFound,
@@ -27,6 +31,20 @@ from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
 
 A_CALL = 60 * 10e-6 + 2 * 100e-6  # USD, what the clerk's answer costs
+RECKONED = 31 * 10e-6 + 10 * 100e-6  # and what it may cost at most
+MAY_COST = (
+    EngineTimeout("no answer in time"),
+    EngineUnreachable("the reply broke off"),
+    EngineRefused(504, b"{}"),
+)
+NOTHING_TO_PAY = (
+    EngineTimeout("no connection in time", asked=False),
+    EngineUnreachable("no connection", asked=False),
+    EngineBusy("gpt", 1.0),
+    EngineRefused(400, b"{}"),
+    EngineRefused(429, b"{}"),
+    EngineRefused(500, b"{}"),
+)
 
 
 def caller(**spec: object) -> Caller:
@@ -127,12 +145,100 @@ async def test_a_budget_is_reserved_before_anything_is_spent(store: Store) -> No
 
 async def test_what_failed_gives_its_money_back(store: Store) -> None:
     llm = Clerk()
-    llm.error = EngineUnreachable("gone")
     async with desk_of(store, llm) as desk:
         ann = caller(budget_day=0.002)
-        for _ in range(5):
-            with pytest.raises(EngineUnreachable):
+        for error in NOTHING_TO_PAY:
+            llm.error = error
+            with pytest.raises(type(error)):
                 await desk.serve(request_of("?"), "", ann)
+        await desk.settle()
+    assert store.spend.list() == []
+
+
+@pytest.mark.parametrize("error", MAY_COST, ids=lambda error: type(error).__name__)
+async def test_what_may_have_been_worked_on_in_vain_counts(
+    store: Store, error: EngineError
+) -> None:
+    """At the most that it may have cost, in other processes and after a restart too."""
+    ann = caller(budget_day=0.003)  # a call is reckoned at 0.0013
+    llm = Clerk()
+    llm.error = error
+    async with desk_of(store, llm) as desk, desk_of(store, Clerk()) as other:
+        for _ in range(2):
+            with pytest.raises(type(error)):
+                await desk.serve(request_of("?"), "", ann)
+        with pytest.raises(BudgetExceeded):
+            await desk.serve(request_of("?"), "", ann)
+        await desk.settle()
+        await asyncio.sleep(1.2)  # until the other has looked
+        with pytest.raises(BudgetExceeded):
+            await other.serve(request_of("?"), "", ann)
+    async with desk_of(store, Clerk()) as desk:
+        with pytest.raises(BudgetExceeded, match=r"\$0\.002"):
+            await desk.serve(request_of("?"), "", ann)
+        assert await answered(desk, caller(), "?") == "gpt"  # no budget, nothing held
+        await desk.settle()
+    (row,) = store.spend.list("model")
+    assert (row.calls, row.unpriced, row.cost) == (1, 2, pytest.approx(A_CALL))
+    assert row.held == pytest.approx(2 * RECKONED, rel=0.01)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_that_hangs_up_pays_for_what_may_have_been_worked_on(
+    store: Store, stream: bool
+) -> None:
+    llm = Clerk()
+    llm.may_answer.clear()
+    async with desk_of(store, llm) as desk:
+        ann = caller(budget_day=0.003)
+        for number in (1, 2):
+            asking = asyncio.create_task(desk.serve(request_of("?", stream=stream), "", ann))
+            while len(llm.asked) < number:  # noqa: ASYNC110  # another task fills it
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait((asking,))
+        with pytest.raises(BudgetExceeded):
+            await desk.serve(request_of("?", stream=stream), "", ann)
+        await desk.settle()
+    (row,) = store.spend.list("key")
+    assert (row.group, row.unpriced, row.cost) == ("k-1", 2, 0.0)
+
+
+async def test_what_costs_nothing_is_never_held(store: Store) -> None:
+    llm = Clerk()
+    llm.error = EngineTimeout("late")
+    free = Models({"gpt": Model("gpt", llm, Tariff(input=0.0, output=0.0))})
+    async with (
+        Purse(Budgets(store.spend.between, {}), 10) as purse,
+        Shoal(store, Regime(free, {}, PromiseOptions()), purse=purse) as desk,
+    ):
+        with pytest.raises(EngineTimeout):
+            await desk.serve(request_of("?"), "", caller(budget_day=0.0))
+        await desk.settle()
+    assert store.spend.list() == []
+
+
+async def test_a_model_that_failed_in_vain_counts_beside_the_one_that_stood_in(
+    store: Store,
+) -> None:
+    llm, second = Clerk(), Clerk("mini")
+    llm.error = EngineTimeout("late")
+    both = Models(
+        {
+            "gpt": Model("gpt", llm, PRICES, ("mini",)),
+            "mini": Model("mini", second, Tariff(input=1.0, output=1.0)),
+        }
+    )
+    async with (
+        Purse(Budgets(store.spend.between, {}), 10) as purse,
+        Shoal(store, Regime(both, {}, PromiseOptions()), purse=purse) as desk,
+    ):
+        assert await answered(desk, caller(budget_day=1.0), "?") == "mini"
+        await desk.settle()
+    gpt, mini = store.spend.list("model")
+    assert (gpt.group, gpt.calls, gpt.unpriced) == ("gpt", 0, 1)
+    assert gpt.held == pytest.approx(RECKONED, rel=0.01)
+    assert (mini.group, mini.calls, mini.unpriced, mini.held) == ("mini", 1, 0, 0.0)
 
 
 async def test_a_budget_that_is_spent_leaves_the_specialist(store: Store) -> None:
@@ -203,7 +309,7 @@ async def test_a_stream_that_broke_off_is_priced_by_what_came(store: Store) -> N
 
 async def test_a_budget_counts_what_stands_in_for_a_free_model(store: Store) -> None:
     free, dear = Clerk("free"), Clerk("dear")
-    free.error = EngineUnreachable("gone")
+    free.error = EngineUnreachable("gone", asked=False)
     both = Models(
         {
             "free": Model("free", free, Tariff(input=0.0, output=0.0), ("dear",)),
@@ -252,10 +358,18 @@ async def test_a_key_speaks_of_its_own_calls_only(store: Store) -> None:
 
 
 async def test_a_stream_of_which_nothing_came_has_an_unknown_cost(store: Store) -> None:
+    """And counts at the most that it may be, after a restart too."""
+    ann = caller(budget_day=0.002)
     async with desk_of(store, Clerk()) as desk:
-        handled = await desk.serve(request_of(text_of(0), stream=True), "", caller())
+        handled = await desk.serve(request_of("?", stream=True), "", ann)
         receipt = await desk.finish(handled, Answer(complete=False, finish_reason=""), "it broke")
         await desk.settle()
+        with pytest.raises(BudgetExceeded):
+            await desk.serve(request_of("?"), "", ann)
     assert receipt.cost is None
     (row,) = store.spend.list("key")
-    assert (row.unpriced, row.cost) == (1, 0.0)
+    assert (row.calls, row.unpriced, row.cost) == (1, 1, 0.0)
+    assert row.held == pytest.approx(RECKONED, rel=0.01)
+    async with desk_of(store, Clerk()) as desk:
+        with pytest.raises(BudgetExceeded):
+            await desk.serve(request_of("?"), "", ann)

@@ -100,6 +100,7 @@ async def test_answers_go_on_while_the_disk_is_full(store: Store) -> None:
             state = desk.health().detail["store"]
             assert isinstance(state, dict)
             assert "full" in state["last_error"]
+            assert desk.health().ready
             assert state["backlog"] > 0
             assert state["dropped"] == 0
             _, answer = await ask(desk, request_of(text_of(1)))
@@ -150,7 +151,7 @@ async def test_a_file_that_is_taken_away_is_told_and_calls_are_answered(store: S
         path = store.database.path
         path.rename(path.with_name("aside.db"))
         health = desk.health()
-        assert not health.ok
+        assert (health.ok, health.ready) == (False, True)
         assert "was removed or moved away" in str(health.detail["store_file"])
         handled, answer = await ask(desk, request_of(text_of(1)))
         assert (handled.receipt.answered_by, answer.text) == (SMALL, "payments")
@@ -175,4 +176,5 @@ async def test_answers_go_on_though_the_writer_is_closed(store: Store) -> None:
         receipt = await desk.failed(request_of("?"), "", ANYBODY, EngineUnreachable("no"))
         assert receipt.call_id
         assert receipt.reason == "no answer: EngineUnreachable"
-        assert not desk.health().ok
+        assert (desk.health().ok, desk.health().ready) == (False, True)
+    assert not desk.health().ready

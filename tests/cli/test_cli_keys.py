@@ -73,6 +73,9 @@ def test_what_is_refused(desk: Desk) -> None:
     assert desk.refused("keys", "create", "x", "--scope", "root").startswith("scope: ")
     assert desk.refused("keys", "create", "x", "--rpm", "0").startswith("rpm: ")
     assert desk.refused("keys", "create", "a b").startswith("name: ")
+    assert desk.refused("keys", "create", "key-0123456789ab") == (
+        "name: looks like the id of a key; choose another name, found 'key-0123456789ab'"
+    )
     assert desk.run("keys", "create", "x", "--expires", "soon").exit_code == 2
     assert desk.run("keys", "create", "x", "--budget-day", "-1").exit_code == 2
 
@@ -123,6 +126,15 @@ def test_spend_by_day(spent: Desk) -> None:
     assert rows[1].split() == [today(), "3", "~$1.00", "~$4.00", "~$0.50", "~$2.50"]
     assert rows[2].strip() == "+ 1 of unknown price, ~ 1 of estimated usage"
     assert rows[3].split() == ["all", "4", "~$3.00", "~$6.00", "~$0.50", "~$2.50"]
+
+
+def test_spend_tells_what_is_held_for_what_is_unknown(spent: Desk) -> None:
+    with spent.store() as store, store.database.transaction() as conn:
+        lost = Spending(at=time.time(), key="", model="gpt", task="", purpose="attempt", held=0.25)
+        store.spend.add(conn, lost)
+    row = spent.printed("spend").splitlines()[2:4]
+    assert row[0].split()[:2] == [today(), "3"]
+    assert row[1].strip().startswith("+ 2 of unknown price, for which budgets hold $0.25, ~ 1")
 
 
 def test_spend_by_key_and_task_has_names(spent: Desk) -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 from scripted_upstream import ScriptedUpstream, running_upstream
 
 from shoal.chat import Answer, Request
-from shoal.engines import RemoteOptions
+from shoal.engines import NeverAsked, RemoteOptions
 from shoal.engines.circuit import FAILURES
 from shoal.engines.options import Endpoint
 from shoal.engines.remote import RemoteEngine
@@ -145,6 +145,44 @@ async def test_one_that_wants_long_to_be_left_alone_is_not_waited_for(
         await engine(stack, upstreams[:1]).answer(ASKED)
     assert caught.value.retry_after == "600"
     assert asked(upstreams) == [1, 0, 0]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_who_gives_up_between_two_tries_asked_nobody(
+    upstreams: list[ScriptedUpstream], stack: AsyncExitStack, streamed: bool
+) -> None:
+    upstreams[0].replies(b'{"error":{"message":"full"}}', 429, headers={"retry-after": "9"})
+    opened = engine(stack, upstreams[:1])
+    asking = asyncio.create_task((opened.stream if streamed else opened.answer)(ASKED))
+    await asyncio.sleep(0.2)
+    assert asked(upstreams) == [1, 0, 0]
+    asking.cancel()
+    with pytest.raises(NeverAsked):
+        await asking
+    assert asking.cancelled()
+
+
+async def test_who_gives_up_while_it_is_worked_on_may_have_to_pay(
+    upstreams: list[ScriptedUpstream], stack: AsyncExitStack
+) -> None:
+    """In a second try, too."""
+    tries = 0
+
+    async def refuse_then_work(request: web.Request) -> web.StreamResponse:
+        nonlocal tries
+        tries += 1
+        if tries == 2:
+            await asyncio.sleep(30)
+        return web.Response(status=503, headers={"retry-after": "0"}, text="{}")
+
+    upstreams[0].handler = refuse_then_work
+    asking = asyncio.create_task(engine(stack, upstreams[:1]).answer(ASKED))
+    while tries < 2:  # noqa: ASYNC110  # the upstream counts
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await asking
+    assert type(caught.value) is asyncio.CancelledError
 
 
 async def test_one_that_keeps_failing_is_left_alone(

@@ -12,7 +12,7 @@ from aiohttp import web
 from scripted_upstream import ScriptedUpstream
 
 from shoal.chat import AnswerStream, Request
-from shoal.engines import RemoteOptions
+from shoal.engines import NeverAsked, RemoteOptions
 from shoal.engines.remote import RemoteEngine
 from shoal.errors import (
     ConfigError,
@@ -257,21 +257,31 @@ async def test_a_stream_that_begins_late_is_waited_for_only_a_moment(
     assert b"".join([piece.raw async for piece in stream]) == b"".join([*CHUNKS, DONE])
 
 
-async def test_redirects_are_not_followed(upstream: ScriptedUpstream, engine: RemoteEngine) -> None:
+async def test_redirects_are_not_followed(
+    upstream: ScriptedUpstream, engine: RemoteEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     async def reply(request: web.Request) -> web.StreamResponse:
         return web.Response(status=307, headers={"Location": "http://elsewhere/"})
 
     upstream.handler = reply
-    assert "redirects to http://elsewhere/" in await failure(engine, EngineUnreachable)
+    told = await failure(engine, EngineUnreachable)
+    assert "small: the upstream wants to be asked elsewhere" in told
+    assert "http://" not in told
+    assert f"small: {upstream.base_url} redirects to http://elsewhere/; correct" in caplog.text
 
 
-async def test_a_silent_upstream(upstream: ScriptedUpstream, engine: RemoteEngine) -> None:
+async def test_a_silent_upstream(
+    upstream: ScriptedUpstream, engine: RemoteEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     async def reply(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
         return web.Response()
 
     upstream.handler = reply
-    assert "no answer in time" in await failure(engine, EngineTimeout)
+    told = await failure(engine, EngineTimeout)
+    assert "small: no answer in time" in told
+    assert upstream.base_url not in told
+    assert f"small: {upstream.base_url}: no answer in time" in caplog.text
 
 
 async def test_a_stream_that_falls_silent(upstream: ScriptedUpstream, engine: RemoteEngine) -> None:
@@ -363,9 +373,32 @@ async def test_cancelling_hangs_up(upstream: ScriptedUpstream, engine: RemoteEng
     await asyncio.sleep(0.1)
     assert upstream.bodies
     asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as caught:
         await asking
+    assert not isinstance(caught.value, NeverAsked)
     await asyncio.wait_for(upstream.hung_up.wait(), 0.25)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_who_gives_up_before_there_is_a_connection_asked_nobody(streamed: bool) -> None:
+    met = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.set()
+        await reader.read()  # the beginning of TLS, which is not answered
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    engine = RemoteEngine("slow", RemoteOptions(engine="remote", base_url=url))
+    asking = asyncio.create_task((engine.stream if streamed else engine.answer)(asked()))
+    await asyncio.wait_for(met.wait(), 2)
+    asking.cancel()
+    with pytest.raises(NeverAsked):
+        await asking
+    assert asking.cancelled()
+    await engine.aclose()
+    server.close()
 
 
 async def test_leaving_a_stream_hangs_up(upstream: ScriptedUpstream, engine: RemoteEngine) -> None:
@@ -378,14 +411,27 @@ async def test_leaving_a_stream_hangs_up(upstream: ScriptedUpstream, engine: Rem
     assert (stream.answer.text, stream.answer.complete) == ("h", False)
 
 
-async def test_nobody_listens(engine: RemoteEngine) -> None:
+async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+    """Callers are told that, and the log also where."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         options = RemoteOptions(engine="remote", base_url=f"http://127.0.0.1:{port}/v1", retries=0)
         dead = RemoteEngine("dead", options)
-        assert f"127.0.0.1:{port}" in await failure(dead, EngineUnreachable)
+        told = await failure(dead, EngineUnreachable)
+        assert "dead: no connection\n" in told
+        assert "127.0.0.1" not in told
+        assert f"dead: http://127.0.0.1:{port}/v1: ClientConnectorError: Cannot conn" in caplog.text
         await dead.aclose()
+
+
+async def test_an_upstream_without_tls(upstream: ScriptedUpstream) -> None:
+    address = upstream.base_url.replace("http", "https")
+    lost = RemoteEngine("lost", RemoteOptions(engine="remote", base_url=address, retries=0))
+    told = await failure(lost, EngineUnreachable)
+    assert "lost: no secure connection\n" in told
+    assert address.split("/")[2] not in told
+    await lost.aclose()
 
 
 async def raw_upstream(replies: list[bytes]) -> tuple[asyncio.Server, str, list[int]]:
@@ -450,7 +496,7 @@ async def test_headers_that_are_no_text() -> None:
     head = b"HTTP/1.1 307 x\r\nLocation: http://x/\xff\r\nContent-Length: 0\r\n\r\n"
     server, url, _ = await raw_upstream([head] * 2)
     engine = RemoteEngine("x", RemoteOptions(engine="remote", base_url=url, retries=0))
-    assert "redirects to http://x/" in await failure(engine, EngineUnreachable)
+    assert "wants to be asked elsewhere" in await failure(engine, EngineUnreachable)
     await engine.aclose()
     server.close()
 

@@ -30,6 +30,13 @@ async def test_health(http: aiohttp.ClientSession, gateway: str, desk: FakeDesk)
     )
 
 
+async def test_readiness(http: aiohttp.ClientSession, gateway: str, desk: FakeDesk) -> None:
+    desk.healthy = Health(False, {"store": "disk full"})
+    assert await get(http, f"{gateway}/readyz") == (200, {"ready": True})
+    desk.healthy = Health(False, {}, ready=False)
+    assert await get(http, f"{gateway}/readyz") == (503, {"ready": False})
+
+
 async def test_calls(http: aiohttp.ClientSession, gateway: str) -> None:
     async with http.post(f"{gateway}/v1/chat/completions", data=ASKED) as response:
         id = response.headers["x-shoal-call-id"]

@@ -1,15 +1,18 @@
-"""What becomes of a whole answer that has not come when the gateway stops."""
+"""What becomes of a whole answer that has not come when the gateway stops, and who is told."""
 
 import asyncio
 
 import aiohttp
 import pytest
 from aiohttp import web
+from fake_keys import FakeKeys
 from live import FakeDesk, running_gateway
 from scripted_upstream import ScriptedUpstream
 
 from shoal.engines import RemoteOptions, open_engine
 from shoal.errors import GatewayStopped
+from shoal.gateway import GatewayOptions, create_app
+from shoal.gateway.server import listen, new_server, serve_on
 
 ASKED = {"model": "remote", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -46,3 +49,22 @@ async def test_a_call_that_never_ends_is_recorded_and_told(
     assert desk.finished == []
     await asyncio.wait_for(upstream.hung_up.wait(), 2)
     await engine.aclose()
+
+
+async def test_a_gateway_that_stops_is_not_ready(
+    http: aiohttp.ClientSession, desk: FakeDesk
+) -> None:
+    options = GatewayOptions(port=0)
+    listener = listen(options)
+    server = new_server(create_app(desk, options, FakeKeys()))
+    running = asyncio.create_task(serve_on(server, listener))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/readyz"
+    async with http.get(url) as reply:
+        assert reply.status == 200
+    server.should_exit = True
+    try:
+        async with http.get(url) as reply:
+            assert reply.status == 503
+    except aiohttp.ClientError:  # it was quicker, and takes nothing any more
+        pass
+    await running

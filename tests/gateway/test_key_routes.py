@@ -62,6 +62,7 @@ async def test_a_key_is_made_shown_once_used_and_revoked(
         (b'{"name":"x","rpm":0}', "rpm"),
         (b'{"name":"x","key":"sk-shoal-mine"}', "key"),
         (b'{"name":"x","budget_day":1e999}', "budget_day"),
+        (b'{"name":"key-0123456789ab"}', "name"),
     ],
 )
 async def test_bad_orders(

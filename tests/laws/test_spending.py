@@ -24,7 +24,7 @@ class Call:
 
     def __init__(self, reservation: Reservation, upper: float, at: float) -> None:
         self.reservation, self.upper, self.at = reservation, upper, at
-        self.actual = 0.0
+        self.actual = 0.0  # what counts: of an unknown cost, the most that it may be
         self.recorded = Future[bool]()
 
 
@@ -71,8 +71,9 @@ class Accounts:
         if call is None:
             return
         day = periods(call.at)[0]
-        call.actual = random.choice((call.upper, random.choice(USD)))
-        call.reservation.settle(call.actual, call.recorded)
+        told = random.choice((call.upper, random.choice(USD), None))
+        call.actual = call.upper if told is None else told
+        call.reservation.settle(told, call.recorded)
         call.reservation.release()  # as a finally would
         self.unwritten.append(call)
         self.ours[day] = self.ours.get(day, 0.0) + call.actual

@@ -153,9 +153,24 @@ def test_a_price_that_is_unknown() -> None:
 def test_a_cost_that_stays_unknown_counts_as_estimated() -> None:
     world = World()
     recorded = Future[bool]()
-    world.reserve(0.7).settle(None, recorded)
+    reservation = world.reserve(0.7)
+    assert reservation.usd == 0.7
+    reservation.settle(None, recorded)
+    world.budgets.refresh()
+    assert world.budgets.spent("key", "k") == (0.7, 0.7)
+    world.days = {"2025-01-31": [SpentBy("k", "", 0.7)]}  # the store holds it
     recorded.set_result(True)
-    world.budgets.refresh()  # the store has no cost of it
+    world.budgets.refresh()
+    assert world.budgets.spent("key", "k") == (0.7, 0.7)
+    assert not world.budgets._settled_here
+
+
+def test_a_cost_that_stays_unknown_counts_though_the_store_lost_it() -> None:
+    world = World()
+    recorded = Future[bool]()
+    world.reserve(0.7).settle(None, recorded)
+    recorded.set_exception(StoreError("the backlog is full"))
+    world.budgets.refresh()
     assert world.budgets.spent("key", "k") == (0.7, 0.7)
 
 

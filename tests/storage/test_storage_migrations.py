@@ -4,12 +4,12 @@ import pytest
 from sqlalchemy import Connection, inspect
 
 from shoal.errors import StoreError
-from shoal.storage import CallRecord, Store, StoreOptions, TaskRow, bodies
+from shoal.storage import CallRecord, SpentBy, Store, StoreOptions, TaskRow, bodies
 from shoal.storage.calls import _row
 from shoal.storage.database import Database
 from shoal.storage.dialects import version
 from shoal.storage.migrations import MIGRATIONS, migrate
-from shoal.storage.schema import calls, metadata
+from shoal.storage.schema import calls, metadata, spend
 from shoal.storage.sqlite import SqliteDatabase
 
 
@@ -91,6 +91,20 @@ def test_a_store_of_version_2_expires_what_is_old(
     old.close()
     with Store.open(options) as store:
         assert store.expire(now=100 * 86_400.0) == 1
+
+
+def test_a_store_of_version_4_holds_nothing_for_what_was_spent(options: StoreOptions) -> None:
+    old = at_version(options, 4)
+    counts = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "estimated")
+    keys = {"day": "2025-01-31", "key": "k", "model": "m", "task": "", "purpose": "call"}
+    sums = {"calls": 3, "cost": 1.5, "llm_cost": 2.5, "unpriced": 1}
+    with old.transaction() as conn:
+        conn.execute(spend.insert(), {**keys, **sums, **dict.fromkeys(counts, 0)})
+    old.close()
+    with Store.open(options) as store:
+        assert store.spend.between("2025-01-31", "2025-01-31") == [SpentBy("k", "", 1.5)]
+        (found,) = store.spend.list()
+        assert (found.calls, found.unpriced, found.held) == (3, 1, 0.0)
 
 
 def test_a_migration_that_fails_undoes_all_of_them(options: StoreOptions) -> None:

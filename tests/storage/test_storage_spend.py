@@ -84,6 +84,21 @@ def test_spend_is_undone_with_its_call(store: Store, make_call: MakeCall) -> Non
     assert store.spend.list() == []
 
 
+def test_what_is_unknown_is_held_for_budgets(store: Store, make_call: MakeCall) -> None:
+    """Beside what is known, and in no sum of what was spent."""
+    with store.database.transaction() as conn:
+        store.calls.insert(conn, make_call(1, cost=None, llm_cost=None, key="k"), held=0.25)
+        store.calls.insert(conn, make_call(2, cost=0.5, llm_cost=0.5, key="k"), held=0.75)
+        lost = spending(at=1_000_000.0, key="k", purpose="attempt", cost=None, held=1.0)
+        store.spend.add(conn, lost)
+    (row,) = store.spend.list("key")
+    assert (row.calls, row.audits, row.unpriced) == (2, 0, 2)
+    assert (row.cost, row.held) == (0.5, 1.25)
+    day = day_of(1_000_000.0)
+    found = store.spend.between(day, day)
+    assert sum(one.cost for one in found) == 1.75
+
+
 def test_spend_outlives_its_calls(store: Store, make_call: MakeCall, record: Record) -> None:
     record(make_call(1))
     before = store.spend.list()

@@ -3,16 +3,24 @@
 from msgspec.structs import replace
 
 from shoal.assembly.handled import Handled
+from shoal.assembly.regime import Regime
+from shoal.assembly.roster import Post
 from shoal.assembly.shield import Shield
-from shoal.chat import Answer
+from shoal.chat import Answer, Request
 from shoal.engines import WrittenStream
 from shoal.routing.answer_cache import Cached
+from shoal.routing.caller import Caller
 from shoal.routing.receipt import CACHE
 
 
-def is_open(shield: Shield) -> bool:
-    """Whether the privacy rules found nothing in a request that they redact or keep local."""
-    return shield.vault is None and not shield.local_only
+def look_up(
+    regime: Regime, post: Post | None, caller: Caller, shield: Shield, request: Request
+) -> tuple[bytes, Cached | None]:
+    """What the answer to a request may be kept under, b"" if it may not, and what is kept there."""
+    if post is None or not _is_open(shield):
+        return b"", None
+    key = regime.cache.key(post.task.name, caller.key, request)
+    return key, regime.cache.get(key, post.task.name)
 
 
 def by_cache(handled: Handled, cached: Cached) -> Handled:
@@ -39,3 +47,8 @@ def keep_cached(handled: Handled, answer: Answer) -> None:
     llm = handled.model
     if handled.cache_key and llm is not None and handled.answerer is llm:
         handled.regime.cache.put(handled.cache_key, answer, llm.name)
+
+
+def _is_open(shield: Shield) -> bool:
+    """Whether the privacy rules found nothing in a request that they redact or keep local."""
+    return shield.vault is None and not shield.local_only

@@ -4,32 +4,27 @@ No other model stands in for one that fails: vectors of two models cannot be com
 """
 
 import asyncio
-import logging
 import time
-from concurrent.futures import Future
 
 from msgspec.structs import replace
-from sqlalchemy import Connection
 
 from shoal.assembly.handled import Handled
 from shoal.assembly.local_encoder import NAME, LocalEncoder
 from shoal.assembly.models import Model
-from shoal.assembly.purse import Purse
+from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.regime import Regime
 from shoal.assembly.shield import guarded_texts
+from shoal.assembly.spending import Recorded, record_spending
 from shoal.chat import Answer, Usage
 from shoal.encoder import Encoder
 from shoal.engines import Embedder
-from shoal.errors import StoreError, Untranslatable
+from shoal.errors import Untranslatable
 from shoal.formats.embeddings import Embedded, EmbeddingRequest, encode_embedded, form_of
 from shoal.routing.caller import Caller
 from shoal.routing.estimate import expected_usage
 from shoal.routing.receipt import Receipt, ServedEmbeddings
 from shoal.storage import Spending, Store
 
-log = logging.getLogger(__name__)
-
-Recorded = Future[bool] | None
 _NO_OUTPUT = '{"max_tokens":0}'
 
 
@@ -83,10 +78,11 @@ class Embeddings:
         )
         if model is None:
             return self._finish(handled, await self._by_encoder(request), began)
-        self._purse.check_cost(handled, model)
-        handled = replace(handled, reservation=self._purse.reserve(handled, model))
+        holding = Holding(self._purse, handled, self._store)
         asked = time.perf_counter()
-        return self._finish(handled, await _by_model(handled, model, outward), asked)
+        with holding.asking(model):
+            embedded = await _by_model(model, outward)
+        return self._finish(replace(handled, reservation=holding.reservation), embedded, asked)
 
     def close(self) -> None:
         """End what runs in the background."""
@@ -114,42 +110,29 @@ class Embeddings:
             latency_ms=round((now - handled.began) * 1e3, 3),
         )
         answer = Answer(model=receipt.answered_by, usage=usage)
-        recorded = self._spent(receipt, handled.caller, usage)
+        recorded = record_spending(self._store, _spending(receipt, handled, usage))
         self._purse.settle(replace(handled, receipt=receipt), answer, recorded)
         served = ServedEmbeddings(receipt, answer, limits=handled.limits, body=embedded.body)
         return served, recorded
 
-    def _spent(self, receipt: Receipt, caller: Caller, usage: Usage) -> Recorded:
-        spending = Spending(
-            at=receipt.at,
-            key=caller.key,
-            model=receipt.answered_by,
-            task="",
-            usage=usage,
-            cost=receipt.cost,
-            llm_cost=receipt.llm_cost,
-        )
 
-        def add(conn: Connection) -> bool:
-            self._store.spend.add(conn, spending)
-            return True
-
-        try:
-            return self._store.writer.submit(add)
-        except StoreError as failure:
-            log.warning("what %s cost is not recorded: %s", receipt.call_id, failure)
-            return None
+def _spending(receipt: Receipt, handled: Handled, usage: Usage) -> Spending:
+    return Spending(
+        at=receipt.at,
+        key=handled.caller.key,
+        model=receipt.answered_by,
+        task="",
+        usage=usage,
+        cost=receipt.cost,
+        llm_cost=receipt.llm_cost,
+        held=handled.reservation.usd if handled.reservation and receipt.cost is None else 0.0,
+    )
 
 
-async def _by_model(handled: Handled, model: Model, request: EmbeddingRequest) -> Embedded:
-    assert handled.reservation is not None
-    try:
-        if not isinstance(model.engine, Embedder):
-            raise Untranslatable(f"model: {model.name} has no embeddings", "model")
-        return await model.engine.embed(request)
-    except BaseException:  # whatever it was, nothing was spent that anybody knows of
-        handled.reservation.release()
-        raise
+async def _by_model(model: Model, request: EmbeddingRequest) -> Embedded:
+    if not isinstance(model.engine, Embedder):
+        raise Untranslatable(f"model: {model.name} has no embeddings", "model")
+    return await model.engine.embed(request)
 
 
 def _priced(model: Model) -> Model:

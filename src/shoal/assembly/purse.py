@@ -1,18 +1,21 @@
 """What callers may spend: limits a minute and budgets, for every call, before and after it."""
 
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Self
 
 from shoal.assembly.budget_watch import BudgetWatch
 from shoal.assembly.handled import Handled
 from shoal.assembly.models import Model
+from shoal.assembly.spending import Recorded, record_spending
 from shoal.chat import Answer, Request
-from shoal.errors import MaxCostExceeded, PriceUnknown
+from shoal.engines import NeverAsked
+from shoal.errors import EngineError, MaxCostExceeded, PriceUnknown, ShoalError
 from shoal.routing.budget import BudgetOptions, Budgets, Reservation
 from shoal.routing.caller import Caller
 from shoal.routing.estimate import expected_usage, upper_cost
 from shoal.routing.rate_limits import Allowance, RateLimits
+from shoal.storage import Spending, Store
 
 
 class Purse:
@@ -37,13 +40,13 @@ class Purse:
         self._budgets.change(tasks, allow_unknown)
         self._assumed_output = assumed_output
 
-    def admit(self, caller: Caller, request: Request) -> Allowance:
-        """Take a call from its caller's limits.
+    def admit(self, caller: Caller, request: Request, takes_tokens: bool = True) -> Allowance:
+        """Take a call from its caller's limits; of requests only, where its answer is there.
 
         Raises:
             RateLimited: a limit would be passed.
         """
-        if caller.spec.rpm is None and caller.spec.tpm is None:
+        if not takes_tokens or (caller.spec.rpm is None and caller.spec.tpm is None):
             return self._limits.take(caller, 0)
         usage = expected_usage(request, self._assumed_output)
         return self._limits.take(caller, usage.input_tokens + usage.output_tokens)
@@ -60,7 +63,7 @@ class Purse:
             handled.caller,
             receipt.task_id,
             receipt.task,
-            lambda: self._upper(handled, model),
+            lambda: self.upper(handled, model),
             receipt.at,
         )
 
@@ -74,7 +77,7 @@ class Purse:
         most = handled.caller.max_cost
         if most is None:
             return
-        upper = self._upper(handled, model)
+        upper = self.upper(handled, model)
         if upper is None:
             raise PriceUnknown(
                 f"{model.name}: nobody knows its price, and x-shoal-max-cost allows {most:.6g} "
@@ -83,16 +86,17 @@ class Purse:
         if upper > most:
             raise MaxCostExceeded(model.name, upper, most)
 
-    def _upper(self, handled: Handled, model: Model) -> float | None:
+    def upper(self, handled: Handled, model: Model) -> float | None:
         """USD that a model may cost at most for a call; None if the price is unknown."""
         post = handled.post
         rates = post.rung.card.rates if post and post.rung else None
         return upper_cost(handled.request, model.tariff, self._assumed_output, rates)
 
-    def settle(self, handled: Handled, answer: Answer, recorded: "Future[bool] | None") -> None:
-        """Count what a call took in truth. ``recorded`` is when the store has it."""
+    def settle(self, handled: Handled, answer: Answer, recorded: Recorded) -> None:
+        """Count what a call took in truth. ``recorded`` is when the store has it, or what is held
+        for it where that is unknown."""
         usage = answer.usage
-        if handled.allowance is not None and usage is not None:
+        if handled.allowance is not None and usage is not None and handled.cached is None:
             handled.allowance.correct(usage.input_tokens + usage.output_tokens)
         if handled.reservation is not None:
             handled.reservation.settle(handled.receipt.cost, recorded)
@@ -106,24 +110,49 @@ class Purse:
 
 
 class Holding:
-    """What is set aside for the model that is being asked; each that is asked takes the place of
-    the one before, which did not answer."""
+    """What is set aside for the models that are asked for one call, one after the other."""
 
-    def __init__(self, purse: Purse, handled: Handled) -> None:
-        self._purse, self._handled = purse, handled
-        self.reservation: Reservation | None = None
+    def __init__(self, purse: Purse, handled: Handled, store: Store) -> None:
+        self._purse, self._handled, self._store = purse, handled, store
+        self.reservation: Reservation | None = None  # for the one that answered
 
-    def take(self, model: Model) -> None:
-        """Set aside what ``model`` may cost.
+    @contextmanager
+    def asking(self, model: Model) -> Iterator[None]:
+        """Set aside what ``model`` may cost, while it is asked.
+
+        If that comes to nothing, and the model may have worked on it, what was set aside counts as
+        spent, for nobody knows what it cost: else who always hangs up would never pay.
 
         Raises:
             MaxCostExceeded, BudgetExceeded, PriceUnknown: it is not to be asked.
         """
-        self.release()
         self._purse.check_cost(self._handled, model)
-        self.reservation = self._purse.reserve(self._handled, model)
+        reservation = self._purse.reserve(self._handled, model)
+        try:
+            yield
+        except BaseException as error:  # whatever it was, a caller that hung up too
+            if _may_cost(error) and self._purse.upper(self._handled, model) != 0:
+                reservation.settle(None, self._attempt(model, reservation.usd))
+            else:
+                reservation.release()
+            raise
+        self.reservation = reservation
 
-    def release(self) -> None:
-        """Nothing was spent that anybody knows of."""
-        if self.reservation is not None:
-            self.reservation.release()
+    def _attempt(self, model: Model, held: float) -> Recorded:
+        receipt = self._handled.receipt
+        spending = Spending(
+            at=receipt.at,
+            key=self._handled.caller.key,
+            model=model.name,
+            task=receipt.task_id,
+            purpose="attempt",
+            held=held,
+        )
+        return record_spending(self._store, spending)
+
+
+def _may_cost(error: BaseException) -> bool:
+    """Whether a model that came to nothing may have been asked, and want money for that."""
+    if isinstance(error, EngineError):
+        return error.may_cost
+    return not isinstance(error, ShoalError | NeverAsked)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from msgspec import Struct
 
@@ -38,12 +39,15 @@ _PASSED_OVER = (NoAnswerer, ContextLengthExceeded, Untranslatable, *_TOO_DEAR)
 
 
 async def reach(
-    models: Models, llm: Model, shield: Shield, pay: Callable[[Model], None]
+    models: Models,
+    llm: Model,
+    shield: Shield,
+    asking: Callable[[Model], AbstractContextManager[None]],
 ) -> Reached:
     """Ask ``llm``; where it may not be asked, its context is too small, or it fails by no fault of
     the request, its fallbacks, in their order. Each sees of the request what the shield lets it
-    see. ``pay`` sets aside what a model may cost, and raises for one that may cost too much: the
-    LLM is then refused, another is passed over.
+    see. ``asking`` sets aside what a model may cost while it is asked, and raises for one that may
+    cost too much: the LLM is then refused, another is passed over.
 
     Raises:
         EngineError: nobody could answer; the error is that of the first who was asked.
@@ -56,8 +60,8 @@ async def reach(
         try:
             shield.check(model)
             check_context(shield.request, model.name, model.context)
-            pay(model)
-            answer, stream = await _ask(model, shield)
+            with asking(model):
+                answer, stream = await _ask(model, shield)
         except (EngineError, *_PASSED_OVER) as error:
             if _is_final(error, model is llm):
                 raise first or error from None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self
 
@@ -11,7 +11,7 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from shoal.assembly.caching import by_cache, is_open, keep_cached
+from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
 from shoal.assembly.purse import Holding, Purse
@@ -20,6 +20,7 @@ from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.shield import shield
+from shoal.assembly.spending import Recorded
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
@@ -67,6 +68,7 @@ class Shoal:
         self._watching = asyncio.create_task(self._watch())
         self._reloading = asyncio.Lock()
         self._trouble = ""
+        self._closed = False
 
     @property
     def roster(self) -> Roster:
@@ -107,7 +109,8 @@ class Shoal:
         found = self._roster.find(request)
         match, post = found or (None, None)
         caller.require_task(post.task.name if post else "")
-        allowance = self._purse.admit(caller, request)
+        cache_key, cached = look_up(regime, post, caller, shielded, request)
+        allowance = self._purse.admit(caller, request, takes_tokens=cached is None)
         handled = Handled(
             self._receipt(model.name, post, regime),
             request=request,
@@ -121,12 +124,10 @@ class Shoal:
             caller=caller,
             allowance=allowance,
             limits=allowance.headers,
+            cache_key=cache_key,
         )
-        if post is not None and is_open(shielded):
-            key = regime.cache.key(post.task.name, caller.key, request)
-            if cached := regime.cache.get(key, post.task.name):
-                return by_cache(handled, cached)
-            handled = replace(handled, cache_key=key)
+        if cached is not None:
+            return by_cache(handled, cached)
         if match is None or post is None or post.stage != "serve":
             return await self._by_llm(handled, _why_not_small(post))
         verdict = await self._verdict(handled, post)
@@ -145,7 +146,7 @@ class Shoal:
             return await self._finish(served, answer, error)
         finally:
             if served.reservation is not None:
-                served.reservation.release()  # nothing, if it was settled
+                served.reservation.settle(None)  # nothing, if it is settled
             served.regime.let_go()
 
     async def _finish(self, handled: Handled, answer: Answer, error: str) -> Receipt:
@@ -155,7 +156,8 @@ class Shoal:
         request, kept = await discretion.kept(handled.request, answer)
         receipt = discretion.kept_receipt(handled.receipt)
         stored = replace(handled, request=request, receipt=receipt)
-        recorded = self._record(call_record(stored, kept, discretion.kept_text(error)))
+        held = handled.reservation.usd if handled.reservation else 0.0
+        recorded = self._record(call_record(stored, kept, discretion.kept_text(error)), held)
         self._purse.settle(handled, answer, recorded)
         await self._kept(recorded, handled.receipt.call_id)
         if not error and answer.complete and handled.cached is None:
@@ -270,7 +272,7 @@ class Shoal:
         if displaced:
             detail["store_file"] = displaced
         ok = store.ok and not (problems or trouble or displaced or self._purse.trouble)
-        return Health(ok=ok, detail=detail, ready=store.ok and not displaced)
+        return Health(ok=ok, detail=detail, ready=not self._closed)
 
     def change(self, regime: Regime) -> None:
         """Have calls that begin from now on handled under another regime."""
@@ -285,6 +287,7 @@ class Shoal:
 
     async def close(self) -> None:
         """Stop watching, end what runs in the background, and close the engines."""
+        self._closed = True
         self._watching.cancel()
         await self._witness.close()
         for regime, retiring in list(self._retiring.items()):
@@ -317,15 +320,15 @@ class Shoal:
             await asyncio.sleep(_POLL_S)
             await self.reload()
 
-    def _record(self, record: CallRecord) -> "Future[bool] | None":
-        """Have a call recorded; None if the store is closed."""
+    def _record(self, record: CallRecord, held: float = 0.0) -> Recorded:
+        """Have a call recorded, and what is ``held`` for it if its cost is unknown."""
         try:
-            return self._store.record(record)
+            return self._store.record(record, held)
         except StoreError as failure:
             log.warning("call %s is not recorded: %s", record.id, failure)
             return None
 
-    async def _kept(self, recorded: "Future[bool] | None", call_id: str) -> None:
+    async def _kept(self, recorded: Recorded, call_id: str) -> None:
         """Wait until a call is written where a durable store is asked for, or where the writing is
         behind: what is acknowledged meanwhile would be lost with the process."""
         store = self._store
@@ -393,13 +396,9 @@ class Shoal:
     ) -> Handled:
         assert handled.model is not None
         assert handled.shield is not None
-        holding = Holding(self._purse, handled)
-        try:
-            models = handled.regime.models
-            reached = await reach(models, handled.model, handled.shield, holding.take)
-        except BaseException:  # whatever it was, nothing was spent that anybody knows of
-            holding.release()
-            raise
+        holding = Holding(self._purse, handled, self._store)
+        models = handled.regime.models
+        reached = await reach(models, handled.model, handled.shield, holding.asking)
         if reached.model is not handled.model:
             reason = f"{handled.model.name} could not answer, {reached.model.name} stands in for it"
         receipt = replace(

@@ -122,7 +122,8 @@ def _order(**fields: object) -> KeyOrder:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = str(first["loc"][0]).removesuffix("s").replace("_", "-")
-        raise MalformedRequest(f"{field}: {first['msg']}, found {first['input']!r}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise MalformedRequest(f"{field}: {said}, found {first['input']!r}") from None
 
 
 def _show_once(key: str, view: KeyView, as_json: bool) -> None:

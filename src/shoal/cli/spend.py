@@ -66,7 +66,8 @@ def _line(row: SpendRow, name: str) -> Row:
     sums = (row.cost, row.llm_cost, row.audit_cost, saved)
     notes = []
     if row.unpriced:
-        notes.append(f"+ {row.unpriced:,} of unknown price")
+        held = f", for which budgets hold {money(row.held)}" if row.held else ""
+        notes.append(f"+ {row.unpriced:,} of unknown price{held}")
     if row.estimated:
         notes.append(f"~ {row.estimated:,} of estimated usage")
     cells = (name, f"{row.calls:,}", *(mark + _dollars(amount) for amount in sums))

@@ -12,6 +12,7 @@ from shoal.engines.options import (
     RecordedOptions,
     RemoteOptions,
 )
+from shoal.engines.upstream import NeverAsked
 from shoal.engines.written import WrittenStream
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "EndpointOptions",
     "Engine",
     "EngineOptions",
+    "NeverAsked",
     "RecordedOptions",
     "RemoteOptions",
     "WrittenStream",

@@ -4,6 +4,7 @@ Retried is only what the upstream has surely not worked on: a request is never p
 because an answer got lost.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import TypeVar
@@ -11,7 +12,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from shoal.engines.circuit import Circuit
-from shoal.engines.upstream import Upstream
+from shoal.engines.upstream import NeverAsked, Upstream
 from shoal.errors import EngineBusy, EngineError
 
 T = TypeVar("T")
@@ -66,18 +67,29 @@ class Pool:
         import stamina  # 50 ms, and 60 us of CPU a use: for those few that need it
 
         waiting: EngineError | None = first
-        async for attempt in stamina.retry_context(
-            on=_pause,
-            attempts=self._retries + 1,
-            timeout=_GIVE_UP_S,
-            wait_initial=0.1,
-            wait_jitter=0.4,
-        ):
-            with attempt:
-                if waiting is not None:  # the one that failed counts, and is waited for like others
-                    error, waiting = waiting, None
-                    raise error
-                return await self._once(send)
+        pausing = True
+        try:
+            async for attempt in stamina.retry_context(
+                on=_pause,
+                attempts=self._retries + 1,
+                timeout=_GIVE_UP_S,
+                wait_initial=0.1,
+                wait_jitter=0.4,
+            ):
+                with attempt:
+                    if waiting is not None:  # the one that failed counts, and is waited for
+                        error, waiting = waiting, None
+                        raise error
+                    pausing = False
+                    try:
+                        return await self._once(send)
+                    except EngineError:
+                        pausing = True
+                        raise
+        except asyncio.CancelledError:
+            if pausing:  # after failures that were surely not worked on
+                raise NeverAsked from None
+            raise
         raise AssertionError("the last attempt raises")
 
     async def _once(self, send: Callable[[Upstream], Awaitable[T]]) -> T:

@@ -1,6 +1,7 @@
 """HTTP to one upstream: its address, its key, its time limits; no knowledge of what is said."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -14,23 +15,40 @@ from yarl import URL
 from shoal.engines.options import AnthropicOptions, Endpoint, RemoteOptions
 from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout, EngineUnreachable
 
+log = logging.getLogger(__name__)
+
 _STALE_WITHIN_S = 1.0
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 _KEEPALIVE_S = 30.0
 _SECRET_FROM = 8  # characters; shorter "keys" like "none" protect nothing and occur in any text
+_FAILURES = (  # what callers are told of those of aiohttp, the first that fits
+    (aiohttp.ClientConnectorDNSError, "its name has no address"),
+    (aiohttp.ClientSSLError, "no secure connection"),
+    (aiohttp.ClientConnectorError, "no connection"),
+    (aiohttp.ClientPayloadError, "the reply broke off"),
+    (aiohttp.ClientResponseError, "the reply is not HTTP"),
+)
+_BROKE = "the connection broke"
+
+
+class NeverAsked(asyncio.CancelledError):
+    """Cancelled before the upstream had anything of the request: it costs nothing."""
 
 
 class _Sending(Struct):
-    """What aiohttp tells of one request: whether it went over a connection used before."""
+    """What aiohttp tells of one request: whether it goes over a connection used before, and whether
+    it has ``begun`` to be sent."""
 
     reused: bool = False
+    begun: bool = False
 
 
 class Upstream:
     """Posts bodies to one endpoint and reads its replies.
 
     The key is read here, once, and never shown: it is blanked out of everything that the upstream
-    says about a failure.
+    says about a failure. The address is the operator's to know: errors, which callers see, name the
+    model and what failed, and the log says where.
 
     Raises:
         ConfigError: ``key_env`` names a variable that is not set, or that holds no key.
@@ -67,11 +85,28 @@ class Upstream:
             EngineRefused: the upstream answered with an error.
             EngineUnreachable: it cannot be reached, or wants the request elsewhere.
             EngineTimeout: it did not connect or answer in time.
+            NeverAsked: this was cancelled before anything was sent.
         """
-        started, sending = time.monotonic(), _Sending()
-        with self._explained():
+        sending = _Sending()
+        try:
+            response = await self._post(path, body, streamed, sending)
+        except asyncio.CancelledError:
+            if sending.begun:
+                raise
+            raise NeverAsked from None
+        if response.status < 300:
+            return response
+        async with response:
+            raise await self._refusal(response)
+
+    async def _post(
+        self, path: str, body: bytes, streamed: bool, sending: _Sending
+    ) -> aiohttp.ClientResponse:
+        """Send ``body``, again over a new connection where that fails for an old one alone."""
+        started = time.monotonic()
+        with self._explained(sending):
             try:
-                response = await self._send(path, body, streamed, sending)
+                return await self._send(path, body, streamed, sending)
             except _CLOSED:
                 # A connection kept alive that the upstream closed just now fails at once. Later
                 # than that, or on a new connection, the upstream may have worked on the request:
@@ -79,11 +114,8 @@ class Upstream:
                 late = time.monotonic() - started > _STALE_WITHIN_S
                 if late or not sending.reused:
                     raise
-                response = await self._send(path, body, streamed, sending)
-        if response.status < 300:
-            return response
-        async with response:
-            raise await self._refusal(response)
+                sending.begun = False
+                return await self._send(path, body, streamed, sending)
 
     async def read(self, response: aiohttp.ClientResponse, begun: bytes = b"") -> bytes:
         """The whole reply, of which ``begun`` was read before.
@@ -167,6 +199,7 @@ class Upstream:
         }
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
+        trace.on_request_headers_sent.append(_note_beginning)
         return aiohttp.ClientSession(
             trace_configs=[trace],
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
@@ -177,27 +210,36 @@ class Upstream:
     async def _refusal(self, response: aiohttp.ClientResponse) -> EngineError:
         if response.status < 400:
             target = self.safe_text(response.headers.get("Location", "nowhere"))
+            said = f"redirects to {target}; correct base_url"
+            log.warning("%s: %s %s", self._name, self._base_url, said)
             return EngineUnreachable(
-                f"{self._name}: {self._base_url} redirects to {target}; correct base_url"
+                f"{self._name}: the upstream wants to be asked elsewhere", False
             )
         body = self.safe(await self.read(response))
         kind = response.headers.get("Content-Type", "")
         return EngineRefused(response.status, body, kind, response.headers.get("Retry-After", ""))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what aiohttp raises into Shoal's errors, said without the key."""
-        place = f"{self._name}: {self._base_url}"
+    def _explained(self, sending: _Sending | None = None) -> Iterator[None]:
+        """Turn what aiohttp raises into Shoal's errors, said without the key and the address.
+        ``sending`` None: the request was sent."""
         try:
             yield
         except aiohttp.ConnectionTimeoutError:
-            raise EngineTimeout(f"{place}: no connection in time", asked=False) from None
+            raise EngineTimeout(self._logged("no connection in time"), asked=False) from None
         except TimeoutError:
-            raise EngineTimeout(f"{place}: no answer in time") from None
+            asked = sending is None or sending.begun
+            raise EngineTimeout(self._logged("no answer in time"), asked) from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            said = self.safe_text(f"{type(error).__name__}: {error}")
             asked = not isinstance(error, aiohttp.ClientConnectorError)
-            raise EngineUnreachable(f"{place}: {said}", asked) from None
+            said = next((said for kind, said in _FAILURES if isinstance(error, kind)), _BROKE)
+            detail = self.safe_text(f"{type(error).__name__}: {error}")
+            raise EngineUnreachable(self._logged(said, detail), asked) from None
+
+    def _logged(self, said: str, detail: str = "") -> str:
+        """What callers are told of a failure; the log is told where it was, and the ``detail``."""
+        log.warning("%s: %s: %s", self._name, self._base_url, detail or said)
+        return f"{self._name}: {said}"
 
 
 async def _note_reuse(
@@ -206,6 +248,14 @@ async def _note_reuse(
     params: aiohttp.TraceConnectionReuseconnParams,
 ) -> None:
     context.trace_request_ctx.reused = True
+
+
+async def _note_beginning(
+    session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    params: aiohttp.TraceRequestHeadersSentParams,
+) -> None:
+    context.trace_request_ctx.begun = True
 
 
 def _key(name: str, variable: str | None) -> str:

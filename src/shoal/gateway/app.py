@@ -69,6 +69,7 @@ def create_app(desk: Desk, options: GatewayOptions, keys: KeyDesk) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
+    app.state.is_stopping = lambda: False  # who runs it knows better
     return app
 
 

@@ -65,9 +65,9 @@ class DeskRoutes:
         return json_reply({**health.detail, **told, "status": status})
 
     async def ready(self, request: Request) -> Response:
-        """``GET /readyz``: 200 once requests can be answered and recorded, 503 while not."""
-        health = self._desk.health()
-        return json_reply({"ready": health.ready}, 200 if health.ready else 503)
+        """``GET /readyz``: 200 while requests can be answered, 503 once the gateway stops."""
+        ready = self._desk.health().ready and not request.app.state.is_stopping()
+        return json_reply({"ready": ready}, 200 if ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         """``GET /metrics``, for Prometheus."""

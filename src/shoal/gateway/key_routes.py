@@ -66,6 +66,5 @@ def _order(body: bytes) -> KeyOrder:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise MalformedRequest(
-            f"{field}: {first['msg']}" if field else first["msg"], field
-        ) from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise MalformedRequest(f"{field}: {said}" if field else said, field) from None

@@ -210,7 +210,7 @@ def _wire_paths() -> _Json:
 def _own_paths() -> _Json:
     name = _parameter("name", "A model's name; it may hold slashes.")
     call = _parameter("call_id", "As the header x-shoal-call-id of the answer gave it.")
-    ready = {"200": _json("Ready", "Ready."), "503": _json("Ready", "Not ready.")}
+    ready = {"200": _json("Ready", "Ready."), "503": _json("Ready", "It stops.")}
     text = {"text/plain": {"schema": {"type": "string"}}}
     figures = {"200": {"description": "The figures.", "content": text}}
     models = {"200": _json("Models", "All of them.") | {"links": _MODEL_LINKS}}
@@ -225,7 +225,7 @@ def _own_paths() -> _Json:
         f"{PREFIX}/models": {"get": _operation("models", "The models to ask.", models)},
         f"{PREFIX}/models/{{name}}": _get("model", "One of them.", "Model", "404") | name,
         "/healthz": _get("health", "What works; 200 while requests are answered.", "Health"),
-        "/readyz": {"get": _operation("ready", "Whether requests are taken.", ready)},
+        "/readyz": {"get": _operation("ready", "Whether requests are answered.", ready)},
         "/metrics": {"get": _operation("metrics", "Figures for Prometheus.", figures)},
         "/openapi.json": {"get": _operation("openapi", "This document.", it)},
         "/shoal/calls/{call_id}": _get("call", "A recorded call.", "Call", "404", "503") | call,

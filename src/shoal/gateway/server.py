@@ -5,7 +5,7 @@ import socket
 
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 from shoal.errors import ConfigError
 from shoal.gateway.options import GatewayOptions
@@ -14,7 +14,7 @@ _STOP_WITHIN_S = 10  # running calls may go on for so long once the server is to
 _KEEPALIVE_S = 60
 
 
-def run(app: ASGIApp, options: GatewayOptions) -> None:
+def run(app: Starlette, options: GatewayOptions) -> None:
     """Serve until a signal stops it; calls that still run after 10 s are broken off.
 
     Raises:
@@ -23,7 +23,7 @@ def run(app: ASGIApp, options: GatewayOptions) -> None:
     uvloop.run(serve(app, options))
 
 
-async def serve(app: ASGIApp, options: GatewayOptions) -> None:
+async def serve(app: Starlette, options: GatewayOptions) -> None:
     """The same within a running event loop, for whoever has something to close afterwards."""
     listener = listen(options)
     try:
@@ -54,9 +54,9 @@ def listen(options: GatewayOptions) -> socket.socket:
     return listener
 
 
-def new_server(app: ASGIApp, stop_within_s: int = _STOP_WITHIN_S) -> uvicorn.Server:
+def new_server(app: Starlette, stop_within_s: int = _STOP_WITHIN_S) -> uvicorn.Server:
     """A server that is not running yet; set its ``should_exit`` to stop it."""
-    return uvicorn.Server(
+    server = uvicorn.Server(
         uvicorn.Config(
             app,
             http="httptools",
@@ -69,6 +69,8 @@ def new_server(app: ASGIApp, stop_within_s: int = _STOP_WITHIN_S) -> uvicorn.Ser
             timeout_graceful_shutdown=stop_within_s,
         )
     )
+    app.state.is_stopping = lambda: server.should_exit
+    return server
 
 
 async def serve_on(server: uvicorn.Server, listener: socket.socket) -> None:

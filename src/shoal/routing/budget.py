@@ -53,7 +53,7 @@ class _Limit(Struct, frozen=True):
 
 
 class _Written(Struct, frozen=True):
-    """What a call of that ``day`` cost, which the store has."""
+    """What a call of that ``day`` counts for, which the store has."""
 
     day: str
     accounts: tuple[_Account, ...]
@@ -69,19 +69,23 @@ class Reservation:
         self._budgets, self._accounts, self._pico, self._day = budgets, accounts, pico, day
         self._open = True
 
+    @property
+    def usd(self) -> float:
+        """What is set aside; 0 where there is no budget, or no price is known."""
+        return self._pico / PICO
+
     def settle(self, actual: float | None, recorded: "Future[bool] | None" = None) -> None:
-        """The call cost ``actual`` USD; None if nobody knows, and the estimate stands.
+        """The call cost ``actual`` USD; None if nobody knows, and ``usd`` stands for it.
 
         ``recorded`` is when the store has it: from then on the store's own sums tell of it. Without
         one, or if it fails, this process goes on counting it by itself.
         """
         if self._close():
             spent = self._pico if actual is None else round(actual * PICO)
-            known = recorded if actual is not None else None  # the store sums only what is known
             self._budgets._settled(self._accounts, self._pico, spent)
-            if known is not None and self._accounts:
+            if recorded is not None and self._accounts:
                 written = _Written(self._day, self._accounts, spent)
-                known.add_done_callback(lambda done: self._budgets._recorded(done, written))
+                recorded.add_done_callback(lambda done: self._budgets._recorded(done, written))
 
     def release(self) -> None:
         """The call cost nothing. Does nothing to one that is settled, so a ``finally`` may call."""

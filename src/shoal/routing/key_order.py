@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shoal.routing.caller import KeySpec, Scope
+from shoal.routing.key_ring import is_key_id
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._@-]+$")]
 _Named = Annotated[str, Field(min_length=1, max_length=200)]
@@ -26,6 +27,13 @@ class KeyOrder(BaseModel):
     budget_day: _Usd | None = None
     budget_month: _Usd | None = None
     expires_days: float | None = Field(default=None, gt=0, le=36_500)
+
+    @field_validator("name")
+    @classmethod
+    def _no_id(cls, value: str) -> str:
+        if is_key_id(value):  # commands take a name or an id, and could mean either
+            raise ValueError("looks like the id of a key; choose another name")
+        return value
 
     def spec(self) -> KeySpec:
         """What the key may do."""

@@ -6,6 +6,7 @@ call. Looking up the digest of what was sent tells nothing by its timing, becaus
 the first bytes of a digest.
 """
 
+import re
 import secrets
 from collections.abc import Iterable
 from hashlib import sha256
@@ -19,6 +20,8 @@ from shoal.storage import KeyRow
 
 PREFIX = "sk-shoal-"
 _BYTES = 32
+_ID_BYTES = 6
+_ID = re.compile(rf"key-[0-9a-f]{{{2 * _ID_BYTES}}}")
 _LONGEST = 200  # characters of what is sent that are looked at
 
 _decode = msgspec.json.Decoder(KeySpec).decode
@@ -53,11 +56,20 @@ def hint_of(key: str) -> str:
     return key[-4:]
 
 
+def is_key_id(text: str) -> bool:
+    """Whether a key could have that id.
+
+    >>> is_key_id("key-0123456789ab"), is_key_id("key-1")
+    (True, False)
+    """
+    return _ID.fullmatch(text) is not None
+
+
 def new_key(name: str, spec: KeySpec, now: float, expires_at: float | None = None) -> NewKey:
     """A key of that name; times are unix seconds."""
     key = new_secret()
     row = KeyRow(
-        id=f"key-{secrets.token_hex(6)}",
+        id=f"key-{secrets.token_hex(_ID_BYTES)}",
         name=name,
         digest=digest_of(key),
         hint=hint_of(key),

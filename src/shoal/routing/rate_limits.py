@@ -41,7 +41,7 @@ class Window:
     def wait(self, amount: int, limit: int, now: float) -> float:
         """Seconds until ``amount`` may be taken; 0 if now, infinite if it is over ``limit``."""
         excess = self.used(now) + amount - limit
-        if excess <= 0:
+        if excess <= 0 or not amount:
             return 0.0
         for entry in self._taken:
             excess -= entry.amount

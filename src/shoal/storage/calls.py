@@ -84,12 +84,13 @@ class Calls:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def insert(self, conn: Connection, call: CallRecord) -> bool:
+    def insert(self, conn: Connection, call: CallRecord, held: float = 0.0) -> bool:
         """Record a call, and what it cost; false, and nothing is changed, if there is one of that
-        id. Imported calls were paid elsewhere, and those without an answer cost nothing."""
+        id. Imported calls were paid elsewhere, and those without an answer cost nothing. ``held``
+        is the USD that budgets count for a cost that is unknown."""
         added = _add(conn, _row(call, bodies.save(conn, call.request))) is not None
         if added and call.answer is not None and call.source == "live":
-            add_spending(conn, _spending(call, call.answer))
+            add_spending(conn, _spending(call, call.answer, held))
         return added
 
     def assign(self, conn: Connection, tasks: Mapping[str, str]) -> None:
@@ -224,7 +225,7 @@ def unpack_answer(column: bytes) -> Answer:
         ) from error
 
 
-def _spending(call: CallRecord, answer: Answer) -> Spending:
+def _spending(call: CallRecord, answer: Answer, held: float) -> Spending:
     return Spending(
         at=call.at,
         key=call.key,
@@ -233,6 +234,7 @@ def _spending(call: CallRecord, answer: Answer) -> Spending:
         usage=answer.usage,
         cost=call.cost,
         llm_cost=call.llm_cost,
+        held=held if call.cost is None else 0.0,
     )
 
 

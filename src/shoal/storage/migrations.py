@@ -164,7 +164,12 @@ def spending(conn: Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending)
+def holding(conn: Connection) -> None:
+    """5: what budgets count for answers, and attempts, of which nobody knows what they cost."""
+    _run(conn, "ALTER TABLE spend ADD COLUMN held REAL NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending, holding)
 
 
 def migrate(conn: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -176,4 +176,5 @@ spend = Table(
     Column("llm_cost", Float, nullable=False),
     Column("unpriced", BigInteger, nullable=False),  # of the calls: a price is unknown
     Column("estimated", BigInteger, nullable=False),  # of the calls: the tokens are
+    Column("held", Float, nullable=False),  # what budgets count for those of unknown cost
 )

@@ -19,7 +19,7 @@ from shoal.storage.database import AnyRow, Database
 from shoal.storage.prepared import AddUp
 from shoal.storage.schema import spend
 
-Purpose = Literal["call", "audit"]
+Purpose = Literal["call", "audit", "attempt"]
 Grouping = Literal["day", "key", "model", "task"]
 
 _DAY = 86_400
@@ -36,7 +36,9 @@ class Spending(Struct, frozen=True, kw_only=True):
 
     ``at`` is unix seconds, ``key`` and ``task`` are ids or "", ``model`` is who answered. An
     ``audit`` is the reference's answer to a call that was answered already: with an LLM alone there
-    would be none, so its ``llm_cost`` is 0.
+    would be none, so its ``llm_cost`` is 0. An ``attempt`` was asked for, and never came: only
+    whoever was asked knows whether it is to be paid. ``held`` is what budgets count for an unknown
+    cost, the most that it may be.
     """
 
     at: float
@@ -47,14 +49,16 @@ class Spending(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     cost: float | None = None
     llm_cost: float | None = None
+    held: float = 0.0
 
 
 class SpendRow(Struct, frozen=True, kw_only=True):
     """Sums of one group (a day, or a key's, model's or task's id). Costs are USD.
 
     ``calls`` were answered to callers for ``cost``, ``audits`` for ``audit_cost`` beside that;
-    ``llm_cost`` is what the LLM would have cost for the calls. Of calls and audits together,
-    ``unpriced`` have an unknown price and are in no sum, ``estimated`` are priced by estimates.
+    ``llm_cost`` is what the LLM would have cost for the calls. Of calls, audits and attempts that
+    came to nothing, ``unpriced`` have an unknown price and are in no sum, though budgets count
+    ``held`` for them; ``estimated`` are priced by estimates.
     """
 
     group: str
@@ -69,10 +73,12 @@ class SpendRow(Struct, frozen=True, kw_only=True):
     audit_cost: float = 0.0
     unpriced: int = 0
     estimated: int = 0
+    held: float = 0.0
 
 
 class SpentBy(Struct, frozen=True):
-    """USD that a key (id or "") spent on a task (id or "")."""
+    """USD that a key (id or "") spent on a task (id or ""), as budgets count it: what is unknown
+    at the most that it may be."""
 
     key: str
     task: str
@@ -91,8 +97,9 @@ class Spend:
 
     def between(self, first: str, last: str) -> list[SpentBy]:
         """What each key spent on each task from day ``first`` to day ``last``, audits included."""
+        cost = func.sum(spend.c.cost + spend.c.held).label("cost")
         query = (
-            select(spend.c.key, spend.c.task, func.sum(spend.c.cost).label("cost"))
+            select(spend.c.key, spend.c.task, cost)
             .where(spend.c.day >= first, spend.c.day <= last)
             .group_by(spend.c.key, spend.c.task)
         )
@@ -139,6 +146,7 @@ def add_spending(conn: Connection, spending: Spending) -> None:
         "llm_cost": llm_cost or 0.0,
         "unpriced": int(cost is None or llm_cost is None),
         "estimated": int(usage.estimated),
+        "held": _sane(spending.held) or 0.0,
     }
     _add(conn, row)
 
@@ -163,6 +171,7 @@ def _sums(by: Grouping, since: str) -> Select[tuple[object, ...]]:
             _total(spend.c.cost, is_call).label("cost"),
             _total(spend.c.llm_cost, is_call).label("llm_cost"),
             _total(spend.c.cost, is_audit).label("audit_cost"),
+            func.sum(spend.c.held).label("held"),
         )
         .where(spend.c.day >= since)
         .group_by(spend.c[by])

@@ -68,10 +68,11 @@ class Store:
         """
         return cls(options, open_database(options))
 
-    def record(self, call: CallRecord) -> Future[bool]:
+    def record(self, call: CallRecord, held: float = 0.0) -> Future[bool]:
         """Have a call written soon; with the option ``durable``, the future resolves when it is on
-        the disk."""
-        return self.writer.submit(partial(self.calls.insert, call=call), size=call_bytes(call))
+        the disk. ``held`` is as for ``Calls.insert``."""
+        insert = partial(self.calls.insert, call=call, held=held)
+        return self.writer.submit(insert, size=call_bytes(call))
 
     def expire(self, now: float) -> int:
         """Remove old calls as the options say; returns how many. Takes long: not for event loops.
