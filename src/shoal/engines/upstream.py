@@ -14,6 +14,10 @@ from yarl import URL
 from shoal.engines.options import AnthropicOptions, Endpoint, RemoteOptions
 from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout, EngineUnreachable
 
+Headers = tuple[tuple[str, str], ...]
+
+_REQUEST_IDS = ("request-id", "x-request-id")  # Anthropic's header, and everybody else's
+_LONGEST_ID = 200
 _STALE_WITHIN_S = 1.0
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 _KEEPALIVE_S = 30.0
@@ -60,8 +64,11 @@ class Upstream:
         self._begin_s = options.first_byte_timeout_s
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: bytes, streamed: bool = False) -> aiohttp.ClientResponse:
-        """Send ``body``; returns once the headers of a good reply are there.
+    async def post(
+        self, path: str, body: bytes, streamed: bool = False, headers: Headers = ()
+    ) -> aiohttp.ClientResponse:
+        """Send ``body``; returns once the headers of a good reply are there. ``headers`` take the
+        place of those of the same name that the endpoint gets from its options.
 
         Raises:
             EngineRefused: the upstream answered with an error.
@@ -71,7 +78,7 @@ class Upstream:
         started, sending = time.monotonic(), _Sending()
         with self._explained():
             try:
-                response = await self._send(path, body, streamed, sending)
+                response = await self._send(path, body, streamed, headers, sending)
             except _CLOSED:
                 # A connection kept alive that the upstream closed just now fails at once. Later
                 # than that, or on a new connection, the upstream may have worked on the request:
@@ -79,7 +86,7 @@ class Upstream:
                 late = time.monotonic() - started > _STALE_WITHIN_S
                 if late or not sending.reused:
                     raise
-                response = await self._send(path, body, streamed, sending)
+                response = await self._send(path, body, streamed, headers, sending)
         if response.status < 300:
             return response
         async with response:
@@ -128,6 +135,11 @@ class Upstream:
                 yield piece
                 piece = await response.content.readany()
 
+    def request_id(self, response: aiohttp.ClientResponse) -> str:
+        """The upstream's own id of an exchange, "" if it told none."""
+        ids = [response.headers.get(name, "") for name in _REQUEST_IDS]
+        return self.safe_text(next(filter(None, ids), ""))[:_LONGEST_ID]
+
     def safe(self, text: bytes) -> bytes:
         """What the upstream said, without the key."""
         if len(self._key) < _SECRET_FROM:
@@ -144,7 +156,7 @@ class Upstream:
             await self._session.close()
 
     async def _send(
-        self, path: str, body: bytes, streamed: bool, sending: _Sending
+        self, path: str, body: bytes, streamed: bool, headers: Headers, sending: _Sending
     ) -> aiohttp.ClientResponse:
         if self._session is None:  # made here, because it belongs to the running event loop
             self._session = self._new_session()
@@ -152,6 +164,7 @@ class Upstream:
             return await self._session.post(
                 URL(self._base_url + path),
                 data=body,
+                headers=headers,
                 timeout=self._pieces if streamed else self._whole,
                 allow_redirects=False,
                 trace_request_ctx=sending,
@@ -181,8 +194,8 @@ class Upstream:
                 f"{self._name}: {self._base_url} redirects to {target}; correct base_url"
             )
         body = self.safe(await self.read(response))
-        kind = response.headers.get("Content-Type", "")
-        return EngineRefused(response.status, body, kind, response.headers.get("Retry-After", ""))
+        kind, wait = (response.headers.get(name, "") for name in ("Content-Type", "Retry-After"))
+        return EngineRefused(response.status, body, kind, wait, self.request_id(response))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
