@@ -48,6 +48,14 @@ class Purse:
         usage = expected_usage(request, self._assumed_output)
         return self._limits.take(caller, usage.input_tokens + usage.output_tokens)
 
+    def admit_request(self, caller: Caller) -> Allowance:
+        """Take a request that no model answers from its caller's limits: it has no tokens.
+
+        Raises:
+            RateLimited: a limit would be passed.
+        """
+        return self._limits.take(caller, 0)
+
     def reserve(self, handled: Handled, model: Model) -> Reservation:
         """Set aside what ``model`` may cost at most for a call.
 

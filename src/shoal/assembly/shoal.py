@@ -20,6 +20,7 @@ from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.shield import shield
+from shoal.assembly.token_counts import count_tokens
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
@@ -31,7 +32,7 @@ from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.estimate import counted_usage
 from shoal.routing.health import Health
 from shoal.routing.promise import PromiseOptions
-from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, Tried
+from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, ServedReply, Tried
 from shoal.routing.rung import Rung, Verdict
 from shoal.storage import CallRecord, Feedback, Store
 
@@ -207,6 +208,14 @@ class Shoal:
             regime.let_go()
         await self._kept(recorded, call_id)
         return served
+
+    async def count_tokens(self, request: Request, caller: Caller = ANYBODY) -> ServedReply:
+        """Tell how many tokens a request has: see ``token_counts``."""
+        regime = self._regime.hold()
+        try:
+            return await count_tokens(request, caller, regime, self._roster, self._purse)
+        finally:
+            regime.let_go()
 
     async def call(self, call_id: str) -> bytes:
         """The stored call with its whole receipt, as JSON.

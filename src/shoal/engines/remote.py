@@ -11,7 +11,7 @@ from shoal.chat import Answer, AnswerStream, Format, Piece, Request
 from shoal.engines.circuit import Circuit
 from shoal.engines.options import AnthropicOptions, RemoteOptions
 from shoal.engines.pool import Place, Pool
-from shoal.engines.upstream import Headers, Upstream
+from shoal.engines.upstream import Headers, Reply, Upstream
 from shoal.engines.written import WrittenStream
 from shoal.errors import EngineError, EngineRefused, EngineUnreachable, Untranslatable
 from shoal.formats import FORMATS, Target, WireFormat
@@ -24,12 +24,15 @@ from shoal.formats.embeddings import (
     encode_embeddings,
 )
 from shoal.formats.events import begins_event, data_of
+from shoal.formats.messages.token_counts import PATH as COUNTS
+from shoal.formats.messages.token_counts import decode_count, encode_count_request
 from shoal.formats.reader import StreamReader
 
 _DRAIN_S = 0.5
 _PATIENCE_S = 0.25  # for the first piece of a stream, so that an error in it still has a status
 _BLANKS = 10_000  # bytes, before which a reply of some other type must have begun
 _EVENTS = "text/event-stream"
+_NO_SUCH_PATH = (404, 405, 501)
 
 
 class RemoteEngine:
@@ -48,6 +51,9 @@ class RemoteEngine:
             upstream = Upstream(name, options, endpoint)
             places.append(Place(upstream, endpoint.weight, Circuit()))
         self._pool = Pool(name, places, options.retries)
+        # by circuits of its own: a path for counts that fails must not keep calls away
+        counting = [Place(place.upstream, place.weight, Circuit()) for place in places]
+        self._counting = Pool(name, counting, options.retries)
 
     @property
     def name(self) -> str:
@@ -119,6 +125,37 @@ class RemoteEngine:
                 raise EngineUnreachable(f"{self._name}: {said}") from None
 
         return await self._pool.ask(send)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the upstream speaks Messages."""
+        return "messages" in self._speaks
+
+    async def count_tokens(self, request: Request) -> Reply | None:
+        """The upstream's own count, as it told it; None if it has no such path, as not every server
+        that speaks Messages has.
+
+        Raises: what ``answer`` raises.
+        """
+        wire = FORMATS["messages"]
+        body, headers = encode_count_request(request, self._target), _told(request, wire)
+
+        async def send(upstream: Upstream) -> Reply:
+            async with await upstream.post(COUNTS, body, headers=headers) as response:
+                reply = Reply(await upstream.read(response), upstream.request_id(response))
+            try:
+                decode_count(reply.body)
+                return reply
+            except EngineUnreachable as error:
+                said = upstream.safe_text(str(error))
+                raise EngineUnreachable(f"{self._name}: {said}") from None
+
+        try:
+            return await self._counting.ask(send)
+        except EngineRefused as error:
+            if error.status in _NO_SUCH_PATH and not wire.is_error(error.body):
+                return None
+            raise
 
     async def aclose(self) -> None:
         """Close the connections."""

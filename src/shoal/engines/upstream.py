@@ -30,6 +30,13 @@ class _Sending(Struct):
     reused: bool = False
 
 
+class Reply(Struct, frozen=True):
+    """A whole reply that is no answer of a model, and the upstream's own id of the exchange."""
+
+    body: bytes
+    request_id: str = ""
+
+
 class Upstream:
     """Posts bodies to one endpoint and reads its replies.
 
