@@ -58,7 +58,8 @@ class Request(Struct, frozen=True):
     every other field of the request (temperature, seed, fields that Shoal does not know).
     ``body`` holds the bytes as the caller sent them, in the wire format ``format``: an engine that
     speaks it forwards them untouched, another builds its own from the other fields. Who changes
-    those must empty ``body``.
+    those must empty ``body``. ``headers`` are names, in lower case, and values of what the caller
+    said in headers to whoever answers in that format; nobody else is told. They are not stored.
     """
 
     model: str
@@ -69,6 +70,7 @@ class Request(Struct, frozen=True):
     stream: bool = False
     body: bytes = b""
     format: Format = "chat"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Usage(Struct, frozen=True):
@@ -93,7 +95,7 @@ class Answer(Struct, frozen=True):
     ``finish_reason`` is Chat Completions' word for it ("stop", "length", "tool_calls",
     "content_filter"). ``body`` holds the provider's own bytes, in the wire format ``format``, when
     they may be passed on as they came. ``complete`` is false for a stream that broke off before its
-    end.
+    end. ``request_id`` is what the provider's support knows the exchange by, "" if it told none.
     """
 
     text: str = ""
@@ -106,6 +108,7 @@ class Answer(Struct, frozen=True):
     complete: bool = True
     reasoning: tuple[Reasoning, ...] = ()
     format: Format = "chat"
+    request_id: str = ""
 
 
 class CallDelta(Struct, frozen=True):

@@ -301,7 +301,8 @@ class CallerGone(EngineError):
 class EngineRefused(EngineError):
     """The upstream answered with an error of its own, passed on as it came.
 
-    ``retry_after`` is its header of that name, "" if it sent none.
+    ``retry_after`` is its header of that name, ``request_id`` its own id of the exchange; "" if it
+    sent none.
     """
 
     code = "upstream_refused"
@@ -312,12 +313,14 @@ class EngineRefused(EngineError):
         body: bytes,
         content_type: str = "application/json",
         retry_after: str = "",
+        request_id: str = "",
     ) -> None:
         super().__init__(f"the upstream answered with status {status}")
         self.status = status
         self.body = body
         self.content_type = content_type
         self.retry_after = retry_after
+        self.request_id = request_id
         self.is_outage = status in (500, 502, 503, 504, 529)
         self.may_be_retried = status in (429, 500, 502, 503, 529)
         self.may_cost = status in (504, 524)  # whoever passed it on waited in vain for an answer

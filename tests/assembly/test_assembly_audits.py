@@ -18,6 +18,7 @@ from keyword_desk import (
     serving,
     text_of,
 )
+from msgspec.structs import replace
 
 from shoal.errors import EngineUnreachable
 from shoal.flywheel.promotion import promote
@@ -60,14 +61,17 @@ async def test_a_broken_promise_demotes_at_once(store: Store) -> None:
 
 async def test_audits_that_agree_are_recorded_with_the_reference(store: Store) -> None:
     serving(store)
-    clerk = Clerk()
+    clerk, headers = Clerk(), (("anthropic-beta", "context-1m-2025-08-07"),)
     async with open_desk(store, clerk, audit_rate=1) as desk:
         for number in range(6):
-            handled, _ = await ask(desk, request_of(text_of(number)))
+            request = replace(request_of(text_of(number)), headers=headers)
+            handled, _ = await ask(desk, request)
         await desk.settle()
         view = await seen(desk, handled.receipt.call_id)
+        assert view.request.headers == ()  # nobody asks by what is stored
         assert desk.health().detail["audits_failed"] == 0
     assert len(clerk.asked) == 6
+    assert {asked.headers for asked in clerk.asked} == {headers}
     assert view.audit is not None
     assert (view.audit.kind, view.audit.agrees) == ("audit", True)
     assert view.audit.reference.text == "returns"

@@ -44,12 +44,17 @@ class ScriptedUpstream:
         self.handler = reply
 
     def streams(
-        self, pieces: list[bytes], then_wait: bool = False, kind: str | None = "text/event-stream"
+        self,
+        pieces: list[bytes],
+        then_wait: bool = False,
+        kind: str | None = "text/event-stream",
+        headers: dict[str, str] | None = None,
     ) -> None:
         """Send the pieces one by one; with ``then_wait`` fall silent instead of ending."""
 
         async def reply(request: web.Request) -> web.StreamResponse:
-            response = web.StreamResponse(headers={"Content-Type": kind or NO_KIND})
+            sent = {"Content-Type": kind or NO_KIND, **(headers or {})}
+            response = web.StreamResponse(headers=sent)
             await response.prepare(request)
             for piece in pieces:
                 await response.write(piece)
@@ -59,6 +64,35 @@ class ScriptedUpstream:
             return response
 
         self.handler = reply
+
+
+class SpeakingUpstream(ScriptedUpstream):
+    """Answers on every path, and keeps which was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paths: list[str] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.paths.append(request.path)
+        return await super().handle(request)
+
+
+@asynccontextmanager
+async def speaking() -> AsyncIterator[SpeakingUpstream]:
+    """The upstream, listening on a free port."""
+    scripted = SpeakingUpstream()
+    app = web.Application()
+    app.router.add_route("*", "/v1/{path:.*}", scripted.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    scripted.base_url = f"http://{host}:{port}/v1"
+    try:
+        yield scripted
+    finally:
+        await runner.cleanup()
 
 
 async def leave_out(request: web.Request, response: web.StreamResponse) -> None:

@@ -17,7 +17,7 @@ from shoal.gateway.desk import Desk
 from shoal.gateway.server import listen, new_server, serve_on
 from shoal.routing.caller import Caller
 from shoal.routing.health import Health
-from shoal.routing.receipt import Receipt, Served, ServedEmbeddings
+from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, ServedReply
 
 
 class FakeDesk:
@@ -73,6 +73,9 @@ class FakeDesk:
     async def embed(
         self, request: EmbeddingRequest, call_id: str, caller: Caller
     ) -> ServedEmbeddings:
+        raise UnknownModel(f"there is no model {request.model!r}", "model")
+
+    async def count_tokens(self, request: Request, caller: Caller) -> ServedReply:
         raise UnknownModel(f"there is no model {request.model!r}", "model")
 
     async def call(self, call_id: str) -> bytes:

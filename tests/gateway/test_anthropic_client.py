@@ -220,7 +220,7 @@ async def test_an_upstream_of_the_same_format_is_passed_through(
     headers = {name.lower(): value for name, value in upstream.headers[0].items()}
     if model == "claude":
         assert headers["x-api-key"] == KEY
-        assert headers["anthropic-version"] == "2023-06-01"
+        assert headers["anthropic-version"] == client.default_headers["anthropic-version"]
         assert "authorization" not in headers
     assert [error for _, _, error in desk.finished] == ["", ""]
     assert desk.finished[1][1].text == "I look."

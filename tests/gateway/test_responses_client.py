@@ -6,16 +6,14 @@ Upstreams speak Chat Completions, Responses, or both; callers of either are answ
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
 import aiohttp
 import openai
 import pytest
-from aiohttp import web
 from live import FakeDesk, running_gateway
 from openai.types.responses import Response
 from pydantic import BaseModel, ValidationError
-from scripted_upstream import ScriptedUpstream
+from scripted_upstream import SpeakingUpstream, speaking
 
 from shoal.chat import Answer, CallDelta, Delta, Message, Reasoning, Request, ToolCall, Usage
 from shoal.engines import EchoOptions, RemoteOptions, open_engine
@@ -33,34 +31,6 @@ CALLED = Answer(
     usage=Usage(9, 5, cached_tokens=4, reasoning_tokens=2),
     reasoning=(Reasoning("hm", "signed"),),
 )
-
-
-class SpeakingUpstream(ScriptedUpstream):
-    """Answers on every path, and keeps which was asked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.paths: list[str] = []
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.paths.append(request.path)
-        return await super().handle(request)
-
-
-@asynccontextmanager
-async def speaking() -> AsyncIterator[SpeakingUpstream]:
-    scripted = SpeakingUpstream()
-    app = web.Application()
-    app.router.add_route("*", "/v1/{path:.*}", scripted.handle)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    scripted.base_url = f"http://{host}:{port}/v1"
-    try:
-        yield scripted
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture

@@ -107,6 +107,8 @@ def test_requests_without_a_body_differ_by_every_field() -> None:
         Request("other", base.messages, params=base.params),
         Request("gpt", base.messages, params=base.params, tools="[]"),
         Request("gpt", base.messages, params=base.params, response_format="{}"),
+        Request("gpt", base.messages, params=base.params, headers=(("openai-beta", "a"),)),
+        Request("gpt", base.messages, params=base.params, headers=(("openai-beta", "b"),)),
     ]
     digests = {digest("", each) for each in (base, *others)}
     assert len(digests) == 1 + len(others)
@@ -120,7 +122,7 @@ def test_an_answer_is_kept_for_its_time_and_no_longer() -> None:
     assert cache.key("other", "", asked()) == b""
     key = cache.key("t", "k", asked())
     assert cache.get(key, "t") is None
-    cache.put(key, Answer("yes", body=b"x" * 50), "gpt")
+    cache.put(key, Answer("yes", body=b"x" * 50, request_id="req_1"), "gpt")
     clock.now = 9.9
     found = cache.get(key, "t")
     assert found is not None

@@ -40,16 +40,24 @@ class Purse:
         self._budgets.change(tasks, allow_unknown)
         self._assumed_output = assumed_output
 
-    def admit(self, caller: Caller, request: Request, takes_tokens: bool = True) -> Allowance:
-        """Take a call from its caller's limits; of requests only, where its answer is there.
+    def admit(self, caller: Caller, request: Request) -> Allowance:
+        """Take a call from its caller's limits.
 
         Raises:
             RateLimited: a limit would be passed.
         """
-        if not takes_tokens or (caller.spec.rpm is None and caller.spec.tpm is None):
+        if caller.spec.rpm is None and caller.spec.tpm is None:
             return self._limits.take(caller, 0)
         usage = expected_usage(request, self._assumed_output)
         return self._limits.take(caller, usage.input_tokens + usage.output_tokens)
+
+    def admit_request(self, caller: Caller) -> Allowance:
+        """Take a request that takes no tokens of a model from its caller's limits.
+
+        Raises:
+            RateLimited: a limit would be passed.
+        """
+        return self._limits.take(caller, 0)
 
     def reserve(self, handled: Handled, model: Model) -> Reservation:
         """Set aside what ``model`` may cost at most for a call.

@@ -21,6 +21,7 @@ from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.shield import shield
 from shoal.assembly.spending import Recorded
+from shoal.assembly.token_counts import count_tokens
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
@@ -32,7 +33,7 @@ from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.estimate import counted_usage
 from shoal.routing.health import Health
 from shoal.routing.promise import PromiseOptions
-from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, Tried
+from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, ServedReply, Tried
 from shoal.routing.rung import Rung, Verdict
 from shoal.storage import CallRecord, Feedback, Store
 
@@ -110,7 +111,8 @@ class Shoal:
         match, post = found or (None, None)
         caller.require_task(post.task.name if post else "")
         cache_key, cached = look_up(regime, post, caller, shielded, request)
-        allowance = self._purse.admit(caller, request, takes_tokens=cached is None)
+        purse = self._purse
+        allowance = purse.admit_request(caller) if cached else purse.admit(caller, request)
         handled = Handled(
             self._receipt(model.name, post, regime),
             request=request,
@@ -209,6 +211,14 @@ class Shoal:
             regime.let_go()
         await self._kept(recorded, call_id)
         return served
+
+    async def count_tokens(self, request: Request, caller: Caller = ANYBODY) -> ServedReply:
+        """Tell how many tokens a request has: see ``token_counts``."""
+        regime = self._regime.hold()
+        try:
+            return await count_tokens(request, caller, regime, self._roster, self._purse)
+        finally:
+            regime.let_go()
 
     async def call(self, call_id: str) -> bytes:
         """The stored call with its whole receipt, as JSON.

@@ -3,7 +3,7 @@
 An engine knows nothing of tasks, prices or receipts.
 """
 
-from shoal.engines.engine import Embedder, Engine, open_engine
+from shoal.engines.engine import Embedder, Engine, TokenCounter, open_engine
 from shoal.engines.options import (
     AnthropicOptions,
     EchoOptions,
@@ -25,6 +25,7 @@ __all__ = [
     "NeverAsked",
     "RecordedOptions",
     "RemoteOptions",
+    "TokenCounter",
     "WrittenStream",
     "open_engine",
 ]

@@ -2,11 +2,12 @@
 
 from typing import Protocol, runtime_checkable
 
-from shoal.chat import Answerer, Streamer
+from shoal.chat import Answerer, Request, Streamer
 from shoal.engines.echo import EchoEngine
 from shoal.engines.options import EchoOptions, EngineOptions, RecordedOptions
 from shoal.engines.recorded import RecordedEngine
 from shoal.engines.remote import RemoteEngine
+from shoal.engines.upstream import Reply
 from shoal.formats.embeddings import Embedded, EmbeddingRequest
 
 
@@ -26,6 +27,22 @@ class Embedder(Protocol):
 
         Raises:
             Untranslatable: its upstream has no embeddings.
+            EngineError: it could not.
+        """
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """An engine that may be able to tell how many tokens a request has."""
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether its upstream speaks the one format in which that can be asked."""
+
+    async def count_tokens(self, request: Request) -> Reply | None:
+        """The upstream's own count of a Messages request; None if it turns out to have none.
+
+        Raises:
             EngineError: it could not.
         """
 

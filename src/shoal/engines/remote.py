@@ -11,7 +11,7 @@ from shoal.chat import Answer, AnswerStream, Format, Piece, Request
 from shoal.engines.circuit import Circuit
 from shoal.engines.options import AnthropicOptions, RemoteOptions
 from shoal.engines.pool import Place, Pool
-from shoal.engines.upstream import Upstream
+from shoal.engines.upstream import Headers, Reply, Upstream
 from shoal.engines.written import WrittenStream
 from shoal.errors import EngineError, EngineRefused, EngineUnreachable, Untranslatable
 from shoal.formats import FORMATS, Target, WireFormat
@@ -24,12 +24,15 @@ from shoal.formats.embeddings import (
     encode_embeddings,
 )
 from shoal.formats.events import begins_event, data_of
+from shoal.formats.messages.token_counts import PATH as COUNTS
+from shoal.formats.messages.token_counts import decode_count, encode_count_request
 from shoal.formats.reader import StreamReader
 
 _DRAIN_S = 0.5
 _PATIENCE_S = 0.25  # for the first piece of a stream, so that an error in it still has a status
 _BLANKS = 10_000  # bytes, before which a reply of some other type must have begun
 _EVENTS = "text/event-stream"
+_NO_SUCH_PATH = (404, 405, 501)
 
 
 class RemoteEngine:
@@ -48,6 +51,9 @@ class RemoteEngine:
             upstream = Upstream(name, options, endpoint)
             places.append(Place(upstream, endpoint.weight, Circuit()))
         self._pool = Pool(name, places, options.retries)
+        # by circuits of its own: a path for counts that fails must not keep calls away
+        counting = [Place(place.upstream, place.weight, Circuit()) for place in places]
+        self._counting = Pool(name, counting, options.retries)
 
     @property
     def name(self) -> str:
@@ -68,11 +74,11 @@ class RemoteEngine:
         """
         request = replace(request, stream=False) if request.stream else request
         wire = self._wire(request)
-        body = wire.encode_request(request, self._target)
+        body, headers = wire.encode_request(request, self._target), _told(request, wire)
 
         async def send(upstream: Upstream) -> Answer:
-            async with await upstream.post(wire.path, body) as response:
-                return self._decoded(await upstream.read(response), wire, upstream)
+            async with await upstream.post(wire.path, body, headers=headers) as response:
+                return await self._read(response, wire, upstream)
 
         return await self._pool.ask(send)
 
@@ -87,11 +93,11 @@ class RemoteEngine:
         """
         request = request if request.stream else replace(request, stream=True)
         wire = self._wire(request)
-        body = wire.encode_request(request, self._target)
+        body, headers = wire.encode_request(request, self._target), _told(request, wire)
         hide_usage = self._target.ask_usage and not asks_usage(request)
 
         async def send(upstream: Upstream) -> AnswerStream:
-            response = await upstream.post(wire.path, body, streamed=True)
+            response = await upstream.post(wire.path, body, streamed=True, headers=headers)
             try:
                 return await self._begun(upstream, response, wire, hide_usage)
             except BaseException:  # a cancelled one too lets the connection go
@@ -120,6 +126,37 @@ class RemoteEngine:
 
         return await self._pool.ask(send)
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the upstream speaks Messages."""
+        return "messages" in self._speaks
+
+    async def count_tokens(self, request: Request) -> Reply | None:
+        """The upstream's own count, as it told it; None if it has no such path, as not every server
+        that speaks Messages has.
+
+        Raises: what ``answer`` raises.
+        """
+        wire = FORMATS["messages"]
+        body, headers = encode_count_request(request, self._target), _told(request, wire)
+
+        async def send(upstream: Upstream) -> Reply:
+            async with await upstream.post(COUNTS, body, headers=headers) as response:
+                reply = Reply(await upstream.read(response), upstream.request_id(response))
+            try:
+                decode_count(reply.body)
+                return reply
+            except EngineUnreachable as error:
+                said = upstream.safe_text(str(error))
+                raise EngineUnreachable(f"{self._name}: {said}") from None
+
+        try:
+            return await self._counting.ask(send)
+        except EngineRefused as error:
+            if error.status in _NO_SUCH_PATH and not wire.is_error(error.body):
+                return None
+            raise
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._pool.aclose()
@@ -142,20 +179,28 @@ class RemoteEngine:
         else:
             begun, is_stream = await _begin(upstream, response)
             if not is_stream:
-                answer = self._decoded(await upstream.read(response, begun), wire, upstream)
+                answer = await self._read(response, wire, upstream, begun)
                 response.release()
                 return WrittenStream(answer)
         _check(begun, wire, upstream)
         reader = StreamReader(wire.new_decoder(hide_usage))
         return RemoteStream(upstream, response, wire.name, reader, begun)
 
-    def _decoded(self, reply: bytes, wire: WireFormat, upstream: Upstream) -> Answer:
+    async def _read(
+        self,
+        response: aiohttp.ClientResponse,
+        wire: WireFormat,
+        upstream: Upstream,
+        begun: bytes = b"",
+    ) -> Answer:
+        reply, told = await upstream.read(response, begun), upstream.request_id(response)
         try:
-            return wire.decode_answer(reply)
+            return replace(wire.decode_answer(reply), request_id=told)
         except EngineUnreachable as error:
             raise EngineUnreachable(f"{self._name}: {upstream.safe_text(str(error))}") from None
         except EngineRefused as error:  # a reply of status 200 that tells of a failure
-            raise EngineRefused(error.status, upstream.safe(error.body)) from None
+            body = upstream.safe(error.body)
+            raise EngineRefused(error.status, body, request_id=told) from None
 
 
 class RemoteStream:
@@ -207,7 +252,8 @@ class RemoteStream:
     @property
     def answer(self) -> Answer:
         """What has come so far."""
-        return self._reader.answer
+        told = self._upstream.request_id(self._response)
+        return replace(self._reader.answer, request_id=told)
 
     async def aclose(self) -> None:
         """Stop. A stream that has ended frees its connection for the next request."""
@@ -219,6 +265,11 @@ class RemoteStream:
             except (TimeoutError, aiohttp.ClientError):
                 pass
         self._response.close()
+
+
+def _told(request: Request, wire: WireFormat) -> Headers:
+    """The caller's headers, which mean something in the caller's own format only."""
+    return request.headers if request.format == wire.name else ()
 
 
 def _check(begun: bytes, wire: WireFormat, upstream: Upstream) -> None:

@@ -17,6 +17,10 @@ from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout,
 
 log = logging.getLogger(__name__)
 
+Headers = tuple[tuple[str, str], ...]
+
+_REQUEST_IDS = ("request-id", "x-request-id")  # Anthropic's header, and everybody else's
+_LONGEST_ID = 200
 _STALE_WITHIN_S = 1.0
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
 _KEEPALIVE_S = 30.0
@@ -41,6 +45,13 @@ class _Sending(Struct):
 
     reused: bool = False
     begun: bool = False
+
+
+class Reply(Struct, frozen=True):
+    """A whole reply that is no answer of a model, and the upstream's own id of the exchange."""
+
+    body: bytes
+    request_id: str = ""
 
 
 class Upstream:
@@ -78,8 +89,11 @@ class Upstream:
         self._begin_s = options.first_byte_timeout_s
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: bytes, streamed: bool = False) -> aiohttp.ClientResponse:
-        """Send ``body``; returns once the headers of a good reply are there.
+    async def post(
+        self, path: str, body: bytes, streamed: bool = False, headers: Headers = ()
+    ) -> aiohttp.ClientResponse:
+        """Send ``body``; returns once the headers of a good reply are there. ``headers`` take the
+        place of those of the same name that the endpoint gets from its options.
 
         Raises:
             EngineRefused: the upstream answered with an error.
@@ -89,7 +103,7 @@ class Upstream:
         """
         sending = _Sending()
         try:
-            response = await self._post(path, body, streamed, sending)
+            response = await self._post(path, body, streamed, headers, sending)
         except asyncio.CancelledError:
             if sending.begun:
                 raise
@@ -100,13 +114,13 @@ class Upstream:
             raise await self._refusal(response)
 
     async def _post(
-        self, path: str, body: bytes, streamed: bool, sending: _Sending
+        self, path: str, body: bytes, streamed: bool, headers: Headers, sending: _Sending
     ) -> aiohttp.ClientResponse:
         """Send ``body``, again over a new connection where that fails for an old one alone."""
         started = time.monotonic()
         with self._explained(sending):
             try:
-                return await self._send(path, body, streamed, sending)
+                return await self._send(path, body, streamed, headers, sending)
             except _CLOSED:
                 # A connection kept alive that the upstream closed just now fails at once. Later
                 # than that, or on a new connection, the upstream may have worked on the request:
@@ -115,7 +129,7 @@ class Upstream:
                 if late or not sending.reused:
                     raise
                 sending.begun = False
-                return await self._send(path, body, streamed, sending)
+                return await self._send(path, body, streamed, headers, sending)
 
     async def read(self, response: aiohttp.ClientResponse, begun: bytes = b"") -> bytes:
         """The whole reply, of which ``begun`` was read before.
@@ -160,6 +174,11 @@ class Upstream:
                 yield piece
                 piece = await response.content.readany()
 
+    def request_id(self, response: aiohttp.ClientResponse) -> str:
+        """The upstream's own id of an exchange, "" if it told none."""
+        ids = [response.headers.get(name, "") for name in _REQUEST_IDS]
+        return self.safe_text(next(filter(None, ids), ""))[:_LONGEST_ID]
+
     def safe(self, text: bytes) -> bytes:
         """What the upstream said, without the key."""
         if len(self._key) < _SECRET_FROM:
@@ -176,7 +195,7 @@ class Upstream:
             await self._session.close()
 
     async def _send(
-        self, path: str, body: bytes, streamed: bool, sending: _Sending
+        self, path: str, body: bytes, streamed: bool, headers: Headers, sending: _Sending
     ) -> aiohttp.ClientResponse:
         if self._session is None:  # made here, because it belongs to the running event loop
             self._session = self._new_session()
@@ -184,6 +203,7 @@ class Upstream:
             return await self._session.post(
                 URL(self._base_url + path),
                 data=body,
+                headers=headers,
                 timeout=self._pieces if streamed else self._whole,
                 allow_redirects=False,
                 trace_request_ctx=sending,
@@ -216,8 +236,8 @@ class Upstream:
                 f"{self._name}: the upstream wants to be asked elsewhere", False
             )
         body = self.safe(await self.read(response))
-        kind = response.headers.get("Content-Type", "")
-        return EngineRefused(response.status, body, kind, response.headers.get("Retry-After", ""))
+        kind, wait = (response.headers.get(name, "") for name in ("Content-Type", "Retry-After"))
+        return EngineRefused(response.status, body, kind, wait, self.request_id(response))
 
     @contextmanager
     def _explained(self, sending: _Sending | None = None) -> Iterator[None]:

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+from msgspec.structs import replace
+
 from shoal.chat import Answer, Format, Piece
 from shoal.formats import AnswerAssembler, deltas_of
 
@@ -30,7 +32,9 @@ class WrittenStream:
     @property
     def answer(self) -> Answer:
         """What has been sent so far."""
-        return self._answer if self._whole else self._sent.answer(complete=False)
+        if self._whole:
+            return self._answer
+        return replace(self._sent.answer(complete=False), request_id=self._answer.request_id)
 
     async def aclose(self) -> None:
         """Nothing is running upstream."""

@@ -5,6 +5,7 @@ A folder per format is the one place that knows its dictionaries; gateway and en
 """
 
 from shoal.formats.assembler import AnswerAssembler, deltas_of
+from shoal.formats.caller_headers import with_headers
 from shoal.formats.catalogue import FORMATS
 from shoal.formats.json_text import parse_strictly
 from shoal.formats.wire_format import Envelope, ErrorText, StreamWriter, Target, WireFormat
@@ -19,4 +20,5 @@ __all__ = [
     "WireFormat",
     "deltas_of",
     "parse_strictly",
+    "with_headers",
 ]

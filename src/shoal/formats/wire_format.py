@@ -73,7 +73,9 @@ class WireFormat(Struct, frozen=True):
     EngineRefused where they tell of a failure. ``encode_request`` forwards the ``body`` of a
     request in its own format, changed no more than its target wants, and builds others anew; it
     raises Untranslatable, with the name of the field, for what cannot be said in this format.
-    ``is_error`` says whether bytes are an error in this format's own shape.
+    ``is_error`` says whether bytes are an error in this format's own shape. ``headers`` are the
+    names, in lower case, of what a caller's headers say to whoever speaks this format;
+    ``request_id`` is the header of a reply that holds the provider's own id of the exchange.
     """
 
     name: Format
@@ -87,3 +89,5 @@ class WireFormat(Struct, frozen=True):
     encode_error: Callable[[ErrorText], bytes]
     error_event: Callable[[bytes], bytes]
     is_error: Callable[[bytes], bool]
+    headers: tuple[str, ...]
+    request_id: str

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from shoal.errors import ShoalError
 from shoal.formats import FORMATS
 from shoal.formats.embeddings import PATH as EMBEDDINGS
+from shoal.formats.messages.token_counts import PATH as COUNTS
 from shoal.gateway.desk import Desk
 from shoal.gateway.desk_routes import DeskRoutes
 from shoal.gateway.embeddings import EmbeddingRoute
@@ -22,6 +23,7 @@ from shoal.gateway.metrics import Metrics
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions, is_loopback
 from shoal.gateway.replies import PREFIX, error_reply, plain_error, wire_of
+from shoal.gateway.token_counts import TokenCountRoute
 from shoal.gateway.valve import Valve
 
 _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
@@ -32,10 +34,12 @@ def create_app(desk: Desk, options: GatewayOptions, keys: KeyDesk) -> Starlette:
     observer = Observer(Metrics(desk.health), options.access_log)
     other = DeskRoutes(desk, keys, options.max_body, observer.metrics)
     embeddings = EmbeddingRoute(desk, options, observer)
+    counts = TokenCountRoute(desk, options)
     admin = KeyRoutes(keys, options.max_body)
     app = Starlette(
         routes=[
             *(_exchange(Exchange(desk, wire, options, observer)) for wire in FORMATS.values()),
+            Route(PREFIX + COUNTS, counts.post, methods=["POST"]),
             Route(PREFIX + EMBEDDINGS, embeddings.post, methods=["POST"]),
             Route("/v1/models", other.models),
             Route("/v1/models/{name:path}", other.model),

@@ -8,7 +8,7 @@ from shoal.errors import ShoalError
 from shoal.formats.embeddings import EmbeddingRequest
 from shoal.routing.caller import Caller
 from shoal.routing.health import Health
-from shoal.routing.receipt import Receipt, Served, ServedEmbeddings
+from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, ServedReply
 
 
 class Desk(Protocol):
@@ -47,6 +47,14 @@ class Desk(Protocol):
         Raises:
             RequestError: it cannot be done as asked.
             EngineError: nobody could do it.
+        """
+
+    async def count_tokens(self, request: Request, caller: Caller) -> ServedReply:
+        """Tell how many tokens a Messages request has; no call is recorded.
+
+        Raises:
+            RequestError: it cannot be asked so.
+            EngineError: the model's upstream could not count.
         """
 
     async def call(self, call_id: str) -> bytes:

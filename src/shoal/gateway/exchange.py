@@ -13,14 +13,14 @@ from starlette.types import Receive
 from shoal.chat import Answer, AnswerStream, Request
 from shoal.engines import WrittenStream
 from shoal.errors import CallerGone, GatewayStopped, ShoalError
-from shoal.formats import Envelope, WireFormat
+from shoal.formats import Envelope, WireFormat, with_headers
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
 from shoal.gateway.key_check import caller_of
 from shoal.gateway.metrics import Ended
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
-from shoal.gateway.replies import error_reply, receipt_headers
+from shoal.gateway.replies import error_reply, receipt_headers, request_id_header
 from shoal.gateway.stream import StreamedReply, hung_up, undisturbed
 from shoal.gateway.terms import Deadline, TimedStream, terms_of
 from shoal.routing.caller import Caller
@@ -52,6 +52,7 @@ class Exchange:
         body = await read_body(http, self._options.max_body)
         began = time.perf_counter()
         request = self.wire.decode_request(body, self._options.max_messages)
+        request = with_headers(request, self.wire.headers, http.headers.raw)
         terms = terms_of(http.headers)
         caller = caller_of(http.scope, terms.max_cost)
         asked = _Asked(request, http.headers.get("x-shoal-episode", ""), caller, began)
@@ -90,6 +91,7 @@ class Exchange:
             await self._finish(served, answer, error, overhead_ms)
 
         headers = receipt_headers(served, overhead_ms)
+        headers |= request_id_header(stream.answer.request_id, self.wire)
         return StreamedReply(stream, self.wire, writer, finish, headers)
 
     async def _whole(self, served: Served, request: Request, overhead_ms: float) -> Response:
@@ -100,6 +102,7 @@ class Exchange:
         if not body:
             body = self.wire.encode_answer(answer, _envelope(served, request))
         headers = receipt_headers(served, overhead_ms)
+        headers |= request_id_header(answer.request_id, self.wire)
         return Response(body, headers=headers, media_type="application/json")
 
     async def _finish(self, served: Served, answer: Answer, error: str, overhead_ms: float) -> None:

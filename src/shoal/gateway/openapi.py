@@ -12,7 +12,9 @@ from shoal import __version__
 from shoal.chat import Format
 from shoal.formats import FORMATS, WireFormat
 from shoal.formats.embeddings import PATH as EMBEDDINGS
+from shoal.formats.messages.token_counts import PATH as COUNTS
 from shoal.gateway.replies import PREFIX
+from shoal.gateway.token_counts import ESTIMATED
 from shoal.routing.key_order import KeyOrder
 
 _Json = dict[str, object]
@@ -147,6 +149,11 @@ _KEYS: _Json = {
     "required": ["keys"],
     "properties": {"keys": {"type": "array", "items": {"$ref": "#/components/schemas/Key"}}},
 }
+_TOKEN_COUNT: _Json = {
+    "type": "object",
+    "required": ["input_tokens"],
+    "properties": {"input_tokens": {"type": "integer"}},
+}
 _SPEND: _Json = {
     "type": "object",
     "required": ["by", "since", "spend"],
@@ -166,6 +173,7 @@ _SCHEMAS: _Json = {
     "Ready": _READY,
     "Recorded": _RECORDED,
     "Spend": _SPEND,
+    "TokenCount": _TOKEN_COUNT,
 }
 _CALL_LINKS: _Json = {
     "call": {
@@ -202,6 +210,7 @@ def _wire_paths() -> _Json:
     replies = {"200": {"description": "The vectors.", "content": {"application/json": {}}}}
     embedding = _operation("embeddings", "Embeds texts.", replies | _refusals(*_ERRORS))
     return {
+        PREFIX + COUNTS: {"post": _count()},
         PREFIX + EMBEDDINGS: {"post": embedding | {"requestBody": _body("EmbeddingsRequest")}},
         **{PREFIX + wire.path: {"post": _exchange(wire)} for wire in FORMATS.values()},
     }
@@ -262,6 +271,14 @@ def _exchange(wire: WireFormat) -> _Json:
     replies = {"200": answer | {"links": _CALL_LINKS}, **_refusals(*_ERRORS)}
     operation = _operation(wire.name, f"Answers a request of {_TITLES[wire.name]}.", replies)
     return operation | {"requestBody": _body(_named(wire))}
+
+
+def _count() -> _Json:
+    estimated = {"schema": {"const": "true"}, "description": "There if no provider counted."}
+    counted = _json("TokenCount", "The count.") | {"headers": {ESTIMATED: estimated}}
+    said = "Counts the tokens of a request of Anthropic's Messages."
+    operation = _operation("count_tokens", said, {"200": counted, **_refusals(*_ERRORS)})
+    return operation | {"requestBody": _body(_named(FORMATS["messages"]))}
 
 
 def _asked(wire: WireFormat) -> _Json:

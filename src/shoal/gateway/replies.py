@@ -56,6 +56,7 @@ def error_reply(error: ShoalError, wire: WireFormat, call_id: str = "") -> Respo
         reply.headers["retry-after"] = header_text(error.retry_after)
     if isinstance(error, EngineRefused):  # its 401 is not about the caller's own key
         reply.headers["x-shoal-reason"] = "refused by the upstream"
+        reply.headers.update(request_id_header(error.request_id, wire))
     if isinstance(error, RequestError):
         reply.headers.update(error.headers)
     return reply
@@ -115,6 +116,11 @@ def receipt_headers(served: Served, overhead_ms: float) -> dict[str, str]:
         "x-shoal-overhead-ms": f"{overhead_ms:.3f}",
         **served.limits,
     }
+
+
+def request_id_header(request_id: str, wire: WireFormat) -> dict[str, str]:
+    """The header in which the clients of a format look for the provider's id of an exchange."""
+    return {wire.request_id: header_text(request_id)} if request_id else {}
 
 
 def header_text(text: str) -> str:

@@ -2,8 +2,8 @@
 
 A request is the same if its body is, byte for byte in every field but those that change no answer
 (``stream`` and the like); only the order of its fields is free. Fields that Shoal does not know
-count. Only requests that state a temperature of 0 are cached: who states none, or another, wants
-answers that differ.
+count, and so do headers that whoever answers is told. Only requests that state a temperature of 0
+are cached: who states none, or another, wants answers that differ.
 """
 
 import hashlib
@@ -97,8 +97,9 @@ class AnswerCache:
         return Cached(entry.answer, entry.model, age)
 
     def put(self, key: bytes, answer: Answer, model: str) -> None:
-        """Keep an answer, without the provider's own bytes; makes room for it."""
-        kept = msgspec.structs.replace(answer, body=b"")
+        """Keep an answer, without the provider's own bytes and its id of the exchange; makes room
+        for it."""
+        kept = msgspec.structs.replace(answer, body=b"", request_id="")
         size = len(msgspec.json.encode(kept)) + _ENTRY_BYTES
         self._remove(key)
         if size > self._max_bytes:
@@ -128,7 +129,7 @@ def digest(caller: str, request: Request) -> bytes:
     fields = members_of(request.body) if request.body else _fields(request)
     told = {name: value for name, value in sorted(fields.items()) if name not in _NO_MATTER}
     # The wire format counts: a field may mean something else in another.
-    whole = [caller, request.format if request.body else "", request.model, told]
+    whole = [caller, request.format if request.body else "", request.model, told, request.headers]
     return hashlib.sha256(msgspec.json.encode(whole)).digest()
 
 

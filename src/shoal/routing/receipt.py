@@ -63,6 +63,16 @@ class Served(Struct, frozen=True):
     limits: Mapping[str, str] = MappingProxyType({})
 
 
+class ServedReply(Struct, frozen=True):
+    """A whole reply to what is no call: nothing is recorded of it. ``estimated`` if it is a count
+    that no provider made; ``request_id`` and ``limits`` as of an answer."""
+
+    body: bytes
+    request_id: str = ""
+    estimated: bool = False
+    limits: Mapping[str, str] = MappingProxyType({})
+
+
 class ServedEmbeddings(Served, frozen=True, kw_only=True):
     """Embeddings that were served: ``body`` is the whole reply. ``answer`` holds no more than their
     usage."""

@@ -42,10 +42,13 @@ def prepare(folder: Path) -> Path:
 
 
 def _check(path: Path) -> None:
+    logged = path.with_name(path.name + "-wal").exists()  # to look makes one
     try:
-        with closing(_look(path)) as conn:
+        with closing(_look(path, "ro" if logged else "rw")) as conn:
             conn.execute("BEGIN")  # one moment, while another process may be making the tables
             _check_kind(path, conn)
+            if not logged:  # else what is being written may end anywhere
+                _check_end(path, conn)
             _check_pages(path, conn)
     except sqlite3.OperationalError as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
@@ -53,8 +56,7 @@ def _check(path: Path) -> None:
         raise _damaged(path, str(error)) from error
 
 
-def _look(path: Path) -> sqlite3.Connection:
-    mode = "ro" if path.with_name(path.name + "-wal").exists() else "rw"
+def _look(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=5.0, isolation_level=None
     )
@@ -71,6 +73,13 @@ def _check_kind(path: Path, conn: sqlite3.Connection) -> None:
             f"{path}: was written by a newer Shoal (schema {version}, this one knows "
             f"{len(MIGRATIONS)}); upgrade Shoal, or choose another data folder"
         )
+
+
+def _check_end(path: Path, conn: sqlite3.Connection) -> None:
+    """SQLite reads zeros for what is cut off the last page, and those may look like a good one."""
+    (page,) = conn.execute("PRAGMA page_size").fetchone()
+    if path.stat().st_size % page:
+        raise _damaged(path, "the file ends within a page")
 
 
 def _check_pages(path: Path, conn: sqlite3.Connection) -> None:

@@ -25,6 +25,8 @@ CHAT_COMPLETIONS = WireFormat(
     encode_error=encode_error,
     error_event=error_event,
     is_error=is_error,
+    headers=("openai-beta",),
+    request_id="x-request-id",
 )
 
 __all__ = [

@@ -19,6 +19,8 @@ MESSAGES = WireFormat(
     encode_error=encode_error,
     error_event=error_event,
     is_error=is_error,
+    headers=("anthropic-beta", "anthropic-version"),
+    request_id="request-id",
 )
 
 __all__ = [

@@ -41,6 +41,7 @@ def rewrite_request(request: Request, look: Look) -> Request:
         tools=schema("tools", request.tools),
         response_format=schema("response_format", request.response_format),
         params=_data(request.params, partial(look, "parameters")),
+        headers=tuple((name, look(f"headers.{name}", said, "")) for name, said in request.headers),
     )
 
 
