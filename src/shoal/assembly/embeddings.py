@@ -24,7 +24,7 @@ from shoal.errors import StoreError, Untranslatable
 from shoal.formats.embeddings import Embedded, EmbeddingRequest, encode_embedded, form_of
 from shoal.routing.caller import Caller
 from shoal.routing.estimate import expected_usage
-from shoal.routing.receipt import Receipt, ServedEmbeddings
+from shoal.routing.receipt import OWN, Receipt, ServedEmbeddings
 from shoal.storage import Spending, Store
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,9 @@ class Embeddings:
         counted = replace(request.as_chat(), params=_NO_OUTPUT)
         allowance = self._purse.admit(caller, counted)
         reason = f"asked for; taken out before: {', '.join(removed)}" if removed else "asked for"
+        provider = OWN if own else regime.models.provider(request.model)
         handled = Handled(
-            Receipt(call_id, at, request.model, request.model, reason),
+            Receipt(call_id, at, request.model, request.model, reason, provider=provider),
             request=counted,
             episode="",
             regime=regime,
