@@ -59,7 +59,17 @@ NUMERIC = {
     f"{table}.{name}"
     for table, _, name in SETTINGS
     if name.endswith(("_s", "_mb", "_gb", "_days", "_price", "_calls", "_examples", "_rate"))
-    or name in ("port", "max_messages", "max_in_flight", "retries", "growth", "alpha", "confidence")
+    or name
+    in (
+        "port",
+        "max_messages",
+        "max_in_flight",
+        "retries",
+        "growth",
+        "alpha",
+        "confidence",
+        "sample",
+    )
 }
 
 

@@ -41,7 +41,7 @@ FLOORS = (
 """From the ground up. A part imports only from its left, on its own floor too."""
 
 ORDER = [part for floor in FLOORS for part in floor]
-HEAVY = ("torch", "sklearn", "ctranslate2", "shoal.training", "shoal.flywheel")
+HEAVY = ("torch", "sklearn", "ctranslate2", "opentelemetry", "shoal.training", "shoal.flywheel")
 BANNED_NAMES = {"utils", "common", "helpers", "base", "misc"}
 BANNED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 BANNED_CALLS = {"eval", "exec"}

@@ -22,7 +22,7 @@ from pydantic_settings import (
 from shoal.engines import EngineOptions, RecordedOptions
 from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions
-from shoal.gateway.options import GatewayOptions
+from shoal.gateway.options import GatewayOptions, TracingOptions
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
 from shoal.routing.budget import BudgetOptions
 from shoal.routing.privacy import PrivacyOptions
@@ -49,6 +49,7 @@ class Config(BaseSettings):
     )
 
     gateway: GatewayOptions = GatewayOptions()
+    tracing: TracingOptions = TracingOptions()
     store: StoreOptions = StoreOptions(path=Path("shoal-data"))
     learn: LearnOptions = LearnOptions()
     promise: PromiseOptions = PromiseOptions()

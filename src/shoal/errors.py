@@ -364,3 +364,13 @@ class MissingExtra(ShoalError):
     def __init__(self, extra: str, needed_for: str) -> None:
         super().__init__(f"{needed_for} needs an optional part: pip install 'shoal[{extra}]'")
         self.extra = extra
+
+
+def kind_of(error: ShoalError) -> str:
+    """One of few words for what went wrong: the code that callers are told, or the status with
+    which an upstream refused."""
+    if isinstance(error, EngineRefused):
+        return str(error.status)
+    if isinstance(error, RequestError | EngineError):
+        return error.code
+    return type(error).__name__

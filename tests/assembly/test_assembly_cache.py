@@ -16,6 +16,7 @@ from shoal.routing.answer_cache import AnswerCache
 from shoal.routing.caller import Caller, KeySpec
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
+from shoal.routing.receipt import OWN
 from shoal.storage import Store
 
 REQUEST = request_of(text_of(1), temperature=0)
@@ -52,7 +53,7 @@ async def test_the_same_request_is_answered_once(store: Store) -> None:
         assert handled.receipt.reason == "gpt answered the same request 0 s ago"
         call = await seen(desk, handled.receipt.call_id)
         assert (call.receipt.answered_by, call.receipt.task) == ("cache", TASK.name)
-        assert call.receipt.cost == 0.0
+        assert (call.receipt.cost, call.receipt.provider) == (0.0, OWN)
         assert call.receipt.llm_cost == pytest.approx((60 * 10 + 2 * 100) / 1e6)
         assert not call.receipt.llm_cost_estimated
         assert not call.receipt.sampled

@@ -1,6 +1,7 @@
 """Models that stand in for one that cannot answer."""
 
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,7 +25,7 @@ from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
 
-CHEAP = Tariff(model="cheap", input=1.0, output=1.0)
+CHEAP = Tariff(model="cheap", provider="a provider", input=1.0, output=1.0)
 OUTAGE = EngineUnreachable("gpt: nobody listens there")
 BAD_REQUEST = EngineRefused(400, b'{"error":{"message":"too long"}}')
 
@@ -49,6 +50,7 @@ def clerk(name: str, error: EngineError | None = None) -> Clerk:
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_the_next_stands_in(store: Store, streamed: bool) -> None:
     llm, second, third = clerk("gpt", OUTAGE), clerk("mini"), clerk("tiny")
+    before = time.time()
     async with desk_of(store, llm, second, third) as desk:
         handled, answer = await ask(desk, request_of(text_of(0), stream=streamed))
         view = await seen(desk, handled.receipt.call_id)
@@ -62,6 +64,12 @@ async def test_the_next_stands_in(store: Store, streamed: bool) -> None:
         ("mini", True),
     ]
     assert "nobody listens there" in receipt.tried[0].reason
+    gone, stood_in = receipt.tried
+    assert (gone.error, stood_in.error) == ("upstream_unreachable", "")
+    assert before < gone.at <= stood_in.at
+    assert gone.at + gone.latency_ms / 1e3 == pytest.approx(stood_in.at, abs=0.01)
+    assert stood_in.latency_ms == pytest.approx(receipt.waited_ms, abs=0.001)
+    assert receipt.provider == "a provider"
     assert receipt.cost == pytest.approx(62e-6)  # what the one who answered takes
     assert receipt.llm_cost == pytest.approx(60 * 10e-6 + 2 * 100e-6)
 
@@ -147,6 +155,7 @@ async def test_what_is_too_long_goes_to_one_that_it_fits(store: Store) -> None:
     assert short.receipt.answered_by == "gpt"
     assert (long.receipt.answered_by, answer.text) == ("large", "delivery")
     assert "its context has 50 tokens" in long.receipt.tried[0].reason
+    assert (long.receipt.tried[0].error, long.receipt.tried[0].at) == ("context_length_exceeded", 0)
     assert caught.value.code == "context_length_exceeded"
     assert (len(small.asked), len(large.asked)) == (1, 1)
 

@@ -1,6 +1,7 @@
 """Who answers, and what the receipt says of it."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ from shoal.flywheel.promotion import promote
 from shoal.routing.caller import ANYBODY
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
-from shoal.routing.receipt import Receipt, Tried
+from shoal.routing.receipt import OWN, Receipt, Tried
 from shoal.storage import Event, Standing, Store
 from shoal.storage.standings import set_standing
 
@@ -60,6 +61,8 @@ async def test_served_small_with_the_whole_receipt(store: Store) -> None:
     assert f"{tried.signal:.4f}" in receipt.reason
     assert f"{tried.threshold:.4f}" in receipt.reason
     assert 0 < tried.latency_ms <= receipt.latency_ms
+    assert receipt.at <= tried.at <= time.time() - tried.latency_ms / 1e3
+    assert receipt.provider == OWN
     characters = len(SYSTEM) + len(text_of(4))
     would_have_used = Usage(round(characters * RATES.per_character), round(RATES.output))
     assert receipt.cost == 0

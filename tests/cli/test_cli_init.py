@@ -9,7 +9,7 @@ from shoal.config import Config, read_config
 from shoal.engines import AnthropicOptions, EchoOptions, RecordedOptions, RemoteOptions
 from shoal.routing.promise import PromiseOptions
 
-SECTIONS = ("gateway", "store", "learn", "promise")
+SECTIONS = ("gateway", "tracing", "store", "learn", "promise")
 ENGINES = (RemoteOptions, AnthropicOptions, RecordedOptions, EchoOptions)
 PRICES = {"input_price", "output_price", "cached_price", "cache_write_price", "reasoning_price"}
 
@@ -34,7 +34,7 @@ def test_the_file_works_as_it_is_and_changes_no_default(written: Path) -> None:
     assert isinstance(config.models.pop("echo"), EchoOptions)
     default = Config()
     assert config.models == {}
-    for name in ("gateway", "learn", "promise", "tasks"):
+    for name in ("gateway", "tracing", "learn", "promise", "tasks"):
         assert getattr(config, name) == getattr(default, name)
     assert config.store.path == written.parent / default.store.path
 

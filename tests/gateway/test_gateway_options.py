@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from shoal.errors import ConfigError
-from shoal.gateway import GatewayOptions
+from shoal.gateway import GatewayOptions, TracingOptions
 from shoal.gateway.server import listen
 
 
@@ -56,3 +56,30 @@ def test_a_taken_port_is_a_clear_error() -> None:
     with pytest.raises(ConfigError, match=rf"cannot listen on 127\.0\.0\.1:{port}.*gateway\.port"):
         listen(GatewayOptions(port=port))
     taken.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"sample": 1.1}, "sample"),
+        ({"sample": -0.1}, "sample"),
+        ({"sample": "often"}, "sample"),
+        ({"endpoint": ""}, "an http or https address"),
+        ({"endpoint": "localhost:4318"}, "an http or https address"),
+        ({"endpoint": "grpc://localhost:4317"}, "an http or https address"),
+        ({"endpoint": "http://localhost:4318/v1/traces"}, "leave '/v1/traces' out"),
+        ({"endpoint": "https://me:hunter2@collector"}, "OTEL_EXPORTER_OTLP_HEADERS"),
+        ({"endpoint": "https://collector/?key=hunter2"}, "must not hold"),
+        ({"endpoint": "http://collector:99999999"}, "is no address"),
+        ({"rate": 1}, "rate"),
+    ],
+)
+def test_what_is_refused_of_tracing(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said) as refused:
+        TracingOptions.model_validate(fields)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_nothing_is_traced_unless_asked_for() -> None:
+    options = TracingOptions(endpoint="https://collector.example/otlp/")
+    assert (options.sample, options.endpoint) == (0, "https://collector.example/otlp")

@@ -7,7 +7,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-HEAVY = ["torch", "sklearn", "ctranslate2", "shoal.training", "shoal.flywheel"]
+HEAVY = ["torch", "sklearn", "ctranslate2", "opentelemetry", "shoal.training", "shoal.flywheel"]
 SERVES = """
 import sys
 sys.path.insert(0, sys.argv[1])

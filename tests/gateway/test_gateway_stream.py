@@ -10,6 +10,7 @@ from live import FakeDesk, running_gateway
 from scripted_upstream import ScriptedUpstream
 
 from shoal.chat import Answer, Format, Piece
+from shoal.errors import EngineError
 from shoal.formats import FORMATS
 from shoal.gateway.stream import StreamedReply
 from shoal.routing.receipt import Receipt, Served
@@ -253,8 +254,8 @@ async def send_of(reply: StreamedReply, sent: list[bytes]) -> None:
 def reply_of(desk: FakeDesk, stream: Stubborn) -> StreamedReply:
     served = Served(Receipt("c", 0.0, "llm", "llm", "why"), stream=stream)
 
-    async def finish(answer: Answer, error: str) -> None:
-        await desk.finish(served, answer, error)
+    async def finish(answer: Answer, error: EngineError | None, sent: bytes) -> None:
+        await desk.finish(served, answer, str(error or ""))
 
     return StreamedReply(stream, FORMATS["chat"], None, finish, {})
 

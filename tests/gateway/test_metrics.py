@@ -9,8 +9,10 @@ from live import FakeDesk, running_gateway
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from shoal.chat import Answer, Usage
-from shoal.gateway.metrics import Ended, Metrics
+from shoal.chat import Answer, Request, Usage
+from shoal.gateway.ended import Asked, Ended
+from shoal.gateway.metrics import Metrics
+from shoal.routing.caller import ANYBODY
 from shoal.routing.health import Health
 from shoal.routing.receipt import Receipt
 
@@ -85,10 +87,10 @@ async def test_the_access_log_holds_nothing_of_what_was_said(
 def test_names_from_outside_do_not_grow_without_bound() -> None:
     metrics = Metrics(lambda: Health(True, {}))
     receipt = Receipt("c", 0.0, "m", "m", "", cost=0.5, llm_cost=0.75)
-    answer = Answer(usage=Usage(3, 1))
+    asked, answer = Asked(Request("m", ()), ANYBODY, "", "", 0.0), Answer(usage=Usage(3, 1))
     for number in range(1_000):
         named = replace(receipt, task=f"task {number}", llm=f"model {number}")
-        metrics.count(Ended("chat", named, answer, "", 0.2))
+        metrics.count(Ended("chat", asked, named, answer, None, 0.2))
     found = parsed(metrics.text().decode())
     assert len(found) < 2_500
     calls = [value for name, value in found.items() if name.startswith("shoal_calls_total")]

@@ -10,7 +10,7 @@ from shoal.chat import Answer, Request
 from shoal.engines import WrittenStream
 from shoal.routing.answer_cache import Cached
 from shoal.routing.caller import Caller
-from shoal.routing.receipt import CACHE
+from shoal.routing.receipt import CACHE, OWN
 
 
 def look_up(
@@ -31,6 +31,7 @@ def by_cache(handled: Handled, cached: Cached) -> Handled:
         answered_by=CACHE,
         reason=f"{cached.model} answered the same request {cached.age_s:.0f} s ago",
         sampled=False,
+        provider=OWN,
     )
     streamed = WrittenStream(cached.answer) if handled.request.stream else None
     return replace(

@@ -22,7 +22,7 @@ from shoal.errors import Untranslatable
 from shoal.formats.embeddings import Embedded, EmbeddingRequest, encode_embedded, form_of
 from shoal.routing.caller import Caller
 from shoal.routing.estimate import expected_usage
-from shoal.routing.receipt import Receipt, ServedEmbeddings
+from shoal.routing.receipt import OWN, Receipt, ServedEmbeddings
 from shoal.storage import Spending, Store
 
 _NO_OUTPUT = '{"max_tokens":0}'
@@ -64,8 +64,9 @@ class Embeddings:
         counted = replace(request.as_chat(), params=_NO_OUTPUT)
         allowance = self._purse.admit(caller, counted)
         reason = f"asked for; taken out before: {', '.join(removed)}" if removed else "asked for"
+        provider = OWN if own else regime.models.provider(request.model)
         handled = Handled(
-            Receipt(call_id, at, request.model, request.model, reason),
+            Receipt(call_id, at, request.model, request.model, reason, provider=provider),
             request=counted,
             episode="",
             regime=regime,

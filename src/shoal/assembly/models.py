@@ -69,6 +69,11 @@ class Models:
             raise UnknownModel(f"no model named {name!r}; shoal.toml names: {there}", "model")
         return found
 
+    def provider(self, name: str) -> str:
+        """Whose model it is; "" where nobody said, or where there is none of that name."""
+        found = self._models.get(name)
+        return (found.tariff.provider or "") if found else ""
+
     def fallbacks(self, model: Model) -> list[Model]:
         """Those to ask when ``model`` cannot answer, in order."""
         return [self._models[name] for name in model.fallback]

@@ -18,6 +18,7 @@ from shoal.errors import (
     PriceUnknown,
     ShoalError,
     Untranslatable,
+    kind_of,
 )
 from shoal.routing.context import check_context
 from shoal.routing.receipt import Tried
@@ -66,11 +67,12 @@ async def reach(
             if _is_final(error, model is llm):
                 raise first or error from None
             first = first or error
-            tried.append(Tried(model.name, False, str(error), latency_ms=_since(began)))
+            tried.append(_in_vain(model, error, began))
             continue
         reason = "stands in for the LLM" if tried else "the last rung: the LLM"
-        tried.append(Tried(model.name, True, reason))
-        return Reached(model, tuple(tried), _since(began), answer, stream)
+        took = _since(began)
+        tried.append(Tried(model.name, True, reason, latency_ms=took, at=_at(took)))
+        return Reached(model, tuple(tried), took, answer, stream)
     assert first is not None
     raise first
 
@@ -89,5 +91,16 @@ async def _ask(model: Model, shield: Shield) -> tuple[Answer | None, AnswerStrea
     return shield.restored(await model.engine.answer(request), model), None
 
 
+def _in_vain(model: Model, error: ShoalError, began: float) -> Tried:
+    took = _since(began)
+    at = _at(took) if isinstance(error, EngineError) else 0.0  # else nobody asked it
+    return Tried(model.name, False, str(error), latency_ms=took, at=at, error=kind_of(error))
+
+
 def _since(began: float) -> float:
     return (time.perf_counter() - began) * 1e3
+
+
+def _at(took_ms: float) -> float:
+    """When it began, in seconds since 1970."""
+    return time.time() - took_ms / 1e3

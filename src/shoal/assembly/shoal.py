@@ -33,7 +33,7 @@ from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.estimate import counted_usage
 from shoal.routing.health import Health
 from shoal.routing.promise import PromiseOptions
-from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, ServedReply, Tried
+from shoal.routing.receipt import OWN, Receipt, Served, ServedEmbeddings, ServedReply, Tried
 from shoal.routing.rung import Rung, Verdict
 from shoal.storage import CallRecord, Feedback, Store
 
@@ -172,7 +172,7 @@ class Shoal:
     ) -> Receipt:
         """Record a call that nobody could answer; returns its receipt."""
         call_id, at = str(uuid_utils.uuid7()), time.time()
-        found = self._roster.find(request)
+        found, regime = self._roster.find(request), self._regime
         receipt = Receipt(
             call_id,
             at,
@@ -181,8 +181,8 @@ class Shoal:
             f"no answer: {type(error).__name__}",
             task=found[1].task.name if found else "",
             task_id=found[1].task.id if found else "",
+            provider=regime.models.provider(request.model),
         )
-        regime = self._regime
         handled = Handled(
             receipt,
             request=request,
@@ -417,6 +417,7 @@ class Shoal:
             reason=reason,
             tried=(*tried, *reached.tried),
             waited_ms=reached.waited_ms,
+            provider=models.provider(reached.model.name),
         )
         return replace(
             handled,
@@ -438,6 +439,7 @@ def _by_rung(handled: Handled, verdict: Verdict) -> Handled:
         tried=(tried,),
         certificate=tried.certificate,
         waited_ms=tried.latency_ms,
+        provider=OWN,
     )
     return replace(handled, receipt=receipt, answer=verdict.answer)
 

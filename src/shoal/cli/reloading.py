@@ -33,13 +33,14 @@ def regime_of(config: Config) -> Regime:
 
 def same_to_learner(one: Config, other: Config) -> bool:
     """Whether a learner does the same under both settings."""
-    return one.model_copy(update={"gateway": other.gateway}) == other
+    others = {"gateway": other.gateway, "tracing": other.tracing}
+    return one.model_copy(update=others) == other
 
 
 def need_restart(started: Config, now: Config) -> list[str]:
     """The settings that differ and count only from the next start on."""
     found = []
-    for section in ("gateway", "store"):
+    for section in ("gateway", "tracing", "store"):
         before, after = getattr(started, section), getattr(now, section)
         for name in type(before).model_fields:
             if name not in _TAKES_EFFECT and getattr(before, name) != getattr(after, name):

@@ -24,7 +24,7 @@ from shoal.cli.reloading import Reloader, Rereading, regime_of
 from shoal.cli.workers import Crew, Seat, when_input_ends
 from shoal.config import Config, read_config
 from shoal.errors import NotFound
-from shoal.gateway import create_app
+from shoal.gateway import create_app, open_tracer
 from shoal.gateway import serve as serve_app
 from shoal.gateway.server import listen, new_server, serve_on
 from shoal.routing.budget import Budgets
@@ -75,9 +75,10 @@ async def _serve(
         Purse(_budgets(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse) as shoal,
         Reloader(path, config, shoal, purse, learner).listening(),
+        open_tracer(config.tracing) as tracer,
     ):
         config.gateway.require_keys(len(keys.ring))
-        app = create_app(shoal, config.gateway, keys)
+        app = create_app(shoal, config.gateway, keys, tracer)
         _set_aside_the_heap()
         if seat is not None:
             seat.ready()

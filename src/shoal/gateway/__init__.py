@@ -2,7 +2,16 @@
 
 from shoal.gateway.app import create_app
 from shoal.gateway.desk import Desk
-from shoal.gateway.options import GatewayOptions
+from shoal.gateway.options import GatewayOptions, TracingOptions
 from shoal.gateway.server import run, serve
+from shoal.gateway.tracing import open_tracer
 
-__all__ = ["Desk", "GatewayOptions", "create_app", "run", "serve"]
+__all__ = [
+    "Desk",
+    "GatewayOptions",
+    "TracingOptions",
+    "create_app",
+    "open_tracer",
+    "run",
+    "serve",
+]

@@ -4,7 +4,7 @@ import logging
 
 import msgspec
 
-from shoal.gateway.metrics import Ended
+from shoal.gateway.ended import Ended
 
 log = logging.getLogger("shoal.access")
 
@@ -26,6 +26,6 @@ def write(ended: Ended) -> None:
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         "cost": receipt.cost,
-        "ok": not ended.error,
+        "ok": ended.error is None,
     }
     log.info(msgspec.json.encode(line).decode())

@@ -24,14 +24,17 @@ from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions, is_loopback
 from shoal.gateway.replies import PREFIX, error_reply, plain_error, wire_of
 from shoal.gateway.token_counts import TokenCountRoute
+from shoal.gateway.tracing import Tracer
 from shoal.gateway.valve import Valve
 
 _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
 
 
-def create_app(desk: Desk, options: GatewayOptions, keys: KeyDesk) -> Starlette:
+def create_app(
+    desk: Desk, options: GatewayOptions, keys: KeyDesk, tracer: Tracer | None = None
+) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in."""
-    observer = Observer(Metrics(desk.health), options.access_log)
+    observer = Observer(Metrics(desk.health), options.access_log, tracer)
     other = DeskRoutes(desk, keys, options.max_body, observer.metrics)
     embeddings = EmbeddingRoute(desk, options, observer)
     counts = TokenCountRoute(desk, options)

@@ -12,9 +12,8 @@ from shoal.formats import FORMATS
 from shoal.formats.embeddings import EmbeddingRequest, decode_embeddings
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
+from shoal.gateway.ended import Asked, Ended, asked_of
 from shoal.gateway.exchange import while_heard
-from shoal.gateway.key_check import caller_of
-from shoal.gateway.metrics import Ended
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import error_reply, receipt_headers
@@ -34,31 +33,33 @@ class EmbeddingRoute:
         began, at, call_id = time.perf_counter(), time.time(), str(uuid_utils.uuid7())
         request = decode_embeddings(body, self._options.max_messages)
         terms = terms_of(http.headers)
-        caller = caller_of(http.scope, terms.max_cost)
-        embedding = self._desk.embed(request, call_id, caller)
+        asked = asked_of(http, request, terms, began)
+        embedding = self._desk.embed(request, call_id, asked.caller)
         try:
             served = await while_heard(embedding, http.receive, terms.deadline)
         except ShoalError as error:
-            return self._failed(_receipt(request, call_id, at, began, error), error)
+            return self._failed(asked, _receipt(asked, call_id, at, error), error)
         except asyncio.CancelledError:  # the server stops, and has waited for long enough
             stopped = GatewayStopped("the gateway was stopped before the vectors came; ask again")
-            return self._failed(_receipt(request, call_id, at, began, stopped), stopped)
-        overhead_ms = _since(began) - served.receipt.waited_ms
-        self._observer.ended(Ended("embeddings", served.receipt, served.answer, "", overhead_ms))
+            return self._failed(asked, _receipt(asked, call_id, at, stopped), stopped)
+        receipt = served.receipt
+        overhead_ms = _since(began) - receipt.waited_ms
+        ended = Ended("embeddings", asked, receipt, served.answer, None, overhead_ms)
+        self._observer.ended(ended)
         headers = receipt_headers(served, overhead_ms)
         return Response(served.body, headers=headers, media_type="application/json")
 
-    def _failed(self, receipt: Receipt, error: ShoalError) -> Response:
-        self._observer.ended(Ended("embeddings", receipt, None, str(error), receipt.latency_ms))
+    def _failed(
+        self, asked: Asked[EmbeddingRequest], receipt: Receipt, error: ShoalError
+    ) -> Response:
+        self._observer.ended(Ended("embeddings", asked, receipt, None, error, receipt.latency_ms))
         return error_reply(error, FORMATS["chat"], receipt.call_id)
 
 
-def _receipt(
-    request: EmbeddingRequest, call_id: str, at: float, began: float, error: ShoalError
-) -> Receipt:
+def _receipt(asked: Asked[EmbeddingRequest], call_id: str, at: float, error: ShoalError) -> Receipt:
     """The receipt of what nobody could do."""
     reason = f"no vectors: {type(error).__name__}"
-    return Receipt(call_id, at, request.model, "", reason, latency_ms=_since(began))
+    return Receipt(call_id, at, asked.request.model, "", reason, latency_ms=_since(asked.began))
 
 
 def _since(began: float) -> float:

@@ -5,37 +5,25 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from msgspec import Struct
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive
 
 from shoal.chat import Answer, AnswerStream, Request
 from shoal.engines import WrittenStream
-from shoal.errors import CallerGone, GatewayStopped, ShoalError
+from shoal.errors import CallerGone, EngineError, GatewayStopped, ShoalError
 from shoal.formats import Envelope, WireFormat, with_headers
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
-from shoal.gateway.key_check import caller_of
-from shoal.gateway.metrics import Ended
+from shoal.gateway.ended import Asked, Ended, asked_of
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import error_reply, receipt_headers, request_id_header
 from shoal.gateway.stream import StreamedReply, hung_up, undisturbed
 from shoal.gateway.terms import Deadline, TimedStream, terms_of
-from shoal.routing.caller import Caller
 from shoal.routing.receipt import Served
 
 T = TypeVar("T")
-
-
-class _Asked(Struct, frozen=True):
-    """A request, who sent it and for which episode, and when it was there whole."""
-
-    request: Request
-    episode: str
-    caller: Caller
-    began: float
 
 
 class Exchange:
@@ -54,8 +42,7 @@ class Exchange:
         request = self.wire.decode_request(body, self._options.max_messages)
         request = with_headers(request, self.wire.headers, http.headers.raw)
         terms = terms_of(http.headers)
-        caller = caller_of(http.scope, terms.max_cost)
-        asked = _Asked(request, http.headers.get("x-shoal-episode", ""), caller, began)
+        asked = asked_of(http, request, terms, began)
         serving = self._desk.serve(request, asked.episode, asked.caller)
         try:
             served = await while_heard(serving, http.receive, terms.deadline)
@@ -66,17 +53,21 @@ class Exchange:
             return await undisturbed(self._failed(asked, stopped))
         overhead_ms = _since(began) - served.receipt.waited_ms
         if request.stream:
-            return self._streamed(served, request, overhead_ms, terms.deadline)
-        return await self._whole(served, request, overhead_ms)
+            return self._streamed(served, asked, overhead_ms, terms.deadline)
+        return await self._whole(served, asked, overhead_ms)
 
-    async def _failed(self, asked: _Asked, error: ShoalError) -> Response:
+    async def _failed(self, asked: Asked[Request], error: ShoalError) -> Response:
         receipt = await self._desk.failed(asked.request, asked.episode, asked.caller, error)
         overhead_ms = _since(asked.began)
-        self._observer.ended(Ended(self.wire.name, receipt, None, str(error), overhead_ms))
+        self._observer.ended(Ended(self.wire.name, asked, receipt, None, error, overhead_ms))
         return error_reply(error, self.wire, receipt.call_id)
 
     def _streamed(
-        self, served: Served, request: Request, overhead_ms: float, deadline: Deadline | None
+        self,
+        served: Served,
+        asked: Asked[Request],
+        overhead_ms: float,
+        deadline: Deadline | None,
     ) -> StreamedReply:
         stream: AnswerStream | None = served.stream
         if stream is None:
@@ -85,29 +76,35 @@ class Exchange:
         if deadline is not None:
             stream = TimedStream(stream, deadline)
         same = stream.format == self.wire.name
-        writer = None if same else self.wire.new_writer(_envelope(served, request))
+        writer = None if same else self.wire.new_writer(_envelope(served, asked.request))
 
-        async def finish(answer: Answer, error: str) -> None:
-            await self._finish(served, answer, error, overhead_ms)
+        async def finish(answer: Answer, error: EngineError | None, sent: bytes) -> None:
+            receipt = await self._desk.finish(served, answer, str(error) if error else "")
+            ended = Ended(self.wire.name, asked, receipt, answer, error, overhead_ms, sent)
+            self._observer.ended(ended)
 
         headers = receipt_headers(served, overhead_ms)
         headers |= request_id_header(stream.answer.request_id, self.wire)
         return StreamedReply(stream, self.wire, writer, finish, headers)
 
-    async def _whole(self, served: Served, request: Request, overhead_ms: float) -> Response:
-        answer = served.answer
-        assert answer is not None
-        await undisturbed(self._finish(served, answer, "", overhead_ms))
-        body = answer.body if answer.format == self.wire.name else b""
-        if not body:
-            body = self.wire.encode_answer(answer, _envelope(served, request))
+    async def _whole(self, served: Served, asked: Asked[Request], overhead_ms: float) -> Response:
+        assert served.answer is not None
+        body = await undisturbed(self._finished(served, served.answer, asked, overhead_ms))
         headers = receipt_headers(served, overhead_ms)
-        headers |= request_id_header(answer.request_id, self.wire)
+        headers |= request_id_header(served.answer.request_id, self.wire)
         return Response(body, headers=headers, media_type="application/json")
 
-    async def _finish(self, served: Served, answer: Answer, error: str, overhead_ms: float) -> None:
-        receipt = await self._desk.finish(served, answer, error)
-        self._observer.ended(Ended(self.wire.name, receipt, answer, error, overhead_ms))
+    async def _finished(
+        self, served: Served, answer: Answer, asked: Asked[Request], overhead_ms: float
+    ) -> bytes:
+        """The reply, once the call is recorded."""
+        receipt = await self._desk.finish(served, answer, "")
+        body = answer.body if answer.format == self.wire.name else b""
+        if not body:
+            body = self.wire.encode_answer(answer, _envelope(served, asked.request))
+        ended = Ended(self.wire.name, asked, receipt, answer, None, overhead_ms, body)
+        self._observer.ended(ended)
+        return body
 
 
 async def while_heard(

@@ -7,14 +7,14 @@ Names come from outside, so each label takes so many values and no more: later o
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
-from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from shoal.chat import Answer, Format
+from shoal.chat import Answer
+from shoal.gateway.ended import Ended
 from shoal.routing.health import Health
 from shoal.routing.receipt import CACHE, Receipt
 
@@ -73,17 +73,6 @@ class _HealthGauges(Collector):
                 yield GaugeMetricFamily(f"shoal_{name}", "Since the gateway started.", value)
 
 
-class Ended(Struct, frozen=True):
-    """A call that has ended: what it was asked in, its settled receipt, what came of it, and how
-    much of the time until the answer began was Shoal's own."""
-
-    format: Format | Literal["embeddings"]
-    receipt: Receipt
-    answer: Answer | None
-    error: str
-    overhead_ms: float
-
-
 class Metrics:
     """The figures of one gateway process."""
 
@@ -113,7 +102,7 @@ class Metrics:
     def count(self, ended: Ended) -> None:
         """Count a call that has ended."""
         receipt = ended.receipt
-        outcome = "error" if ended.error or ended.answer is None else "ok"
+        outcome = "error" if ended.error is not None or ended.answer is None else "ok"
         by = receipt.answered_by or "nobody"
         self._calls(ended.format, by, receipt.task or "none", outcome).inc()
         self._seconds(by).observe(receipt.latency_ms / 1e3)

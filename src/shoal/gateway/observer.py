@@ -1,18 +1,22 @@
-"""Who is told of each call that has ended: the figures, and the access log if it is wanted."""
+"""Who is told of each call that has ended: the figures, and where wanted access log and tracer."""
 
 from shoal.gateway import access_log
-from shoal.gateway.metrics import Ended, Metrics
+from shoal.gateway.ended import Ended
+from shoal.gateway.metrics import Metrics
+from shoal.gateway.tracing import Tracer
 
 
 class Observer:
-    """Tells ``metrics``, and with ``log_calls`` the access log."""
+    """Tells ``metrics``, with ``log_calls`` the access log, and the ``tracer`` if there is one."""
 
-    def __init__(self, metrics: Metrics, log_calls: bool) -> None:
+    def __init__(self, metrics: Metrics, log_calls: bool, tracer: Tracer | None) -> None:
         self.metrics = metrics
-        self._log_calls = log_calls
+        self._log_calls, self._tracer = log_calls, tracer
 
     def ended(self, ended: Ended) -> None:
         """A call has ended."""
         self.metrics.count(ended)
         if self._log_calls:
             access_log.write(ended)
+        if self._tracer is not None:
+            self._tracer.ended(ended)

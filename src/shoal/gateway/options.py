@@ -3,8 +3,10 @@
 import ipaddress
 from functools import lru_cache
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from yarl import URL
 
 from shoal.errors import ConfigError
 
@@ -83,3 +85,38 @@ class GatewayOptions(BaseModel):
             if not name or "/" in name or "*" in name or name.rpartition(":")[2].isdigit():
                 raise ValueError(f"{name!r}: expected a plain name, like 'gateway.internal'")
         return tuple(name.lower() for name in value)
+
+
+class TracingOptions(BaseModel):
+    """Which calls are told of as OpenTelemetry's spans, and where to.
+
+    ``sample`` is the share of calls; 0 is none at all, whatever their callers trace. ``endpoint``
+    is the collector's address for OTLP over HTTP; None: as OpenTelemetry's own environment
+    variables say.
+    """
+
+    # a key written into the address must not be shown by the error about it
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    sample: float = Field(default=0, ge=0, le=1)
+    endpoint: str | None = None
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected an http or https address, like http://localhost:4318")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("holds a name or a key; put it into OTEL_EXPORTER_OTLP_HEADERS")
+        if parts.query or parts.fragment:
+            raise ValueError("must not hold '?' or '#'")
+        if parts.path.rstrip("/").endswith("/v1/traces"):
+            raise ValueError("leave '/v1/traces' out, Shoal adds it")
+        try:
+            URL(value)
+        except ValueError as error:
+            raise ValueError(f"is no address: {error}") from None
+        return value.rstrip("/")

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from shoal.chat import Answer, AnswerStream, Piece
-from shoal.errors import EngineError, EngineUnreachable
+from shoal.errors import CallerGone, EngineError, EngineUnreachable
 from shoal.formats import StreamWriter, WireFormat
 from shoal.gateway.replies import CALL_ID, encode_error
 
 T = TypeVar("T")
-Finish = Callable[[Answer, str], Awaitable[None]]
+Finish = Callable[[Answer, EngineError | None, bytes], Awaitable[None]]
+"""Told of the answer, why the caller did not get all of it, and with what bytes it began."""
 
 _HUNG_UP = "the client hung up before the answer was whole"
 _BROKE_OFF = "the stream ended before the answer was whole"
@@ -29,7 +30,7 @@ class _Ending(Struct, frozen=True):
     """How a stream ended: the event still to be sent, and what is recorded as its error."""
 
     event: bytes = b""
-    error: str = ""
+    error: EngineError | None = None
     cause: Exception | None = None
 
 
@@ -55,6 +56,7 @@ class StreamedReply:
         self._finish = finish
         self._call_id = headers.get(CALL_ID, "")
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self._start = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer; returns when all is sent and the upstream let go."""
@@ -84,6 +86,8 @@ class StreamedReply:
         try:
             async for piece in self._stream:
                 body = self._written(piece)
+                if not self._start and b"data:" in body:  # a comment begins nothing
+                    self._start = body
                 if piece.last:
                     last = body
                 elif body:
@@ -99,7 +103,7 @@ class StreamedReply:
 
     def _broken(self, error: EngineError) -> _Ending:
         body = encode_error(error, self._wire, self._call_id)[1]
-        return _Ending(self._wire.error_event(body), str(error))
+        return _Ending(self._wire.error_event(body), error)
 
     async def _settle(self, relay: asyncio.Future[_Ending]) -> _Ending:
         """Wait for the relay to end, and have the call recorded."""
@@ -108,11 +112,11 @@ class StreamedReply:
             ending = result
         else:
             await self._stream.aclose()
-            ending = _Ending(error=_HUNG_UP)
+            ending = _Ending(error=CallerGone(_HUNG_UP))
             if isinstance(result, Exception):
                 failure = EngineUnreachable(f"{_BROKE_OFF}: {type(result).__name__}")
-                ending = _Ending(self._broken(failure).event, str(failure), result)
-        await self._finish(self._answer(ending), ending.error)
+                ending = _Ending(self._broken(failure).event, failure, result)
+        await self._finish(self._answer(ending), ending.error, self._start)
         return ending
 
     def _answer(self, ending: _Ending) -> Answer:

@@ -9,13 +9,17 @@ from shoal.chat import Answer, AnswerStream
 
 CACHE = "cache"
 """Who answered, where the exact cache did."""
+OWN = "shoal"
+"""The provider of what Shoal answered by itself."""
 
 
 class Tried(Struct, frozen=True):
     """One rung that was asked, or passed over.
 
     ``signal`` is compared with the certified ``threshold``; both are None for a rung that has no
-    signal (the LLM) or that was passed over, for the ``reason`` given.
+    signal (the LLM) or that was passed over, for the ``reason`` given. ``at`` is when it was asked
+    (0 if it was passed over), ``latency_ms`` how long it took to answer, to begin a stream, or to
+    fail; ``error`` one of few words for why it failed.
     """
 
     answerer: str
@@ -25,6 +29,8 @@ class Tried(Struct, frozen=True):
     threshold: float | None = None
     certificate: str = ""
     latency_ms: float = 0.0
+    at: float = 0.0
+    error: str = ""
 
 
 class Receipt(Struct, frozen=True):
@@ -33,7 +39,8 @@ class Receipt(Struct, frozen=True):
     ``cost`` is what the answer cost and ``llm_cost`` what the LLM would have cost, both in USD and
     None where a price is unknown. ``llm_cost_estimated`` says that the LLM's tokens were estimated
     from the task's earlier calls, because the LLM was not asked. ``waited_ms`` is how long the
-    answerer took to answer, or to begin a stream; ``latency_ms`` ends with the answer.
+    answerer took to answer, or to begin a stream; ``latency_ms`` ends with the answer. ``provider``
+    is whose model answered, in the words of ``shoal.toml``, or Shoal's own; "" where nobody said.
     """
 
     call_id: str
@@ -51,6 +58,7 @@ class Receipt(Struct, frozen=True):
     llm_cost_estimated: bool = False
     latency_ms: float = 0.0
     waited_ms: float = 0.0
+    provider: str = ""
 
 
 class Served(Struct, frozen=True):

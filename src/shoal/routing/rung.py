@@ -68,6 +68,7 @@ class Rung(Struct, frozen=True):
         return Verdict(None, self._tried(began, signal, False, reason))
 
     def _tried(self, began: float, signal: float | None, accepted: bool, reason: str) -> Tried:
+        took = time.perf_counter() - began
         return Tried(
             answerer=self.name,
             accepted=accepted,
@@ -75,7 +76,8 @@ class Rung(Struct, frozen=True):
             signal=signal,
             threshold=self.certificate.threshold,
             certificate=self.certificate.id,
-            latency_ms=(time.perf_counter() - began) * 1e3,
+            latency_ms=took * 1e3,
+            at=time.time() - took,
         )
 
 
