@@ -3,7 +3,13 @@
 An engine knows nothing of tasks, prices or receipts.
 """
 
-from shoal.engines.engine import Embedder, Engine, TokenCounter, open_engine
+from shoal.engines.engine import (
+    Embedder,
+    Engine,
+    ResponseKeeper,
+    TokenCounter,
+    open_engine,
+)
 from shoal.engines.options import (
     AnthropicOptions,
     EchoOptions,
@@ -23,6 +29,7 @@ __all__ = [
     "EngineOptions",
     "RecordedOptions",
     "RemoteOptions",
+    "ResponseKeeper",
     "TokenCounter",
     "WrittenStream",
     "open_engine",

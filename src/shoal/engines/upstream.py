@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -25,8 +25,13 @@ _SECRET_FROM = 8  # characters; shorter "keys" like "none" protect nothing and o
 
 
 class _Sending(Struct):
-    """What aiohttp tells of one request: whether it went over a connection used before."""
+    """One request, and what aiohttp tells of it: whether it went over a connection used before."""
 
+    method: str
+    url: URL
+    body: bytes | None = None
+    streamed: bool = False
+    headers: Headers = ()
     reused: bool = False
 
 
@@ -82,10 +87,21 @@ class Upstream:
             EngineUnreachable: it cannot be reached, or wants the request elsewhere.
             EngineTimeout: it did not connect or answer in time.
         """
-        started, sending = time.monotonic(), _Sending()
+        url = URL(self._base_url + path)
+        return await self._reach(_Sending("POST", url, body, streamed, headers))
+
+    async def ask(
+        self, method: str, path: str, query: Sequence[tuple[str, str]]
+    ) -> aiohttp.ClientResponse:
+        """The same without a body; raises what ``post`` raises."""
+        url = URL(self._base_url + path).with_query(list(query))
+        return await self._reach(_Sending(method, url))
+
+    async def _reach(self, sending: _Sending) -> aiohttp.ClientResponse:
+        started = time.monotonic()
         with self._explained():
             try:
-                response = await self._send(path, body, streamed, headers, sending)
+                response = await self._send(sending)
             except _CLOSED:
                 # A connection kept alive that the upstream closed just now fails at once. Later
                 # than that, or on a new connection, the upstream may have worked on the request:
@@ -93,7 +109,7 @@ class Upstream:
                 late = time.monotonic() - started > _STALE_WITHIN_S
                 if late or not sending.reused:
                     raise
-                response = await self._send(path, body, streamed, headers, sending)
+                response = await self._send(sending)
         if response.status < 300:
             return response
         async with response:
@@ -162,17 +178,16 @@ class Upstream:
         if self._session is not None:
             await self._session.close()
 
-    async def _send(
-        self, path: str, body: bytes, streamed: bool, headers: Headers, sending: _Sending
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, sending: _Sending) -> aiohttp.ClientResponse:
         if self._session is None:  # made here, because it belongs to the running event loop
             self._session = self._new_session()
-        async with asyncio.timeout(self._begin_s if streamed else None):
-            return await self._session.post(
-                URL(self._base_url + path),
-                data=body,
-                headers=headers,
-                timeout=self._pieces if streamed else self._whole,
+        async with asyncio.timeout(self._begin_s if sending.streamed else None):
+            return await self._session.request(
+                sending.method,
+                sending.url,
+                data=sending.body,
+                headers=sending.headers,
+                timeout=self._pieces if sending.streamed else self._whole,
                 allow_redirects=False,
                 trace_request_ctx=sending,
             )

@@ -164,7 +164,16 @@ def spending(conn: Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending)
+def keeping(conn: Connection) -> None:
+    """5: the ids under which providers keep answers, so that callers may ask for them."""
+    _run(
+        conn,
+        "ALTER TABLE calls ADD COLUMN answer_id TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX calls_answer ON calls (answer_id) WHERE answer_id <> ''",
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending, keeping)
 
 
 def migrate(conn: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
