@@ -95,7 +95,8 @@ class Answer(Struct, frozen=True):
     ``finish_reason`` is Chat Completions' word for it ("stop", "length", "tool_calls",
     "content_filter"). ``body`` holds the provider's own bytes, in the wire format ``format``, when
     they may be passed on as they came. ``complete`` is false for a stream that broke off before its
-    end. ``request_id`` is what the provider's support knows the exchange by, "" if it told none.
+    end. ``request_id`` is what the provider's support knows the exchange by, ``id`` what callers
+    may name the answer by later, where the provider keeps it; "" if it told none.
     """
 
     text: str = ""
@@ -109,6 +110,7 @@ class Answer(Struct, frozen=True):
     reasoning: tuple[Reasoning, ...] = ()
     format: Format = "chat"
     request_id: str = ""
+    id: str = ""
 
 
 class CallDelta(Struct, frozen=True):
@@ -125,8 +127,8 @@ class Delta(Struct, frozen=True):
     """What one step adds to an answer on its way; fields that add nothing are empty.
 
     Text, refusal and thinking are to be joined. A ``signature`` ends the block of thinking that it
-    belongs to, a ``sealed`` one is a block of its own. Of finish reason, model and usage the last
-    holds.
+    belongs to, a ``sealed`` one is a block of its own. Of finish reason, model, usage and id the
+    last holds.
     """
 
     text: str = ""
@@ -138,6 +140,7 @@ class Delta(Struct, frozen=True):
     finish_reason: str = ""
     model: str = ""
     usage: Usage | None = None
+    id: str = ""
 
 
 class Piece(Struct, frozen=True):

@@ -72,9 +72,11 @@ class SpeakingUpstream(ScriptedUpstream):
     def __init__(self) -> None:
         super().__init__()
         self.paths: list[str] = []
+        self.asked: list[tuple[str, str]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.paths.append(request.path)
+        self.asked.append((request.method, request.raw_path))
         return await super().handle(request)
 
 

@@ -89,6 +89,7 @@ def test_a_reply_is_read_whole() -> None:
         body=body,
         reasoning=(Reasoning("a"),),
         format="responses",
+        id="resp_1",
     )
 
 
@@ -107,7 +108,7 @@ def test_why_it_ended(reason: str | None, finish: str) -> None:
     body = reply(said(text("a")), status="incomplete", incomplete_details=details)
     assert RESPONSES.decode_answer(body).finish_reason == finish
     stream = event("response.incomplete", response=json.loads(body))
-    assert read(stream).answer == Answer(text="a", finish_reason=finish, model="up")
+    assert read(stream).answer == Answer(text="a", finish_reason=finish, model="up", id="resp_1")
 
 
 def test_an_answer_in_the_works_is_not_complete() -> None:
@@ -227,6 +228,7 @@ def test_a_stream_is_read_whichever_events_hold_it() -> None:
         refusal="no",
         model="up",
         reasoning=(Reasoning("a\n\nb", "rs_1:x"),),
+        id="resp_1",
     )
     whole = b"".join([*deltas, *done, ended])
     assert read(whole).answer == expected
@@ -259,7 +261,8 @@ def test_events_of_tools_at_work_pass_unread() -> None:
 
 def test_an_answer_is_written_and_read_back() -> None:
     body = RESPONSES.encode_answer(ANSWER, ENVELOPE)
-    assert RESPONSES.decode_answer(body) == replace(ANSWER, body=body, format="responses")
+    expected = replace(ANSWER, body=body, format="responses", id="resp_call-1")
+    assert RESPONSES.decode_answer(body) == expected
     sent = json.loads(body)
     assert (sent["id"], sent["object"]) == ("resp_call-1", "response")
     assert (sent["status"], sent["error"], sent["incomplete_details"]) == ("completed", None, None)

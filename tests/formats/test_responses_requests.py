@@ -9,6 +9,7 @@ from shoal.chat import Message, Reasoning, Request, ToolCall
 from shoal.errors import MalformedRequest, Untranslatable
 from shoal.formats import FORMATS, Target
 from shoal.formats.chat_completions import record_request
+from shoal.formats.responses.params import OWN
 from shoal.formats.untranslatable import UNTRANSLATABLE
 
 CHAT, RESPONSES = FORMATS["chat"], FORMATS["responses"]
@@ -123,6 +124,12 @@ def read(**changes: object) -> Request:
     return RESPONSES.decode_request(body(**changes))
 
 
+def params_of(request: Request) -> dict[str, object]:
+    """Without what only an answer in this format repeats."""
+    params: dict[str, object] = json.loads(request.params)
+    return {name: value for name, value in params.items() if name != OWN}
+
+
 def to_chat(request: Request) -> dict[str, object]:
     sent: dict[str, object] = json.loads(CHAT.encode_request(request, Target("up")))
     return sent
@@ -169,6 +176,13 @@ def test_a_request_is_read_whole() -> None:
         "temperature": 0.2,
         "user": "u",
         "unheard_of": [1],
+        OWN: {
+            "store": False,
+            "metadata": {"a": "b"},
+            "truncation": "auto",
+            "reasoning": {"effort": "high", "summary": "auto"},
+            "instructions": True,
+        },
     }
 
 
@@ -183,7 +197,7 @@ def test_a_text_looks_as_it_does_in_chat_completions() -> None:
     chat = CHAT.decode_request(json.dumps(asked).encode())
     said = read(instructions="Label it.", input="a fish", text={"format": {"type": "text"}})
     assert (said.messages, said.tools) == (chat.messages, chat.tools)
-    assert (said.response_format, said.params) == (chat.response_format, chat.params)
+    assert (said.response_format, params_of(said)) == (chat.response_format, params_of(chat))
     listed = read(instructions="Label it.", input=[{"role": "user", "content": "a fish"}])
     assert listed.messages == chat.messages
 
@@ -362,8 +376,9 @@ def test_an_agent_in_chat_completions_and_back() -> None:
     there = CHAT.decode_request(sent)
     back = RESPONSES.decode_request(RESPONSES.encode_request(there, Target("gpt")))
     assert back.messages == request.messages
-    for name in ("tools", "response_format", "params"):
+    for name in ("tools", "response_format"):
         assert json.loads(getattr(back, name)) == json.loads(getattr(request, name))
+    assert params_of(back) == params_of(request)
 
 
 def test_pictures_in_a_tools_result_stay_within_the_format() -> None:

@@ -12,6 +12,7 @@ from shoal.chat import Answer, Request
 from shoal.engines import Engine
 from shoal.errors import NotFound, ShoalError, UnknownModel
 from shoal.formats.embeddings import EmbeddingRequest
+from shoal.formats.responses.kept import AskedResponse
 from shoal.gateway import GatewayOptions, create_app
 from shoal.gateway.desk import Desk
 from shoal.gateway.server import listen, new_server, serve_on
@@ -78,6 +79,9 @@ class FakeDesk:
 
     async def count_tokens(self, request: Request, caller: Caller) -> ServedReply:
         raise UnknownModel(f"there is no model {request.model!r}", "model")
+
+    async def response(self, asked: AskedResponse, caller: Caller) -> ServedReply:
+        raise NotFound(f"Response with id {asked.id!r} not found")
 
     async def call(self, call_id: str) -> bytes:
         for served, answer, error in self.finished:

@@ -18,6 +18,8 @@ from shoal.errors import EngineError, EngineUnreachable, MalformedRequest, Untra
 from shoal.formats import FORMATS, AnswerAssembler, Envelope, Target, deltas_of
 from shoal.formats.events import EventSplitter
 from shoal.formats.reader import StreamReader
+from shoal.formats.responses.kept import encode_items, recalled
+from shoal.formats.responses.params import OWN as REPEATED
 from spoiling import with_one_wrong_value
 
 CHAT, RESPONSES = FORMATS["chat"], FORMATS["responses"]
@@ -164,6 +166,7 @@ def known(request: Request) -> tuple[object, ...]:
         json.loads(text) if text else None
         for text in (request.tools, request.response_format, request.params)
     ]
+    loaded[-1].pop(REPEATED, None)
     parts = [json.loads(message.parts or "[]") for message in request.messages]
     messages = [replace(message, parts="") for message in request.messages]
     return (request.model, messages, parts, request.stream, *loaded)
@@ -184,6 +187,24 @@ def test_only_the_model_differs_upstream(request: Request, model: str) -> None:
     assert json.loads(upstream) == json.loads(sent) | {"model": model}
 
 
+@given(requests)
+def test_a_stored_request_is_recalled(request: Request) -> None:
+    sent = json.loads(RESPONSES.encode_request(request, Target(request.model)))
+    asked = RESPONSES.decode_request(msgspec.json.encode(sent | {"store": True}))
+    told = recalled(as_stored(asked))
+    assert told is not None
+    assert known(RESPONSES.decode_request(told.body)) == known(asked)
+    items = json.loads(encode_items(Envelope("x", 1, told), (("order", "asc"), ("limit", "100"))))
+    assert [item.get("role") for item in items["data"]] == [
+        item.get("role") for item in sent["input"][:100]
+    ]
+
+
+def as_stored(request: Request) -> Request:
+    """As the store gives it back: without its bytes, and who knows in which format it came."""
+    return replace(request, body=b"", format="chat", headers=())
+
+
 def only_text(request: Request) -> bool:
     results = [message for message in request.messages if message.role == "tool"]
     return not any("url" in message.parts or "file" in message.parts for message in results)
@@ -200,7 +221,8 @@ def test_a_detour_over_chat_completions_changes_nothing(request: Request) -> Non
 @given(answers())
 def test_an_answer_that_is_built_is_read_back(answer: Answer) -> None:
     body = RESPONSES.encode_answer(answer, ENVELOPE)
-    assert replace(RESPONSES.decode_answer(body), body=b"", format="chat") == answer
+    read = replace(RESPONSES.decode_answer(body), body=b"", format="chat")
+    assert read == replace(answer, id="resp_x")
 
 
 def unsigned_joined(answer: Answer) -> Answer:
@@ -221,7 +243,7 @@ def test_an_answer_as_a_stream_is_read_back(answer: Answer) -> None:
     reader = StreamReader(RESPONSES.new_decoder(False))
     pieces = reader.feed(streamed(deltas_of(answer)))
     assert [piece.last for piece in pieces] == [False] * (len(pieces) - 1) + [True]
-    assert reader.answer == unsigned_joined(answer)
+    assert reader.answer == replace(unsigned_joined(answer), id="resp_x")
 
 
 def pieces_of(draw: st.DrawFn, text: str) -> list[str]:
@@ -324,11 +346,11 @@ def test_the_client_and_shoal_read_the_same(
     pieces = cut(sent, cuts)
     passed = [piece.raw for part in pieces for piece in reader.feed(part)]
     assert b"".join(passed) == sent
-    assert replace(reader.answer, reasoning=()) == replace(answer, reasoning=())
+    assert replace(reader.answer, reasoning=()) == replace(answer, reasoning=(), id="resp_x")
     assembler = AnswerAssembler()
     for delta in deltas:
         assembler.add(delta)
-    assert reader.answer == assembler.answer(complete=True)
+    assert reader.answer == replace(assembler.answer(complete=True), id="resp_x")
     completed = answer.finish_reason in ("stop", "tool_calls")
     assert as_the_client_reads(pieces, completed) == replace(answer, reasoning=())
 
@@ -424,6 +446,8 @@ def test_a_request_with_one_wrong_value_is_read_or_refused(
         asked = RESPONSES.decode_request(with_one_wrong_value(sent, data, values))
         RESPONSES.encode_answer(Answer(text="a"), Envelope("x", 1, asked))
         CHAT.encode_request(asked, Target("up"))
+        if told := recalled(as_stored(asked)):
+            encode_items(Envelope("x", 1, told), ())
         RESPONSES.encode_request(replace(asked, body=b""), Target("up"))
 
 

@@ -122,7 +122,7 @@ def test_an_answer_is_kept_for_its_time_and_no_longer() -> None:
     assert cache.key("other", "", asked()) == b""
     key = cache.key("t", "k", asked())
     assert cache.get(key, "t") is None
-    cache.put(key, Answer("yes", body=b"x" * 50, request_id="req_1"), "gpt")
+    cache.put(key, Answer("yes", body=b"x" * 50, request_id="req_1", id="resp_1"), "gpt")
     clock.now = 9.9
     found = cache.get(key, "t")
     assert found is not None

@@ -122,16 +122,19 @@ def test_listing_filters_and_puts_the_newest_first(
         make_call(1, task="t1"),
         make_call(2, task="t2", answered_by="label-1"),
         make_call(3, task="t1", episode="run"),
-        make_call(4, at=5.0),  # imported later, but older
+        make_call(4, at=5.0, answer=Answer(id="resp_1")),  # imported later, but older
+        make_call(5, at=4.0, answer=Answer(id="\0")),
     )
 
     def numbers(**which: object) -> list[int]:
         return [int(call.id[-12:]) for call in store.calls.list(CallFilter(**which))]  # type: ignore[arg-type]
 
-    assert numbers() == [3, 2, 1, 4]
+    assert numbers() == [3, 2, 1, 4, 5]
+    assert numbers(answer_id="resp_1") == [4]
+    assert numbers(answer_id="") == numbers(answer_id="\0") == []
     assert numbers(limit=2) == [3, 2]
     assert numbers(task="t1") == [3, 1]
-    assert numbers(task="") == [4]
+    assert numbers(task="") == [4, 5]
     assert numbers(answered_by="label-1") == [2]
     assert numbers(episode="run") == [3]
     assert numbers(since=1_000_002.0) == [3, 2]

@@ -261,3 +261,11 @@ def test_what_the_store_itself_does_displaces_nothing(store: Store, make_call: M
     store.expire(now=200 * 86_400.0)
     store.database.checkpoint(begin_anew=True)
     assert store.database.displaced() == ""
+
+
+def test_an_answers_id_is_looked_up_by_its_index(options: StoreOptions) -> None:
+    Store.open(options).close()
+    query = "SELECT * FROM calls WHERE answer_id = ? AND answer_id <> '' ORDER BY at DESC LIMIT 1"
+    with closing(sqlite3.connect(options.path / "shoal.db")) as conn:
+        plan = conn.execute(f"EXPLAIN QUERY PLAN {query}", ("resp_1",)).fetchall()
+    assert "calls_answer" in str(plan)

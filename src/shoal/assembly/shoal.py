@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
+from shoal.assembly.kept_responses import kept_response
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
@@ -27,6 +28,7 @@ from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
 from shoal.errors import MalformedRequest, PrivacyRefused, ShoalError, StoreError
 from shoal.formats.embeddings import EmbeddingRequest
+from shoal.formats.responses.kept import AskedResponse
 from shoal.guarantees import draw
 from shoal.routing.budget import Budgets
 from shoal.routing.caller import ANYBODY, Caller
@@ -217,6 +219,15 @@ class Shoal:
         regime = self._regime.hold()
         try:
             return await count_tokens(request, caller, regime, self._roster, self._purse)
+        finally:
+            regime.let_go()
+
+    async def response(self, asked: AskedResponse, caller: Caller = ANYBODY) -> ServedReply:
+        """Tell of a response that is kept: see ``kept_responses``."""
+        await self._written()
+        regime = self._regime.hold()
+        try:
+            return await kept_response(asked, caller, regime, self._store, self._purse)
         finally:
             regime.let_go()
 

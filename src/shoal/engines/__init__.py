@@ -3,7 +3,13 @@
 An engine knows nothing of tasks, prices or receipts.
 """
 
-from shoal.engines.engine import Embedder, Engine, TokenCounter, open_engine
+from shoal.engines.engine import (
+    Embedder,
+    Engine,
+    ResponseKeeper,
+    TokenCounter,
+    open_engine,
+)
 from shoal.engines.options import (
     AnthropicOptions,
     EchoOptions,
@@ -25,6 +31,7 @@ __all__ = [
     "NeverAsked",
     "RecordedOptions",
     "RemoteOptions",
+    "ResponseKeeper",
     "TokenCounter",
     "WrittenStream",
     "open_engine",

@@ -9,6 +9,7 @@ from shoal.engines.recorded import RecordedEngine
 from shoal.engines.remote import RemoteEngine
 from shoal.engines.upstream import Reply
 from shoal.formats.embeddings import Embedded, EmbeddingRequest
+from shoal.formats.responses.kept import AskedResponse
 
 
 class Engine(Answerer, Streamer, Protocol):
@@ -44,6 +45,19 @@ class TokenCounter(Protocol):
 
         Raises:
             EngineError: it could not.
+        """
+
+
+@runtime_checkable
+class ResponseKeeper(Protocol):
+    """An engine whose upstream may keep responses, to be fetched by their ids."""
+
+    async def kept_response(self, asked: AskedResponse) -> Reply:
+        """What the upstream says of a response that it made.
+
+        Raises:
+            Untranslatable: its upstream keeps none.
+            EngineError: it could not say.
         """
 
 

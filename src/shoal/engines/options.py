@@ -124,7 +124,8 @@ class RemoteOptions(EndpointOptions):
 
 
 class AnthropicOptions(EndpointOptions):
-    """Anthropic's own endpoint, or one that speaks as it does; ``version`` is that of its API."""
+    """Anthropic's own endpoint, or one that speaks as it does; ``version`` is that of its API, for
+    callers that name none."""
 
     ask_usage: ClassVar[bool] = False  # it tells without being asked
     formats: ClassVar[tuple[Format, ...]] = ("messages",)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from shoal.engines.circuit import Circuit
 from shoal.engines.upstream import NeverAsked, Upstream
-from shoal.errors import EngineBusy, EngineError
+from shoal.errors import EngineBusy, EngineError, EngineRefused
 
 T = TypeVar("T")
 
@@ -57,6 +57,21 @@ class Pool:
             if not self._retries or _pause(error) is False:
                 raise
             return await self._again(send, error)
+
+    async def find(self, send: Callable[[Upstream], Awaitable[T]]) -> T:
+        """What ``send`` gets from the first upstream that has it: those that answer 404 have not.
+
+        Raises:
+            EngineError: what ``send`` raised; nothing is tried again.
+        """
+        *others, last = self._places
+        for place in others:
+            try:
+                return await send(place.upstream)
+            except EngineRefused as error:
+                if error.status != 404:
+                    raise
+        return await send(last.upstream)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -27,6 +27,7 @@ from shoal.formats.events import begins_event, data_of
 from shoal.formats.messages.token_counts import PATH as COUNTS
 from shoal.formats.messages.token_counts import decode_count, encode_count_request
 from shoal.formats.reader import StreamReader
+from shoal.formats.responses.kept import AskedResponse
 
 _DRAIN_S = 0.5
 _PATIENCE_S = 0.25  # for the first piece of a stream, so that an error in it still has a status
@@ -156,6 +157,22 @@ class RemoteEngine:
             if error.status in _NO_SUCH_PATH and not wire.is_error(error.body):
                 return None
             raise
+
+    async def kept_response(self, asked: AskedResponse) -> Reply:
+        """The upstream's own reply; of several endpoints, of the one that has the response.
+
+        Raises:
+            Untranslatable: the upstream does not speak Responses.
+            EngineError: as ``answer``; nothing is tried again.
+        """
+        if "responses" not in self._speaks:
+            raise Untranslatable(f"{self._name} keeps no responses")
+
+        async def send(upstream: Upstream) -> Reply:
+            async with await upstream.ask(asked.method, asked.path, asked.query) as response:
+                return Reply(await upstream.read(response), upstream.request_id(response))
+
+        return await self._pool.find(send)
 
     async def aclose(self) -> None:
         """Close the connections."""

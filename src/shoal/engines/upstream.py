@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -40,9 +40,14 @@ class NeverAsked(asyncio.CancelledError):
 
 
 class _Sending(Struct):
-    """What aiohttp tells of one request: whether it goes over a connection used before, and whether
-    it has ``begun`` to be sent."""
+    """One request, and what aiohttp tells of it: whether it goes over a connection used before, and
+    whether it has ``begun`` to be sent."""
 
+    method: str
+    url: URL
+    body: bytes | None = None
+    streamed: bool = False
+    headers: Headers = ()
     reused: bool = False
     begun: bool = False
 
@@ -101,9 +106,19 @@ class Upstream:
             EngineTimeout: it did not connect or answer in time.
             NeverAsked: this was cancelled before anything was sent.
         """
-        sending = _Sending()
+        url = URL(self._base_url + path)
+        return await self._reach(_Sending("POST", url, body, streamed, headers))
+
+    async def ask(
+        self, method: str, path: str, query: Sequence[tuple[str, str]]
+    ) -> aiohttp.ClientResponse:
+        """The same without a body; raises what ``post`` raises."""
+        url = URL(self._base_url + path).with_query(list(query))
+        return await self._reach(_Sending(method, url))
+
+    async def _reach(self, sending: _Sending) -> aiohttp.ClientResponse:
         try:
-            response = await self._post(path, body, streamed, headers, sending)
+            response = await self._sent(sending)
         except asyncio.CancelledError:
             if sending.begun:
                 raise
@@ -113,14 +128,12 @@ class Upstream:
         async with response:
             raise await self._refusal(response)
 
-    async def _post(
-        self, path: str, body: bytes, streamed: bool, headers: Headers, sending: _Sending
-    ) -> aiohttp.ClientResponse:
-        """Send ``body``, again over a new connection where that fails for an old one alone."""
+    async def _sent(self, sending: _Sending) -> aiohttp.ClientResponse:
+        """Send it, again over a new connection where that fails for an old one alone."""
         started = time.monotonic()
         with self._explained(sending):
             try:
-                return await self._send(path, body, streamed, headers, sending)
+                return await self._send(sending)
             except _CLOSED:
                 # A connection kept alive that the upstream closed just now fails at once. Later
                 # than that, or on a new connection, the upstream may have worked on the request:
@@ -129,7 +142,7 @@ class Upstream:
                 if late or not sending.reused:
                     raise
                 sending.begun = False
-                return await self._send(path, body, streamed, headers, sending)
+                return await self._send(sending)
 
     async def read(self, response: aiohttp.ClientResponse, begun: bytes = b"") -> bytes:
         """The whole reply, of which ``begun`` was read before.
@@ -194,17 +207,16 @@ class Upstream:
         if self._session is not None:
             await self._session.close()
 
-    async def _send(
-        self, path: str, body: bytes, streamed: bool, headers: Headers, sending: _Sending
-    ) -> aiohttp.ClientResponse:
+    async def _send(self, sending: _Sending) -> aiohttp.ClientResponse:
         if self._session is None:  # made here, because it belongs to the running event loop
             self._session = self._new_session()
-        async with asyncio.timeout(self._begin_s if streamed else None):
-            return await self._session.post(
-                URL(self._base_url + path),
-                data=body,
-                headers=headers,
-                timeout=self._pieces if streamed else self._whole,
+        async with asyncio.timeout(self._begin_s if sending.streamed else None):
+            return await self._session.request(
+                sending.method,
+                sending.url,
+                data=sending.body,
+                headers=sending.headers,
+                timeout=self._pieces if sending.streamed else self._whole,
                 allow_redirects=False,
                 trace_request_ctx=sending,
             )

@@ -24,7 +24,7 @@ class AnswerAssembler:
         self._reasoning: list[Reasoning] = []
         self._calls: dict[int, _OpenCall] = {}
         self._finish_reason = ""
-        self._model = ""
+        self._model = self._id = ""
         self._usage: Usage | None = None
 
     def add(self, delta: Delta) -> None:
@@ -42,6 +42,7 @@ class AnswerAssembler:
         self._finish_reason = delta.finish_reason or self._finish_reason
         self._model = delta.model or self._model
         self._usage = delta.usage or self._usage
+        self._id = delta.id or self._id
 
     def answer(self, complete: bool) -> Answer:
         """What has come so far; ``complete`` if the stream has ended properly."""
@@ -56,6 +57,7 @@ class AnswerAssembler:
             usage=self._usage,
             complete=complete,
             reasoning=(*self._reasoning, *last),
+            id=self._id,
         )
 
     def _close_thought(self, signature: str, sealed: bool) -> None:
@@ -73,7 +75,7 @@ class AnswerAssembler:
 
 def deltas_of(answer: Answer) -> list[Delta]:
     """The steps that add up to ``answer``."""
-    deltas = [Delta(model=answer.model)]
+    deltas = [Delta(model=answer.model, id=answer.id)]
     for block in answer.reasoning:
         deltas.append(Delta(thinking=block.text, signature=block.signature, sealed=block.sealed))
     if answer.text:

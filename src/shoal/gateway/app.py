@@ -16,6 +16,7 @@ from shoal.gateway.desk_routes import DeskRoutes
 from shoal.gateway.embeddings import EmbeddingRoute
 from shoal.gateway.exchange import Exchange
 from shoal.gateway.guard import Guard
+from shoal.gateway.kept_responses import KeptResponseRoutes
 from shoal.gateway.key_check import KeyCheck
 from shoal.gateway.key_desk import KeyDesk
 from shoal.gateway.key_routes import KeyRoutes
@@ -44,6 +45,7 @@ def create_app(
             *(_exchange(Exchange(desk, wire, options, observer)) for wire in FORMATS.values()),
             Route(PREFIX + COUNTS, counts.post, methods=["POST"]),
             Route(PREFIX + EMBEDDINGS, embeddings.post, methods=["POST"]),
+            *KeptResponseRoutes(desk).routes(),
             Route("/v1/models", other.models),
             Route("/v1/models/{name:path}", other.model),
             Route("/healthz", other.health),

@@ -6,6 +6,7 @@ from typing import Protocol
 from shoal.chat import Answer, Request
 from shoal.errors import ShoalError
 from shoal.formats.embeddings import EmbeddingRequest
+from shoal.formats.responses.kept import AskedResponse
 from shoal.routing.caller import Caller
 from shoal.routing.health import Health
 from shoal.routing.receipt import Receipt, Served, ServedEmbeddings, ServedReply
@@ -55,6 +56,15 @@ class Desk(Protocol):
         Raises:
             RequestError: it cannot be asked so.
             EngineError: the model's upstream could not count.
+        """
+
+    async def response(self, asked: AskedResponse, caller: Caller) -> ServedReply:
+        """Tell of a response that is kept, or have it deleted or cancelled.
+
+        Raises:
+            NotFound: there is no such response that the caller may see.
+            RequestError: it cannot be asked so.
+            EngineError: who keeps it could not say.
         """
 
     async def call(self, call_id: str) -> bytes:

@@ -213,6 +213,27 @@ def _wire_paths() -> _Json:
         PREFIX + COUNTS: {"post": _count()},
         PREFIX + EMBEDDINGS: {"post": embedding | {"requestBody": _body("EmbeddingsRequest")}},
         **{PREFIX + wire.path: {"post": _exchange(wire)} for wire in FORMATS.values()},
+        **_kept_paths(),
+    }
+
+
+def _kept_paths() -> _Json:
+    path = f"{PREFIX}{FORMATS['responses'].path}/{{response_id}}"
+    one = _parameter("response_id", "As the answer gave it.")
+    it = {"200": {"description": "It.", "content": {"application/json": {}}}}
+    replies = it | _refusals("400", "404", "429", "503", "default")
+
+    def said(id: str, summary: str) -> _Json:
+        return _operation(id, summary, replies)
+
+    return {
+        path: {
+            "get": said("response", "A response that is kept."),
+            "delete": said("delete_response", "Has the provider delete one that it keeps."),
+            **one,
+        },
+        f"{path}/input_items": {"get": said("input_items", "What it answered."), **one},
+        f"{path}/cancel": {"post": said("cancel_response", "Ends one in the background."), **one},
     }
 
 

@@ -97,9 +97,8 @@ class AnswerCache:
         return Cached(entry.answer, entry.model, age)
 
     def put(self, key: bytes, answer: Answer, model: str) -> None:
-        """Keep an answer, without the provider's own bytes and its id of the exchange; makes room
-        for it."""
-        kept = msgspec.structs.replace(answer, body=b"", request_id="")
+        """Keep an answer, without the provider's own bytes and ids; makes room for it."""
+        kept = msgspec.structs.replace(answer, body=b"", request_id="", id="")
         size = len(msgspec.json.encode(kept)) + _ENTRY_BYTES
         self._remove(key)
         if size > self._max_bytes:

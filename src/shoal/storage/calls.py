@@ -54,12 +54,14 @@ class CallRecord(Struct, frozen=True, kw_only=True):
 
 
 class CallFilter(Struct, frozen=True, kw_only=True):
-    """Which calls to list; None leaves a field open. ``task`` "" means those without one."""
+    """Which calls to list; None leaves a field open. ``task`` "" means those without one.
+    ``answer_id`` is what a provider keeps the answer under."""
 
     task: str | None = None
     answered_by: str | None = None
     episode: str | None = None
     key: str | None = None
+    answer_id: str | None = None
     since: float | None = None
     limit: int = 50
 
@@ -173,6 +175,8 @@ class Calls:
             value = getattr(which, name)
             if value is not None:
                 query = query.where(calls.c[name] == value)
+        if which.answer_id is not None:  # the second half opens the index, which is a partial one
+            query = query.where(calls.c.answer_id == which.answer_id, calls.c.answer_id != "")
         if which.since is not None:
             query = query.where(calls.c.at >= which.since)
         with self._database.read() as conn:
@@ -263,6 +267,7 @@ def _row(call: CallRecord, node: int) -> dict[str, Any]:
         "error": call.error,
         "receipt": pack(call.receipt),
         "key": call.key,
+        "answer_id": answer.id if answer is not None and answer.id.isprintable() else "",
     }
 
 

@@ -169,7 +169,16 @@ def holding(conn: Connection) -> None:
     _run(conn, "ALTER TABLE spend ADD COLUMN held REAL NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending, holding)
+def keeping(conn: Connection) -> None:
+    """6: the ids under which providers keep answers, so that callers may ask for them."""
+    _run(
+        conn,
+        "ALTER TABLE calls ADD COLUMN answer_id TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX calls_answer ON calls (answer_id) WHERE answer_id <> ''",
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending, holding, keeping)
 
 
 def migrate(conn: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -52,6 +52,7 @@ calls = Table(
     Column("error", Text, nullable=False),
     Column("receipt", LargeBinary, nullable=False),
     Column("key", Text, nullable=False),  # the id of the caller's, "" without one
+    Column("answer_id", Text, nullable=False),  # what its provider keeps the answer under, or ""
 )
 
 feedback = Table(

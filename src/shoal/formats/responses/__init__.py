@@ -1,7 +1,4 @@
-"""OpenAI's Responses: the one place that knows its items and events.
-
-Only ``POST`` of a request is spoken; an answer is not kept to be fetched or deleted by its id.
-"""
+"""OpenAI's Responses: the one place that knows its items and events."""
 
 from shoal.formats.chat_completions.errors import encode_error, is_error
 from shoal.formats.responses.answers import decode_answer, encode_answer

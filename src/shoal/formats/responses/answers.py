@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from shoal.chat import Answer, Reasoning, ToolCall
 from shoal.errors import EngineUnreachable
 from shoal.formats.chat_completions import custom_tools
-from shoal.formats.json_text import decode_reply, explain, join_members, members_or_none
+from shoal.formats.json_text import decode_reply, explain, join_members, members_or_none, word_of
 from shoal.formats.responses.errors import WireError, refusal
 from shoal.formats.responses.items import call_item
 from shoal.formats.responses.reasoning import made_id, read_reasoning, write_reasoning
@@ -24,6 +24,7 @@ from shoal.formats.responses.wire_items import (
 )
 from shoal.formats.wire_format import Envelope
 
+PREFIX = "resp_"  # of the ids of responses
 _EXCERPT = 200  # characters of a reply that is no answer, shown in the error
 _UNFINISHED = ("queued", "in_progress", "cancelled")
 _CUT = {"content_filter": "content_filter", "steered": "stop"}  # any other cuts the answer short
@@ -58,6 +59,7 @@ class WireResponse(Struct):
 
     output: list[Raw] | None = None
     status: str | None = None
+    id: Raw = NULL
     model: str | None = None
     error: WireError | None = None
     incomplete_details: _Details | None = None
@@ -116,6 +118,7 @@ def decode_answer(body: bytes) -> Answer:
         complete=reply.status not in _UNFINISHED,
         reasoning=tuple(block for item in said for block in item.reasoning),
         format="responses",
+        id=word_of(reply.id),
     )
 
 
@@ -220,20 +223,21 @@ class ResponseText:
             for name, value in (asked or {}).items()
             if name in _ECHOED and bytes(value) != b"null"
         }
+        kept = asked is not None and bytes(asked.get("store", NULL)) != b"false"
         self._head: dict[str, bytes | Raw] = {
-            "id": msgspec.json.encode(f"resp_{envelope.id}"),
+            "id": msgspec.json.encode(PREFIX + envelope.id),
             "object": b'"response"',
             "created_at": msgspec.json.encode(envelope.created),
             "background": b"false",
             "previous_response_id": b"null",
-            "store": b"false",
+            "store": b"true" if kept else b"false",
             **_ECHOED,
             **given,
         }
 
     def begun(self, model: str) -> bytes:
         """While nothing has been said."""
-        return self._written("in_progress", model, (), b"null", b"null")
+        return self._written("in_progress", model, ())
 
     def ended(self, answer: Answer, items: Iterable[bytes]) -> bytes:
         """With the ``items`` (JSON texts) of ``answer``; of that the rest is read."""
@@ -241,19 +245,23 @@ class ResponseText:
         details = msgspec.json.encode({"reason": reason} if reason else None)
         usage = msgspec.json.encode(encode_usage(answer.usage))
         status = status_of(answer.finish_reason)
-        return self._written(status, answer.model, items, details, usage)
+        return self._written(status, answer.model, items, incomplete_details=details, usage=usage)
 
-    def _written(
-        self, status: str, model: str, items: Iterable[bytes], details: bytes, usage: bytes
-    ) -> bytes:
+    def failed(self, answer: Answer, items: Iterable[bytes], why: str) -> bytes:
+        """With the ``items`` of what came of ``answer`` before it failed."""
+        error = msgspec.json.encode({"code": "server_error", "message": why})
+        return self._written("failed", answer.model, items, error=error)
+
+    def _written(self, status: str, model: str, items: Iterable[bytes], **others: bytes) -> bytes:
         return join_members(
             {
                 **self._head,
                 "status": msgspec.json.encode(status),
                 "error": b"null",
-                "incomplete_details": details,
+                "incomplete_details": b"null",
                 "model": msgspec.json.encode(model),
                 "output": b"[%s]" % b",".join(items),
-                "usage": usage,
+                "usage": b"null",
+                **others,
             }
         )

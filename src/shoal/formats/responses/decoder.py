@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from shoal.chat import CallDelta, Delta, Piece
 from shoal.errors import EngineUnreachable
 from shoal.formats.events import data_of
-from shoal.formats.json_text import decode_reply
+from shoal.formats.json_text import decode_reply, word_of
 from shoal.formats.responses.answers import WireResponse, read_item, tool_call
 from shoal.formats.responses.errors import WireError, refusal
 from shoal.formats.responses.reasoning import PARAGRAPH, sign
@@ -105,7 +105,8 @@ class EventDecoder:
         return self._items.setdefault(index, _Item())
 
     def _begun(self, event: _Event) -> Iterable[Delta]:
-        yield Delta(model=decode_reply(_RESPONSE, bytes(event.response)).model or "")
+        response = decode_reply(_RESPONSE, bytes(event.response))
+        yield Delta(model=response.model or "", id=word_of(response.id))
 
     def _added(self, event: _Event) -> Iterable[Delta]:
         if kind_of(event.item) in CALLS:
@@ -179,6 +180,7 @@ class EventDecoder:
             finish_reason=response.finish_reason(self._calls > 0),
             model=response.model or "",
             usage=decode_usage(response.usage),
+            id=word_of(response.id),
         )
 
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from shoal.chat import Request
-from shoal.formats.json_text import members_or_none
+from shoal.formats.json_text import join_members, members_or_none
 from shoal.formats.responses.parts import cannot_say
 from shoal.formats.responses.tools import idle, read_choice, write_choice
 from shoal.formats.responses.wire_items import NULL
@@ -27,6 +27,11 @@ _HINTS = frozenset(
 )
 """Change nothing about the answer; left out between formats, both ways."""
 
+OWN = "shoal:responses"
+"""The member of ``Request.params`` that marks a request of Responses, and holds what its answer
+repeats and nothing else tells."""
+
+_REPEATED = ("store", "metadata", "truncation", "reasoning")
 _READ_ELSEWHERE = frozenset(("model", "input", "instructions", "tools", "stream"))
 # `truncation` and `max_tool_calls` concern what a request without built-in tools, and within the
 # model's window, never comes to; the others how it is run
@@ -92,6 +97,14 @@ def read_params(fields: Mapping[str, Raw], missing: list[str]) -> Params:
         else:
             params[name] = value
     return params
+
+
+def own_params(fields: Mapping[str, Raw]) -> bytes:
+    """What stands under ``OWN``; ``instructions`` only tells that there are some."""
+    kept: Params = {name: fields[name] for name in _REPEATED if name in fields}
+    if bytes(fields.get("instructions", NULL)) not in (b"null", b'""'):
+        kept["instructions"] = b"true"
+    return join_members(kept)
 
 
 def _read_reasoning(value: Raw, params: Params, missing: list[str]) -> None:

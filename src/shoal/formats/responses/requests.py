@@ -17,7 +17,7 @@ from shoal.formats.json_text import (
 )
 from shoal.formats.request_fields import read_fields, read_model, read_stream, read_text
 from shoal.formats.responses.items import InputReader, InputWriter
-from shoal.formats.responses.params import read_params, write_params
+from shoal.formats.responses.params import OWN, own_params, read_params, write_params
 from shoal.formats.responses.tools import (
     read_text_format,
     read_tools,
@@ -49,6 +49,7 @@ def decode_request(body: bytes, max_messages: int | None = None) -> Request:
     messages = _messages(fields, missing)
     tools = read_tools(read_text(fields, "tools", b"[", "a list of tools"), missing)
     params = read_params(fields, missing)
+    params[OWN] = own_params(fields)
     if missing:
         params[UNTRANSLATABLE] = msgspec.json.encode(missing)
     return Request(
@@ -94,7 +95,8 @@ def encode_request(request: Request, target: Target) -> bytes:
     Raises:
         Untranslatable: it asks for what this format cannot say.
     """
-    body = request.body if request.body and request.format == "responses" else _built(request)
+    forwarded = request.body and request.format == "responses"
+    body = request.body if forwarded else msgspec.json.encode(built_fields(request))
     fields = members_of(body)
     changes: dict[str, bytes] = {}
     if json.loads(bytes(fields["model"])) != target.model:
@@ -107,14 +109,22 @@ def encode_request(request: Request, target: Target) -> bytes:
     return replace_members(body, changes) if changes else body
 
 
-def _built(request: Request) -> bytes:
+def built_fields(request: Request, instructed: bool | None = None) -> dict[str, object]:
+    """The fields of a request written anew. ``instructed`` says whether the first message was its
+    instructions; None: it is, where it may be.
+
+    Raises:
+        Untranslatable: it asks for what this format cannot say.
+    """
     params = write_params(request)
     text = dict(params.pop("text", {}))
     if request.response_format:
         text["format"] = write_text_format(request.response_format)
     messages = list(enumerate(request.messages))
     fields: dict[str, object] = {"model": request.model}
-    if len(messages) > 1 and _is_plain_system(messages[0][1]):
+    if instructed is None:
+        instructed = len(messages) > 1 and _is_plain_system(messages[0][1])
+    if instructed:
         fields["instructions"] = messages.pop(0)[1].text
     fields["input"] = InputWriter(request).write(messages)
     if request.tools:
@@ -123,7 +133,7 @@ def _built(request: Request) -> bytes:
         fields["text"] = text
     if request.stream:
         fields["stream"] = True
-    return msgspec.json.encode({**fields, **params, "store": False})
+    return {**fields, **params, "store": False}
 
 
 def _is_plain_system(message: Message) -> bool:

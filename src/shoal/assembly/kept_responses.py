@@ -1,0 +1,102 @@
+"""Responses by their ids: those that Shoal wrote, from the record; others from who made them.
+
+Whoever asks sees the responses of its own key. The record tells whose each is, and which model made
+it; what is not recorded is not asked for anywhere, for an id alone is no right to see it.
+"""
+
+import asyncio
+import re
+
+from shoal.assembly.purse import Purse
+from shoal.assembly.regime import Regime
+from shoal.engines import ResponseKeeper
+from shoal.errors import MalformedRequest, NotAllowed, NotFound, Untranslatable
+from shoal.formats import Envelope
+from shoal.formats.responses.answers import PREFIX
+from shoal.formats.responses.kept import AskedResponse, encode_items, encode_kept, recalled
+from shoal.routing.caller import Caller
+from shoal.routing.receipt import ServedReply
+from shoal.storage import CallFilter, CallRecord, Store
+
+_ID = re.compile(r"\w[\w=+:~.-]{0,255}", re.ASCII)  # it becomes part of a path
+
+
+async def kept_response(
+    asked: AskedResponse, caller: Caller, regime: Regime, store: Store, purse: Purse
+) -> ServedReply:
+    """What is to be told of a response. No call is recorded, and nothing spent.
+
+    Raises:
+        NotFound: no such response, or it is another key's.
+        NotAllowed: it is Shoal's record, and to be deleted; or its model is not for the caller.
+        MalformedRequest: it cannot be asked so.
+        RateLimited: the caller asks too often.
+        EngineError: who keeps it could not say.
+    """
+    asked.check()
+    limits = purse.admit_request(caller).headers
+    if not _ID.fullmatch(asked.id):
+        raise _not_found(asked.id)
+    own = None if "admin" in caller.spec.scopes else caller.key
+    if (call := await asyncio.to_thread(_written_here, store, asked.id, own)) is not None:
+        return ServedReply(await asyncio.to_thread(_told, asked, call), limits=limits)
+    call = await asyncio.to_thread(_made_elsewhere, store, asked.id, own)
+    caller.require_model(call.request.model)
+    if call.answered_by not in regime.models:
+        gone = f"it was made by the model {call.answered_by!r}, which shoal.toml no longer names"
+        raise NotFound(f"Response with id {asked.id!r} not found: {gone}")
+    engine = regime.models.get(call.answered_by).engine
+    try:
+        if not isinstance(engine, ResponseKeeper):
+            raise Untranslatable(f"{call.answered_by} keeps no responses")
+        reply = await engine.kept_response(asked)
+    except Untranslatable as error:
+        raise NotFound(f"Response with id {asked.id!r} not found: {error}") from None
+    return ServedReply(reply.body, reply.request_id, limits=limits)
+
+
+def _written_here(store: Store, response_id: str, own: str | None) -> CallRecord | None:
+    """The call whose answer Shoal wrote under that id; ``own`` None: whosever it is."""
+    try:
+        call = store.calls.get(response_id.removeprefix(PREFIX))
+    except NotFound:
+        return None
+    mine = own is None or call.key == own
+    return call if mine and response_id == PREFIX + call.id else None
+
+
+def _made_elsewhere(store: Store, response_id: str, own: str | None) -> CallRecord:
+    which = CallFilter(answer_id=response_id, key=own, limit=1)
+    for call in store.calls.list(which):
+        return call
+    raise _not_found(response_id)
+
+
+def _told(asked: AskedResponse, call: CallRecord) -> bytes:
+    request, answer = recalled(call.request), call.answer
+    if request is None or answer is None or not (answer.complete or call.error):
+        raise _not_found(asked.id)
+    envelope = Envelope(call.id, int(call.at), request)
+    match asked.act:
+        case "retrieve":
+            return encode_kept(answer, envelope, call.error)
+        case "input_items":
+            return encode_items(envelope, asked.query)
+        case "cancel":
+            raise MalformedRequest(
+                f"{asked.id}: only a response that is made in the background can be cancelled, and "
+                "this one is whole"
+            )
+        case "delete":
+            raise NotAllowed(
+                f"{asked.id}: this response is part of Shoal's record of calls, which callers "
+                "cannot delete from; it goes when calls expire (store.keep_days in shoal.toml)",
+                "response_recorded",
+            )
+
+
+def _not_found(response_id: str) -> NotFound:
+    return NotFound(
+        f"Response with id {response_id!r} not found: it was not made by way of this gateway with "
+        "this key, was not to be kept (store), or has expired"
+    )
