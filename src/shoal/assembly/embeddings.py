@@ -84,9 +84,9 @@ class Embeddings:
         asked = time.perf_counter()
         with holding.asking(model):
             embedded = await _by_model(model, outward)
-        if embedded.usage is None:
-            counted_usage = await self._counting.texts(outward.texts, model)
-            embedded = replace(embedded, usage=counted_usage)
+            if embedded.usage is None:
+                usage = await self._counting.texts(outward.texts, model)
+                embedded = replace(embedded, usage=usage)
         return self._finish(replace(handled, reservation=holding.reservation), embedded, asked)
 
     def close(self) -> None:
