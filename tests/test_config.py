@@ -85,6 +85,22 @@ def test_relative_paths_are_relative_to_the_file(
     assert tape.path.resolve() == file.parent.parent / "tape.jsonl"
 
 
+def test_a_tokenizer_is_a_file_or_a_repository(file: Path) -> None:
+    (file.parent / "there").mkdir()
+    named = ("tokens/tokenizer.json", "there", "../qwen", "/srv/tokenizer.json", "Qwen/Qwen3-8B")
+    tables = [
+        f"{REMOTE.replace('gpt', f'm{n}')}tokenizer = '{name}'\n" for n, name in enumerate(named)
+    ]
+    found = read(file, "".join(tables)).models.values()
+    assert [model.tokenizer for model in found if isinstance(model, RemoteOptions)] == [
+        str(file.parent / "tokens/tokenizer.json"),
+        str(file.parent / "there"),
+        str(file.parent / "../qwen"),
+        "/srv/tokenizer.json",
+        "Qwen/Qwen3-8B",
+    ]
+
+
 def test_a_file_named_relatively_counts_from_here(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +147,9 @@ def test_recorded_references_are_called_recorded(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "key", "expected"),
     [
+        (REMOTE + "tokenizer = ''", "models.gpt.tokenizer", "at least 1 character"),
+        (REMOTE + "tokenizer = 7", "models.gpt.tokenizer", "a valid string"),
+        ("[models.e]\nengine = 'echo'\ntokenizer = 'x'", "models.e.tokenizer", "not permitted"),
         ("[gateway]\nport = 70000", "gateway.port", "less than or equal to 65535"),
         ("[gateway]\nport = 'http'", "gateway.port", "a valid integer"),
         ("[gateway]\nprot = 1", "gateway.prot", "not permitted"),

@@ -27,6 +27,7 @@ from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptio
 from shoal.routing.budget import BudgetOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
+from shoal.routing.tokenizer import names_file
 from shoal.storage import StoreOptions
 
 _ENV_PREFIX = "SHOAL_"
@@ -213,8 +214,13 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
         store["path"] = store["path"] and str(folder / store["path"])
     models = document.get("models", {})
     for model in models.values() if isinstance(models, dict) else ():
-        if isinstance(model, dict) and isinstance(model.get("path"), str):
+        if not isinstance(model, dict):
+            continue
+        if isinstance(model.get("path"), str):
             model["path"] = model["path"] and str(folder / model["path"])
+        tokenizer = model.get("tokenizer")
+        if isinstance(tokenizer, str) and names_file(tokenizer, folder):
+            model["tokenizer"] = tokenizer and str(folder / tokenizer)
 
 
 def _explain(error: ValidationError, start: str, joint: str = ": ") -> str:

@@ -83,6 +83,10 @@ async def test_a_file_that_is_wrong_changes_nothing(tmp_path: Path) -> None:
                 ("input_price = -1", "models.gpt.input_price: input should be"),
                 ('[models.b]\nengine = "recorded"\npath = "no"', "/no: no such file"),
                 ('[models.b]\nengine = "remote"\nbase_url = "http://x"\nkey_env = "NO"', "NO"),
+                (
+                    '[models.b]\nengine = "anthropic"\ntokenizer = "calls.jsonl"',
+                    "/calls.jsonl: is damaged, or no tokenizer: ",
+                ),
             ),
             1,
         ):

@@ -17,6 +17,7 @@ from served_desk import SHOAL, Served, is_alive, served, wait_for
 from support_desk import LABELS, request_of
 
 from shoal.storage import Store, StoreOptions
+from tiny_tokenizer import bytes_tokenizer, write
 
 FAST = "[learn]\nevery_s = 0.2\n"
 DURABLE = "[store]\ndurable = true\n"
@@ -209,6 +210,30 @@ def test_a_damaged_database_is_refused_and_left_as_it_was(tmp_path: Path) -> Non
     assert "the database is damaged" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert database.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tokenizer.json", "is damaged, or no tokenizer: "),
+        ("none.json", "no such file"),
+        ("folder", "is a folder; expected a tokenizer.json"),
+        ("shoal.toml", "is damaged, or no tokenizer: "),
+    ],
+)
+def test_a_tokenizer_that_cannot_be_read_is_told_in_a_line(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    whole = write(bytes_tokenizer(), tmp_path / "tokenizer.json").read_bytes()
+    (tmp_path / "tokenizer.json").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "folder").mkdir()
+    remote = 'engine = "remote"\nbase_url = "http://127.0.0.1:9/v1"'
+    config = tmp_path / "shoal.toml"
+    config.write_text(f'[models.gpt]\n{remote}\ntokenizer = "{name}"\n')
+    failed = run_shoal("serve", "--no-learn", "--config", str(config))
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"shoal: models.gpt.tokenizer: {tmp_path / name}: {told}")
+    assert failed.stderr.count("\n") == 1
 
 
 def test_a_port_that_is_taken_is_told(gateway: Served, tmp_path: Path) -> None:

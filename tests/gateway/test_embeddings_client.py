@@ -25,6 +25,7 @@ from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import SpendRow, Store, StoreOptions
 from tiny_encoder import TinyEncoder
+from tiny_tokenizer import bytes_tokenizer, write
 
 TEXTS = ["Grüße 🐟", "late parcel", "wrong invoice"]
 MAIL = "bob@example.com"
@@ -51,10 +52,19 @@ class Place:
 
 @asynccontextmanager
 async def place(
-    folder: Path, upstream: ScriptedUpstream, encoder: object = None, **rules: object
+    folder: Path,
+    upstream: ScriptedUpstream,
+    encoder: object = None,
+    tokenizer: str | None = None,
+    **rules: object,
 ) -> AsyncIterator[Place]:
     remote = RemoteOptions(
-        engine="remote", base_url=upstream.base_url, model="up", input_price=1.0, retries=0
+        engine="remote",
+        base_url=upstream.base_url,
+        model="up",
+        input_price=1.0,
+        retries=0,
+        tokenizer=tokenizer,
     )
     models = Models.open(
         {
@@ -220,6 +230,19 @@ async def test_usage_that_nobody_told_is_estimated(
     )
     (row,) = here.spent()
     assert (row.input_tokens, row.estimated, row.unpriced) == (7, 1, 0)
+
+
+async def test_usage_that_nobody_told_is_counted_by_the_models_tokenizer(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    file = write(bytes_tokenizer(), tmp_path / "tokenizer.json")
+    upstream.replies(b'{"data":[{"embedding":[1]},{"embedding":[1]}]}')
+    async with place(tmp_path, upstream, TinyEncoder(), str(file)) as here:
+        await here.client.embeddings.with_raw_response.create(
+            model="remote", input=["some", "nine"], encoding_format="float"
+        )
+        (row,) = here.spent()
+    assert (row.input_tokens, row.estimated, row.unpriced) == (8 + 2 * 2, 0, 0)
 
 
 async def test_failures_of_a_remote_model(here: Place, upstream: ScriptedUpstream) -> None:

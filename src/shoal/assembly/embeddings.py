@@ -8,6 +8,7 @@ import time
 
 from msgspec.structs import replace
 
+from shoal.assembly.counting import Counting
 from shoal.assembly.handled import Handled
 from shoal.assembly.local_encoder import NAME, LocalEncoder
 from shoal.assembly.models import Model
@@ -38,10 +39,11 @@ class Embeddings:
         self,
         store: Store,
         purse: Purse,
+        counting: Counting,
         encoder: Encoder | None = None,
     ) -> None:
         """``encoder`` None: it is built when first asked."""
-        self._store, self._purse = store, purse
+        self._store, self._purse, self._counting = store, purse, counting
         self._local = LocalEncoder(encoder)
 
     async def embed(
@@ -83,6 +85,9 @@ class Embeddings:
         asked = time.perf_counter()
         with holding.asking(model):
             embedded = await _by_model(model, outward)
+            if embedded.usage is None:
+                usage = await self._counting.texts(outward.texts, model)
+                embedded = replace(embedded, usage=usage)
         return self._finish(replace(handled, reservation=holding.reservation), embedded, asked)
 
     def close(self) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from shoal.engines import EndpointOptions, Engine, EngineOptions, open_engine
+from shoal.engines import EchoOptions, EndpointOptions, Engine, EngineOptions, open_engine
 from shoal.errors import ConfigError, UnknownModel
 from shoal.routing.context import listed_window
 from shoal.routing.prices import Tariff
 from shoal.routing.receipt import CACHE
+from shoal.routing.tokenizer import Tokenizer, open_tokenizer
 
 LOCAL = "local"  # the residency of every local model
 
@@ -16,7 +17,7 @@ LOCAL = "local"  # the residency of every local model
 class Model(Struct, frozen=True):
     """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer.
     What a ``local`` one is told does not leave this machine. ``context`` is in tokens,
-    ``residency`` where its endpoints are, "" if unknown."""
+    ``residency`` where its endpoints are, "" if unknown. ``tokenizer`` counts what they did not."""
 
     name: str
     engine: Engine
@@ -25,6 +26,7 @@ class Model(Struct, frozen=True):
     local: bool = True
     context: int | None = None
     residency: str = ""
+    tokenizer: Tokenizer | None = None
 
     @property
     def labels(self) -> frozenset[str]:
@@ -41,7 +43,7 @@ class Models:
 
     @classmethod
     def open(cls, options: Mapping[str, EngineOptions]) -> "Models":
-        """Open the engine of each model.
+        """Open the engine of each model, and its tokenizer.
 
         Raises:
             ConfigError: a key or a file is missing, a file is damaged, or a fallback is no model.
@@ -99,12 +101,14 @@ def tariff_of(name: str, options: EngineOptions) -> Tariff:
 
 
 def _open(name: str, options: EngineOptions) -> Model:
+    source = None if isinstance(options, EchoOptions) else options.tokenizer
+    tokenizer = open_tokenizer(source, f"models.{name}.tokenizer") if source else None
     engine, tariff = open_engine(name, options), tariff_of(name, options)
     if not isinstance(options, EndpointOptions):
-        return Model(name, engine, tariff)
+        return Model(name, engine, tariff, tokenizer=tokenizer)
     context = options.context_tokens or listed_window(tariff.model, tariff.provider)
     where = options.residency or ""
-    return Model(name, engine, tariff, options.fallback, options.local, context, where)
+    return Model(name, engine, tariff, options.fallback, options.local, context, where, tokenizer)
 
 
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:

@@ -12,6 +12,7 @@ import uuid_utils
 from msgspec.structs import replace
 
 from shoal.assembly.caching import by_cache, keep_cached, look_up
+from shoal.assembly.counting import Counting
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
 from shoal.assembly.kept_responses import kept_response
@@ -32,7 +33,6 @@ from shoal.formats.responses.kept import AskedResponse
 from shoal.guarantees import draw
 from shoal.routing.budget import Budgets
 from shoal.routing.caller import ANYBODY, Caller
-from shoal.routing.estimate import counted_usage
 from shoal.routing.health import Health
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import OWN, Receipt, Served, ServedEmbeddings, ServedReply, Tried
@@ -61,13 +61,14 @@ class Shoal:
         self._store, self._regime = store, regime
         self._retiring: dict[Regime, asyncio.Task[None]] = {}
         self._purse = purse or Purse(Budgets(store.spend.between, {}), _ASSUMED_OUTPUT)
-        self._embeddings = Embeddings(store, self._purse, encoder)
+        self._counting = Counting()
+        self._embeddings = Embeddings(store, self._purse, self._counting, encoder)
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
         self._shadow_pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow")
         self._roster = self._reader.read()
-        self._witness = Witness(store, self._ask_in_shadow, self.reload)
+        self._witness = Witness(store, self._counting, self._ask_in_shadow, self.reload)
         self._watching = asyncio.create_task(self._watch())
         self._reloading = asyncio.Lock()
         self._trouble = ""
@@ -154,7 +155,9 @@ class Shoal:
             served.regime.let_go()
 
     async def _finish(self, handled: Handled, answer: Answer, error: str) -> Receipt:
-        answer = replace(answer, usage=counted_usage(handled.request, answer))
+        count = self._counting.usage
+        usage = await count(handled.request, answer, handled.answerer, handled.shield)
+        answer = replace(answer, usage=usage)
         handled = replace(handled, receipt=settled(handled, answer))
         discretion = handled.regime.discretion
         request, kept = await discretion.kept(handled.request, answer)
@@ -316,6 +319,7 @@ class Shoal:
             await regime.models.aclose()
         await self._regime.models.aclose()
         self._embeddings.close()
+        self._counting.close()
         self._pool.shutdown(wait=False)
         self._shadow_pool.shutdown(wait=False)
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from shoal.assembly.counting import Counting
 from shoal.assembly.handled import Handled
 from shoal.assembly.models import Model
 from shoal.assembly.regime import Regime
@@ -35,11 +36,13 @@ class Witness:
     def __init__(
         self,
         store: Store,
+        counting: Counting,
         ask: Callable[[Handled], Awaitable[Verdict]],
         demoted: Callable[[], Awaitable[None]],
     ) -> None:
         """``ask`` has the rung of a call's post answer; ``demoted`` is awaited after a demotion."""
-        self._store, self._ask, self._demoted = store, ask, demoted
+        self._store, self._counting = store, counting
+        self._ask, self._demoted = ask, demoted
         self._running: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self.failures = 0
@@ -102,6 +105,8 @@ class Witness:
         shield.check(model)
         asked = await model.engine.answer(shield.request_for(model))
         reference = shield.restored(asked, model)
+        usage = await self._counting.usage(handled.request, reference, model, shield)
+        reference = replace(reference, usage=usage)
         spent = _spent(handled, model, reference)
         if not reference.complete:
             self._store.writer.submit(lambda conn: self._store.spend.add(conn, spent))

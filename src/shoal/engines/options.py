@@ -28,6 +28,7 @@ class Prices(BaseModel):
     reasoning_price: Price | None = None
 
 
+TokenizerName = Annotated[str, Field(min_length=1)]
 KeyVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -79,7 +80,9 @@ class EndpointOptions(Prices):
     this address or at one of ``endpoints``; then the models of ``fallback`` are asked, in order.
     What does not fit into ``context_tokens`` (default: as the price list says) is not sent.
     ``local`` says that nothing it is told leaves the machine, or the house, for the privacy rules,
-    ``residency`` where its endpoints are, in a word of the user's own.
+    ``residency`` where its endpoints are, in a word of the user's own. ``tokenizer`` is the path of
+    a ``tokenizer.json``, or a repository of the Hugging Face hub that has one: it counts the tokens
+    that an endpoint does not.
     """
 
     base_url: BaseUrl
@@ -97,6 +100,7 @@ class EndpointOptions(Prices):
     local: bool = False
     context_tokens: int | None = Field(default=None, ge=1)
     residency: str | None = Field(default=None, min_length=1)
+    tokenizer: TokenizerName | None = None
 
 
 class RemoteOptions(EndpointOptions):
@@ -141,11 +145,13 @@ class AnthropicOptions(EndpointOptions):
 
 
 class RecordedOptions(Prices):
-    """Recorded calls, played back; ``latency="recorded"`` also takes the time they took."""
+    """Recorded calls, played back; ``latency="recorded"`` also takes the time they took.
+    ``tokenizer`` is as for endpoints."""
 
     engine: Literal["recorded"]
     path: Path
     latency: Literal["none", "recorded"] = "none"
+    tokenizer: TokenizerName | None = None
 
 
 class EchoOptions(Prices):

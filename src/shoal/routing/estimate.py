@@ -1,20 +1,25 @@
 """What a call may cost at most, before anybody has counted its tokens."""
 
-import re
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
-from shoal.chat import Answer, Request, Usage
+from shoal.chat import Message, Request, Usage
 from shoal.routing.prices import Tariff
 from shoal.specialists.card import TokenRates
 
 _BYTES_A_TOKEN = 3  # prose has 4 to 5, code 3, so most texts have fewer tokens than this says
-_A_MESSAGE = 4  # tokens that its frame takes
+FRAME = 4  # tokens around a message: its role, and marks of where it begins and ends
 _A_PART = 1_600  # tokens of an image, or another part that is not text
-_NOT_TEXT = re.compile(r'"type"\s*:\s*"(?!text|input_text|output_text)')
+_TEXTS = ("text", "input_text", "output_text")
 _MOST_CHOICES = 128
+
+
+class _Part(Struct):
+    """One part of a message's content."""
+
+    type: str = ""
 
 
 class _Asked(Struct):
@@ -33,6 +38,7 @@ class _Asked(Struct):
 
 
 _asked = msgspec.json.Decoder(_Asked)
+_parts = msgspec.json.Decoder(list[_Part])
 
 
 def expected_usage(request: Request, assumed_output: int, rates: TokenRates | None = None) -> Usage:
@@ -41,11 +47,9 @@ def expected_usage(request: Request, assumed_output: int, rates: TokenRates | No
     Input is estimated from its bytes, or by its task's own ``rates``; output is what the request
     allows, else ``assumed_output``, for each of the answers asked for.
     """
-    asked = _limits(request)
-    limit = asked.limit
+    limit = _limits(request).limit
     output = assumed_output if limit is None else limit
-    choices = min(max(asked.n or 1, 1), _MOST_CHOICES)
-    return Usage(_input(request, rates), output * choices, estimated=True)
+    return Usage(_input(request, rates), output * asked_answers(request), estimated=True)
 
 
 def asked_output(request: Request) -> int | None:
@@ -60,30 +64,19 @@ def upper_cost(
     return tariff.cost(expected_usage(request, assumed_output, rates))
 
 
-def counted_usage(request: Request, answer: Answer) -> Usage | None:
-    """The tokens of an answer: as its provider counted them, else an estimate.
-
-    Of a stream that broke off, a provider may have told the input and no more than the first of the
-    output: then that is estimated from what came. None if nothing came: whether it was worked on
-    nobody knows.
-    """
-    told = answer.usage
-    if told is not None and (answer.complete or not told.estimated):
-        return told
-    guess = _guessed(request, answer)
-    if told is None and not answer.complete and not guess.output_tokens:
-        return None
-    if told is None:
-        return guess
-    return replace(told, output_tokens=max(told.output_tokens, guess.output_tokens))
+def asked_answers(request: Request) -> int:
+    """How many answers a request asks for: choices."""
+    return min(max(_limits(request).n or 1, 1), _MOST_CHOICES)
 
 
-def _guessed(request: Request, answer: Answer) -> Usage:
-    """From bytes, for there is no tokenizer for every model."""
-    said = [answer.text, answer.refusal, *(call.arguments for call in answer.tool_calls)]
-    said += [block.text for block in answer.reasoning]
-    output = -(-sum(len(text.encode()) for text in said) // _BYTES_A_TOKEN)
-    return Usage(_input(request, None), output, estimated=True)
+def reckoned_tokens(texts: Sequence[str]) -> int:
+    """About how many tokens texts have, for there is no tokenizer for every model."""
+    return -(-sum(len(text.encode(errors="replace")) for text in texts) // _BYTES_A_TOKEN)
+
+
+def not_text(request: Request) -> int:
+    """About how many tokens the images of a request have, and its other parts that are not text."""
+    return _A_PART * sum(_others(message) for message in request.messages if message.parts)
 
 
 def _limits(request: Request) -> _Asked:
@@ -95,11 +88,19 @@ def _limits(request: Request) -> _Asked:
 
 def _input(request: Request, rates: TokenRates | None) -> int:
     messages = request.messages
-    others = sum(len(_NOT_TEXT.findall(message.parts)) for message in messages if message.parts)
+    others = not_text(request)
     if rates is not None and not others:
         return round(sum(len(message.text) for message in messages) * rates.per_character)
     size = len(request.tools.encode()) + len(request.response_format.encode())
     for message in messages:
         size += len(message.text.encode())
         size += sum(len(call.name) + len(call.arguments.encode()) for call in message.tool_calls)
-    return -(-size // _BYTES_A_TOKEN) + _A_MESSAGE * len(messages) + _A_PART * others
+    return -(-size // _BYTES_A_TOKEN) + FRAME * len(messages) + others
+
+
+def _others(message: Message) -> int:
+    """How many parts of a message are not text; what stands within a part is none."""
+    try:
+        return sum(part.type not in _TEXTS for part in _parts.decode(message.parts))
+    except msgspec.DecodeError:  # of another shape: whoever answers will say so
+        return 1
