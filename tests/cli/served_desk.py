@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from typing import Any, TypeVar
 
 from support_desk import line, lines
 
+from ports import free_port
+
 SHOAL = Path(sys.executable).with_name("shoal")
 RECORDED = """
 [models.gpt]
@@ -26,13 +27,6 @@ output_price = 100.0
 TIMEOUT_S = 30
 
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Served:

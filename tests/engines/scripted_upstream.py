@@ -24,7 +24,9 @@ class ScriptedUpstream:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.bodies.append(await request.read())
         self.headers.append(dict(request.headers))
-        assert self.handler is not None
+        assert self.handler is not None, (
+            f"{request.method} {request.raw_path}: nobody should ask yet"
+        )
         try:
             return await self.handler(request)
         except (asyncio.CancelledError, ConnectionResetError):

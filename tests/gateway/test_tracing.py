@@ -20,6 +20,7 @@ from live import FakeDesk, running_gateway
 from scripted_upstream import ScriptedUpstream
 
 from otlp_receiver import Received, Receiver, running_receiver
+from ports import free_port
 from shoal import __version__
 from shoal.assembly import Models, Regime, Shoal
 from shoal.chat import Request
@@ -256,7 +257,7 @@ async def test_who_was_asked(
     """Over the whole of Shoal: a model that cannot be reached, and one that stands in for it."""
     up = RemoteOptions(engine="remote", base_url=upstream.base_url, provider="mistral")
     gone = up.model_copy(
-        update={"base_url": f"http://127.0.0.1:{closed_port()}/v1", "fallback": ("up",)}
+        update={"base_url": f"http://127.0.0.1:{free_port()}/v1", "fallback": ("up",)}
     )
     models = Models.open({"gone": gone, "up": up, "echo": EchoOptions(engine="echo")})
     upstream.replies(REPLY)
@@ -295,13 +296,6 @@ def within(root: Received, *inner: Received) -> None:
     times = [root.start, *(at for span in inner for at in (span.start, span.end)), root.end]
     assert all(later - earlier > -0.001 for earlier, later in pairwise(times))
     assert {span.trace_id for span in inner} == {root.trace_id}
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Kept:
@@ -358,7 +352,7 @@ async def test_a_collector_that_is_gone_delays_nobody(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     caplog.set_level(logging.INFO)
-    async with traced(desk, f"http://127.0.0.1:{closed_port()}") as client:
+    async with traced(desk, f"http://127.0.0.1:{free_port()}") as client:
         for _ in range(20):
             await client.chat.completions.create(model="echo", messages=ASKED)  # type: ignore[arg-type]
         async with asyncio.timeout(30):
