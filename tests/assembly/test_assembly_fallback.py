@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import perf_counter
 
 import pytest
 from keyword_desk import PRICES, TASK, Clerk, ask, certify, request_of, seen, text_of
@@ -94,7 +95,9 @@ async def test_the_upstreams_address_is_not_stored(store: Store, stood_in: bool)
             else:
                 with pytest.raises(EngineUnreachable) as caught:
                     await desk.serve(request_of("?"), "")
-                receipt = await desk.failed(request_of("?"), "", ANYBODY, caught.value)
+                receipt = await desk.failed(
+                    request_of("?"), "", ANYBODY, caught.value, perf_counter()
+                )
                 call_id = receipt.call_id
             stored = (await desk.call(call_id)).decode()
     assert "gpt: no connection" in stored

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import perf_counter
 
 import pytest
 from keyword_desk import KEYWORDS, PRICES, TASK, Clerk, ask, request_of, seen, serving, text_of
@@ -70,7 +71,7 @@ async def test_what_is_refused_reaches_nobody_and_is_stored_without_it(store: St
         with pytest.raises(PrivacyRefused) as caught:
             await desk.serve(request_of(ASKED), "")
         assert MAIL not in str(caught.value)
-        receipt = await desk.failed(request_of(ASKED), "", ANYBODY, caught.value)
+        receipt = await desk.failed(request_of(ASKED), "", ANYBODY, caught.value, perf_counter())
         view = await seen(desk, receipt.call_id)
         await ask(desk, request_of(text_of(1)))
     assert [request.messages[-1].text for request in llm.asked] == [text_of(1)]
@@ -191,7 +192,7 @@ async def test_what_an_upstream_said_is_scrubbed_too(store: Store) -> None:
     async with desk_of(store, llm, local, store="redacted") as desk:
         handled, _ = await ask(desk, request_of(ASKED))
         assert handled.receipt.answered_by == "here"
-        failed = await desk.failed(request_of("?"), "", ANYBODY, llm.error)
+        failed = await desk.failed(request_of("?"), "", ANYBODY, llm.error, perf_counter())
         views = [await seen(desk, one.call_id) for one in (handled.receipt, failed)]
     assert MAIL not in repr(views)
     assert "[EMAIL]" in views[0].receipt.tried[0].reason

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from time import perf_counter, time
 
 import pytest
 from keyword_desk import (
@@ -52,15 +53,16 @@ async def until_health(desk: Shoal, ok: bool) -> None:
 
 async def test_a_failed_call_is_recorded(store: Store) -> None:
     async with serving_desk(store) as desk:
-        failure = EngineUnreachable("nobody listens on port 9")
-        call_id = (
-            await desk.failed(request_of("?", "nobody"), "episode 1", ANYBODY, failure)
-        ).call_id
+        failure, began = EngineUnreachable("nobody listens on port 9"), perf_counter() - 2
+        told = await desk.failed(request_of("?", "nobody"), "episode 1", ANYBODY, failure, began)
+        call_id = told.call_id
         view = await seen(desk, call_id)
     assert (view.error, view.episode, view.answer) == (str(failure), "episode 1", None)
     assert view.receipt.reason == "no answer: EngineUnreachable"
     assert (view.receipt.llm, view.receipt.answered_by) == ("nobody", "")
     assert view.receipt.cost is None
+    assert 2_000 <= view.receipt.latency_ms < 60_000
+    assert view.receipt.at <= time() - 2
 
 
 async def test_a_persons_words_are_kept(store: Store) -> None:
@@ -173,7 +175,9 @@ async def test_answers_go_on_though_the_writer_is_closed(store: Store) -> None:
         store.writer.close()
         handled, answer = await ask(desk, request_of(text_of(1)))
         assert (handled.receipt.answered_by, answer.text) == (SMALL, "payments")
-        receipt = await desk.failed(request_of("?"), "", ANYBODY, EngineUnreachable("no"))
+        receipt = await desk.failed(
+            request_of("?"), "", ANYBODY, EngineUnreachable("no"), perf_counter()
+        )
         assert receipt.call_id
         assert receipt.reason == "no answer: EngineUnreachable"
         assert (desk.health().ok, desk.health().ready) == (False, True)

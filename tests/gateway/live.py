@@ -67,7 +67,7 @@ class FakeDesk:
         return served.receipt
 
     async def failed(
-        self, request: Request, episode: str, caller: Caller, error: ShoalError
+        self, request: Request, episode: str, caller: Caller, error: ShoalError, began: float
     ) -> Receipt:
         self.failures.append((request, episode, error))
         return Receipt(f"failed-{len(self.failures)}", time.time(), request.model, "", "no answer")

@@ -173,10 +173,11 @@ class Shoal:
         return handled.receipt
 
     async def failed(
-        self, request: Request, episode: str, caller: Caller, error: ShoalError
+        self, request: Request, episode: str, caller: Caller, error: ShoalError, began: float
     ) -> Receipt:
-        """Record a call that nobody could answer; returns its receipt."""
-        call_id, at = str(uuid_utils.uuid7()), time.time()
+        """Record a call that nobody could answer; returns its receipt. ``began`` is when it was
+        there, a reading of ``time.perf_counter``."""
+        call_id, at = str(uuid_utils.uuid7()), time.time() - (time.perf_counter() - began)
         found, regime = self._roster.find(request), self._regime
         receipt = Receipt(
             call_id,
@@ -193,7 +194,7 @@ class Shoal:
             request=request,
             episode=episode,
             regime=regime,
-            began=time.perf_counter(),
+            began=began,
             caller=caller,
         )
         if isinstance(error, PrivacyRefused):

@@ -36,9 +36,10 @@ class Desk(Protocol):
         """
 
     async def failed(
-        self, request: Request, episode: str, caller: Caller, error: ShoalError
+        self, request: Request, episode: str, caller: Caller, error: ShoalError, began: float
     ) -> Receipt:
-        """Record a call that ``serve`` could not answer; returns its receipt."""
+        """Record a call that ``serve`` could not answer; returns its receipt. ``began`` is when it
+        was there, a reading of ``time.perf_counter``."""
 
     async def embed(
         self, request: EmbeddingRequest, call_id: str, caller: Caller

@@ -52,7 +52,7 @@ class EmbeddingRoute:
     def _failed(
         self, asked: Asked[EmbeddingRequest], receipt: Receipt, error: ShoalError
     ) -> Response:
-        self._observer.ended(Ended("embeddings", asked, receipt, None, error, receipt.latency_ms))
+        self._observer.ended(Ended("embeddings", asked, receipt, None, error, None))
         return error_reply(error, FORMATS["chat"], receipt.call_id)
 
 

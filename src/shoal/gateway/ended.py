@@ -41,13 +41,13 @@ def asked_of(http: HttpRequest, request: R, terms: Terms, began: float) -> Asked
 
 class Ended(Struct, frozen=True):
     """A call that has ended: what it was asked in, its settled receipt, what came of it, and how
-    much of the time until the answer began was Shoal's own. ``sent`` is the reply, or of a stream
-    the bytes that it began with."""
+    much of the time until the answer began was Shoal's own, None if nobody answered. ``sent`` is
+    the reply, or of a stream the bytes that it began with."""
 
     format: Format | Literal["embeddings"]
     asked: Asked[Request] | Asked[EmbeddingRequest]
     receipt: Receipt
     answer: Answer | None
     error: ShoalError | None
-    overhead_ms: float
+    overhead_ms: float | None
     sent: bytes = b""

@@ -57,9 +57,10 @@ class Exchange:
         return await self._whole(served, asked, overhead_ms)
 
     async def _failed(self, asked: Asked[Request], error: ShoalError) -> Response:
-        receipt = await self._desk.failed(asked.request, asked.episode, asked.caller, error)
-        overhead_ms = _since(asked.began)
-        self._observer.ended(Ended(self.wire.name, asked, receipt, None, error, overhead_ms))
+        receipt = await self._desk.failed(
+            asked.request, asked.episode, asked.caller, error, asked.began
+        )
+        self._observer.ended(Ended(self.wire.name, asked, receipt, None, error, None))
         return error_reply(error, self.wire, receipt.call_id)
 
     def _streamed(

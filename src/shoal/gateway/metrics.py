@@ -106,7 +106,8 @@ class Metrics:
         by = receipt.answered_by or "nobody"
         self._calls(ended.format, by, receipt.task or "none", outcome).inc()
         self._seconds(by).observe(receipt.latency_ms / 1e3)
-        self._overhead(by).observe(ended.overhead_ms / 1e3)
+        if ended.overhead_ms is not None:
+            self._overhead(by).observe(ended.overhead_ms / 1e3)
         if ended.answer is not None:
             self._count_cost(receipt, ended.answer)
 

@@ -120,7 +120,7 @@ def _own(ended: Ended) -> Iterator[tuple[str, Value | None]]:
     yield "shoal.cost_usd", receipt.cost
     yield "shoal.llm_cost_usd", receipt.llm_cost
     yield "shoal.llm_cost_estimated", receipt.llm_cost_estimated or None
-    yield "shoal.overhead_ms", round(ended.overhead_ms, 3)
+    yield "shoal.overhead_ms", None if ended.overhead_ms is None else round(ended.overhead_ms, 3)
 
 
 def _inner(tried: Tried, ended: Ended, end: int) -> Span:
