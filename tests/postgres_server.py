@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,21 +37,25 @@ class OwnServer:
     def frozen(self) -> Iterator[None]:
         """Meanwhile the server accepts connections, and says nothing on any."""
         postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGSTOP)  # first, so that there are no more children than these
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         processes = [postmaster, *map(int, children)]
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
+        _tell(processes, signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in processes:
-                with suppress(ProcessLookupError):  # its client has gone
-                    os.kill(process, signal.SIGCONT)
+            _tell(processes, signal.SIGCONT)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [self._programs / program, "-D", self._folder / "data", *arguments]
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(command, check=True, cwd="/", **quiet, **_owner())
+
+
+def _tell(processes: Iterable[int], what: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):  # a connection that has ended, or the server's own work
+            os.kill(process, what)
 
 
 @contextmanager
