@@ -219,3 +219,22 @@ async def test_keys_that_are_behind_the_store_are_told(
         async with http.get(f"{url}/healthz") as reply:
             told = await reply.json()
     assert (told["status"], told["keys"]) == ("degraded", "cannot be read again")
+
+
+async def test_the_detail_of_health_is_for_whoever_may_read(
+    desk: FakeDesk, http: aiohttp.ClientSession
+) -> None:
+    async def told(url: str, key: str = "") -> object:
+        sent = {"x-api-key": key} if key else {}
+        async with http.get(f"{url}/healthz", headers=sent) as reply:
+            assert reply.status == 200
+            return await reply.json()
+
+    keys, whole = FakeKeys(), {"status": "ok", "store": "ok"}
+    async with running_gateway(desk, keys) as url:
+        assert await told(url) == whole  # nobody needs a key yet
+        calls, reads = keys.add(), keys.add(scopes=["read"])
+        assert await told(url) == {"status": "ok"}
+        assert await told(url, "no key") == {"status": "ok"}
+        assert await told(url, calls.key) == {"status": "ok"}
+        assert await told(url, reads.key) == whole

@@ -12,7 +12,7 @@ from shoal.formats import parse_strictly
 from shoal.formats.json_text import no_collection
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
-from shoal.gateway.key_check import caller_of
+from shoal.gateway.key_check import caller_of, is_let_in
 from shoal.gateway.key_desk import KeyDesk
 from shoal.gateway.metrics import CONTENT_TYPE, Metrics
 from shoal.gateway.openapi import openapi
@@ -58,11 +58,14 @@ class DeskRoutes:
         return json_reply(self._model(name))
 
     async def health(self, request: Request) -> Response:
-        """``GET /healthz``: 200 as long as requests are answered; ``status`` tells the rest."""
+        """``GET /healthz``: 200 as long as requests are answered; ``status`` tells the rest, and to
+        whoever may read it the detail, which names paths and addresses."""
         health, behind = self._desk.health(), self._keys.trouble
-        status = "ok" if health.ok and not behind else "degraded"
+        status = {"status": "ok" if health.ok and not behind else "degraded"}
+        if not is_let_in(request.scope):
+            return json_reply(status)
         told = {"keys": behind} if behind else {}
-        return json_reply({**health.detail, **told, "status": status})
+        return json_reply({**health.detail, **told, **status})
 
     async def ready(self, request: Request) -> Response:
         """``GET /readyz``: 200 while requests can be answered, 503 once the gateway stops."""

@@ -30,15 +30,17 @@ class KeyCheck:
         self._app, self._keys, self._open_to_all = app, keys, open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, with its ``Caller`` in the scope, or answer 401 or 403."""
-        if scope["type"] == "http" and scope["path"] not in _FREE:
+        """Pass the request on, with its ``Caller`` in the scope, or answer 401 or 403. What is free
+        is passed on without one too."""
+        if scope["type"] == "http":
             try:
                 caller = self._caller(scope)
                 if needed := scope_of(scope["path"]):
                     caller.require(needed)
+                scope[CALLER] = caller
             except RequestError as error:
-                return await error_reply(error, wire_of(scope["path"]))(scope, receive, send)
-            scope[CALLER] = caller
+                if scope["path"] not in _FREE:
+                    return await error_reply(error, wire_of(scope["path"]))(scope, receive, send)
         await self._app(scope, receive, send)
 
     def _caller(self, scope: Scope) -> Caller:
@@ -57,17 +59,22 @@ def caller_of(scope: Scope, max_cost: float | None = None) -> Caller:
     return caller if max_cost is None else replace(caller, max_cost=max_cost)
 
 
+def is_let_in(scope: Scope) -> bool:
+    """Whether whoever sent the request of an ASGI scope may have asked for more than is free."""
+    return CALLER in scope
+
+
 def scope_of(path: str) -> KeyScope | None:
     """What a key must be for to ask for a path; None for those that are nobody's.
 
     >>> scope_of("/v1/messages"), scope_of("/shoal/calls/1"), scope_of("/")
     ('call', 'read', None)
-    >>> scope_of("/shoal/keys"), scope_of("/shoal/whatever-comes")
-    ('admin', 'admin')
+    >>> scope_of("/shoal/keys"), scope_of("/shoal/whatever-comes"), scope_of("/healthz")
+    ('admin', 'admin', 'read')
     """
     if path.startswith("/v1/") or path == "/shoal/feedback":
         return "call"
-    if path in ("/metrics", "/shoal/spend") or path.startswith("/shoal/calls/"):
+    if path in ("/metrics", "/shoal/spend", "/healthz") or path.startswith("/shoal/calls/"):
         return "read"
     return "admin" if path.startswith("/shoal/") else None
 
