@@ -196,6 +196,30 @@ async def test_whose_it_is(here: Place, upstream: SpeakingUpstream) -> None:
             assert (await admin.responses.retrieve(response_id)).id == response_id
 
 
+async def test_nobody_goes_on_from_another_keys(here: Place, upstream: SpeakingUpstream) -> None:
+    upstream.replies(THEIRS % b"completed")
+    async with client_of(here) as mine, client_of(here) as anothers:
+        first = await mine.responses.create(model="gpt", input="hi")
+        here.calls()  # once it is written
+        with pytest.raises(openai.BadRequestError, match="'resp_9' not found") as caught:
+            await anothers.responses.create(
+                model="gpt", input="go on", previous_response_id=first.id
+            )
+        assert caught.value.param == "previous_response_id"
+        escaped = b'{"model":"gpt","input":"go on","previous\\u005fresponse_id":"resp_9"}'
+        headers = {"authorization": f"Bearer {anothers.api_key}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{here.url}/v1/responses", data=escaped, headers=headers) as reply,
+        ):
+            assert reply.status == 400
+        assert len(upstream.bodies) == 1
+        for previous in (first.id, "resp_unknown"):
+            await mine.responses.create(model="gpt", input="go on", previous_response_id=previous)
+        await anothers.responses.create(model="gpt", input="?", previous_response_id="resp_unknown")
+    assert len(upstream.bodies) == 4
+
+
 async def test_what_was_not_to_be_kept(
     client: openai.AsyncOpenAI, here: Place, upstream: SpeakingUpstream
 ) -> None:

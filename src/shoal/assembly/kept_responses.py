@@ -9,11 +9,18 @@ import re
 
 from shoal.assembly.purse import Purse
 from shoal.assembly.regime import Regime
+from shoal.chat import Request
 from shoal.engines import ResponseKeeper
 from shoal.errors import MalformedRequest, NotAllowed, NotFound, Untranslatable
 from shoal.formats import Envelope
 from shoal.formats.responses.answers import PREFIX
-from shoal.formats.responses.kept import AskedResponse, encode_items, encode_kept, recalled
+from shoal.formats.responses.kept import (
+    AskedResponse,
+    encode_items,
+    encode_kept,
+    previous_of,
+    recalled,
+)
 from shoal.routing.caller import Caller
 from shoal.routing.receipt import ServedReply
 from shoal.storage import CallFilter, CallRecord, Store
@@ -53,6 +60,27 @@ async def kept_response(
     except Untranslatable as error:
         raise NotFound(f"Response with id {asked.id!r} not found: {error}") from None
     return ServedReply(reply.body, reply.request_id, limits=limits)
+
+
+async def check_previous(request: Request, caller: Caller, store: Store) -> None:
+    """See that a request does not go on from another key's response, whose content its answer could
+    tell. One that is not recorded is left to who keeps it.
+
+    Raises:
+        MalformedRequest: it does; said as of one that there is not.
+        StoreError: the record cannot be read.
+    """
+    previous = previous_of(request)
+    if not previous or not caller.key or "admin" in caller.spec.scopes:
+        return
+    if await asyncio.to_thread(_is_anothers, store, previous, caller.key):
+        said = f"Previous response with id {previous!r} not found."
+        raise MalformedRequest(said, "previous_response_id")
+
+
+def _is_anothers(store: Store, response_id: str, key: str) -> bool:
+    made = store.calls.list(CallFilter(answer_id=response_id, limit=1))
+    return bool(made) and not store.calls.list(CallFilter(answer_id=response_id, key=key, limit=1))
 
 
 def _written_here(store: Store, response_id: str, own: str | None) -> CallRecord | None:

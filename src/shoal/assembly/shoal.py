@@ -15,7 +15,7 @@ from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.counting import Counting
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
-from shoal.assembly.kept_responses import kept_response
+from shoal.assembly.kept_responses import check_previous, kept_response
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
@@ -109,6 +109,7 @@ class Shoal:
         began = time.perf_counter()
         model = regime.models.get(request.model)
         caller.require_model(model.name)
+        await check_previous(request, caller, self._store)
         shielded = await shield(request, regime.privacy)
         found = self._roster.find(request)
         match, post = found or (None, None)

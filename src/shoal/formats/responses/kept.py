@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from shoal.chat import Answer, Request
 from shoal.errors import MalformedRequest, Untranslatable
-from shoal.formats.json_text import members_of, members_or_none
+from shoal.formats.json_text import members_of, members_or_none, word_of
 from shoal.formats.responses.answers import ResponseText, output_items, text_part
 from shoal.formats.responses.params import OWN
 from shoal.formats.responses.requests import built_fields
@@ -49,6 +49,13 @@ class AskedResponse(Struct, frozen=True):
         if dict(self.query).get("stream", "false") != "false":
             said = "stream: a response that is kept is not streamed again; leave it out, and poll"
             raise MalformedRequest(said, "stream")
+
+
+def previous_of(request: Request) -> str:
+    """The id of the response that a request goes on from; "" if it does from none."""
+    if request.format != "responses":
+        return ""
+    return word_of((members_or_none(request.body) or {}).get("previous_response_id"))
 
 
 def recalled(request: Request) -> Request | None:
