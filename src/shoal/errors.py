@@ -43,7 +43,10 @@ from types import MappingProxyType
 
 
 class ShoalError(Exception):
-    """Root of all errors that Shoal raises on purpose."""
+    """Root of all errors that Shoal raises on purpose. ``tried`` are the receipt's lines of those
+    who could not answer."""
+
+    tried: tuple[object, ...] = ()
 
 
 class ConfigError(ShoalError):
@@ -302,7 +305,7 @@ class EngineRefused(EngineError):
     """The upstream answered with an error of its own, passed on as it came.
 
     ``retry_after`` is its header of that name, ``request_id`` its own id of the exchange; "" if it
-    sent none.
+    sent none. ``taken``: it had taken the request before, and worked on it.
     """
 
     code = "upstream_refused"
@@ -314,6 +317,7 @@ class EngineRefused(EngineError):
         content_type: str = "application/json",
         retry_after: str = "",
         request_id: str = "",
+        taken: bool = False,
     ) -> None:
         super().__init__(f"the upstream answered with status {status}")
         self.status = status
@@ -321,9 +325,16 @@ class EngineRefused(EngineError):
         self.content_type = content_type
         self.retry_after = retry_after
         self.request_id = request_id
+        self.taken = taken
         self.is_outage = status in (500, 502, 503, 504, 529)
-        self.may_be_retried = status in (429, 500, 502, 503, 529)
-        self.may_cost = status in (504, 524)  # whoever passed it on waited in vain for an answer
+        self.may_be_retried = not taken and status in (429, 500, 502, 503, 529)
+        # whoever passed on a 504 waited in vain for an answer
+        self.may_cost = taken or status in (504, 524)
+
+    def retold(self, body: bytes, request_id: str) -> "EngineRefused":
+        """The same error in other words."""
+        kind, wait = self.content_type, self.retry_after
+        return EngineRefused(self.status, body, kind, wait, request_id, self.taken)
 
 
 class NotRecorded(EngineError):

@@ -130,6 +130,8 @@ async def test_an_audit_that_fails_is_counted_and_loses_nothing(store: Store) ->
         view = await seen(desk, second.receipt.call_id)
     assert view.audit is not None
     assert store.audits.process("c-1").n == 1
+    spent = {row.group: (row.audits, row.unpriced) for row in store.spend.list(by="model")}
+    assert spent["gpt"] == (2, 1)  # the one that failed may have been worked on
 
 
 async def test_the_caller_does_not_wait_for_the_audit(store: Store) -> None:

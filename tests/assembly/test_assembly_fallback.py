@@ -69,7 +69,7 @@ async def test_the_next_stands_in(store: Store, streamed: bool) -> None:
     assert (gone.error, stood_in.error) == ("upstream_unreachable", "")
     assert before < gone.at <= stood_in.at
     assert gone.at + gone.latency_ms / 1e3 == pytest.approx(stood_in.at, abs=0.01)
-    assert stood_in.latency_ms == pytest.approx(receipt.waited_ms, abs=0.001)
+    assert gone.latency_ms + stood_in.latency_ms == pytest.approx(receipt.waited_ms, abs=0.002)
     assert receipt.provider == "a provider"
     assert receipt.cost == pytest.approx(62e-6)  # what the one who answered takes
     assert receipt.llm_cost == pytest.approx(60 * 10e-6 + 2 * 100e-6)
@@ -121,7 +121,11 @@ async def test_the_first_error_is_told_if_nobody_can(store: Store, error: Engine
     async with desk_of(store, clerk("gpt", error), clerk("mini", last)) as desk:
         with pytest.raises(EngineError) as caught:
             await desk.serve(request_of("?"), "")
+        receipt = await desk.failed(request_of("?"), "", ANYBODY, caught.value, perf_counter())
+        kept = (await seen(desk, receipt.call_id)).receipt
     assert caught.value is error
+    assert [tried.answerer for tried in kept.tried] == ["gpt", "mini"]
+    assert all(tried.at and not tried.accepted for tried in kept.tried)
 
 
 async def test_a_request_that_is_at_fault_goes_no_further(store: Store) -> None:

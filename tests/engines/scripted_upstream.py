@@ -110,7 +110,7 @@ async def running_upstream() -> AsyncIterator[ScriptedUpstream]:
     scripted = ScriptedUpstream()
     app = web.Application(client_max_size=100_000_000)
     app.on_response_prepare.append(leave_out)
-    for path in ("/v1/chat/completions", "/v1/embeddings"):
+    for path in ("/v1/chat/completions", "/v1/embeddings", "/v1/responses/{id}"):
         app.router.add_route("*", path, scripted.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()

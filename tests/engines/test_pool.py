@@ -15,6 +15,7 @@ from shoal.engines.options import Endpoint
 from shoal.engines.remote import RemoteEngine
 from shoal.errors import EngineBusy, EngineRefused, EngineTimeout, EngineUnreachable
 from shoal.formats.chat_completions import decode_request, encode_answer
+from shoal.formats.responses.kept import AskedResponse
 from written_streams import envelope
 
 ASKED = decode_request(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
@@ -226,6 +227,28 @@ async def test_a_stream_must_begin_in_time(
     with pytest.raises(EngineTimeout):
         await opened.stream(Request("m", ASKED.messages, stream=True))
     await asyncio.wait_for(upstreams[0].hung_up.wait(), 2)
+
+
+async def test_who_has_it_is_found_behind_one_that_is_gone(
+    upstreams: list[ScriptedUpstream], stack: AsyncExitStack
+) -> None:
+    asking = AskedResponse("resp_1", "retrieve")
+    with pytest.raises(EngineRefused) as nowhere:
+        await keeper(stack, upstreams, (404, 404, 404)).kept_response(asking)
+    assert nowhere.value.status == 404
+    found = await keeper(stack, upstreams, (503, 404, 200)).kept_response(asking)
+    assert found.body == REPLY
+    with pytest.raises(EngineRefused) as unsure:
+        await keeper(stack, upstreams, (404, 503, 404)).kept_response(asking)
+    assert unsure.value.status == 503
+
+
+def keeper(
+    stack: AsyncExitStack, upstreams: list[ScriptedUpstream], statuses: tuple[int, ...]
+) -> RemoteEngine:
+    for upstream, status in zip(upstreams, statuses, strict=True):
+        upstream.replies(REPLY, status)
+    return engine(stack, upstreams, formats=["responses"])
 
 
 async def test_each_endpoint_has_its_own_key(

@@ -1,6 +1,7 @@
 """Responses by their ids: the official openai package against a gateway over all of Shoal."""
 
 import json
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -74,6 +75,7 @@ def models(upstream: SpeakingUpstream) -> dict[str, EngineOptions]:
         "echo": EchoOptions(engine="echo"),
         "chat": chat,
         "gpt": chat.model_copy(update={"formats": ("responses",)}),
+        "often": chat.model_copy(update={"formats": ("responses",), "retries": 2}),
         "other": chat.model_copy(update={"formats": ("chat", "responses")}),
     }
 
@@ -331,6 +333,33 @@ async def test_what_the_upstream_says_of_it(
     with pytest.raises(openai.NotFoundError) as caught:
         await client.responses.retrieve("resp_9")
     assert caught.value.response.content == NO_SUCH
+
+
+async def test_a_response_that_failed_was_worked_on(
+    client: openai.AsyncOpenAI, here: Place, upstream: SpeakingUpstream
+) -> None:
+    """So it is not asked for again, and nobody knows what it cost."""
+    upstream.replies(
+        b'{"id":"resp_9","object":"response","status":"failed","model":"up","output":[],'
+        b'"error":{"code":"server_error","message":"broke"}}'
+    )
+    with pytest.raises(openai.InternalServerError, match="broke"):
+        await client.with_options(max_retries=0).responses.create(model="often", input="hi")
+    assert len(upstream.bodies) == 1
+    here.calls()
+    assert [row.unpriced for row in here.store.spend.list(by="model")] == [1]
+
+
+async def test_an_id_that_no_index_holds(
+    client: openai.AsyncOpenAI, here: Place, upstream: SpeakingUpstream
+) -> None:
+    upstream.replies(
+        THEIRS.replace(b"resp_9", b"resp_" + random.randbytes(4_000).hex().encode()) % b"completed"
+    )
+    said = await client.responses.create(model="gpt", input="hi")
+    assert [call.id for call in here.calls()]
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(said.id)
 
 
 async def test_of_several_endpoints_the_one_that_has_it(

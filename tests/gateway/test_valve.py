@@ -74,6 +74,19 @@ async def test_too_much_at_once(
         assert [await first, await second] == [200, 200]
 
 
+async def test_what_has_no_body_counts_as_none(
+    http: aiohttp.ClientSession, upstream: ScriptedUpstream, desk: FakeDesk
+) -> None:
+    slow = Slow(upstream)
+    async with running_gateway(desk, max_in_flight_mb=0.01) as url:
+        first = asyncio.create_task(status(http, url))
+        await slow.has(1)
+        async with http.delete(f"{url}/v1/responses/resp_1") as reply:
+            assert reply.status == 404
+        slow.may_answer.set()
+        assert await first == 200
+
+
 async def test_one_request_alone_always_passes(http: aiohttp.ClientSession, desk: FakeDesk) -> None:
     chunked = iter([json.dumps(ASKED | {"model": "echo"}).encode()])
     async with running_gateway(desk, max_in_flight_mb=0.01) as url:

@@ -11,7 +11,7 @@ from shoal.assembly.purse import Purse
 from shoal.assembly.regime import Regime
 from shoal.chat import Request
 from shoal.engines import ResponseKeeper
-from shoal.errors import MalformedRequest, NotAllowed, NotFound, Untranslatable
+from shoal.errors import MalformedRequest, NotAllowed, NotFound, StoreError, Untranslatable
 from shoal.formats import Envelope
 from shoal.formats.responses.answers import PREFIX
 from shoal.formats.responses.kept import (
@@ -24,8 +24,10 @@ from shoal.formats.responses.kept import (
 from shoal.routing.caller import Caller
 from shoal.routing.receipt import ServedReply
 from shoal.storage import CallFilter, CallRecord, Store
+from shoal.storage.calls import LONGEST_ANSWER_ID
 
-_ID = re.compile(r"\w[\w=+:~.-]{0,255}", re.ASCII)  # it becomes part of a path
+_LOOK_S = 2.0
+_ID = re.compile(rf"\w[\w=+:~.-]{{0,{LONGEST_ANSWER_ID - 1}}}", re.ASCII)  # part of a path
 
 
 async def kept_response(
@@ -73,14 +75,15 @@ async def check_previous(request: Request, caller: Caller, store: Store) -> None
     previous = previous_of(request)
     if not previous or not caller.key or "admin" in caller.spec.scopes:
         return
-    if await asyncio.to_thread(_is_anothers, store, previous, caller.key):
+    looking = asyncio.to_thread(store.calls.keys_of_answer, previous)
+    try:
+        keys = await asyncio.wait_for(looking, _LOOK_S)
+    except TimeoutError:
+        said = "the record, which tells whose that response is, cannot be read now"
+        raise StoreError(said) from None
+    if keys and caller.key not in keys:
         said = f"Previous response with id {previous!r} not found."
         raise MalformedRequest(said, "previous_response_id")
-
-
-def _is_anothers(store: Store, response_id: str, key: str) -> bool:
-    made = store.calls.list(CallFilter(answer_id=response_id, limit=1))
-    return bool(made) and not store.calls.list(CallFilter(answer_id=response_id, key=key, limit=1))
 
 
 def _written_here(store: Store, response_id: str, own: str | None) -> CallRecord | None:

@@ -12,6 +12,7 @@ from shoal.chat import Answer, AnswerStream
 from shoal.errors import (
     BudgetExceeded,
     ContextLengthExceeded,
+    EngineBusy,
     EngineError,
     MaxCostExceeded,
     NoAnswerer,
@@ -26,7 +27,7 @@ from shoal.routing.receipt import Tried
 
 class Reached(Struct, frozen=True):
     """Who answered, with what, whole or as a stream, and all who were ``tried``. ``waited_ms`` is
-    how long the one who answered took, or took to begin."""
+    how long those who were asked took, or took to begin."""
 
     model: Model
     tried: tuple[Tried, ...]
@@ -64,17 +65,19 @@ async def reach(
             with asking(model):
                 answer, stream = await _ask(model, shield)
         except (EngineError, *_PASSED_OVER) as error:
-            if _is_final(error, model is llm):
-                raise first or error from None
-            first = first or error
             tried.append(_in_vain(model, error, began))
+            first = first or error
+            if _is_final(error, model is llm):
+                break
             continue
         reason = "stands in for the LLM" if tried else "the last rung: the LLM"
         took = _since(began)
         tried.append(Tried(model.name, True, reason, latency_ms=took, at=_at(took)))
-        return Reached(model, tuple(tried), took, answer, stream)
+        waited = sum(one.latency_ms for one in tried if one.at)
+        return Reached(model, tuple(tried), waited, answer, stream)
     assert first is not None
-    raise first
+    first.tried = tuple(tried)
+    raise first from None
 
 
 def _is_final(error: ShoalError, by_llm: bool) -> bool:
@@ -93,7 +96,8 @@ async def _ask(model: Model, shield: Shield) -> tuple[Answer | None, AnswerStrea
 
 def _in_vain(model: Model, error: ShoalError, began: float) -> Tried:
     took = _since(began)
-    at = _at(took) if isinstance(error, EngineError) else 0.0  # else nobody asked it
+    asked = isinstance(error, EngineError) and not isinstance(error, EngineBusy)
+    at = _at(took) if asked else 0.0
     return Tried(model.name, False, str(error), latency_ms=took, at=at, error=kind_of(error))
 
 

@@ -109,7 +109,6 @@ class Shoal:
         began = time.perf_counter()
         model = regime.models.get(request.model)
         caller.require_model(model.name)
-        await check_previous(request, caller, self._store)
         shielded = await shield(request, regime.privacy)
         found = self._roster.find(request)
         match, post = found or (None, None)
@@ -117,6 +116,7 @@ class Shoal:
         cache_key, cached = look_up(regime, post, caller, shielded, request)
         purse = self._purse
         allowance = purse.admit_request(caller) if cached else purse.admit(caller, request)
+        await check_previous(request, caller, self._store)
         handled = Handled(
             self._receipt(model.name, post, regime),
             request=request,
@@ -189,6 +189,7 @@ class Shoal:
             task=found[1].task.name if found else "",
             task_id=found[1].task.id if found else "",
             provider=regime.models.provider(request.model),
+            tried=tuple(one for one in error.tried if isinstance(one, Tried)),
         )
         handled = Handled(
             receipt,
@@ -203,8 +204,9 @@ class Shoal:
         else:
             kept, _ = await regime.discretion.kept(request, None)
         handled = replace(handled, request=kept, receipt=settled(handled, None))
+        stored = replace(handled, receipt=regime.discretion.kept_receipt(handled.receipt))
         told = regime.discretion.kept_text(str(error))
-        await self._kept(self._record(call_record(handled, None, told)), call_id)
+        await self._kept(self._record(call_record(stored, None, told)), call_id)
         return handled.receipt
 
     async def embed(
@@ -425,7 +427,11 @@ class Shoal:
         assert handled.shield is not None
         holding = Holding(self._purse, handled, self._store)
         models = handled.regime.models
-        reached = await reach(models, handled.model, handled.shield, holding.asking)
+        try:
+            reached = await reach(models, handled.model, handled.shield, holding.asking)
+        except ShoalError as error:
+            error.tried = (*tried, *error.tried)
+            raise
         if reached.model is not handled.model:
             reason = f"{handled.model.name} could not answer, {reached.model.name} stands in for it"
         receipt = replace(

@@ -17,7 +17,8 @@ from shoal.assembly.handled import Handled
 from shoal.assembly.models import Model
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post
-from shoal.chat import Answer
+from shoal.assembly.spending import record_spending
+from shoal.chat import Answer, Usage
 from shoal.errors import EngineError, ShoalError, StoreError
 from shoal.guarantees import Certificate
 from shoal.routing.rung import Verdict
@@ -103,13 +104,18 @@ class Witness:
         assert model is not None
         assert shield is not None
         shield.check(model)
-        asked = await model.engine.answer(shield.request_for(model))
+        try:
+            asked = await model.engine.answer(shield.request_for(model))
+        except EngineError as error:
+            if error.may_cost:
+                record_spending(self._store, _spent(handled, model, None))
+            raise
         reference = shield.restored(asked, model)
         usage = await self._counting.usage(handled.request, reference, model, shield)
         reference = replace(reference, usage=usage)
-        spent = _spent(handled, model, reference)
+        spent = _spent(handled, model, usage)
         if not reference.complete:
-            self._store.writer.submit(lambda conn: self._store.spend.add(conn, spent))
+            record_spending(self._store, spent)
             raise EngineError("the reference's answer broke off")
         await self._record(handled, post, "audit", answer, reference, spent)
 
@@ -147,14 +153,14 @@ class Witness:
             await self._demoted()
 
 
-def _spent(handled: Handled, model: Model, reference: Answer) -> Spending:
+def _spent(handled: Handled, model: Model, usage: Usage | None) -> Spending:
     return Spending(
         at=time.time(),
         key=handled.caller.key,
         model=model.name,
         task=handled.receipt.task_id,
         purpose="audit",
-        usage=reference.usage,
-        cost=model.tariff.cost(reference.usage),
+        usage=usage,
+        cost=model.tariff.cost(usage),
         llm_cost=0.0,
     )

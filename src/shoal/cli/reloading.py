@@ -71,6 +71,9 @@ class Rereading:
         except ShoalError as error:
             refuse(error)
             return None
+        except Exception:  # whatever it was, later reloads are to be heard
+            log.exception("not reloaded, what was in force stays in force")
+            return None
         if self._learner is not None and not same_to_learner(self._config, config):
             self._learner.start_anew()
         if fixed := need_restart(self._started, config):

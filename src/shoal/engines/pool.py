@@ -59,19 +59,18 @@ class Pool:
             return await self._again(send, error)
 
     async def find(self, send: Callable[[Upstream], Awaitable[T]]) -> T:
-        """What ``send`` gets from the first upstream that has it: those that answer 404 have not.
+        """What ``send`` gets from the first upstream that has it.
 
         Raises:
-            EngineError: what ``send`` raised; nothing is tried again.
+            EngineError: none has it; the first that could not say raises before those that said so.
         """
-        *others, last = self._places
-        for place in others:
+        failures: list[EngineError] = []
+        for place in self._places:
             try:
                 return await send(place.upstream)
-            except EngineRefused as error:
-                if error.status != 404:
-                    raise
-        return await send(last.upstream)
+            except EngineError as error:
+                failures.append(error)
+        raise min(failures, key=_says_no)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -135,6 +134,11 @@ class Pool:
             wait = min(place.circuit.closes_in_s for place in self._places)
             raise EngineBusy(self._name, wait)
         return min(able, key=lambda place: place.load)
+
+
+def _says_no(error: EngineError) -> bool:
+    """Whether an upstream said that it does not have what was asked for."""
+    return isinstance(error, EngineRefused) and error.status == 404
 
 
 def _pause(error: Exception) -> bool | float:

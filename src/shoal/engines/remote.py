@@ -199,7 +199,7 @@ class RemoteEngine:
                 answer = await self._read(response, wire, upstream, begun)
                 response.release()
                 return WrittenStream(answer)
-        _check(begun, wire, upstream)
+        _check(begun, wire, upstream, upstream.request_id(response))
         reader = StreamReader(wire.new_decoder(hide_usage))
         return RemoteStream(upstream, response, wire.name, reader, begun)
 
@@ -216,8 +216,7 @@ class RemoteEngine:
         except EngineUnreachable as error:
             raise EngineUnreachable(f"{self._name}: {upstream.safe_text(str(error))}") from None
         except EngineRefused as error:  # a reply of status 200 that tells of a failure
-            body = upstream.safe(error.body)
-            raise EngineRefused(error.status, body, request_id=told) from None
+            raise error.retold(upstream.safe(error.body), told) from None
 
 
 class RemoteStream:
@@ -289,7 +288,7 @@ def _told(request: Request, wire: WireFormat) -> Headers:
     return request.headers if request.format == wire.name else ()
 
 
-def _check(begun: bytes, wire: WireFormat, upstream: Upstream) -> None:
+def _check(begun: bytes, wire: WireFormat, upstream: Upstream, request_id: str) -> None:
     """Raise what a stream begins with, if that is an error or no event.
 
     Comments and blank lines before it are dropped.
@@ -297,7 +296,7 @@ def _check(begun: bytes, wire: WireFormat, upstream: Upstream) -> None:
     early = StreamReader(wire.new_decoder(False))
     passed = early.feed(begun)
     if early.failure is not None and not any(data_of(piece.raw) for piece in passed):
-        raise _safe(early.failure, upstream)
+        raise _safe(early.failure, upstream, request_id)
 
 
 async def _begin(upstream: Upstream, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
@@ -310,10 +309,10 @@ async def _begin(upstream: Upstream, response: aiohttp.ClientResponse) -> tuple[
     return begun, verdict
 
 
-def _safe(failure: EngineError, upstream: Upstream) -> EngineError:
+def _safe(failure: EngineError, upstream: Upstream, request_id: str = "") -> EngineError:
     """What an upstream's stream failed with, without the key."""
     if isinstance(failure, EngineRefused):
-        return EngineRefused(failure.status, upstream.safe(failure.body))
+        return failure.retold(upstream.safe(failure.body), request_id)
     return EngineUnreachable(upstream.safe_text(str(failure)))
 
 

@@ -46,7 +46,12 @@ class Valve:
         self._gauge.set(self._count)
 
     def _size(self, scope: Scope) -> int:
+        """Bytes of the body; the most there may be where that is not said, and none where nothing
+        says that there is one (RFC 9112, section 6.3)."""
+        size = 0
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit():
                 return min(int(value), self._max_body)
-        return self._max_body
+            if name in (b"content-length", b"transfer-encoding"):
+                size = self._max_body
+        return size

@@ -38,9 +38,10 @@ class Receipt(Struct, frozen=True):
 
     ``cost`` is what the answer cost and ``llm_cost`` what the LLM would have cost, both in USD and
     None where a price is unknown. ``llm_cost_estimated`` says that the LLM's tokens were estimated
-    from the task's earlier calls, because the LLM was not asked. ``waited_ms`` is how long the
-    answerer took to answer, or to begin a stream; ``latency_ms`` ends with the answer. ``provider``
-    is whose model answered, in the words of ``shoal.toml``, or Shoal's own; "" where nobody said.
+    from the task's earlier calls, because the LLM was not asked. ``waited_ms`` is how long
+    those who were asked took, until one had answered or begun a stream; ``latency_ms`` ends with
+    the answer. ``provider`` is whose model answered, in the words of ``shoal.toml``, or Shoal's
+    own; "" where nobody said.
     """
 
     call_id: str

@@ -74,6 +74,7 @@ class Arrivals(Struct, frozen=True):
 
 
 _ALL = CallFilter()
+LONGEST_ANSWER_ID = 256  # characters
 _BARE_BYTES = 2_000  # of a call without its texts: ids, receipt, the structs themselves
 _add = InsertNew(calls, key="id", generated="number")
 _encode = msgspec.json.Encoder().encode
@@ -118,6 +119,12 @@ class Calls:
         if not found:
             raise NotFound(f"no call of id {call_id!r}: it was never recorded here, or has expired")
         return found[0]
+
+    def keys_of_answer(self, answer_id: str) -> set[str]:
+        """The keys, by id, whose calls were answered under an id of a provider's."""
+        query = select(calls.c.key).distinct().where(calls.c.answer_id == answer_id)
+        with self._database.read() as conn:
+            return set(conn.execute(query.where(calls.c.answer_id != "")).scalars())
 
     def pages(self, after: str = "", size: int = 500) -> Iterator[list[CallRecord]]:
         """All calls with an id over ``after``, in the order of ids, a page at a time.
@@ -267,8 +274,13 @@ def _row(call: CallRecord, node: int) -> dict[str, Any]:
         "error": call.error,
         "receipt": pack(call.receipt),
         "key": call.key,
-        "answer_id": answer.id if answer is not None and answer.id.isprintable() else "",
+        "answer_id": answer.id if answer is not None and _is_id(answer.id) else "",
     }
+
+
+def _is_id(given: str) -> bool:
+    """Whether an index can hold an id that a provider gave."""
+    return given.isprintable() and len(given) <= LONGEST_ANSWER_ID
 
 
 def _call(row: AnyRow, said: bodies.Conversation) -> CallRecord:

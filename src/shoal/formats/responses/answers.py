@@ -100,7 +100,7 @@ def decode_answer(body: bytes) -> Answer:
     try:
         reply = decode_reply(_REPLY, body)
         if reply.status == "failed":
-            raise refusal(reply.error)
+            raise refusal(reply.error, taken=True)
         said = [read_item(item) for item in reply.output]
     except msgspec.ValidationError as error:
         raise _no_answer(explain(error, "")[0].removeprefix(": "), body) from None

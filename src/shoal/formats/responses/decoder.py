@@ -97,9 +97,10 @@ class EventDecoder:
     def _raise_failure(self, event: _Event, data: bytes) -> None:
         if event.type == "error":
             nested = bytes(event.error) != b"null"
-            raise refusal(decode_reply(_ERROR, bytes(event.error) if nested else data))
+            error = decode_reply(_ERROR, bytes(event.error) if nested else data)
+            raise refusal(error, taken=False)
         if event.type in _FAILED:
-            raise refusal(decode_reply(_RESPONSE, bytes(event.response)).error)
+            raise refusal(decode_reply(_RESPONSE, bytes(event.response)).error, taken=True)
 
     def _item(self, index: int) -> _Item:
         return self._items.setdefault(index, _Item())

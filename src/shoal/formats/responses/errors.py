@@ -52,12 +52,13 @@ def error_event(body: bytes) -> bytes:
     return b"event: error\ndata: %s\n\n" % msgspec.json.encode(event)
 
 
-def refusal(error: WireError | None) -> EngineRefused:
-    """The error of an answer that failed, as if the upstream had replied with it."""
+def refusal(error: WireError | None, taken: bool) -> EngineRefused:
+    """The error of an answer that failed, as if the upstream had replied with it; ``taken``: while
+    it was made."""
     error = error or WireError(message="the upstream's answer failed; it does not say why")
     code = str(error.code or "server_error")
     callers = error.type == "invalid_request_error" or code.startswith(_CALLERS)
     status = _STATUS.get(code, 400 if callers else 502)
     kind = error.type or ("invalid_request_error" if status < 500 else "server_error")
     told = {"message": error.message, "type": kind, "param": error.param, "code": code}
-    return EngineRefused(status, msgspec.json.encode({"error": told}))
+    return EngineRefused(status, msgspec.json.encode({"error": told}), taken=taken)
