@@ -1,7 +1,8 @@
 """What ``shoal.toml`` says about calls: models, promises and privacy rules."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Self
 
 from shoal.assembly.models import Models
@@ -48,6 +49,15 @@ class Regime:
         self._holders -= 1
         if not self._holders:
             self._unheld.set()
+
+    @contextmanager
+    def held(self) -> Iterator[Self]:
+        """Hold it for a while."""
+        self.hold()
+        try:
+            yield self
+        finally:
+            self.let_go()
 
     async def retire(self) -> None:
         """Close the engines when nobody holds it any more; nobody may begin to."""

@@ -213,30 +213,21 @@ class Shoal:
         self, request: EmbeddingRequest, call_id: str, caller: Caller = ANYBODY
     ) -> ServedEmbeddings:
         """Have texts embedded: see ``Embeddings``."""
-        regime = self._regime.hold()
-        try:
+        with self._regime.held() as regime:
             served, recorded = await self._embeddings.embed(request, call_id, caller, regime)
-        finally:
-            regime.let_go()
         await self._kept(recorded, call_id)
         return served
 
     async def count_tokens(self, request: Request, caller: Caller = ANYBODY) -> ServedReply:
         """Tell how many tokens a request has: see ``token_counts``."""
-        regime = self._regime.hold()
-        try:
+        with self._regime.held() as regime:
             return await count_tokens(request, caller, regime, self._roster, self._purse)
-        finally:
-            regime.let_go()
 
     async def response(self, asked: AskedResponse, caller: Caller = ANYBODY) -> ServedReply:
         """Tell of a response that is kept: see ``kept_responses``."""
         await self._written()
-        regime = self._regime.hold()
-        try:
+        with self._regime.held() as regime:
             return await kept_response(asked, caller, regime, self._store, self._purse)
-        finally:
-            regime.let_go()
 
     async def call(self, call_id: str) -> bytes:
         """The stored call with its whole receipt, as JSON.

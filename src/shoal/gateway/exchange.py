@@ -18,10 +18,10 @@ from shoal.gateway.desk import Desk
 from shoal.gateway.ended import Asked, Ended, asked_of
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions
-from shoal.gateway.replies import error_reply, receipt_headers, request_id_header
+from shoal.gateway.replies import ESTIMATED, error_reply, receipt_headers, request_id_header
 from shoal.gateway.stream import StreamedReply, hung_up, undisturbed
 from shoal.gateway.terms import Deadline, TimedStream, terms_of
-from shoal.routing.receipt import Served
+from shoal.routing.receipt import Served, ServedReply
 
 T = TypeVar("T")
 
@@ -134,6 +134,24 @@ async def while_heard(
     finally:
         gone.cancel()
         task.cancel()
+
+
+async def served_reply(
+    asking: Coroutine[Any, Any, ServedReply], http: HttpRequest, wire: WireFormat
+) -> Response:
+    """The reply to what is no call, as soon as it is there.
+
+    Raises:
+        CallerGone: the caller hung up.
+        GatewayStopped: the server stops, and has waited for long enough.
+    """
+    try:
+        served = await while_heard(asking, http.receive)
+    except asyncio.CancelledError:
+        raise GatewayStopped("the gateway was stopped before the reply came; ask again") from None
+    headers = {**served.limits, **request_id_header(served.request_id, wire)}
+    headers |= {ESTIMATED: "true"} if served.estimated else {}
+    return Response(served.body, headers=headers, media_type="application/json")
 
 
 def _envelope(served: Served, request: Request) -> Envelope:

@@ -1,19 +1,17 @@
 """``/v1/responses/{id}``: responses that are kept, fetched, deleted or cancelled by their ids."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shoal.errors import GatewayStopped
 from shoal.formats import FORMATS
 from shoal.formats.responses.kept import Act, AskedResponse
 from shoal.gateway.desk import Desk
-from shoal.gateway.exchange import while_heard
+from shoal.gateway.exchange import served_reply
 from shoal.gateway.key_check import caller_of
-from shoal.gateway.replies import PREFIX, request_id_header
+from shoal.gateway.replies import PREFIX
 
 _WIRE = FORMATS["responses"]
 _PATH = f"{PREFIX}{_WIRE.path}/{{response_id}}"
@@ -39,11 +37,6 @@ class KeptResponseRoutes:
             query = tuple(http.query_params.multi_items())
             asked = AskedResponse(http.path_params["response_id"], act, query)
             asking = self._desk.response(asked, caller_of(http.scope))
-            try:
-                served = await while_heard(asking, http.receive)
-            except asyncio.CancelledError:  # the server stops, and has waited for long enough
-                raise GatewayStopped("the gateway was stopped before the reply came") from None
-            headers = {**served.limits, **request_id_header(served.request_id, _WIRE)}
-            return Response(served.body, headers=headers, media_type="application/json")
+            return await served_reply(asking, http, _WIRE)
 
         return answer

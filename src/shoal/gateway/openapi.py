@@ -13,8 +13,7 @@ from shoal.chat import Format
 from shoal.formats import FORMATS, WireFormat
 from shoal.formats.embeddings import PATH as EMBEDDINGS
 from shoal.formats.messages.token_counts import PATH as COUNTS
-from shoal.gateway.replies import PREFIX
-from shoal.gateway.token_counts import ESTIMATED
+from shoal.gateway.replies import ESTIMATED, PREFIX
 from shoal.routing.key_order import KeyOrder
 
 _Json = dict[str, object]

@@ -15,6 +15,7 @@ from shoal.errors import (
 from shoal.formats import FORMATS, ErrorText, WireFormat
 from shoal.routing.receipt import Served
 
+ESTIMATED = "x-shoal-estimated"
 CALL_ID = "x-shoal-call-id"
 PREFIX = "/v1"  # of the paths of all wire formats
 _EXCERPT = 500  # characters shown of an upstream's error that is not JSON

@@ -1,20 +1,15 @@
 """``POST /v1/messages/count_tokens``: how many tokens a request of Messages has."""
 
-import asyncio
-
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from shoal.errors import GatewayStopped
 from shoal.formats import FORMATS, with_headers
 from shoal.gateway.body import read_body
 from shoal.gateway.desk import Desk
-from shoal.gateway.exchange import while_heard
+from shoal.gateway.exchange import served_reply
 from shoal.gateway.key_check import caller_of
 from shoal.gateway.options import GatewayOptions
-from shoal.gateway.replies import request_id_header
 
-ESTIMATED = "x-shoal-estimated"
 _WIRE = FORMATS["messages"]
 
 
@@ -30,10 +25,4 @@ class TokenCountRoute:
         request = _WIRE.decode_request(body, self._options.max_messages)
         request = with_headers(request, _WIRE.headers, http.headers.raw)
         counting = self._desk.count_tokens(request, caller_of(http.scope))
-        try:
-            served = await while_heard(counting, http.receive)
-        except asyncio.CancelledError:  # the server stops, and has waited for long enough
-            raise GatewayStopped("the gateway was stopped before the count came") from None
-        headers = {**served.limits, **request_id_header(served.request_id, _WIRE)}
-        headers |= {ESTIMATED: "true"} if served.estimated else {}
-        return Response(served.body, headers=headers, media_type="application/json")
+        return await served_reply(counting, http, _WIRE)
