@@ -135,7 +135,12 @@ def check_money(
     verdict.figure(
         "requests that the upstream answered whole more than once", len(twice), not twice
     )
-    invented = [r for r in rows if r.cost and r.number not in journal.whole.keys() | journal.cut]
+    answered = journal.whole.keys() | journal.cut
+    costly = [row for row in rows if row.cost and row.number not in answered]
+    # a killed upstream tells no journal of the streams that it was killed in: by what came of them
+    killed = [row for row in costly if row.error.endswith("the reply broke off")]
+    verdict.figure("streams cut by the upstream's end, priced by what came", len(killed))
+    invented = [row for row in costly if row not in killed]
     verdict.figure("costs recorded for what was never answered", len(invented), not invented)
     _check_rest(verdict, outcomes, rows, journal)
 
