@@ -357,7 +357,8 @@ async def test_an_id_that_no_index_holds(
         THEIRS.replace(b"resp_9", b"resp_" + random.randbytes(4_000).hex().encode()) % b"completed"
     )
     said = await client.responses.create(model="gpt", input="hi")
-    assert [call.id for call in here.calls()]
+    assert [call.answer.id for call in here.calls() if call.answer] == [said.id]
+    assert here.store.calls.keys_of_answer(said.id) == set()
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve(said.id)
 

@@ -18,6 +18,7 @@ from shoal.engines import AnthropicOptions, EchoOptions, EngineOptions, RemoteOp
 from shoal.engines.circuit import FAILURES
 from shoal.formats import FORMATS, Envelope
 from shoal.routing.estimate import expected_usage
+from tiny_tokenizer import bytes_tokenizer, write
 
 ASKED: list[Any] = [{"role": "user", "content": "Grüße 🐟"}]
 REPLY = b' {"input_tokens": 14 , "context_management":{"original_input_tokens":20},"x":1.50}'
@@ -130,6 +131,24 @@ async def test_other_models_are_counted_here(
         assert raw.headers["x-shoal-estimated"] == "true"
     assert upstream.bodies == []
     assert here.calls() == []
+
+
+async def test_a_models_own_tokenizer_counts(tmp_path: Path, upstream: SpeakingUpstream) -> None:
+    file = write(bytes_tokenizer(), tmp_path / "tokenizer.json")
+    chat = RemoteOptions(
+        engine="remote", base_url=upstream.base_url, model="up", tokenizer=str(file)
+    )
+    short, long = "fish", "fish " * 1_000  # the second is counted beside the event loop
+    async with whole_shoal(tmp_path, {"chat": chat}) as here, client_of(here) as client:
+        counts = []
+        for said in (short, long):
+            raw = await client.messages.with_raw_response.count_tokens(
+                model="chat", messages=[{"role": "user", "content": said}]
+            )
+            assert "x-shoal-estimated" not in raw.headers
+            counts.append((await raw.parse()).input_tokens)
+    assert counts[1] - counts[0] == len(long) - len(short)
+    assert upstream.bodies == []
 
 
 async def test_the_sync_client(here: Place) -> None:

@@ -1,3 +1,4 @@
+import random
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -113,6 +114,18 @@ def test_nodes_of_an_undone_savepoint_are_not_believed_to_be_there(
             raise ZeroDivisionError
         store.calls.insert(conn, make_call(1))
     assert store.calls.get(make_call(1).id) == make_call(1)
+
+
+def test_an_id_of_a_providers_may_be_too_long_for_an_index(
+    store: Store, make_call: MakeCall, record: Record
+) -> None:
+    """The call is recorded all the same, and what it cost."""
+    long = random.Random(1).randbytes(8_000).hex()
+    record(make_call(1, answer=Answer("hi", id=long)), make_call(2, answer=Answer(id="resp_1")))
+    assert [call.answer and call.answer.id for call in store.calls.list()] == ["resp_1", long]
+    assert [row.calls for row in store.spend.list()] == [2]
+    assert store.calls.keys_of_answer("resp_1") == {""}
+    assert store.calls.keys_of_answer(long) == store.calls.keys_of_answer("") == set()
 
 
 def test_listing_filters_and_puts_the_newest_first(

@@ -9,8 +9,15 @@ from msgspec.structs import replace
 from shoal.assembly.models import Model
 from shoal.assembly.shield import Shield
 from shoal.chat import Answer, Request, Usage
-from shoal.routing.counting import characters, counted_texts, counted_usage, is_told
+from shoal.routing.counting import (
+    characters,
+    counted_request,
+    counted_texts,
+    counted_usage,
+    is_told,
+)
 
+_NOTHING = Answer()
 _LONG = 2_000  # characters, a millisecond
 _MOST_WAITING = 16  # to be counted, half a second each at most; beyond, tokens are reckoned
 
@@ -37,6 +44,15 @@ class Counting:
         if found is None:  # nothing came, or too many wait
             return counted_usage(sent, answer)
         return found if sent is request else replace(found, estimated=True)
+
+    async def request(self, request: Request, model: Model) -> Usage:
+        """The tokens of a request to ``model``: see ``counted_request``."""
+        tokenizer = model.tokenizer
+        if tokenizer is None:
+            return counted_request(request)
+        size = characters(request, _NOTHING)
+        found = await self._aside(size, lambda: counted_request(request, tokenizer))
+        return found or counted_request(request)
 
     async def texts(self, texts: Sequence[str], model: Model) -> Usage | None:
         """The tokens of texts that ``model`` embedded; None if they cannot be counted."""

@@ -6,11 +6,15 @@ it; what is not recorded is not asked for anywhere, for an id alone is no right 
 
 import asyncio
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from shoal.assembly.purse import Purse
 from shoal.assembly.regime import Regime
 from shoal.chat import Request
-from shoal.engines import ResponseKeeper
+from shoal.engines import Reply, ResponseKeeper
 from shoal.errors import MalformedRequest, NotAllowed, NotFound, StoreError, Untranslatable
 from shoal.formats import Envelope
 from shoal.formats.responses.answers import PREFIX
@@ -26,31 +30,76 @@ from shoal.routing.receipt import ServedReply
 from shoal.storage import CallFilter, CallRecord, Store
 from shoal.storage.calls import LONGEST_ANSWER_ID
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _LOOK_S = 2.0
 _ID = re.compile(rf"\w[\w=+:~.-]{{0,{LONGEST_ANSWER_ID - 1}}}", re.ASCII)  # part of a path
 
 
-async def kept_response(
-    asked: AskedResponse, caller: Caller, regime: Regime, store: Store, purse: Purse
-) -> ServedReply:
-    """What is to be told of a response. No call is recorded, and nothing spent.
+class KeptResponses:
+    """Tells of responses, and to whom they belong. The record is read in a thread of its own, and
+    waited for 2 s at the most, so that a store that hangs holds up nothing else."""
 
-    Raises:
-        NotFound: no such response, or it is another key's.
-        NotAllowed: it is Shoal's record, and to be deleted; or its model is not for the caller.
-        MalformedRequest: it cannot be asked so.
-        RateLimited: the caller asks too often.
-        EngineError: who keeps it could not say.
-    """
-    asked.check()
-    limits = purse.admit_request(caller).headers
-    if not _ID.fullmatch(asked.id):
-        raise _not_found(asked.id)
-    own = None if "admin" in caller.spec.scopes else caller.key
-    if (call := await asyncio.to_thread(_written_here, store, asked.id, own)) is not None:
-        return ServedReply(await asyncio.to_thread(_told, asked, call), limits=limits)
-    call = await asyncio.to_thread(_made_elsewhere, store, asked.id, own)
-    caller.require_model(call.request.model)
+    def __init__(self, store: Store, purse: Purse) -> None:
+        self._store, self._purse = store, purse
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-responses")
+
+    async def tell(self, asked: AskedResponse, caller: Caller, regime: Regime) -> ServedReply:
+        """What is to be told of a response. No call is recorded, and nothing spent.
+
+        Raises:
+            NotFound: no such response, or it is another key's.
+            NotAllowed: it is Shoal's record, and to be deleted; or its model is not for the caller.
+            MalformedRequest: it cannot be asked so.
+            RateLimited: the caller asks too often.
+            StoreError: the record cannot be read.
+            EngineError: who keeps it could not say.
+        """
+        asked.check()
+        limits = self._purse.admit_request(caller).headers
+        if not _ID.fullmatch(asked.id):
+            raise _not_found(asked.id)
+        own = None if "admin" in caller.spec.scopes else caller.key
+        told = await self._read(_told_here, self._store, asked, own)
+        if told is not None:
+            return ServedReply(told, limits=limits)
+        call = await self._read(_made_elsewhere, self._store, asked.id, own)
+        caller.require_model(call.request.model)
+        reply = await _told_elsewhere(call, regime, asked)
+        return ServedReply(reply.body, reply.request_id, limits=limits)
+
+    async def check_previous(self, request: Request, caller: Caller) -> None:
+        """See that a request does not go on from another key's response, whose content its answer
+        could tell. One that is not recorded is left to who keeps it.
+
+        Raises:
+            MalformedRequest: it does; said as of one that there is not.
+            StoreError: the record cannot be read.
+        """
+        if not caller.key or "admin" in caller.spec.scopes or not (found := previous_of(request)):
+            return
+        keys = await self._read(self._store.calls.keys_of_answer, found)
+        if keys and caller.key not in keys:
+            said = f"Previous response with id {found!r} not found."
+            raise MalformedRequest(said, "previous_response_id")
+
+    def close(self) -> None:
+        """End the thread."""
+        self._pool.shutdown(wait=False)
+
+    async def _read(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        work = partial(read, *args, **kwargs)
+        reading = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        try:
+            return await asyncio.wait_for(reading, _LOOK_S)
+        except TimeoutError:
+            said = "the record, which tells whose that response is, cannot be read now"
+            raise StoreError(said) from None
+
+
+async def _told_elsewhere(call: CallRecord, regime: Regime, asked: AskedResponse) -> Reply:
+    """What the one who made a response says of it."""
     if call.answered_by not in regime.models:
         gone = f"it was made by the model {call.answered_by!r}, which shoal.toml no longer names"
         raise NotFound(f"Response with id {asked.id!r} not found: {gone}")
@@ -58,32 +107,14 @@ async def kept_response(
     try:
         if not isinstance(engine, ResponseKeeper):
             raise Untranslatable(f"{call.answered_by} keeps no responses")
-        reply = await engine.kept_response(asked)
+        return await engine.kept_response(asked)
     except Untranslatable as error:
         raise NotFound(f"Response with id {asked.id!r} not found: {error}") from None
-    return ServedReply(reply.body, reply.request_id, limits=limits)
 
 
-async def check_previous(request: Request, caller: Caller, store: Store) -> None:
-    """See that a request does not go on from another key's response, whose content its answer could
-    tell. One that is not recorded is left to who keeps it.
-
-    Raises:
-        MalformedRequest: it does; said as of one that there is not.
-        StoreError: the record cannot be read.
-    """
-    previous = previous_of(request)
-    if not previous or not caller.key or "admin" in caller.spec.scopes:
-        return
-    looking = asyncio.to_thread(store.calls.keys_of_answer, previous)
-    try:
-        keys = await asyncio.wait_for(looking, _LOOK_S)
-    except TimeoutError:
-        said = "the record, which tells whose that response is, cannot be read now"
-        raise StoreError(said) from None
-    if keys and caller.key not in keys:
-        said = f"Previous response with id {previous!r} not found."
-        raise MalformedRequest(said, "previous_response_id")
+def _told_here(store: Store, asked: AskedResponse, own: str | None) -> bytes | None:
+    call = _written_here(store, asked.id, own)
+    return None if call is None else _told(asked, call)
 
 
 def _written_here(store: Store, response_id: str, own: str | None) -> CallRecord | None:

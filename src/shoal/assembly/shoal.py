@@ -15,7 +15,7 @@ from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.counting import Counting
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.handled import Handled
-from shoal.assembly.kept_responses import check_previous, kept_response
+from shoal.assembly.kept_responses import KeptResponses
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
@@ -63,6 +63,7 @@ class Shoal:
         self._purse = purse or Purse(Budgets(store.spend.between, {}), _ASSUMED_OUTPUT)
         self._counting = Counting()
         self._embeddings = Embeddings(store, self._purse, self._counting, encoder)
+        self._responses = KeptResponses(store, self._purse)
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
@@ -116,7 +117,7 @@ class Shoal:
         cache_key, cached = look_up(regime, post, caller, shielded, request)
         purse = self._purse
         allowance = purse.admit_request(caller) if cached else purse.admit(caller, request)
-        await check_previous(request, caller, self._store)
+        await self._responses.check_previous(request, caller)
         handled = Handled(
             self._receipt(model.name, post, regime),
             request=request,
@@ -221,13 +222,14 @@ class Shoal:
     async def count_tokens(self, request: Request, caller: Caller = ANYBODY) -> ServedReply:
         """Tell how many tokens a request has: see ``token_counts``."""
         with self._regime.held() as regime:
-            return await count_tokens(request, caller, regime, self._roster, self._purse)
+            purse, counting = self._purse, self._counting
+            return await count_tokens(request, caller, regime, self._roster, purse, counting)
 
     async def response(self, asked: AskedResponse, caller: Caller = ANYBODY) -> ServedReply:
         """Tell of a response that is kept: see ``kept_responses``."""
         await self._written()
         with self._regime.held() as regime:
-            return await kept_response(asked, caller, regime, self._store, self._purse)
+            return await self._responses.tell(asked, caller, regime)
 
     async def call(self, call_id: str) -> bytes:
         """The stored call with its whole receipt, as JSON.
@@ -315,6 +317,7 @@ class Shoal:
         await self._regime.models.aclose()
         self._embeddings.close()
         self._counting.close()
+        self._responses.close()
         self._pool.shutdown(wait=False)
         self._shadow_pool.shutdown(wait=False)
 

@@ -1,8 +1,9 @@
-"""How many tokens a request has: by its upstream's own count if there is one, else reckoned here.
+"""How many tokens a request has: by its upstream's own count if there is one, else counted here.
 
 The policy of calls goes before. But it is no call: nothing is recorded, and nothing spent.
 """
 
+from shoal.assembly.counting import Counting
 from shoal.assembly.purse import Purse
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Roster
@@ -11,12 +12,16 @@ from shoal.chat import Request
 from shoal.engines import TokenCounter
 from shoal.formats.messages.token_counts import encode_count
 from shoal.routing.caller import Caller
-from shoal.routing.estimate import expected_usage
 from shoal.routing.receipt import ServedReply
 
 
 async def count_tokens(
-    request: Request, caller: Caller, regime: Regime, roster: Roster, purse: Purse
+    request: Request,
+    caller: Caller,
+    regime: Regime,
+    roster: Roster,
+    purse: Purse,
+    counting: Counting,
 ) -> ServedReply:
     """The count. No other model stands in for one that fails: each counts in its own way.
 
@@ -38,5 +43,7 @@ async def count_tokens(
         counted = await model.engine.count_tokens(told)
     if counted is not None:
         return ServedReply(counted.body, counted.request_id, limits=allowance.headers)
-    reckoned = encode_count(expected_usage(told, 0).input_tokens)
-    return ServedReply(reckoned, estimated=True, limits=allowance.headers)
+    usage = await counting.request(told, model)
+    estimated = usage.estimated or told is not request  # with what stands in for what was taken out
+    body = encode_count(usage.input_tokens)
+    return ServedReply(body, estimated=estimated, limits=allowance.headers)

@@ -18,7 +18,7 @@ from shoal.engines.options import (
     RecordedOptions,
     RemoteOptions,
 )
-from shoal.engines.upstream import NeverAsked
+from shoal.engines.upstream import NeverAsked, Reply
 from shoal.engines.written import WrittenStream
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "NeverAsked",
     "RecordedOptions",
     "RemoteOptions",
+    "Reply",
     "ResponseKeeper",
     "TokenCounter",
     "WrittenStream",

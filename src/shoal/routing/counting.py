@@ -60,6 +60,11 @@ def counted_usage(
     return replace(told, output_tokens=output, estimated=estimated)
 
 
+def counted_request(request: Request, tokenizer: Tokenizer | None = None) -> Usage:
+    """The tokens of a request, of which there is no answer."""
+    return _counted(request, Answer(), tokenizer) if tokenizer else expected_usage(request, 0)
+
+
 def counted_texts(texts: Sequence[str], tokenizer: Tokenizer) -> Usage | None:
     """The tokens of texts that were embedded; None if they cannot be counted."""
     counter = _Counter(tokenizer)
