@@ -2,12 +2,11 @@
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from yarl import URL
 
 from shoal.chat import Format
+from shoal.engines.address import checked_address
 from shoal.engines.presets import PresetName, with_preset
 
 _PATHS = ("/chat/completions", "/messages", "/responses", "/embeddings")
@@ -34,21 +33,8 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _checked_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected an http or https address, like https://api.openai.com/v1")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("holds a name or a key; name a variable in key_env instead")
-    if parts.query or parts.fragment:
-        raise ValueError("must not hold '?' or '#'")
-    for path in _PATHS:
-        if parts.path.rstrip("/").endswith(path):
-            raise ValueError(f"leave '{path}' out, Shoal adds it")
-    try:
-        URL(value)
-    except ValueError as error:
-        raise ValueError(f"is no address: {error}") from None
-    return value.rstrip("/")
+    instead = "name a variable in key_env instead"
+    return checked_address(value, "https://api.openai.com/v1", instead, _PATHS)
 
 
 BaseUrl = Annotated[str, AfterValidator(_checked_url)]

@@ -3,11 +3,10 @@
 import ipaddress
 from functools import lru_cache
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from yarl import URL
 
+from shoal.engines.address import checked_address
 from shoal.errors import ConfigError
 
 
@@ -106,17 +105,5 @@ class TracingOptions(BaseModel):
     def _endpoint(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected an http or https address, like http://localhost:4318")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("holds a name or a key; put it into OTEL_EXPORTER_OTLP_HEADERS")
-        if parts.query or parts.fragment:
-            raise ValueError("must not hold '?' or '#'")
-        if parts.path.rstrip("/").endswith("/v1/traces"):
-            raise ValueError("leave '/v1/traces' out, Shoal adds it")
-        try:
-            URL(value)
-        except ValueError as error:
-            raise ValueError(f"is no address: {error}") from None
-        return value.rstrip("/")
+        instead = "put it into OTEL_EXPORTER_OTLP_HEADERS"
+        return checked_address(value, "http://localhost:4318", instead, ["/v1/traces"])
