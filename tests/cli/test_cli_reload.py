@@ -13,6 +13,8 @@ from served_desk import SHOAL, Served, served, wait_for
 from support_desk import request_of
 
 from shoal.cli.pid_file import gateways, pid_file
+from shoal.cli.reloading import Rereading
+from shoal.config import Config, read_config
 
 
 def body_of(number: int) -> dict[str, Any]:
@@ -101,6 +103,23 @@ async def test_a_file_that_is_wrong_changes_nothing(tmp_path: Path) -> None:
         assert reload(tmp_path) == f"Told 1 gateway to read {config} again.\n"
         wait_for(lambda: "reloaded; " in running.log)
         assert "from the next start on: gateway.port, gateway.max_body_mb" in running.log
+
+
+def test_what_nobody_foresaw_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else it would end the process that looks after all workers, or make one deaf to reloads."""
+    file = tmp_path / "shoal.toml"
+    file.write_text("")
+    reading = Rereading(file, read_config(file), None)
+
+    def fails(_: Config) -> None:
+        raise RuntimeError("a library's own")
+
+    assert reading.again(fails) is None
+    assert "not reloaded, what was in force stays in force" in caplog.text
+    assert "a library's own" in caplog.text
+    assert reading.again(lambda config: config.gateway.port) == (read_config(file), 8400)
 
 
 def test_a_learner_is_started_anew_for_settings_of_its_own(tmp_path: Path) -> None:

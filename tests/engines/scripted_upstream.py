@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -82,12 +83,31 @@ class SpeakingUpstream(ScriptedUpstream):
         return await super().handle(request)
 
 
+Upstream = TypeVar("Upstream", bound=ScriptedUpstream)
+
+
 @asynccontextmanager
 async def speaking() -> AsyncIterator[SpeakingUpstream]:
-    """The upstream, listening on a free port."""
-    scripted = SpeakingUpstream()
-    app = web.Application()
-    app.router.add_route("*", "/v1/{path:.*}", scripted.handle)
+    """One that answers on every path."""
+    async with _listening(SpeakingUpstream(), "/v1/{path:.*}") as scripted:
+        yield scripted
+
+
+@asynccontextmanager
+async def running_upstream() -> AsyncIterator[ScriptedUpstream]:
+    """One that answers calls, embeddings and what is asked about a response."""
+    paths = ("/v1/chat/completions", "/v1/embeddings", "/v1/responses/{id}")
+    async with _listening(ScriptedUpstream(), *paths) as scripted:
+        yield scripted
+
+
+@asynccontextmanager
+async def _listening(scripted: Upstream, *paths: str) -> AsyncIterator[Upstream]:
+    """The upstream, on a free port."""
+    app = web.Application(client_max_size=100_000_000)
+    app.on_response_prepare.append(_leave_out)
+    for path in paths:
+        app.router.add_route("*", path, scripted.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -99,26 +119,6 @@ async def speaking() -> AsyncIterator[SpeakingUpstream]:
         await runner.cleanup()
 
 
-async def leave_out(request: web.Request, response: web.StreamResponse) -> None:
+async def _leave_out(request: web.Request, response: web.StreamResponse) -> None:
     if response.headers.get("Content-Type") == NO_KIND:  # aiohttp would set one of its own
         del response.headers["Content-Type"]
-
-
-@asynccontextmanager
-async def running_upstream() -> AsyncIterator[ScriptedUpstream]:
-    """The upstream, listening on a free port."""
-    scripted = ScriptedUpstream()
-    app = web.Application(client_max_size=100_000_000)
-    app.on_response_prepare.append(leave_out)
-    for path in ("/v1/chat/completions", "/v1/embeddings", "/v1/responses/{id}"):
-        app.router.add_route("*", path, scripted.handle)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    scripted.base_url = f"http://{host}:{port}/v1"
-    try:
-        yield scripted
-    finally:
-        await runner.cleanup()
