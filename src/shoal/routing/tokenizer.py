@@ -114,9 +114,7 @@ def _guarded(work: Callable[[], T]) -> T:
         return work()
     except (KeyboardInterrupt, SystemExit):
         raise
-    except (
-        BaseException
-    ) as error:  # the package knows no special ones, and its panics are no others
+    except BaseException as error:  # the package's panics are of no narrower kind
         raise ValueError(_one_line(error)) from error
 
 
