@@ -25,6 +25,7 @@ from shoal.routing.privacy import (
     scrub_call,
 )
 from shoal.routing.receipt import Receipt
+from shoal.tasks import Input
 
 T = TypeVar("T")
 
@@ -178,9 +179,13 @@ class Discretion:
         """An answer as it may be stored."""
         return await asyncio.to_thread(scrub, answer, self._kinds) if self._stores_less else answer
 
-    def learned(self, text: str) -> str:
+    def learned(self, given: Input) -> Input:
         """An input as specialists learned to see it."""
-        return scrub(text, self._kinds) if self._learns_less else text
+        if not self._learns_less:
+            return given
+        asked = scrub(Request("", given.messages, given.tools), self._kinds)
+        slots = tuple((name, scrub(value, self._kinds)) for name, value in given.slots)
+        return Input(scrub(given.text, self._kinds), slots, asked.messages, asked.tools)
 
 
 async def _aside(request: Request, work: Callable[[], T]) -> T:

@@ -407,10 +407,9 @@ class Shoal:
         assert post is not None
         assert post.rung is not None
         ask, learned = post.rung.ask, handled.regime.discretion.learned
-        text = match.input_text
 
         def work() -> Verdict:
-            return ask(learned(text), handled.request)
+            return ask(learned(match.input_of(handled.request)), handled.request)
 
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 

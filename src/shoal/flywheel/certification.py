@@ -85,6 +85,7 @@ class Examiner:
         try:
             outcome = attempt(
                 task,
+                lessons.inputs,
                 promise.alpha,
                 delta,
                 lambda recipe: prepare(lessons, recipe, held_out, self._senses),
@@ -105,7 +106,10 @@ class Examiner:
     ) -> Verdict:
         now = time.time()
         card = self._card(lessons, candidate, now)
-        method: Literal["held-out", "cross-fitted"] = self._options.calibration
+        apart = candidate.recipe.held_out
+        method: Literal["held-out", "cross-fitted"] = (
+            "held-out" if apart else self._options.calibration
+        )
         reference = self._label(lessons.model)
         chosen = candidate.selection
         certificate = Certificate(

@@ -2,55 +2,37 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from shoal.errors import LearningError
 from shoal.flywheel.lessons import Lessons
-from shoal.specialists.fields import train_fields
-from shoal.specialists.label import train_label
+from shoal.specialists.kind import Recipe
+from shoal.specialists.kinds import KINDS, kind_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Trained
-from shoal.tasks import Field, FieldsContract, LabelContract, Task
+from shoal.tasks import FieldsContract, Input, Task
 from shoal.tasks.describe import explain
 
 
-class Recipe(Struct, frozen=True):
-    """A way to train. ``share`` of an attempt's error budget goes to testing what it yields."""
-
-    name: str
-    encoder: bool
-    share: float
-
-
-LADDER = (
-    Recipe("terms", encoder=False, share=0.2),
-    Recipe("terms+encoder", encoder=True, share=0.8),
-)
-"""Terms alone answer in about 0.3 ms, with the encoder in 4 ms, and with fewer errors."""
-
-
-def recipes_for(task: Task) -> tuple[Recipe, ...]:
-    """The recipes that can learn the task's contract.
+def recipes_for(task: Task, inputs: Sequence[Input] = ()) -> tuple[Recipe, ...]:
+    """The recipes that can learn the task's contract, from these inputs if there are any.
 
     Raises:
         LearningError: none can; says why.
     """
-    match task.contract:
-        case LabelContract():
-            return LADDER
-        case FieldsContract(fields=fields):
-            strange = [field for field in fields if field.kind in ("text", "json")]
-            if strange:
-                raise LearningError(
-                    f"field {strange[0].name!r} holds {strange[0].kind}, which is neither a label "
-                    "nor copied from the input: no specialist learns that yet"
-                )
-            spans = _has_spans(fields)
-            return tuple(recipe for recipe in LADDER if recipe.encoder or not spans)
-        case contract:
-            raise LearningError(
-                f"its answers are {explain(contract)}: no specialist learns that yet"
-            )
+    found, reasons = [], []
+    for kind in KINDS:
+        if not kind.fits(task.contract):
+            continue
+        for recipe in kind.recipes:
+            reason = kind.refusal(task.contract, inputs, recipe)
+            if reason:
+                reasons.append(reason)
+            else:
+                found.append(recipe)
+    if found:
+        return tuple(sorted(found, key=lambda recipe: recipe.cost))
+    if reasons:
+        raise LearningError(reasons[-1])
+    raise LearningError(f"its answers are {explain(task.contract)}: no specialist learns that yet")
 
 
 def why_not(task: Task) -> str:
@@ -67,27 +49,19 @@ def effort(task: Task) -> int:
     input."""
     match task.contract:
         case FieldsContract(fields=fields):
-            return 2 if _has_spans(fields) else 1
+            return 2 if any(field.kind in ("span", "number") for field in fields) else 1
         case _:
             return 0
-
-
-def _has_spans(fields: Sequence[Field]) -> bool:
-    return any(field.kind in ("span", "number") for field in fields)
 
 
 def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
     """Train one candidate.
 
     Raises:
-        LearningError: the contract cannot be learned.
+        LearningError: nothing can be learned.
         ArtifactError: the encoder's weights are missing or damaged.
     """
-    senses = senses if recipe.encoder else None
-    match lessons.task.contract:
-        case LabelContract() as contract:
-            return train_label(contract, lessons.texts, lessons.outputs, senses, recipe.name)
-        case FieldsContract() as contract:
-            return train_fields(contract, lessons.texts, lessons.outputs, senses, recipe.name)
-        case contract:
-            raise LearningError(f"no specialist learns {explain(contract)} yet")
+    kind = kind_of(recipe.kind)
+    assert kind is not None
+    contract, needed = lessons.task.contract, senses if recipe.encoder else None
+    return kind.train(contract, lessons.inputs, lessons.outputs, needed, recipe)

@@ -11,25 +11,30 @@ from shoal.chat import Answer
 from shoal.routing.privacy import Kind, scrub_call
 from shoal.specialists.card import TokenRates
 from shoal.storage import Example
-from shoal.tasks import Matcher, Output, Task, read, same
+from shoal.tasks import Input, Matcher, Output, Task, read, same
 
 _PAIRS = 20  # of equal inputs: fewer say too little about the reference's agreement with itself
 
 
 class Lesson(Struct, frozen=True):
-    """One example: the input's text, what to learn, what the LLM said, and what a person said.
+    """One example: the input, what to learn, what the LLM said, and what a person said.
 
     ``output`` is None if the reference breaks the contract. ``llm`` is None if the LLM was never
     asked, ``people`` if no person said what is right, ``refuted`` if none said what is wrong.
     """
 
     call_id: str
-    text: str
+    input: Input
     output: Output | None
     llm: Answer | None
     people: Answer | None
     sampled: bool
     refuted: Answer | None = None
+
+    @property
+    def text(self) -> str:
+        """The input's text: of lessons with the same text the input is the same."""
+        return self.input.text
 
 
 class Lessons(Struct, frozen=True):
@@ -43,9 +48,9 @@ class Lessons(Struct, frozen=True):
     at: float = 0.0
 
     @property
-    def texts(self) -> list[str]:
-        """The inputs."""
-        return [lesson.text for lesson in self.lessons]
+    def inputs(self) -> list[Input]:
+        """What was asked."""
+        return [lesson.input for lesson in self.lessons]
 
     @property
     def outputs(self) -> list[Output | None]:
@@ -95,7 +100,7 @@ def curate(
         if match is None or example.request.model != model:
             continue
         judges = example.sampled and not (uneven and example.at <= redrawn)
-        lessons.append(_lesson(task, example, match.input_text, judges))
+        lessons.append(_lesson(task, example, match.input_of(example.request), judges))
     rates = _rates([example for example in recent if example.request.model == model])
     return Lessons(task, model, tuple(lessons), rates)
 
@@ -113,10 +118,10 @@ def scrubbed(example: Example, kinds: Collection[Kind]) -> Example:
     )
 
 
-def _lesson(task: Task, example: Example, text: str, judges: bool) -> Lesson:
+def _lesson(task: Task, example: Example, given: Input, judges: bool) -> Lesson:
     return Lesson(
         call_id=example.call_id,
-        text=text,
+        input=given,
         output=read(task.contract, example.reference),
         llm=example.llm_answer,
         people=example.reference if example.by == "people" else None,

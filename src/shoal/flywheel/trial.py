@@ -12,12 +12,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.chat import Answer
-from shoal.flywheel.ladder import Recipe, recipes_for, train
+from shoal.flywheel.ladder import recipes_for, train
 from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.guarantees import PeopleCheck, Refusal, Selection, select, upper_bound
+from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Specialist
-from shoal.tasks import Contract, Task, render, same
+from shoal.tasks import Contract, Input, Task, same, written
 
 GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
 WORTH_A_STEP = 0.02  # coverage that a dearer candidate must add
@@ -55,7 +56,11 @@ class Prepared(Struct, frozen=True):
 
 
 def attempt(
-    task: Task, alpha: float, delta: float, prepare: Callable[[Recipe], Prepared]
+    task: Task,
+    inputs: Sequence[Input],
+    alpha: float,
+    delta: float,
+    prepare: Callable[[Recipe], Prepared],
 ) -> Outcome:
     """Climb the ladder: prepare a candidate, judge it, keep the cheapest that serves well.
 
@@ -68,7 +73,7 @@ def attempt(
     """
     best: Candidate | None = None
     refusals = []
-    recipes = recipes_for(task)
+    recipes = recipes_for(task, inputs)
     total = sum(recipe.share for recipe in recipes)
     for recipe in recipes:
         found = judge(prepare(recipe), alpha, delta * recipe.share / total)
@@ -88,7 +93,8 @@ def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) 
     """
     began = time.process_time()
     needed = senses() if recipe.encoder else None
-    specialist, unseen = (_held_out if held_out else _cross_fitted)(lessons, recipe, needed)
+    apart = held_out or recipe.held_out
+    specialist, unseen = (_held_out if apart else _cross_fitted)(lessons, recipe, needed)
     spent = time.process_time() - began
     return Prepared(recipe, lessons.task.contract, specialist, tuple(unseen), spent)
 
@@ -148,7 +154,7 @@ def _held_out(
     rest = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if not out)
     part = Lessons(lessons.task, lessons.model, rest, lessons.rates)
     specialist = train(part, recipe, senses).specialist
-    return specialist, [(lesson, specialist.predict(lesson.text)) for lesson in apart]
+    return specialist, [(lesson, specialist.predict(lesson.input)) for lesson in apart]
 
 
 def _calibrates(text: str) -> bool:
@@ -160,7 +166,7 @@ def _agrees(contract: Contract, prediction: Prediction, reference: Answer | None
     """Whether the answer that would be served is the reference's."""
     if prediction.output is None or reference is None:
         return False
-    return same(contract, Answer(text=render(contract, prediction.output)), reference)
+    return same(contract, written(contract, prediction.output), reference)
 
 
 def _people(

@@ -1,9 +1,11 @@
 """A rung: a specialist with its signal, and the threshold its certificate holds for."""
 
 import time
+import uuid
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.chat import Answer, Request, Usage
 from shoal.formats.untranslatable import UNTRANSLATABLE
@@ -11,7 +13,8 @@ from shoal.guarantees import Certificate
 from shoal.routing.receipt import Tried
 from shoal.specialists.card import Card
 from shoal.specialists.specialist import Specialist
-from shoal.tasks.contract import render
+from shoal.tasks.contract import CallContract, written
+from shoal.tasks.input import Input
 
 
 class Verdict(Struct, frozen=True):
@@ -32,24 +35,25 @@ class Rung(Struct, frozen=True):
     certificate: Certificate
     specialist: Specialist
 
-    def ask(self, text: str, request: Request) -> Verdict:
-        """Predict from the input's text, and accept or go on. Any failure is a reason to go on."""
+    def ask(self, given: Input, request: Request) -> Verdict:
+        """Predict from the input, and accept or go on. Any failure is a reason to go on."""
         began = time.perf_counter()
         try:
-            prediction = self.specialist.predict(text)
+            prediction = self.specialist.predict(given)
             output = prediction.output
-            written = None if output is None else render(self.card.contract, output)
+            answer = None if output is None else written(self.card.contract, output)
         except Exception as error:  # noqa: BLE001  # whatever broke, the caller gets the LLM's answer
             return self._decline(began, None, f"failed: {type(error).__name__}")
-        if written is None:
+        if answer is None:
             return self._decline(began, prediction.signal, "the answer would not keep the contract")
         if not prediction.signal >= self.certificate.threshold:  # so that NaN does not pass
             return self._decline(began, prediction.signal, "signal under the certified threshold")
-        if _cut_short(request, written):
+        if _cut_short(request, answer):
             return self._decline(began, prediction.signal, "the caller wants it shorter")
-        answer = Answer(text=written, model=self.name, usage=Usage())
+        calls = tuple(replace(call, id=f"call_{uuid.uuid4().hex}") for call in answer.tool_calls)
         return Verdict(
-            answer, self._tried(began, prediction.signal, True, "signal reaches the threshold")
+            replace(answer, tool_calls=calls, model=self.name, usage=Usage()),
+            self._tried(began, prediction.signal, True, "signal reaches the threshold"),
         )
 
     def refusal(self, request: Request, llm: str, now: float) -> str:
@@ -58,7 +62,7 @@ class Rung(Struct, frozen=True):
             return f"certified against {self.card.llm}, the caller asked for {llm}"
         if self.certificate.lapsed(now):
             return "the certificate has lapsed"
-        return beyond(request)
+        return beyond(request, isinstance(self.card.contract, CallContract))
 
     def passed_over(self, reason: str) -> Tried:
         """The receipt's line for a rung that was not asked."""
@@ -100,12 +104,15 @@ class _Asked(Struct):
     untranslatable: list[str] | None = msgspec.field(name=UNTRANSLATABLE, default=None)
 
 
+_TALKING = (None, "auto", "none")
+_CALLING = (None, "auto", "required")
 _asked_decoder = msgspec.json.Decoder(_Asked)
 _CHARACTERS_PER_TOKEN = 2  # a cautious floor: English and identifiers have 3 to 5
 
 
-def beyond(request: Request) -> str:
-    """What the caller asks for that no specialist gives; "" if there is nothing."""
+def beyond(request: Request, calls: bool = False) -> str:
+    """What the caller asks for that no specialist gives; "" if there is nothing. ``calls``: of one
+    that calls tools."""
     try:
         asked = _asked_decoder.decode(request.params)
     except msgspec.DecodeError:
@@ -118,15 +125,18 @@ def beyond(request: Request) -> str:
         return "the caller asked for log-probabilities"
     if asked.audio or (asked.modalities or ["text"]) != ["text"]:
         return "the caller asked for more than text"
-    if asked.tool_choice not in (None, "auto", "none") or asked.functions or asked.function_call:
-        return "the caller asked for a tool call"
+    if asked.functions or asked.function_call:
+        return "the caller asked for a tool call in the old form"
+    if asked.tool_choice not in (_CALLING if calls else _TALKING):
+        return f"the caller asked for {'another' if calls else 'a'} tool call"
     if asked.logit_bias or asked.web_search_options is not None:
         return "the caller steers the LLM in a way that a specialist cannot follow"
     return ""
 
 
-def _cut_short(request: Request, text: str) -> bool:
+def _cut_short(request: Request, answer: Answer) -> bool:
     """Whether the LLM might have been stopped before the end of such an answer."""
+    text = answer.text or "".join(call.name + call.arguments for call in answer.tool_calls)
     asked = _asked_decoder.decode(request.params)
     stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
     limits = [limit for limit in (asked.max_tokens, asked.max_completion_tokens) if limit]

@@ -15,13 +15,15 @@ from shoal.errors import LearningError
 from shoal.specialists.confidence import Curve, cross_fitted, fit_curve
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Head
+from shoal.specialists.kind import Kind, Recipe
 from shoal.specialists.machine import KernelMachine
 from shoal.specialists.places import as_number, locate
 from shoal.specialists.senses import Senses
 from shoal.specialists.spans import Span, SpanTagger
-from shoal.specialists.specialist import Prediction, Trained
+from shoal.specialists.specialist import Prediction, Reason, Trained
 from shoal.tasks.comparator import same_value
-from shoal.tasks.contract import Field, FieldsContract, Output, Scalar
+from shoal.tasks.contract import Contract, Field, FieldsContract, Output, Scalar
+from shoal.tasks.input import Input
 
 Values = dict[str, Scalar]
 
@@ -46,10 +48,11 @@ class FieldsSpecialist:
         self._machine, self._tagger, self._curves = machine, tagger, curves
         self._senses = senses
 
-    def predict(self, text: str) -> Prediction:
+    def predict(self, given: Input) -> Prediction:
         """Predict every field of one input."""
         values: Values = {}
         log_probability = 0.0
+        text = given.text
         for name, (value, margin) in (self._labels(text) | self._spans(text)).items():
             values[name] = value
             curve = self._curves[name]
@@ -70,27 +73,9 @@ class FieldsSpecialist:
         arrays = machine.arrays() if machine else {}
         write_model(folder, model, arrays | ({"tags": tagger.weights} if tagger else {}))
 
-    @classmethod
-    def restore(
-        cls,
-        contract: FieldsContract,
-        model: dict[str, Any],
-        arrays: dict[str, Any],
-        senses: Senses | None,
-    ) -> "FieldsSpecialist":
-        """The specialist that ``save`` wrote."""
-        heads = tuple(Head(name, tuple(values)) for name, values in model["heads"])
-        curves = {name: Curve(*numbers) for name, numbers in model["curves"].items()}
-        targets = sum(len(head.values) for head in heads)
-        return cls(
-            contract.fields,
-            heads,
-            KernelMachine.restore(arrays, model, targets) if heads else None,
-            SpanTagger.restore(model["keys"], arrays["tags"]) if model["keys"] else None,
-            curves,
-            model["recipe"],
-            senses,
-        )
+    def explain(self, given: Input) -> tuple[Reason, ...]:
+        """Which words decided."""
+        return ()
 
     def _labels(self, text: str) -> dict[str, tuple[Scalar, float]]:
         if self._machine is None:
@@ -110,18 +95,39 @@ class FieldsSpecialist:
         return {key: (_value(kinds[key], span), span.margin) for key, span in spans.items()}
 
 
+def restore_fields(
+    contract: Contract, model: dict[str, Any], arrays: dict[str, Any], senses: Senses | None
+) -> FieldsSpecialist:
+    """The specialist that ``save`` wrote."""
+    assert isinstance(contract, FieldsContract)
+    heads = tuple(Head(name, tuple(values)) for name, values in model["heads"])
+    curves = {name: Curve(*numbers) for name, numbers in model["curves"].items()}
+    targets = sum(len(head.values) for head in heads)
+    return FieldsSpecialist(
+        contract.fields,
+        heads,
+        KernelMachine.restore(arrays, model, targets) if heads else None,
+        SpanTagger.restore(model["keys"], arrays["tags"]) if model["keys"] else None,
+        curves,
+        model["recipe"],
+        senses,
+    )
+
+
 def train_fields(
-    contract: FieldsContract,
-    texts: Sequence[str],
+    contract: Contract,
+    inputs: Sequence[Input],
     outputs: Sequence[Output | None],
     senses: Senses | None,
-    recipe: str,
+    recipe: Recipe,
 ) -> Trained:
     """Train on inputs and reference outputs; None where the reference breaks the contract.
 
     Raises:
         LearningError: no reference keeps the contract, or a field needs the encoder.
     """
+    assert isinstance(contract, FieldsContract)
+    texts = [given.text for given in inputs]
     rows: list[Values | None] = [o if isinstance(o, dict) else None for o in outputs]
     if not any(rows):
         raise LearningError("none of the reference answers keeps the contract: nothing to learn")
@@ -140,7 +146,9 @@ def train_fields(
         )
         for i in range(len(texts))
     ]
-    specialist = FieldsSpecialist(contract.fields, heads, machine, tagger, curves, recipe, senses)
+    specialist = FieldsSpecialist(
+        contract.fields, heads, machine, tagger, curves, recipe.name, senses
+    )
     return Trained(specialist, left_out)
 
 
@@ -235,3 +243,33 @@ def _output(fields: Sequence[Field], values: Values) -> Output | None:
     if any(values[field.name] is None and not field.may_miss for field in fields):
         return None
     return {field.name: values[field.name] for field in fields}
+
+
+def _fits(contract: Contract) -> bool:
+    return isinstance(contract, FieldsContract)
+
+
+def _refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str:
+    assert isinstance(contract, FieldsContract)
+    for field in contract.fields:
+        if field.kind in ("text", "json"):
+            return (
+                f"field {field.name!r} holds {field.kind}, which is neither a label nor copied "
+                "from the input: no specialist learns that yet"
+            )
+        if field.kind in ("span", "number") and not recipe.encoder:
+            return f"field {field.name!r} is copied from the input, which takes the encoder"
+    return ""
+
+
+KIND = Kind(
+    "fields",
+    (
+        Recipe("fields", "terms", encoder=False, cost=0.3, share=0.2),
+        Recipe("fields", "terms+encoder", encoder=True, cost=5, share=0.8),
+    ),
+    _fits,
+    _refusal,
+    train_fields,
+    restore_fields,
+)

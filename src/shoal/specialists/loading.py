@@ -4,12 +4,10 @@ from pathlib import Path
 
 from shoal.errors import ArtifactError
 from shoal.specialists.card import Card
-from shoal.specialists.fields import FieldsSpecialist
 from shoal.specialists.files import read_model
-from shoal.specialists.label import LabelSpecialist
+from shoal.specialists.kinds import kind_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Specialist
-from shoal.tasks.contract import FieldsContract
 
 
 def load_specialist(card: Card, folder: Path, senses: Senses | None) -> Specialist:
@@ -22,13 +20,11 @@ def load_specialist(card: Card, folder: Path, senses: Senses | None) -> Speciali
         raise ArtifactError(
             f"specialist {card.id} was trained with another encoder: train the task again"
         )
+    kind = kind_of(card.kind)
+    if kind is None or not kind.fits(card.contract):
+        raise ArtifactError(f"specialist {card.id} is of an unknown kind {card.kind!r}")
     model, arrays = read_model(folder)
-    wanted = senses if card.encoder else None
     try:
-        if card.kind == "label":
-            return LabelSpecialist.restore(model, arrays, wanted)
-        if card.kind == "fields" and isinstance(card.contract, FieldsContract):
-            return FieldsSpecialist.restore(card.contract, model, arrays, wanted)
+        return kind.restore(card.contract, model, arrays, senses if card.encoder else None)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"specialist {card.id}: its files do not fit: {error!r}") from error
-    raise ArtifactError(f"specialist {card.id} is of an unknown kind {card.kind!r}")

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from shoal.tasks.contract import Output
+from shoal.tasks.input import Input
 
 
 class Prediction(Struct, frozen=True):
@@ -18,19 +19,32 @@ class Prediction(Struct, frozen=True):
     signal: float
 
 
+class Reason(Struct, frozen=True):
+    """What of an input decided, and how much: greater than 0 speaks for the output, less against.
+
+    Weights are in units of the specialist's own score, so they compare within one prediction only.
+    """
+
+    what: str
+    weight: float
+
+
 class Specialist(Protocol):
-    """A small model for one task: an input's text in, a prediction out. Threads may share it."""
+    """A small model for one task: an input in, a prediction out. Threads may share it."""
 
     @property
     def kind(self) -> str:
-        """ "label" or "fields"."""
+        """The name of its ``Kind``."""
 
     @property
     def recipe(self) -> str:
         """How it was trained."""
 
-    def predict(self, text: str) -> Prediction:
+    def predict(self, given: Input) -> Prediction:
         """Predict the output for one input."""
+
+    def explain(self, given: Input) -> tuple[Reason, ...]:
+        """Which words or features decided, those with the greatest weight, either way, first."""
 
     def save(self, folder: Path) -> None:
         """Write ``model.json`` and ``model.safetensors`` into an empty folder."""

@@ -14,8 +14,10 @@ from shoal.tasks.contract import (
     parse,
     read,
     render,
+    written,
 )
 from shoal.tasks.discovery import Discovery, DiscoveryOptions, ObservedCall, discover
+from shoal.tasks.input import Input
 from shoal.tasks.matcher import Match, Matcher
 from shoal.tasks.task import Condition, Task
 from shoal.tasks.template import Pattern, Template
@@ -28,6 +30,7 @@ __all__ = [
     "DiscoveryOptions",
     "Field",
     "FieldsContract",
+    "Input",
     "LabelContract",
     "Match",
     "Matcher",
@@ -45,4 +48,5 @@ __all__ = [
     "read",
     "render",
     "same",
+    "written",
 ]

@@ -1,8 +1,8 @@
 """Contracts: what the output of a task looks like, how to read it and how to write it.
 
-``read`` and ``parse`` turn an answer into its canonical output, ``render`` turns an output into the
-text the LLM would have sent. What this module does not know: how a contract is inferred
-(``inference``), and when two outputs are the same (``comparator``).
+``read`` and ``parse`` turn an answer into its canonical output, ``written`` and ``render`` turn an
+output into the answer, or its text, that the LLM would have sent. What this module does not know:
+how a contract is inferred (``inference``), and when two outputs are the same (``comparator``).
 """
 
 from typing import Literal
@@ -139,6 +139,19 @@ def render(contract: Contract, output: Output) -> str:
             return output
         case _:
             raise ValueError(f"{output!r} does not fit {type(contract).__name__}")
+
+
+def written(contract: Contract, output: Output) -> Answer:
+    """The answer that the LLM would have given: ``read(contract, answer)`` gives ``output`` back.
+
+    Raises:
+        ValueError: the output does not fit the contract.
+    """
+    if not isinstance(contract, CallContract):
+        return Answer(text=render(contract, output))
+    if not isinstance(output, tuple) or not all(c.name in contract.tools for c in output):
+        raise ValueError(f"{output!r} does not fit {type(contract).__name__}")
+    return Answer(tool_calls=output, finish_reason="tool_calls")
 
 
 def _parse_fields(contract: FieldsContract, text: str) -> dict[str, Scalar] | None:

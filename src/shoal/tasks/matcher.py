@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from shoal.chat import Message, Request
+from shoal.tasks.input import Input
 from shoal.tasks.task import Task
 from shoal.tasks.template import (
     Pattern,
@@ -25,8 +26,13 @@ class Match(Struct, frozen=True):
 
     @property
     def input_text(self) -> str:
-        """What a specialist reads of the request."""
+        """The values of the slots as one text."""
         return self.template.input_text(self.values)
+
+    def input_of(self, request: Request) -> Input:
+        """What a specialist reads of the request that this is the match of."""
+        slots = tuple(zip(self.template.slots, self.values, strict=True))
+        return Input(self.input_text, slots, request.messages, request.tools)
 
 
 class Matcher:

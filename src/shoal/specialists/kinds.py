@@ -1,0 +1,11 @@
+"""All kinds of specialists there are."""
+
+from shoal.specialists import fields, label
+from shoal.specialists.kind import Kind
+
+KINDS: tuple[Kind, ...] = (label.KIND, fields.KIND)
+
+
+def kind_of(name: str) -> Kind | None:
+    """The kind of that name; None if there is none."""
+    return next((kind for kind in KINDS if kind.name == name), None)
