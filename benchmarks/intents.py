@@ -20,10 +20,11 @@ from sklearn.svm import LinearSVC
 from benchmarks.data import lines
 from shoal.encoder import Encoder
 from shoal.guarantees import interval
-from shoal.specialists.label import train_label
+from shoal.specialists.kind import Recipe
+from shoal.specialists.label import KIND, train_label
 from shoal.specialists.machine import MOST_EXAMPLES
 from shoal.specialists.senses import Senses
-from shoal.tasks import LabelContract
+from shoal.tasks import Input, LabelContract
 
 Set = tuple[list[str], list[str]]  # texts, labels
 
@@ -59,17 +60,17 @@ def report(name: str, right: Sequence[bool], cpu: float, ms: float | None = None
     )
 
 
-def machine(name: str, train: Set, test: Set, senses: Senses | None, recipe: str) -> None:
+def machine(name: str, train: Set, test: Set, senses: Senses | None, recipe: Recipe) -> None:
     """Train and test one of Shoal's recipes; the encoder's time is told apart."""
     contract = LabelContract(tuple(sorted(set(train[1]))))
     began = time.process_time()
-    trained = train_label(contract, train[0], train[1], senses, recipe)
+    trained = train_label(contract, [*map(Input, train[0])], train[1], senses, recipe)
     cpu = time.process_time() - began
     left_out = [p.output == label for p, label in zip(trained.left_out, train[1], strict=True)]
     began = time.process_time()
-    said = [trained.specialist.predict(text).output for text in test[0]]
+    said = [trained.specialist.predict(Input(text)).output for text in test[0]]
     ms = (time.process_time() - began) / len(said) * 1e3
-    report(f"{name}: {recipe}", [a == b for a, b in zip(said, test[1], strict=True)], cpu, ms)
+    report(f"{name}: {recipe.name}", [a == b for a, b in zip(said, test[1], strict=True)], cpu, ms)
     print(f"{'':32} leave-one-out on the training part: {np.mean(left_out):.1%}")
 
 
@@ -95,8 +96,8 @@ def main() -> None:
         began = time.process_time()
         senses.embed(train[0])
         print(f"{name}: encoding {len(train[0]):,} texts: {time.process_time() - began:.1f} s CPU")
-        machine(name, train, test, None, "terms")
-        machine(name, train, test, senses, "terms+encoder")
+        for recipe in KIND.recipes:
+            machine(name, train, test, senses if recipe.encoder else None, recipe)
         svm(name, train, test, senses)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
 

@@ -26,7 +26,17 @@ from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.flywheel.trial import Prepared, attempt, prepare
 from shoal.guarantees import delta_at, lower_bound
 from shoal.specialists.senses import Senses
-from shoal.tasks import Contract, Field, FieldsContract, LabelContract, Task, parse, render, same
+from shoal.tasks import (
+    Contract,
+    Field,
+    FieldsContract,
+    Input,
+    LabelContract,
+    Task,
+    parse,
+    render,
+    same,
+)
 from shoal.tasks.contract import Output
 
 ALPHAS = (0.02, 0.05, 0.10)
@@ -61,7 +71,7 @@ def lessons_of(task: Task, rows: Sequence[dict[str, Any]]) -> Lessons:
     for row in rows:
         answer = Answer(text=render(task.contract, output_of(task.name, row)))
         output = parse(task.contract, answer.text)
-        made.append(Lesson(row["id"], row["message"], output, answer, None, True))
+        made.append(Lesson(row["id"], Input(row["message"]), output, answer, None, True))
     return Lessons(task, "claude", tuple(made), None)
 
 
@@ -80,7 +90,7 @@ def live_answers(task: Task, prepared: Prepared, rows: Sequence[dict[str, Any]])
     """What a specialist says of live messages."""
     found = []
     for row in rows:
-        prediction = prepared.specialist.predict(row["message"])
+        prediction = prepared.specialist.predict(Input(row["message"]))
         if prediction.output is None:
             found.append((-1.0, True))
             continue
@@ -102,7 +112,7 @@ def one_split(
     answers = cache(lambda recipe: live_answers(task, prepared(recipe), live))
     runs = {}
     for alpha in ALPHAS:
-        candidate = attempt(task, alpha, delta_at(1, DELTA), prepared).candidate
+        candidate = attempt(task, lessons.inputs, alpha, delta_at(1, DELTA), prepared).candidate
         runs[alpha] = Realised(len(live))
         for signal, wrong in answers(candidate.recipe) if candidate else ():
             if candidate and signal >= candidate.selection.threshold:

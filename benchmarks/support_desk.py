@@ -30,6 +30,7 @@ from benchmarks.processes import cpu_s, free_port
 from shoal.assembly.roster import RosterReader
 from shoal.flywheel.promotion import promote
 from shoal.storage import Store, StoreOptions
+from shoal.tasks import Input
 
 PROMPTS = {
     "intent": "You sort the messages of a bank's customers. Answer with exactly one of these "
@@ -255,8 +256,8 @@ def intents_alone(store: Store, live: Sequence[dict[str, Any]]) -> dict[str, str
     """What the intent specialist says of each live message, threshold or not."""
     for post in RosterReader(store).read().posts.values():
         if post.rung and post.rung.card.kind == "label":
-            rung = post.rung
-            return {row["id"]: str(rung.specialist.predict(row["message"]).output) for row in live}
+            predict = post.rung.specialist.predict
+            return {row["id"]: str(predict(Input(row["message"])).output) for row in live}
     return {}
 
 

@@ -23,10 +23,10 @@ from shoal.guarantees import Certificate, assumptions_of
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card, TokenRates
-from shoal.specialists.label import train_label
+from shoal.specialists.label import KIND, train_label
 from shoal.specialists.specialist import Trained
 from shoal.storage import CardRow, CertificateRow, Store
-from shoal.tasks import LabelContract, Pattern, Task, Template
+from shoal.tasks import Input, LabelContract, Pattern, Task, Template
 from shoal.tasks.template import skeleton_of
 
 SYSTEM = "Which department answers this? Say delivery, payments or returns."
@@ -94,15 +94,15 @@ def trained() -> Trained:
     outputs = [LABELS[number % 3] for number in range(90)]
     texts += [f"{UNCLEAR} {'again ' * (number % 4)}" for number in range(24)]
     outputs += [LABELS[number % 3] for number in range(24)]
-    return train_label(CONTRACT, texts, outputs, None, "terms")
+    return train_label(CONTRACT, [*map(Input, texts)], outputs, None, KIND.recipes[0])
 
 
 @cache
 def threshold() -> float:
     """Between what is clear and what is not."""
     specialist = trained().specialist
-    clear = min(specialist.predict(text_of(number)).signal for number in range(100, 130))
-    unclear = specialist.predict(UNCLEAR).signal
+    clear = min(specialist.predict(Input(text_of(number))).signal for number in range(100, 130))
+    unclear = specialist.predict(Input(UNCLEAR)).signal
     assert unclear < clear
     return (clear + unclear) / 2
 

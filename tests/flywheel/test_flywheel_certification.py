@@ -31,7 +31,7 @@ from shoal.specialists.card import Card
 from shoal.specialists.loading import load_specialist
 from shoal.specialists.senses import Senses
 from shoal.storage import Event, Store
-from shoal.tasks import LabelContract, TextContract
+from shoal.tasks import Input, LabelContract, TextContract
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_card_and_artifact_are_stored_and_serve(store: Store, examiner: Examiner
     assert card.rates is not None
     assert card.rates.output == 2
     specialist = load_specialist(card, store.artifacts.open(card.artifact), None)
-    said = [specialist.predict(text_of(number)) for number in range(1_000, 1_060)]
+    said = [specialist.predict(Input(text_of(number))) for number in range(1_000, 1_060)]
     assert [p.output for p in said] == [desk_of(number) for number in range(1_000, 1_060)]
     assert np.mean([p.signal >= certificate.threshold for p in said]) > 0.8
     assert kinds(store) == ["certified"]
@@ -215,7 +215,7 @@ def intrude(store: Store, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[
 def test_at_most_so_many_examples_are_read(store: Store, senses: Senses) -> None:
     fill(store, range(140))
     examiner = Examiner(store, OPTIONS.model_copy(update={"max_examples": 100}), lambda: senses)
-    texts = examiner.lessons(TASK).texts
+    texts = [lesson.text for lesson in examiner.lessons(TASK).lessons]
     assert texts == [text_of(number) for number in range(40, 140)]
 
 
@@ -228,7 +228,7 @@ def test_what_was_recorded_before_audits_broke_the_promise_is_not_learned_again(
     assert audit(store, certificate.id, [False] * 12)
     later = time.time() + 5
     add_calls(store, (make_call(n, task=TASK.id, at=later + n) for n in range(300, 320)))
-    texts = set(examiner.lessons(TASK).texts)
+    texts = {lesson.text for lesson in examiner.lessons(TASK).lessons}
     assert texts >= {text_of(number) for number in range(300, 320)}
     assert not texts & {text_of(number) for number in range(250)}
 

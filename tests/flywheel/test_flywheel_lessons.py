@@ -31,7 +31,7 @@ def say(store: Store, call_id: str, verdict: str, answer: str = "") -> None:
 def test_a_lesson_is_the_input_and_the_llms_answer_oldest_first() -> None:
     lessons = curate(TASK, [make_example(2), make_example(0), make_example(1)])
     assert lessons.model == "gpt"
-    assert lessons.texts == [text_of(number) for number in (0, 1, 2)]
+    assert [lesson.text for lesson in lessons.lessons] == [text_of(number) for number in (0, 1, 2)]
     assert lessons.outputs == ["garden", "kitchen", "music"]
     assert all(lesson.people is None and lesson.refuted is None for lesson in lessons.lessons)
 
@@ -96,20 +96,20 @@ def test_only_the_model_that_answered_most_is_learned() -> None:
     others = [make_example(n, request=request_of(n, model="claude")) for n in range(10, 14)]
     lessons = curate(TASK, [*(make_example(n) for n in range(5)), *others])
     assert lessons.model == "gpt"
-    assert lessons.texts == [text_of(number) for number in range(5)]
+    assert [lesson.text for lesson in lessons.lessons] == [text_of(number) for number in range(5)]
     more = [make_example(n, request=request_of(n, model="claude")) for n in range(14, 17)]
     assert curate(TASK, [*(make_example(n) for n in range(5)), *others, *more]).model == "claude"
 
 
 def test_what_was_recorded_before_since_is_left_out() -> None:
     lessons = curate(TASK, [make_example(n) for n in range(9)], since=BEGAN + 6)
-    assert lessons.texts == [text_of(number) for number in (6, 7, 8)]
+    assert [lesson.text for lesson in lessons.lessons] == [text_of(number) for number in (6, 7, 8)]
 
 
 def test_calls_of_other_templates_are_left_out() -> None:
     stray = Request("gpt", (Message("system", "Translate."), Message("user", "Bonjour")))
     lessons = curate(TASK, [make_example(0), make_example(1, request=stray)])
-    assert lessons.texts == [text_of(0)]
+    assert [lesson.text for lesson in lessons.lessons] == [text_of(0)]
 
 
 def test_without_examples_there_are_no_lessons() -> None:

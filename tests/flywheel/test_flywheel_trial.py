@@ -10,15 +10,16 @@ from parcel_office import TASK, desk_of, make_example, make_lessons
 
 from shoal.chat import Answer
 from shoal.flywheel import ladder, trial
-from shoal.flywheel.ladder import LADDER, Recipe
 from shoal.flywheel.lessons import Lesson, Lessons, curate
 from shoal.flywheel.trial import Candidate, Prepared, attempt, judge, prepare
 from shoal.guarantees import Refusal
+from shoal.specialists import label
+from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
-from shoal.specialists.specialist import Prediction
-from shoal.tasks import Output
+from shoal.specialists.specialist import Prediction, Reason
+from shoal.tasks import Input, Output
 
-TERMS = LADDER[0]
+TERMS, ENCODED = label.KIND.recipes
 ALPHA, DELTA = 0.1, 0.03
 
 
@@ -27,8 +28,11 @@ class Parrot:
 
     kind, recipe = "label", "parrot"
 
-    def predict(self, text: str) -> Prediction:
+    def predict(self, given: Input) -> Prediction:
         raise AssertionError("asked about what it may have been trained on")
+
+    def explain(self, given: Input) -> tuple[Reason, ...]:
+        raise AssertionError("nobody asked why")
 
     def save(self, folder: Path) -> None:
         raise AssertionError("nothing is to be saved in a trial")
@@ -36,7 +40,7 @@ class Parrot:
 
 def lesson(number: int, **fields: object) -> Lesson:
     answer = Answer(desk_of(number))
-    plain = Lesson(f"call-{number}", f"text {number}", answer.text, answer, None, True)
+    plain = Lesson(f"call-{number}", Input(f"text {number}"), answer.text, answer, None, True)
     return replace(plain, **fields)
 
 
@@ -73,7 +77,7 @@ class TestPrepare:
         found = prepare(lessons, TERMS, False, no_senses)
         assert [seen for seen, _ in found.unseen] == list(lessons.lessons)
         assert found.cpu_seconds > 0
-        again = [found.specialist.predict(text) for text in lessons.texts]
+        again = [found.specialist.predict(given) for given in lessons.inputs]
         assert any(p.signal != q.signal for p, (_, q) in zip(again, found.unseen, strict=True))
 
     def test_cross_fitting_does_not_learn_the_answer_by_heart(self) -> None:
@@ -104,7 +108,7 @@ class TestPrepare:
         assert not set(apart) & set(taught)
         assert 0.2 < len(apart) / 240 < 0.47
         for seen, prediction in found.unseen:
-            assert prediction == found.specialist.predict(seen.text)
+            assert prediction == found.specialist.predict(seen.input)
 
     def test_a_call_stays_on_its_side_when_there_are_more(self) -> None:
         few = prepare(make_lessons(range(120)), TERMS, True, no_senses).unseen
@@ -128,7 +132,7 @@ class TestPrepare:
             asked.append(1)
             return senses
 
-        for recipe, times in ((LADDER[0], 0), (LADDER[1], 1)):
+        for recipe, times in ((TERMS, 0), (ENCODED, 1)):
             prepare(make_lessons(range(60)), recipe, False, build)
             assert len(asked) == times
 
@@ -237,7 +241,9 @@ class TestAttempt:
         return spent
 
     def test_a_cheap_candidate_that_serves_well_is_kept(self) -> None:
-        outcome = attempt(TASK, ALPHA, DELTA, self.prepare({"terms": prepared(*right(range(200)))}))
+        outcome = attempt(
+            TASK, (), ALPHA, DELTA, self.prepare({"terms": prepared(*right(range(200)))})
+        )
         assert outcome.candidate is not None
         assert outcome.candidate.recipe.name == "terms"
 
@@ -247,7 +253,7 @@ class TestAttempt:
         spent = self.deltas(monkeypatch)
         poor, good = prepared(*wrong(range(100))), prepared(*right(range(200)))
         found = self.prepare({"terms": poor, "terms+encoder": good})
-        outcome = attempt(TASK, ALPHA, DELTA, found)
+        outcome = attempt(TASK, (), ALPHA, DELTA, found)
         assert spent == pytest.approx([0.2 * DELTA, 0.8 * DELTA])
         assert outcome.candidate is not None
         assert outcome.candidate.recipe.name == "terms+encoder"
@@ -256,17 +262,21 @@ class TestAttempt:
     def test_a_dearer_candidate_must_serve_more(self) -> None:
         half = right(range(200)) + wrong(range(200, 400), signal=0.1)
         same = prepared(*half)
-        outcome = attempt(TASK, ALPHA, DELTA, self.prepare({"terms": same, "terms+encoder": same}))
+        outcome = attempt(
+            TASK, (), ALPHA, DELTA, self.prepare({"terms": same, "terms+encoder": same})
+        )
         assert outcome.candidate is not None
         assert outcome.candidate.recipe.name == "terms"
         better = prepared(*right(range(240)), *wrong(range(240, 400), signal=0.1))
         found = self.prepare({"terms": same, "terms+encoder": better})
-        climbed = attempt(TASK, ALPHA, DELTA, found)
+        climbed = attempt(TASK, (), ALPHA, DELTA, found)
         assert climbed.candidate is not None
         assert climbed.candidate.recipe.name == "terms+encoder"
 
     def test_when_all_are_refused_each_says_why(self) -> None:
         poor = prepared(*wrong(range(100)))
-        outcome = attempt(TASK, ALPHA, DELTA, self.prepare({"terms": poor, "terms+encoder": poor}))
+        outcome = attempt(
+            TASK, (), ALPHA, DELTA, self.prepare({"terms": poor, "terms+encoder": poor})
+        )
         assert outcome.candidate is None
         assert [name for name, _ in outcome.refusals] == ["terms", "terms+encoder"]

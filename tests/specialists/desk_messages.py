@@ -1,10 +1,12 @@
 """Messages to a support desk and what is to be learned of them, drawn with a seed."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from shoal.tasks import Field, FieldsContract, LabelContract
+from shoal.specialists.kind import Recipe
+from shoal.tasks import Contract, Field, FieldsContract, Input, LabelContract
 from shoal.tasks.contract import Output, Scalar
 
 DEPARTMENTS = ("delivery", "payments", "returns")
@@ -20,6 +22,8 @@ FIELDS = FieldsContract(
 HEADS = FieldsContract(FIELDS.fields[:2])
 SPANS = FieldsContract(FIELDS.fields[2:])
 
+RECIPE = Recipe("any", "recipe", encoder=True, cost=1, share=1)
+
 _TOLD = {
     "delivery": ("my parcel is late", "the courier never came", "where is my package"),
     "payments": ("you charged my card twice", "the invoice is wrong", "my payment failed"),
@@ -34,12 +38,23 @@ class Desk(NamedTuple):
     texts: list[str]
     rows: list[dict[str, Scalar]]
 
-    def outputs(self, contract: LabelContract | FieldsContract) -> list[Output | None]:
+    @property
+    def inputs(self) -> list[Input]:
+        """What specialists read."""
+        return inputs_of(self.texts)
+
+    def outputs(self, contract: Contract) -> list[Output | None]:
         """What is to be learned."""
         if isinstance(contract, LabelContract):
             return [str(row["department"]) for row in self.rows]
+        assert isinstance(contract, FieldsContract)
         names = [field.name for field in contract.fields]
         return [{name: row[name] for name in names} for row in self.rows]
+
+
+def inputs_of(texts: Sequence[str]) -> list[Input]:
+    """Texts as inputs of one slot."""
+    return [Input(text) for text in texts]
 
 
 def desk_messages(n: int, seed: int = 0) -> Desk:

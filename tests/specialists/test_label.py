@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from desk_messages import LABEL, desk_messages
+from desk_messages import LABEL, RECIPE, desk_messages, inputs_of
 
 from shoal.errors import LearningError
 from shoal.specialists.label import train_label
 from shoal.specialists.senses import Senses
-from shoal.tasks import LabelContract
+from shoal.tasks import Input, LabelContract
 from shoal.tasks.contract import Output
 
 DESK = desk_messages(150)
@@ -15,8 +15,8 @@ NEW = desk_messages(60, seed=1)
 @pytest.mark.parametrize("embedded", [False, True])
 def test_it_learns_what_recurs(senses: Senses, embedded: bool) -> None:
     used = senses if embedded else None
-    trained = train_label(LABEL, DESK.texts, DESK.outputs(LABEL), used, "x")
-    predicted = [trained.specialist.predict(text).output for text in NEW.texts]
+    trained = train_label(LABEL, DESK.inputs, DESK.outputs(LABEL), used, RECIPE)
+    predicted = [trained.specialist.predict(Input(text)).output for text in NEW.texts]
     agree = [a == b for a, b in zip(predicted, NEW.outputs(LABEL), strict=True)]
     assert np.mean(agree) >= 0.95
 
@@ -28,7 +28,7 @@ def test_signals_tell_right_from_wrong() -> None:
     for i, output in enumerate(outputs):
         if output == "payments":
             outputs[i] = str(rng.choice(LABEL.labels))
-    found = train_label(LABEL, DESK.texts, outputs, None, "x").left_out
+    found = train_label(LABEL, DESK.inputs, outputs, None, RECIPE).left_out
     signals = np.array([prediction.signal for prediction in found])
     right = np.array([p.output == output for p, output in zip(found, outputs, strict=True)])
     assert ((signals > 0) & (signals < 1)).all()
@@ -41,15 +41,15 @@ def test_a_signal_estimates_the_probability_of_being_right() -> None:
     for i, output in enumerate(outputs):
         if output == "payments":
             outputs[i] = str(rng.choice(LABEL.labels))
-    found = train_label(LABEL, DESK.texts, outputs, None, "x").left_out
+    found = train_label(LABEL, DESK.inputs, outputs, None, RECIPE).left_out
     right = np.mean([p.output == output for p, output in zip(found, outputs, strict=True)])
     assert np.mean([p.signal for p in found]) == pytest.approx(right, abs=0.03)
 
 
 def test_left_out_signals_are_on_the_scale_of_served_ones() -> None:
     """Where training ends with the example in it, only its own weight makes a difference."""
-    trained = train_label(LABEL, DESK.texts, DESK.outputs(LABEL), None, "x")
-    served = [trained.specialist.predict(text).signal for text in NEW.texts]
+    trained = train_label(LABEL, DESK.inputs, DESK.outputs(LABEL), None, RECIPE)
+    served = [trained.specialist.predict(Input(text)).signal for text in NEW.texts]
     left_out = [prediction.signal for prediction in trained.left_out]
     assert np.mean(served) == pytest.approx(np.mean(left_out), abs=0.05)
 
@@ -59,9 +59,9 @@ def test_what_breaks_the_contract_is_no_label_and_never_right() -> None:
     broken = range(0, 150, 3)
     for i in broken:
         outputs[i] = None
-    trained = train_label(LABEL, DESK.texts, outputs, None, "x")
+    trained = train_label(LABEL, DESK.inputs, outputs, None, RECIPE)
     assert {p.output for p in trained.left_out} <= set(LABEL.labels)
-    clean = train_label(LABEL, DESK.texts, DESK.outputs(LABEL), None, "x")
+    clean = train_label(LABEL, DESK.inputs, DESK.outputs(LABEL), None, RECIPE)
     assert np.mean([p.signal for p in trained.left_out]) < np.mean(
         [p.signal for p in clean.left_out]
     )
@@ -69,25 +69,27 @@ def test_what_breaks_the_contract_is_no_label_and_never_right() -> None:
 
 def test_a_label_without_examples_is_never_predicted() -> None:
     contract = LabelContract((*LABEL.labels, "press"))
-    trained = train_label(contract, DESK.texts, DESK.outputs(LABEL), None, "x")
-    assert {trained.specialist.predict(text).output for text in NEW.texts} <= set(LABEL.labels)
+    trained = train_label(contract, DESK.inputs, DESK.outputs(LABEL), None, RECIPE)
+    assert {trained.specialist.predict(Input(text)).output for text in NEW.texts} <= set(
+        LABEL.labels
+    )
 
 
 def test_one_label_alone_is_learned_too() -> None:
-    trained = train_label(LabelContract(("yes",)), DESK.texts, ["yes"] * 150, None, "x")
-    assert trained.specialist.predict("anything").output == "yes"
+    trained = train_label(LabelContract(("yes",)), DESK.inputs, ["yes"] * 150, None, RECIPE)
+    assert trained.specialist.predict(Input("anything")).output == "yes"
     assert all(prediction.signal > 0.5 for prediction in trained.left_out)
 
 
 @pytest.mark.parametrize("texts", [[], ["one"], DESK.texts])
 def test_nothing_to_learn_is_a_clear_error(texts: list[str]) -> None:
     with pytest.raises(LearningError, match="none of the reference answers keeps the contract"):
-        train_label(LABEL, texts, [None] * len(texts), None, "x")
+        train_label(LABEL, inputs_of(texts), [None] * len(texts), None, RECIPE)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\ud83d", "x" * 1_000_000, "\0"])
 def test_any_text_gets_an_answer(senses: Senses, text: str) -> None:
-    trained = train_label(LABEL, DESK.texts, DESK.outputs(LABEL), senses, "x")
-    prediction = trained.specialist.predict(text)
+    trained = train_label(LABEL, DESK.inputs, DESK.outputs(LABEL), senses, RECIPE)
+    prediction = trained.specialist.predict(Input(text))
     assert prediction.output in LABEL.labels
     assert 0 <= prediction.signal <= 1

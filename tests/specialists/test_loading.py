@@ -2,13 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from desk_messages import DEPARTMENTS, LABEL, desk_messages
+from desk_messages import DEPARTMENTS, LABEL, RECIPE, desk_messages
 
 from shoal.errors import ArtifactError
 from shoal.specialists.card import Card
 from shoal.specialists.files import read_model, write_model
 from shoal.specialists.label import train_label
 from shoal.specialists.loading import load_specialist
+from shoal.tasks import Input
 
 CARD = Card(
     id="c1",
@@ -51,7 +52,7 @@ def test_files_without_what_the_kind_needs_are_refused(tmp_path: Path) -> None:
 
 def test_nothing_in_the_files_is_code(tmp_path: Path) -> None:
     desk = desk_messages(40)
-    train_label(LABEL, desk.texts, desk.outputs(LABEL), None, "terms").specialist.save(tmp_path)
+    train_label(LABEL, desk.inputs, desk.outputs(LABEL), None, RECIPE).specialist.save(tmp_path)
     assert (tmp_path / "model.json").read_text().startswith("{")
     assert (tmp_path / "model.safetensors").read_bytes()[8:9] == b"{"
-    assert load_specialist(CARD, tmp_path, None).predict(desk.texts[0]).output in DEPARTMENTS
+    assert load_specialist(CARD, tmp_path, None).predict(Input(desk.texts[0])).output in DEPARTMENTS

@@ -1,48 +1,73 @@
 """What every kind of specialist does, whatever its recipe."""
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from desk_messages import FIELDS, HEADS, LABEL, SPANS, desk_messages
+from desk_messages import FIELDS, HEADS, LABEL, SPANS, desk_messages, inputs_of
 
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError
 from shoal.specialists.card import Card
-from shoal.specialists.fields import train_fields
-from shoal.specialists.label import train_label
+from shoal.specialists.kind import Kind, Recipe
+from shoal.specialists.kinds import KINDS, kind_of
 from shoal.specialists.loading import load_specialist
 from shoal.specialists.senses import Senses
-from shoal.specialists.specialist import Specialist, Trained
-from shoal.tasks import FieldsContract, LabelContract, parse, render
+from shoal.specialists.specialist import Prediction, Specialist, Trained
+from shoal.tasks import Contract, Input, Output, read, written
 from tiny_encoder import TinyEncoder, tiny_senses
 
 DESK = desk_messages(90)
-TEXTS = [*desk_messages(25, seed=1).texts, "", "\ud83d?", "something else entirely", "ü" * 3_000]
+INPUTS = inputs_of(
+    [*desk_messages(25, seed=1).texts, "", "\ud83d?", "something else entirely", "ü" * 3_000]
+)
 
 
 class Case(NamedTuple):
-    contract: LabelContract | FieldsContract
-    embedded: bool
+    """What a kind learns from ``inputs``, and is asked after."""
+
+    kind: Kind
+    recipe: Recipe
+    contract: Contract
+    inputs: list[Input]
+    outputs: list[Output | None]
+    asked: list[Input]
+
+
+def case_of(contract: Contract, kind: str, recipe: str) -> Case:
+    """What a recipe learns of the desk's messages."""
+    found = kind_of(kind)
+    assert found is not None
+    chosen = next(each for each in found.recipes if each.name == recipe)
+    return Case(found, chosen, contract, DESK.inputs, DESK.outputs(contract), INPUTS)
 
 
 CASES = {
-    "label, terms": Case(LABEL, False),
-    "label, terms and encoder": Case(LABEL, True),
-    "fields, terms": Case(HEADS, False),
-    "fields, spans": Case(SPANS, True),
-    "fields, all kinds": Case(FIELDS, True),
+    "label, terms": case_of(LABEL, "label", "terms"),
+    "label, terms and encoder": case_of(LABEL, "label", "terms+encoder"),
+    "fields, terms": case_of(HEADS, "fields", "terms"),
+    "fields, spans": case_of(SPANS, "fields", "terms+encoder"),
+    "fields, all kinds": case_of(FIELDS, "fields", "terms+encoder"),
 }
 
 
+def test_every_recipe_of_every_kind_is_here() -> None:
+    known = {(case.recipe.kind, case.recipe.name) for case in CASES.values()}
+    assert known == {(kind.name, recipe.name) for kind in KINDS for recipe in kind.recipes}
+
+
 def train(case: Case, senses: Senses) -> Trained:
-    used = senses if case.embedded else None
-    outputs = DESK.outputs(case.contract)
-    if isinstance(case.contract, LabelContract):
-        return train_label(case.contract, DESK.texts, outputs, used, "recipe")
-    return train_fields(case.contract, DESK.texts, outputs, used, "recipe")
+    assert case.kind.fits(case.contract)
+    assert case.kind.refusal(case.contract, case.inputs, case.recipe) == ""
+    used = senses if case.recipe.encoder else None
+    return case.kind.train(case.contract, case.inputs, case.outputs, used, case.recipe)
+
+
+def predictions(specialist: Specialist, case: Case) -> list[Prediction]:
+    return [*map(specialist.predict, case.asked)]
 
 
 def card_of(case: Case, specialist: Specialist, encoder: str) -> Card:
@@ -53,7 +78,7 @@ def card_of(case: Case, specialist: Specialist, encoder: str) -> Card:
         recipe=specialist.recipe,
         contract=case.contract,
         llm="llm",
-        encoder=encoder if case.embedded else "",
+        encoder=encoder if case.recipe.encoder else "",
         artifact="",
         examples=90,
         agreement=0.9,
@@ -80,35 +105,36 @@ def saved(trained: Trained, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_there_is_a_left_out_prediction_for_every_example(trained: Trained) -> None:
-    assert len(trained.left_out) == len(DESK.texts)
+def test_there_is_a_left_out_prediction_for_every_example(case: Case, trained: Trained) -> None:
+    assert len(trained.left_out) == (0 if case.recipe.held_out else len(case.inputs))
 
 
 def test_signals_are_probabilities_and_outputs_keep_the_contract(
     case: Case, trained: Trained
 ) -> None:
-    for prediction in [*trained.left_out, *map(trained.specialist.predict, TEXTS)]:
+    for prediction in [*trained.left_out, *predictions(trained.specialist, case)]:
         assert 0 <= prediction.signal <= 1
         if prediction.output is not None:
-            assert parse(case.contract, render(case.contract, prediction.output)) is not None
+            answer = written(case.contract, prediction.output)
+            assert read(case.contract, answer) == prediction.output
 
 
-def test_it_predicts_the_same_again(trained: Trained) -> None:
-    assert [*map(trained.specialist.predict, TEXTS)] == [*map(trained.specialist.predict, TEXTS)]
+def test_it_predicts_the_same_again(case: Case, trained: Trained) -> None:
+    assert predictions(trained.specialist, case) == predictions(trained.specialist, case)
 
 
 def test_training_is_deterministic(case: Case, trained: Trained, senses: Senses) -> None:
     again = train(case, senses)
     assert again.left_out == trained.left_out
-    assert [*map(again.specialist.predict, TEXTS)] == [*map(trained.specialist.predict, TEXTS)]
+    assert predictions(again.specialist, case) == predictions(trained.specialist, case)
 
 
-def test_threads_may_share_it(trained: Trained) -> None:
-    expected = [*map(trained.specialist.predict, TEXTS)]
+def test_threads_may_share_it(case: Case, trained: Trained) -> None:
+    expected = predictions(trained.specialist, case)
     found: list[object] = []
 
     def work() -> None:
-        found.append([*map(trained.specialist.predict, TEXTS)])
+        found.append(predictions(trained.specialist, case))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -123,9 +149,9 @@ def test_it_comes_back_from_its_files(
 ) -> None:
     assert {path.name for path in saved.iterdir()} == {"model.json", "model.safetensors"}
     loaded = load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)
-    assert (loaded.kind, loaded.recipe) == (trained.specialist.kind, "recipe")
-    for text in TEXTS:
-        found, expected = loaded.predict(text), trained.specialist.predict(text)
+    assert (loaded.kind, loaded.recipe) == (case.kind.name, case.recipe.name)
+    for given in case.asked:
+        found, expected = loaded.predict(given), trained.specialist.predict(given)
         assert found.output == expected.output
         assert found.signal == pytest.approx(expected.signal, abs=1e-6)
 
@@ -144,11 +170,18 @@ def test_saved_again_it_is_the_same_byte_for_byte(
         assert (again / name).read_bytes() == (saved / name).read_bytes()
 
 
+def test_reasons_are_finite_and_the_weightiest_come_first(case: Case, trained: Trained) -> None:
+    for given in case.asked:
+        weights = [abs(reason.weight) for reason in trained.specialist.explain(given)]
+        assert weights == sorted(weights, reverse=True)
+        assert all(map(math.isfinite, weights))
+
+
 def test_another_encoder_is_refused(case: Case, trained: Trained, saved: Path) -> None:
     card = card_of(case, trained.specialist, "0" * 64)
     other = tiny_senses(TinyEncoder(digest="1" * 64))
-    if not case.embedded:
-        assert load_specialist(card, saved, other).predict("hello") is not None
+    if not case.recipe.encoder:
+        assert load_specialist(card, saved, other).predict(case.asked[0]) is not None
         return
     for senses in (other, None):
         with pytest.raises(ArtifactError, match="another encoder"):
@@ -213,7 +246,7 @@ def test_json_of_another_form_is_refused(
         load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.embedded])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.recipe.encoder])
 def test_with_the_real_encoder_a_text_alone_is_predicted_as_in_training(
     name: str, real_encoder: Encoder, tmp_path: Path
 ) -> None:
@@ -223,8 +256,8 @@ def test_with_the_real_encoder_a_text_alone_is_predicted_as_in_training(
     trained.specialist.save(tmp_path)
     card = card_of(case, trained.specialist, real_encoder.digest)
     loaded = load_specialist(card, tmp_path, fresh)
-    for text in [*DESK.texts[:20], *TEXTS]:
-        expected = trained.specialist.predict(text)
-        found = loaded.predict(text)
+    for given in [*case.inputs[:20], *case.asked]:
+        expected = trained.specialist.predict(given)
+        found = loaded.predict(given)
         assert found.output == expected.output
         assert found.signal == pytest.approx(expected.signal, abs=1e-3)

@@ -24,17 +24,18 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from shoal.chat import Answer
-from shoal.flywheel.ladder import LADDER
 from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.flywheel.trial import Candidate, judge, prepare
 from shoal.guarantees import Selection, lower_bound, select
 from shoal.specialists.fields import train_fields
+from shoal.specialists.label import KIND
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction
-from shoal.tasks import Field, FieldsContract, LabelContract, Output, Task
+from shoal.tasks import Field, FieldsContract, Input, LabelContract, Output, Task
 
 Flags = NDArray[np.bool_]
 
+TERMS = KIND.recipes[0]
 ALPHA, DELTA = 0.15, 0.1
 FEW, MANY = 400, 1_500  # fresh messages over which the true risk is averaged
 DATA = Path(os.environ.get("SHOAL_DATA", "../shared/data"))
@@ -75,14 +76,14 @@ def source(number: int) -> MessageSource:
 def lessons_of(texts: list[str], answers: list[str], labels: tuple[str, ...]) -> Lessons:
     task = Task(id="t", name="department", templates=(), contract=LabelContract(labels))
     lessons = tuple(
-        Lesson(f"call-{number}", text, answer, Answer(text=answer), None, sampled=True)
+        Lesson(f"call-{number}", Input(text), answer, Answer(text=answer), None, sampled=True)
         for number, (text, answer) in enumerate(zip(texts, answers, strict=True))
     )
     return Lessons(task, "llm", lessons, None)
 
 
 def certified(lessons: Lessons, held_out: bool, alpha: float, delta: float) -> Candidate | None:
-    found = judge(prepare(lessons, LADDER[0], held_out, no_encoder), alpha, delta)
+    found = judge(prepare(lessons, TERMS, held_out, no_encoder), alpha, delta)
     return found if isinstance(found, Candidate) else None
 
 
@@ -97,7 +98,7 @@ def simulate(seed: int, n: int, held_out: bool, fresh: int) -> Outcome | None:
     if found is None:
         return None
     live = messages.draw(fresh, rng)
-    predictions = [found.specialist.predict(text) for text in live.texts]
+    predictions = [found.specialist.predict(Input(text)) for text in live.texts]
     accepted = np.array([p.signal >= found.selection.threshold for p in predictions])
     given = [LABELS.index(str(prediction.output)) for prediction in predictions]
     wrong = 1 - live.chances[np.arange(fresh), given]
@@ -162,7 +163,7 @@ def simulate_fields(seed: int, n: int, fresh: int, alpha: float) -> Outcome | No
     outputs: list[Output | None] = [
         {"a": first, "b": second} for first, second in zip(a.labels, b.labels, strict=True)
     ]
-    trained = train_fields(contract, texts, outputs, None, "terms")
+    trained = train_fields(contract, [*map(Input, texts)], outputs, None, TERMS)
     judged = list(zip(trained.left_out, outputs, strict=True))
     wrong = [prediction.output != output for prediction, output in judged]
     found = select([prediction.signal for prediction, _ in judged], wrong, alpha, DELTA)
@@ -170,7 +171,7 @@ def simulate_fields(seed: int, n: int, fresh: int, alpha: float) -> Outcome | No
         return None
     a, b = (half.draw(fresh, rng) for half in halves)
     texts = [f"{first} / {second}" for first, second in zip(a.texts, b.texts, strict=True)]
-    predictions = [trained.specialist.predict(text) for text in texts]
+    predictions = [trained.specialist.predict(Input(text)) for text in texts]
     accepted = np.array([prediction.signal >= found.threshold for prediction in predictions])
     right = np.ones(fresh)
     for name, half in (("a", a), ("b", b)):
@@ -211,7 +212,7 @@ def test_the_promise_is_kept_on_recorded_answers_of_an_llm(task: str) -> None:
         found = certified(lessons, held_out=False, alpha=0.1, delta=0.05)
         if found is None:
             continue
-        predictions = [(i, found.specialist.predict(texts[i])) for i in live]
+        predictions = [(i, found.specialist.predict(Input(texts[i]))) for i in live]
         wrong = [
             p.output != answers[i] for i, p in predictions if p.signal >= found.selection.threshold
         ]
