@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Self
 
 import msgspec
@@ -19,10 +17,11 @@ from shoal.assembly.kept_responses import KeptResponses
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
+from shoal.assembly.recorder import WRITE_S, Recorder
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster, RosterReader
+from shoal.assembly.rungs import Rungs
 from shoal.assembly.shield import shield
-from shoal.assembly.spending import Recorded
 from shoal.assembly.token_counts import count_tokens
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
@@ -34,17 +33,14 @@ from shoal.guarantees import draw
 from shoal.routing.budget import Budgets
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.health import Health
-from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import OWN, Receipt, Served, ServedEmbeddings, ServedReply, Tried
-from shoal.routing.rung import Rung, Verdict
-from shoal.storage import CallRecord, Feedback, Store
+from shoal.routing.rung import Verdict
+from shoal.storage import Feedback, Store
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.05  # half of the 100 ms within which a promotion or demotion must be seen
-_LAG_S = 0.02  # of the 50 ms that may be lost; when all is well the writer is 10 to 15 ms behind
 _ASSUMED_OUTPUT = 4_096  # tokens
-_DISK_S = 2.0  # a store that takes longer fails: nobody waits for it, and health says so
 
 
 class Shoal:
@@ -66,10 +62,10 @@ class Shoal:
         self._responses = KeptResponses(store, self._purse)
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
-        self._shadow_pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow")
+        self._recorder = Recorder(store)
+        self._rungs = Rungs()
         self._roster = self._reader.read()
-        self._witness = Witness(store, self._counting, self._ask_in_shadow, self.reload)
+        self._witness = Witness(store, self._counting, self._rungs.ask_in_shadow, self.reload)
         self._watching = asyncio.create_task(self._watch())
         self._reloading = asyncio.Lock()
         self._trouble = ""
@@ -137,7 +133,7 @@ class Shoal:
             return by_cache(handled, cached)
         if match is None or post is None or post.stage != "serve":
             return await self._by_llm(handled, _why_not_small(post))
-        verdict = await self._verdict(handled, post)
+        verdict = await self._rungs.ask(handled, post)
         if verdict.answer is None:
             return await self._by_llm(handled, verdict.tried.reason, (verdict.tried,))
         return _by_rung(handled, verdict)
@@ -166,9 +162,11 @@ class Shoal:
         receipt = discretion.kept_receipt(handled.receipt)
         stored = replace(handled, request=request, receipt=receipt)
         held = handled.reservation.usd if handled.reservation else 0.0
-        recorded = self._record(call_record(stored, kept, discretion.kept_text(error)), held)
+        recorded = self._recorder.record(
+            call_record(stored, kept, discretion.kept_text(error)), held
+        )
         self._purse.settle(handled, answer, recorded)
-        await self._kept(recorded, handled.receipt.call_id)
+        await self._recorder.kept(recorded, handled.receipt.call_id)
         if not error and answer.complete and handled.cached is None:
             keep_cached(handled, answer)
             self._witness.after(handled, answer)
@@ -207,7 +205,7 @@ class Shoal:
         handled = replace(handled, request=kept, receipt=settled(handled, None))
         stored = replace(handled, receipt=regime.discretion.kept_receipt(handled.receipt))
         told = regime.discretion.kept_text(str(error))
-        await self._kept(self._record(call_record(stored, None, told)), call_id)
+        await self._recorder.kept(self._recorder.record(call_record(stored, None, told)), call_id)
         return handled.receipt
 
     async def embed(
@@ -216,7 +214,7 @@ class Shoal:
         """Have texts embedded: see ``Embeddings``."""
         with self._regime.held() as regime:
             served, recorded = await self._embeddings.embed(request, call_id, caller, regime)
-        await self._kept(recorded, call_id)
+        await self._recorder.kept(recorded, call_id)
         return served
 
     async def count_tokens(self, request: Request, caller: Caller = ANYBODY) -> ServedReply:
@@ -227,7 +225,7 @@ class Shoal:
 
     async def response(self, asked: AskedResponse, caller: Caller = ANYBODY) -> ServedReply:
         """Tell of a response that is kept: see ``kept_responses``."""
-        await self._written()
+        await self._recorder.written()
         with self._regime.held() as regime:
             return await self._responses.tell(asked, caller, regime)
 
@@ -237,7 +235,7 @@ class Shoal:
         Raises:
             NotFound: no such call.
         """
-        await self._written()
+        await self._recorder.written()
         found: CallView = await asyncio.to_thread(view, self._store, call_id)
         return msgspec.json.format(msgspec.json.encode(found), indent=2)
 
@@ -265,7 +263,7 @@ class Shoal:
             lambda conn: self._store.feedback.insert(conn, word, own), urgent=True, size=len(answer)
         )
         try:
-            await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
+            await asyncio.wait_for(asyncio.wrap_future(done), WRITE_S)
         except TimeoutError:
             raise StoreError(
                 "the store cannot be written now; this is kept until it can, unless Shoal stops"
@@ -304,7 +302,7 @@ class Shoal:
     async def settle(self) -> None:
         """Wait until comparisons under way are done and everything recorded is written."""
         await self._witness.settle()
-        await self._written()
+        await self._recorder.written()
 
     async def close(self) -> None:
         """Stop watching, end what runs in the background, and close the engines."""
@@ -318,8 +316,7 @@ class Shoal:
         self._embeddings.close()
         self._counting.close()
         self._responses.close()
-        self._pool.shutdown(wait=False)
-        self._shadow_pool.shutdown(wait=False)
+        self._rungs.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -343,27 +340,6 @@ class Shoal:
             await asyncio.sleep(_POLL_S)
             await self.reload()
 
-    def _record(self, record: CallRecord, held: float = 0.0) -> Recorded:
-        """Have a call recorded, and what is ``held`` for it if its cost is unknown."""
-        try:
-            return self._store.record(record, held)
-        except StoreError as failure:
-            log.warning("call %s is not recorded: %s", record.id, failure)
-            return None
-
-    async def _kept(self, recorded: Recorded, call_id: str) -> None:
-        """Wait until a call is written where a durable store is asked for, or where the writing is
-        behind: what is acknowledged meanwhile would be lost with the process."""
-        store = self._store
-        late = _LAG_S < store.writer.lag() < _DISK_S
-        if recorded is None or not (store.options.durable or late) or not store.writer.health().ok:
-            return
-        try:
-            await asyncio.wait_for(asyncio.wrap_future(recorded), _DISK_S)
-        except (StoreError, TimeoutError) as failure:
-            why = str(failure) or "the store is slow"
-            log.warning("call %s is not on disk yet: %s", call_id, why)
-
     def _receipt(self, llm: str, post: Post | None, regime: Regime) -> Receipt:
         """The receipt of a call that begins."""
         call_id, at = str(uuid_utils.uuid7()), time.time()
@@ -373,45 +349,11 @@ class Shoal:
         sampled = self._sampled(call_id, post, regime)
         return replace(receipt, task=post.task.name, task_id=post.task.id, sampled=sampled)
 
-    async def _written(self) -> None:
-        """Wait until what was recorded so far is written, or the store is found to fail."""
-        done = self._store.writer.submit(lambda conn: None, urgent=True)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.wrap_future(done), _DISK_S)
-
     def _sampled(self, call_id: str, post: Post, regime: Regime) -> bool:
         """Whether the call belongs to the unbiased sample: all do until something is served."""
         if post.stage != "serve":
             return True
         return draw(call_id, regime.promise(post.task.name).audit_rate, self._secret)
-
-    async def _verdict(self, handled: Handled, post: Post) -> Verdict:
-        rung = post.rung
-        if rung is None:
-            return Verdict(None, Tried("specialist", False, f"dropped: {post.problem}"))
-        promise = handled.regime.promise(post.task.name)
-        refusal = _promises_less(rung, promise) or rung.refusal(
-            handled.request, handled.receipt.llm, handled.receipt.at
-        )
-        if refusal:
-            return Verdict(None, rung.passed_over(refusal))
-        return await self._ask_on(self._pool, handled)
-
-    async def _ask_in_shadow(self, handled: Handled) -> Verdict:
-        """In a thread of its own: nobody who is served waits for a shadow."""
-        return await self._ask_on(self._shadow_pool, handled)
-
-    async def _ask_on(self, pool: ThreadPoolExecutor, handled: Handled) -> Verdict:
-        post, match = handled.post, handled.match
-        assert match is not None
-        assert post is not None
-        assert post.rung is not None
-        ask, learned = post.rung.ask, handled.regime.discretion.learned
-
-        def work() -> Verdict:
-            return ask(learned(match.input_of(handled.request)), handled.request)
-
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     async def _by_llm(
         self, handled: Handled, reason: str, tried: tuple[Tried, ...] = ()
@@ -458,17 +400,6 @@ def _by_rung(handled: Handled, verdict: Verdict) -> Handled:
         provider=OWN,
     )
     return replace(handled, receipt=receipt, answer=verdict.answer)
-
-
-def _promises_less(rung: Rung, promise: PromiseOptions) -> str:
-    """Why a certificate does not do for what is to be promised now; "" if it does."""
-    certificate = rung.certificate
-    if certificate.alpha <= promise.alpha and certificate.confidence >= promise.confidence:
-        return ""
-    return (
-        f"certified for {certificate.alpha:.1%} at {certificate.confidence:.1%} confidence, "
-        f"promised is {promise.alpha:.1%} at {promise.confidence:.1%}"
-    )
 
 
 def _why_not_small(post: Post | None) -> str:
