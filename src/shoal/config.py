@@ -25,6 +25,7 @@ from shoal.flywheel.options import LearnOptions
 from shoal.gateway.options import GatewayOptions, TracingOptions
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
 from shoal.routing.budget import BudgetOptions
+from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.tokenizer import names_file
@@ -56,6 +57,7 @@ class Config(BaseSettings):
     promise: PromiseOptions = PromiseOptions()
     privacy: PrivacyOptions = PrivacyOptions()
     cache: CacheOptions = CacheOptions()
+    cascade: CascadeOptions = CascadeOptions()
     tasks: dict[str, dict[str, float]] = Field(default_factory=dict)
     models: dict[str, EngineOptions] = Field(default_factory=dict)
 

@@ -7,7 +7,9 @@ from typing import Self
 
 from shoal.assembly.models import Models
 from shoal.assembly.shield import Discretion
+from shoal.errors import ConfigError
 from shoal.routing.answer_cache import AnswerCache
+from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 
@@ -23,9 +25,17 @@ class Regime:
         default: PromiseOptions,
         privacy: PrivacyOptions | None = None,
         cache: AnswerCache | None = None,
+        cascade: CascadeOptions | None = None,
     ) -> None:
         """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
-        ``cache`` None: nothing is cached. A cache belongs to one regime, so a reload empties it."""
+        ``cache`` None: nothing is cached; ``cascade`` None: no rungs but specialists and the LLM. A
+        cache belongs to one regime, so a reload empties it.
+
+        Raises:
+            ConfigError: the cascade names a model that is none.
+        """
+        self.cascade = cascade or CascadeOptions()
+        _check_cascade(self.cascade, models)
         self.models, self.privacy = models, privacy or PrivacyOptions()
         self.cache = AnswerCache({}, 0) if cache is None else cache
         self.discretion = Discretion(self.privacy)
@@ -63,3 +73,13 @@ class Regime:
         """Close the engines when nobody holds it any more; nobody may begin to."""
         await self._unheld.wait()
         await self.models.aclose()
+
+
+def _check_cascade(cascade: CascadeOptions, models: Models) -> None:
+    known = list(models)
+    for name in cascade.models:
+        if name not in known:
+            raise ConfigError(
+                f"cascade.models: expected names of models ({', '.join(known) or 'none'}), "
+                f"found {name!r}"
+            )

@@ -18,6 +18,7 @@ class Rungs:
         self._shadow_pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow")
 
     async def ask(self, handled: Handled, post: Post) -> Verdict:
+        """Have the task's rung answer, unless what it was certified for is not this call."""
         rung = post.rung
         if rung is None:
             return Verdict(None, Tried("specialist", False, f"dropped: {post.problem}"))

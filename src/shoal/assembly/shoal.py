@@ -23,6 +23,7 @@ from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.rungs import Rungs
 from shoal.assembly.shield import shield
 from shoal.assembly.token_counts import count_tokens
+from shoal.assembly.trying import Trying
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
@@ -66,6 +67,7 @@ class Shoal:
         self._rungs = Rungs()
         self._roster = self._reader.read()
         self._witness = Witness(store, self._counting, self._rungs.ask_in_shadow, self.reload)
+        self._trying = Trying(store, self._counting, self._purse)
         self._watching = asyncio.create_task(self._watch())
         self._reloading = asyncio.Lock()
         self._trouble = ""
@@ -170,6 +172,7 @@ class Shoal:
         if not error and answer.complete and handled.cached is None:
             keep_cached(handled, answer)
             self._witness.after(handled, answer)
+            self._trying.after(handled)
         return handled.receipt
 
     async def failed(
@@ -279,8 +282,9 @@ class Shoal:
                 p.task.name for p in self._roster.posts.values() if p.stage == "serve" and p.rung
             ),
             "dropped_specialists": problems,
-            "audits_failed": self._witness.failures,
-            "audits_left_out": self._witness.left_out,
+            "audits_failed": self._witness.background.failures,
+            "audits_left_out": self._witness.background.left_out,
+            "tries_failed": self._trying.background.failures,
         }
         trouble = self._trouble or ("is no longer read" if self._watching.done() else "")
         if trouble:
@@ -301,14 +305,16 @@ class Shoal:
 
     async def settle(self) -> None:
         """Wait until comparisons under way are done and everything recorded is written."""
-        await self._witness.settle()
+        await self._witness.background.settle()
+        await self._trying.background.settle()
         await self._recorder.written()
 
     async def close(self) -> None:
         """Stop watching, end what runs in the background, and close the engines."""
         self._closed = True
         self._watching.cancel()
-        await self._witness.close()
+        await self._witness.background.close()
+        await self._trying.background.close()
         for regime, retiring in list(self._retiring.items()):
             retiring.cancel()
             await regime.models.aclose()

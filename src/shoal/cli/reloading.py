@@ -28,7 +28,7 @@ def regime_of(config: Config) -> Regime:
     """
     models = Models.open(config.models)
     privacy, cache = config.privacy, config.answer_cache()
-    return Regime(models, config.promises(), config.promise, privacy, cache)
+    return Regime(models, config.promises(), config.promise, privacy, cache, config.cascade)
 
 
 def same_to_learner(one: Config, other: Config) -> bool:

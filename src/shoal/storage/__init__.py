@@ -12,6 +12,7 @@ from shoal.storage.spend import Grouping, Spending, SpendRow, SpentBy
 from shoal.storage.standings import Event, Stage, Standing
 from shoal.storage.store import Store
 from shoal.storage.tasks import TaskRow
+from shoal.storage.tries import Try
 from shoal.storage.volume import Volume
 from shoal.storage.writer import StoreHealth
 
@@ -38,5 +39,6 @@ __all__ = [
     "StoreHealth",
     "StoreOptions",
     "TaskRow",
+    "Try",
     "Volume",
 ]

@@ -178,7 +178,30 @@ def keeping(conn: Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (recording, learning, ageing, spending, holding, keeping)
+def trying(conn: Connection) -> None:
+    """7: what cheaper models said to a sample of the calls of a task, beside the LLM."""
+    _run(
+        conn,
+        """CREATE TABLE tries (
+            call_id TEXT NOT NULL,
+            model TEXT NOT NULL,
+            at REAL NOT NULL,
+            answer BLOB NOT NULL,
+            cost REAL,
+            latency_ms REAL NOT NULL,
+            PRIMARY KEY (call_id, model))""",
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    recording,
+    learning,
+    ageing,
+    spending,
+    holding,
+    keeping,
+    trying,
+)
 
 
 def migrate(conn: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:

@@ -140,6 +140,17 @@ audits = Table(
     Column("reference", LargeBinary, nullable=False),
 )
 
+tries = Table(
+    "tries",
+    metadata,
+    Column("call_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("cost", Float),
+    Column("latency_ms", Float, nullable=False),
+)
+
 eprocesses = Table(
     "eprocesses",
     metadata,

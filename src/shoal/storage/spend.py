@@ -19,7 +19,7 @@ from shoal.storage.database import AnyRow, Database
 from shoal.storage.prepared import AddUp
 from shoal.storage.schema import spend
 
-Purpose = Literal["call", "audit", "attempt"]
+Purpose = Literal["call", "audit", "try", "attempt"]
 Grouping = Literal["day", "key", "model", "task"]
 
 _DAY = 86_400
@@ -36,9 +36,9 @@ class Spending(Struct, frozen=True, kw_only=True):
 
     ``at`` is unix seconds, ``key`` and ``task`` are ids or "", ``model`` is who answered. An
     ``audit`` is the reference's answer to a call that was answered already: with an LLM alone there
-    would be none, so its ``llm_cost`` is 0. An ``attempt`` was asked for, and never came: only
-    whoever was asked knows whether it is to be paid. ``held`` is what budgets count for an unknown
-    cost, the most that it may be.
+    would be none, so its ``llm_cost`` is 0, and so is that of a ``try`` of a cheaper model. An
+    ``attempt`` was asked for, and never came: only whoever was asked knows whether it is to be
+    paid. ``held`` is what budgets count for an unknown cost, the most that it may be.
     """
 
     at: float
@@ -55,7 +55,7 @@ class Spending(Struct, frozen=True, kw_only=True):
 class SpendRow(Struct, frozen=True, kw_only=True):
     """Sums of one group (a day, or a key's, model's or task's id). Costs are USD.
 
-    ``calls`` were answered to callers for ``cost``, ``audits`` for ``audit_cost`` beside that;
+    ``calls`` were answered to callers for ``cost``, ``audits`` and tries for ``audit_cost`` beside;
     ``llm_cost`` is what the LLM would have cost for the calls. Of calls, audits and attempts that
     came to nothing, ``unpriced`` have an unknown price and are in no sum, though budgets count
     ``held`` for them; ``estimated`` are priced by estimates.
@@ -160,7 +160,7 @@ def _within(tokens: int) -> int:
 
 
 def _sums(by: Grouping, since: str) -> Select[tuple[object, ...]]:
-    is_call, is_audit = spend.c.purpose == "call", spend.c.purpose == "audit"
+    is_call, is_audit = spend.c.purpose == "call", spend.c.purpose.in_(("audit", "try"))
     whole = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
     return (
         select(

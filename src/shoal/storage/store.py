@@ -20,6 +20,7 @@ from shoal.storage.spend import Spend
 from shoal.storage.sqlite import SqliteDatabase
 from shoal.storage.standings import Events, Standings
 from shoal.storage.tasks import Tasks
+from shoal.storage.tries import Tries
 from shoal.storage.writer import Writer
 
 
@@ -50,6 +51,7 @@ class Store:
         self.standings = Standings(database)
         self.events = Events(database)
         self.audits = Audits(database)
+        self.tries = Tries(database)
         self.keys = Keys(database)
         self.spend = Spend(database)
         self.artifacts = Artifacts(options.path / "artifacts")

@@ -1,0 +1,73 @@
+"""Asks a model beside a call that somebody else has answered, or will."""
+
+import time
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.assembly.counting import Counting
+from shoal.assembly.handled import Handled
+from shoal.assembly.models import Model
+from shoal.assembly.spending import record_spending
+from shoal.chat import Answer, Usage
+from shoal.errors import EngineError
+from shoal.routing.context import check_context
+from shoal.storage import Spending, Store
+
+
+class Said(Struct, frozen=True):
+    """What one model answered whole, and what that took."""
+
+    model: Model
+    answer: Answer
+    spent: Spending
+    latency_ms: float
+
+
+class Aside:
+    """Asks models for what is no caller's answer; what they cost counts as spent for ``purpose``,
+    and is recorded here only where nothing comes of it."""
+
+    def __init__(self, store: Store, counting: Counting, purpose: Literal["audit", "try"]) -> None:
+        self._store, self._counting, self._purpose = store, counting, purpose
+
+    async def ask(self, handled: Handled, model: Model) -> Said:
+        """Have the model answer the whole request, as far as the privacy rules let it see that.
+
+        Raises:
+            NoAnswerer: it may not be asked.
+            RequestError: the request does not fit it.
+            EngineError: it could not answer, or broke off.
+        """
+        shield, began = handled.shield, time.perf_counter()
+        assert shield is not None
+        shield.check(model)
+        check_context(shield.request, model.name, model.context)
+        try:
+            asked = await model.engine.answer(shield.request_for(model))
+        except EngineError as error:
+            if error.may_cost:
+                record_spending(self._store, self._spent(handled, model, None))
+            raise
+        took = (time.perf_counter() - began) * 1e3
+        answer = shield.restored(asked, model)
+        usage = await self._counting.usage(handled.request, answer, model, shield)
+        answer = replace(answer, usage=usage)
+        spent = self._spent(handled, model, usage)
+        if not answer.complete:
+            record_spending(self._store, spent)
+            raise EngineError(f"the answer of {model.name} broke off")
+        return Said(model, answer, spent, took)
+
+    def _spent(self, handled: Handled, model: Model, usage: Usage | None) -> Spending:
+        return Spending(
+            at=time.time(),
+            key=handled.caller.key,
+            model=model.name,
+            task=handled.receipt.task_id,
+            purpose=self._purpose,
+            usage=usage,
+            cost=model.tariff.cost(usage),
+            llm_cost=0.0,
+        )
