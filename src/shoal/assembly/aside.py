@@ -3,33 +3,28 @@
 import time
 from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.assembly.counting import Counting
-from shoal.assembly.handled import Handled
+from shoal.assembly.handled import Handled, Said
 from shoal.assembly.models import Model
 from shoal.assembly.spending import record_spending
-from shoal.chat import Answer, Usage
+from shoal.chat import Usage
 from shoal.errors import EngineError
 from shoal.routing.context import check_context
 from shoal.storage import Spending, Store
 
 
-class Said(Struct, frozen=True):
-    """What one model answered whole, and what that took."""
-
-    model: Model
-    answer: Answer
-    spent: Spending
-    latency_ms: float
-
-
 class Aside:
-    """Asks models for what is no caller's answer; what they cost counts as spent for ``purpose``,
-    and is recorded here only where nothing comes of it."""
+    """Asks models for what is no caller's answer, or may become one.
 
-    def __init__(self, store: Store, counting: Counting, purpose: Literal["audit", "try"]) -> None:
+    What they cost counts as spent for ``purpose``, and is recorded here only where nothing comes of
+    it; None: what came to nothing is recorded by whoever asks.
+    """
+
+    def __init__(
+        self, store: Store, counting: Counting, purpose: Literal["audit", "try"] | None
+    ) -> None:
         self._store, self._counting, self._purpose = store, counting, purpose
 
     async def ask(self, handled: Handled, model: Model) -> Said:
@@ -47,7 +42,7 @@ class Aside:
         try:
             asked = await model.engine.answer(shield.request_for(model))
         except EngineError as error:
-            if error.may_cost:
+            if error.may_cost and self._purpose:
                 record_spending(self._store, self._spent(handled, model, None))
             raise
         took = (time.perf_counter() - began) * 1e3
@@ -56,7 +51,8 @@ class Aside:
         answer = replace(answer, usage=usage)
         spent = self._spent(handled, model, usage)
         if not answer.complete:
-            record_spending(self._store, spent)
+            if self._purpose:
+                record_spending(self._store, spent)
             raise EngineError(f"the answer of {model.name} broke off")
         return Said(model, answer, spent, took)
 
@@ -66,7 +62,7 @@ class Aside:
             key=handled.caller.key,
             model=model.name,
             task=handled.receipt.task_id,
-            purpose=self._purpose,
+            purpose=self._purpose or "call",
             usage=usage,
             cost=model.tariff.cost(usage),
             llm_cost=0.0,

@@ -1,16 +1,29 @@
 """A call being handled: what was served, and what is needed to record and to compare it."""
 
+from msgspec import Struct
+
 from shoal.assembly.models import Model
 from shoal.assembly.regime import Regime
-from shoal.assembly.roster import Post
+from shoal.assembly.roster import OwnRung, Post
 from shoal.assembly.shield import Shield
-from shoal.chat import Request
+from shoal.chat import Answer, Request
 from shoal.routing.answer_cache import Cached
 from shoal.routing.budget import Reservation
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.rate_limits import Allowance
 from shoal.routing.receipt import Served
+from shoal.storage import Spending
 from shoal.tasks import Match
+
+
+class Said(Struct, frozen=True):
+    """What one model answered whole, and what that took; ``reservation`` is what was set aside."""
+
+    model: Model
+    answer: Answer
+    spent: Spending
+    latency_ms: float
+    reservation: Reservation | None = None
 
 
 class Handled(Served, frozen=True, kw_only=True):
@@ -20,7 +33,9 @@ class Handled(Served, frozen=True, kw_only=True):
     if it got no further than them. ``allowance`` is what the call took of its caller's limits,
     ``reservation`` what was set aside of budgets. ``began`` is a reading of ``time.perf_counter``.
     ``cache_key`` is what the answer may be cached under, b"" if it may not; ``cached`` is where it
-    came from, if it was.
+    came from, if it was. ``rung`` is what answered in the LLM's place, None if none did; ``unsure``
+    what the task's specialist would have said, had it been surer, and ``said`` what the models did
+    that were asked whether they agree.
     """
 
     request: Request
@@ -37,3 +52,6 @@ class Handled(Served, frozen=True, kw_only=True):
     reservation: Reservation | None = None
     cache_key: bytes = b""
     cached: Cached | None = None
+    rung: OwnRung | None = None
+    unsure: Answer | None = None
+    said: tuple[Said, ...] = ()

@@ -1,6 +1,7 @@
 """From a handled call to what is stored of it, and back to what a person is shown."""
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -109,17 +110,24 @@ def settled(handled: Handled, answer: Answer | None) -> Receipt:
         return receipt
     if handled.cached is not None:
         return replace(receipt, cost=0.0, llm_cost=model.tariff.cost(answer.usage))
+    beside = _sum([one.spent.cost for one in handled.said])
     if handled.answerer is not None:
-        cost = handled.answerer.tariff.cost(answer.usage)
+        cost = _sum([handled.answerer.tariff.cost(answer.usage), beside])
         return replace(receipt, cost=cost, llm_cost=model.tariff.cost(answer.usage))
-    rates = handled.post.rung.card.rates if handled.post and handled.post.rung else None
+    rates = handled.rung.card.rates if handled.rung else None
     would_have_used = estimated_usage(handled.request, rates) if rates else None
     return replace(
         receipt,
-        cost=0.0,
+        cost=beside,
         llm_cost=model.tariff.cost(would_have_used),
         llm_cost_estimated=True,
     )
+
+
+def _sum(costs: Sequence[float | None]) -> float | None:
+    """None if one of them is unknown."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 def estimated_usage(request: Request, rates: TokenRates) -> Usage:

@@ -14,6 +14,7 @@ from shoal.chat import Request
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError, StoreError
 from shoal.guarantees import Certificate
+from shoal.routing.agreement import AgreementRung, agreement_id
 from shoal.routing.rung import Rung
 from shoal.specialists.card import Card
 from shoal.specialists.loading import load_specialist
@@ -21,14 +22,19 @@ from shoal.specialists.senses import Senses
 from shoal.storage import Stage, Standing, Store
 from shoal.tasks import Match, Matcher, Task
 
+OwnRung = Rung | AgreementRung
+"""What answers in the LLM's place, on a certificate."""
+
 
 class Post(Struct, frozen=True):
-    """One task: how far it has got, and its rung, or the ``problem`` why it has none."""
+    """One task: how far it has got, and its specialist's rung, or the ``problem`` why it has none.
+    ``agreement`` is the rung of cheaper models, if they serve."""
 
     task: Task
     stage: Stage = "observe"
     rung: Rung | None = None
     problem: str = ""
+    agreement: AgreementRung | None = None
 
 
 class Roster(Struct, frozen=True):
@@ -63,7 +69,13 @@ class RosterReader:
         revision = self._store.database.revision()
         tasks = [msgspec.json.decode(row.spec, type=Task) for row in self._store.tasks.list()]
         standings = {standing.task: standing for standing in self._store.standings.list()}
-        posts = {task.id: self._post(task, standings.get(task.id)) for task in tasks}
+        posts = {
+            task.id: replace(
+                self._post(task, standings.get(task.id)),
+                agreement=self._agreement(task, standings.get(agreement_id(task.id))),
+            )
+            for task in tasks
+        }
         used = {post.rung.certificate.id for post in posts.values() if post.rung}
         self._rungs = {key: rung for key, rung in self._rungs.items() if key in used}
         return Roster(revision, Matcher(tasks), posts)
@@ -75,6 +87,13 @@ class RosterReader:
             return Post(task, standing.stage, self._rung(standing, task.name))
         except (ArtifactError, StoreError, msgspec.DecodeError) as error:
             return Post(task, standing.stage, problem=str(error))
+
+    def _agreement(self, task: Task, standing: Standing | None) -> AgreementRung | None:
+        if standing is None or standing.stage != "serve":
+            return None
+        card = msgspec.json.decode(self._store.cards.get(standing.card).spec, type=Card)
+        spec = self._store.certificates.get(standing.certificate).spec
+        return AgreementRung(f"agreement/{task.name}", card, Certificate.from_json(spec))
 
     def _rung(self, standing: Standing, task_name: str) -> Rung:
         known = self._rungs.get(standing.certificate)

@@ -1,40 +1,87 @@
-"""Asks the rungs below the LLM."""
+"""Asks the rungs below the LLM: the task's specialist, then cheaper models that may agree."""
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 
-from shoal.assembly.handled import Handled
-from shoal.assembly.roster import Post
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.assembly.aside import Aside
+from shoal.assembly.counting import Counting
+from shoal.assembly.handled import Handled, Said
+from shoal.assembly.purse import Holding, Purse
+from shoal.assembly.roster import OwnRung, Post
+from shoal.chat import Answer
+from shoal.errors import ShoalError
+from shoal.routing.agreement import AgreementRung
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Tried
-from shoal.routing.rung import Rung, Verdict
+from shoal.routing.rung import Verdict
+from shoal.storage import Store
+
+
+class Climb(Struct, frozen=True):
+    """What came of asking the rungs: ``answer`` by ``rung``, or neither; all who were ``tried``.
+
+    ``unsure`` is what the specialist would have said, had it been surer, ``said`` what the models
+    did that were asked whether they agree.
+    """
+
+    tried: tuple[Tried, ...]
+    answer: Answer | None = None
+    rung: OwnRung | None = None
+    unsure: Answer | None = None
+    said: tuple[Said, ...] = ()
 
 
 class Rungs:
-    """The threads in which specialists predict: one for what is served, one for shadows."""
+    """The rungs of all tasks, and the threads in which specialists predict: one for what is served,
+    one for shadows."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store, purse: Purse, counting: Counting) -> None:
+        self._store, self._purse = store, purse
+        self._aside = Aside(store, counting, None)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
         self._shadow_pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow")
 
-    async def ask(self, handled: Handled, post: Post) -> Verdict:
-        """Have the task's rung answer, unless what it was certified for is not this call."""
-        rung = post.rung
-        if rung is None:
-            return Verdict(None, Tried("specialist", False, f"dropped: {post.problem}"))
-        promise = handled.regime.promise(post.task.name)
-        refusal = _promises_less(rung, promise) or rung.refusal(
-            handled.request, handled.receipt.llm, handled.receipt.at
-        )
+    async def climb(self, handled: Handled, post: Post) -> Climb:
+        """Ask the task's specialist, if it serves, then its cheaper models, as far as each is
+        certified for this call."""
+        first = await self._by_specialist(handled, post) if post.stage == "serve" else Climb(())
+        second = post.agreement
+        if first.answer is not None or second is None:
+            return first
+        serving = post.rung.card.id if post.stage == "serve" and post.rung else ""
+        if second.certificate.after != serving or (serving and first.unsure is None):
+            return first  # its certificate speaks of other calls than this one
+        refusal = _refusal(second, handled, post)
         if refusal:
-            return Verdict(None, rung.passed_over(refusal))
-        return await self._ask_on(self._pool, handled)
+            return replace(first, tried=(*first.tried, second.passed_over(refusal)))
+        return await self._by_agreement(handled, second, first)
 
     async def ask_in_shadow(self, handled: Handled) -> Verdict:
         """In a thread of its own: nobody who is served waits for a shadow."""
-        return await self._ask_on(self._shadow_pool, handled)
+        return await self._predict(self._shadow_pool, handled)
 
-    async def _ask_on(self, pool: ThreadPoolExecutor, handled: Handled) -> Verdict:
+    def close(self) -> None:
+        """Let what runs end, and begin nothing more."""
+        self._pool.shutdown(wait=False)
+        self._shadow_pool.shutdown(wait=False)
+
+    async def _by_specialist(self, handled: Handled, post: Post) -> Climb:
+        rung = post.rung
+        if rung is None:
+            return Climb((Tried("specialist", False, f"dropped: {post.problem}"),))
+        refusal = _refusal(rung, handled, post)
+        if refusal:
+            return Climb((rung.passed_over(refusal),))
+        verdict = await self._predict(self._pool, handled)
+        if verdict.answer is None:
+            return Climb((verdict.tried,), unsure=verdict.unsure)
+        return Climb((verdict.tried,), verdict.answer, rung)
+
+    async def _predict(self, pool: ThreadPoolExecutor, handled: Handled) -> Verdict:
         post, match = handled.post, handled.match
         assert match is not None
         assert post is not None
@@ -46,13 +93,47 @@ class Rungs:
 
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
-    def close(self) -> None:
-        """Let what runs end, and begin nothing more."""
-        self._pool.shutdown(wait=False)
-        self._shadow_pool.shutdown(wait=False)
+    async def _by_agreement(self, handled: Handled, rung: AgreementRung, first: Climb) -> Climb:
+        began = time.perf_counter()
+        asked = [self._ask(handled, name) for name in rung.certificate.models]
+        found = await asyncio.gather(*asked)
+        took = time.perf_counter() - began
+        said = tuple(one for one in found if isinstance(one, Said))
+        line = Tried(rung.name, False, "", latency_ms=took * 1e3, at=time.time() - took)
+        failed = [one for one in found if isinstance(one, ShoalError)]
+        if failed:
+            tried = (*first.tried, replace(line, reason=str(failed[0])))
+            return replace(first, tried=tried, said=said)
+        voices = [one.answer for one in said]
+        if rung.certificate.after:
+            voices.insert(0, first.unsure or _SILENT)
+        verdict = rung.judge(voices, handled.request, line)
+        accepted = rung if verdict.answer is not None else None
+        tried = (*first.tried, verdict.tried)
+        return Climb(tried, verdict.answer, accepted, first.unsure, said)
+
+    async def _ask(self, handled: Handled, name: str) -> Said | ShoalError:
+        """Ask one model, with what it may cost set aside; any failure is a reason to go on."""
+        holding = Holding(self._purse, handled, self._store)
+        try:
+            model = handled.regime.models.get(name)
+            with holding.asking(model):
+                said = await self._aside.ask(handled, model)
+        except ShoalError as error:
+            return error
+        return replace(said, reservation=holding.reservation)
 
 
-def _promises_less(rung: Rung, promise: PromiseOptions) -> str:
+_SILENT = Answer(complete=False)  # agrees with nothing
+
+
+def _refusal(rung: OwnRung, handled: Handled, post: Post) -> str:
+    promise = handled.regime.promise(post.task.name)
+    receipt = handled.receipt
+    return _promises_less(rung, promise) or rung.refusal(handled.request, receipt.llm, receipt.at)
+
+
+def _promises_less(rung: OwnRung, promise: PromiseOptions) -> str:
     """Why a certificate does not do for what is to be promised now; "" if it does."""
     certificate = rung.certificate
     if certificate.alpha <= promise.alpha and certificate.confidence >= promise.confidence:

@@ -20,7 +20,7 @@ from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.recorder import WRITE_S, Recorder
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster, RosterReader
-from shoal.assembly.rungs import Rungs
+from shoal.assembly.rungs import Climb, Rungs
 from shoal.assembly.shield import shield
 from shoal.assembly.token_counts import count_tokens
 from shoal.assembly.trying import Trying
@@ -35,7 +35,6 @@ from shoal.routing.budget import Budgets
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.health import Health
 from shoal.routing.receipt import OWN, Receipt, Served, ServedEmbeddings, ServedReply, Tried
-from shoal.routing.rung import Verdict
 from shoal.storage import Feedback, Store
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ class Shoal:
         self._reader = RosterReader(store, encoder)
         self._secret = store.database.secret()
         self._recorder = Recorder(store)
-        self._rungs = Rungs()
+        self._rungs = Rungs(store, self._purse, self._counting)
         self._roster = self._reader.read()
         self._witness = Witness(store, self._counting, self._rungs.ask_in_shadow, self.reload)
         self._trying = Trying(store, self._counting, self._purse)
@@ -133,12 +132,14 @@ class Shoal:
         )
         if cached is not None:
             return by_cache(handled, cached)
-        if match is None or post is None or post.stage != "serve":
+        if match is None or post is None:
             return await self._by_llm(handled, _why_not_small(post))
-        verdict = await self._rungs.ask(handled, post)
-        if verdict.answer is None:
-            return await self._by_llm(handled, verdict.tried.reason, (verdict.tried,))
-        return _by_rung(handled, verdict)
+        climb = await self._rungs.climb(handled, post)
+        handled = replace(handled, rung=climb.rung, unsure=climb.unsure, said=climb.said)
+        if climb.answer is not None:
+            return _by_rung(handled, climb)
+        reason = climb.tried[-1].reason if climb.tried else _why_not_small(post)
+        return await self._by_llm(handled, reason, climb.tried)
 
     async def finish(self, served: Served, answer: Answer, error: str) -> Receipt:
         """Record the call, and compare it with the reference where that is due; returns its
@@ -152,6 +153,9 @@ class Shoal:
         finally:
             if served.reservation is not None:
                 served.reservation.settle(None)  # nothing, if it is settled
+            for said in served.said:
+                if said.reservation is not None:
+                    said.reservation.release()  # its cost is in the call's
             served.regime.let_go()
 
     async def _finish(self, handled: Handled, answer: Answer, error: str) -> Receipt:
@@ -380,7 +384,7 @@ class Shoal:
             answered_by=reached.model.name,
             reason=reason,
             tried=(*tried, *reached.tried),
-            waited_ms=reached.waited_ms,
+            waited_ms=reached.waited_ms + sum(one.latency_ms for one in tried if one.at),
             provider=models.provider(reached.model.name),
         )
         return replace(
@@ -393,19 +397,20 @@ class Shoal:
         )
 
 
-def _by_rung(handled: Handled, verdict: Verdict) -> Handled:
-    tried = verdict.tried
+def _by_rung(handled: Handled, climb: Climb) -> Handled:
+    tried = climb.tried[-1]
     reason = f"signal {tried.signal:.4f} reaches the certified threshold {tried.threshold:.4f}"
     receipt = replace(
         handled.receipt,
         answered_by=tried.answerer,
         reason=reason,
-        tried=(tried,),
+        tried=climb.tried,
         certificate=tried.certificate,
-        waited_ms=tried.latency_ms,
+        waited_ms=sum(one.latency_ms for one in climb.tried),
         provider=OWN,
     )
-    return replace(handled, receipt=receipt, answer=verdict.answer)
+    reservation = climb.said[0].reservation if climb.said else None
+    return replace(handled, receipt=receipt, answer=climb.answer, reservation=reservation)
 
 
 def _why_not_small(post: Post | None) -> str:

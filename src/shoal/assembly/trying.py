@@ -6,15 +6,16 @@ import time
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from shoal.assembly.aside import Aside, Said
+from shoal.assembly.aside import Aside
 from shoal.assembly.background import Background
 from shoal.assembly.counting import Counting
-from shoal.assembly.handled import Handled
+from shoal.assembly.handled import Handled, Said
 from shoal.assembly.models import Model
 from shoal.assembly.purse import Purse
 from shoal.assembly.spending import Recorded
+from shoal.chat import Answer
 from shoal.guarantees import draw
-from shoal.storage import Store, Try
+from shoal.storage import Spending, Store, Try
 
 _COUNT_S = 60.0  # between two looks at how many tries a task has, which other processes add to
 
@@ -22,63 +23,99 @@ _COUNT_S = 60.0  # between two looks at how many tries a task has, which other p
 class Trying:
     """Asks the cascade's models beside calls of known tasks, after their answers have left.
 
-    Which calls is drawn from those of the unbiased sample, by their ids alone.
+    Which calls is drawn by their ids alone, among those that a certificate of theirs would speak
+    of: what the task's specialist passes on, or all calls while no specialist serves.
     """
 
     def __init__(self, store: Store, counting: Counting, purse: Purse) -> None:
         self._store, self._purse = store, purse
         self._aside = Aside(store, counting, "try")
         self._secret = store.database.secret()
-        self._counts: dict[str, tuple[float, dict[str, int]]] = {}  # by task: when, by model
+        self._counts: dict[tuple[str, str], tuple[float, dict[str, int]]] = {}
         self.background = Background("a try of a cheaper model")
 
     def after(self, handled: Handled) -> None:
         """Start the tries that are due for a call that has been answered, if any."""
-        cascade, receipt = handled.regime.cascade, handled.receipt
-        if not cascade.models or handled.post is None or not receipt.sampled:
+        cascade, post, receipt = handled.regime.cascade, handled.post, handled.receipt
+        if not cascade.models or post is None:
             return
-        if draw(receipt.call_id, cascade.try_rate, self._secret):
-            self.background.start(handled.regime, self._try(handled, handled.post.task.id))
+        after = post.rung.card.id if post.stage == "serve" and post.rung else ""
+        if after and handled.unsure is None:
+            return  # the specialist answered, or was not asked: such a call goes no further
+        if handled.said:  # in the LLM's place they are asked anyhow: the fair sample is kept
+            due = receipt.sampled
+        else:
+            due = draw(receipt.call_id, cascade.try_rate, self._secret)
+        if due:
+            self.background.start(handled.regime, self._try(handled, post.task.id, after))
 
-    async def _try(self, handled: Handled, task: str) -> None:
-        counts = await self._counted(task)
+    async def _try(self, handled: Handled, task: str, after: str) -> None:
+        counts = await self._counted(task, after)
         cascade = handled.regime.cascade
         names = [name for name in cascade.models if name != handled.receipt.llm]
-        if all(counts.get(name, 0) >= cascade.tries for name in names):
+        if not handled.said and all(counts.get(name, 0) >= cascade.tries for name in names):
             return
-        for name in names:  # all of them or none: what is compared must be of the same calls
-            await self._ask(handled, handled.regime.models.get(name))
+        known = {said.model.name: said for said in handled.said}
+        for name in names:
+            if name in known:
+                await self._record(handled, _try_of(handled, known[name], after))
+            else:
+                await self._ask(handled, handled.regime.models.get(name), after)
             counts[name] = counts.get(name, 0) + 1
+        if after and handled.unsure is not None:
+            await self._record(handled, _unsure_of(handled, handled.unsure, after))
 
-    async def _ask(self, handled: Handled, model: Model) -> None:
+    async def _ask(self, handled: Handled, model: Model, after: str) -> None:
         reservation = self._purse.reserve(handled, model)
         try:
             said = await self._aside.ask(handled, model)
-            reservation.settle(said.spent.cost, await self._record(handled, said))
+            recorded = await self._record(handled, _try_of(handled, said, after), said.spent)
+            reservation.settle(said.spent.cost, recorded)
         finally:
             reservation.release()
 
-    async def _record(self, handled: Handled, said: Said) -> Recorded:
-        kept = await handled.regime.discretion.kept_answer(said.answer)
-        tried = Try(
-            call_id=handled.receipt.call_id,
-            model=said.model.name,
-            at=said.spent.at,
-            answer=replace(kept, body=b""),
-            cost=said.spent.cost,
-            latency_ms=round(said.latency_ms, 3),
-        )
+    async def _record(
+        self, handled: Handled, tried: Try, spent: Spending | None = None
+    ) -> Recorded:
+        kept = await handled.regime.discretion.kept_answer(tried.answer)
+        tried = replace(tried, answer=replace(kept, body=b""))
 
         def write(conn: Connection) -> bool:
-            self._store.spend.add(conn, said.spent)
+            if spent is not None:
+                self._store.spend.add(conn, spent)
             return self._store.tries.insert(conn, tried)
 
         return self._store.writer.submit(write)
 
-    async def _counted(self, task: str) -> dict[str, int]:
-        at, counts = self._counts.get(task, (0.0, {}))
+    async def _counted(self, task: str, after: str) -> dict[str, int]:
+        at, counts = self._counts.get((task, after), (0.0, {}))
         now = time.monotonic()
         if not at or now - at > _COUNT_S:
-            counts = await asyncio.to_thread(self._store.tries.counts, task)
-            self._counts[task] = (now, counts)
+            counts = await asyncio.to_thread(self._store.tries.counts, task, after)
+            self._counts[task, after] = (now, counts)
         return counts
+
+
+def _try_of(handled: Handled, said: Said, after: str) -> Try:
+    return Try(
+        call_id=handled.receipt.call_id,
+        model=said.model.name,
+        after=after,
+        at=said.spent.at,
+        answer=said.answer,
+        cost=said.spent.cost,
+        latency_ms=round(said.latency_ms, 3),
+    )
+
+
+def _unsure_of(handled: Handled, answer: Answer, after: str) -> Try:
+    """What the specialist would have said, as one more voice."""
+    return Try(
+        call_id=handled.receipt.call_id,
+        model=after,
+        after=after,
+        at=handled.receipt.at,
+        answer=answer,
+        cost=0.0,
+        latency_ms=0.0,
+    )

@@ -16,11 +16,11 @@ from shoal.assembly.aside import Aside
 from shoal.assembly.background import Background
 from shoal.assembly.counting import Counting
 from shoal.assembly.handled import Handled
-from shoal.assembly.roster import Post
+from shoal.assembly.roster import OwnRung
 from shoal.chat import Answer
 from shoal.errors import StoreError
 from shoal.guarantees import Certificate
-from shoal.routing.rung import Verdict
+from shoal.routing.rung import Rung, Verdict
 from shoal.storage import Audit, Spending, Store
 from shoal.tasks import same
 
@@ -44,48 +44,47 @@ class Witness:
 
     def after(self, handled: Handled, answer: Answer) -> None:
         """Start the comparison that is due for an answer that has left, if any."""
-        post = handled.post
-        if post is None or post.rung is None:
+        post, receipt = handled.post, handled.receipt
+        if post is None:
             return
-        if handled.receipt.certificate:
-            if handled.receipt.sampled:
-                self.background.start(handled.regime, self._audit(handled, post, answer))
-        elif handled.answerer is not handled.model:
+        if handled.rung is not None:
+            if receipt.sampled:
+                self.background.start(handled.regime, self._audit(handled, handled.rung, answer))
+            return
+        rung = post.rung
+        if rung is None or post.stage != "shadow" or handled.answerer is not handled.model:
             return  # what stands in for the LLM is no reference
-        elif post.stage == "shadow" and not post.rung.refusal(
-            handled.request, handled.receipt.llm, handled.receipt.at
-        ):
-            self.background.start(handled.regime, self._shadow(handled, post, answer))
+        if not rung.refusal(handled.request, receipt.llm, receipt.at):
+            self.background.start(handled.regime, self._shadow(handled, rung, answer))
 
-    async def _shadow(self, handled: Handled, post: Post, answer: Answer) -> None:
+    async def _shadow(self, handled: Handled, rung: Rung, answer: Answer) -> None:
         verdict = await self._ask(handled)
         if verdict.answer is not None:
-            await self._record(handled, post, "shadow", verdict.answer, answer)
+            await self._record(handled, rung, "shadow", verdict.answer, answer)
 
-    async def _audit(self, handled: Handled, post: Post, answer: Answer) -> None:
+    async def _audit(self, handled: Handled, rung: OwnRung, answer: Answer) -> None:
         assert handled.model is not None
         said = await self._aside.ask(handled, handled.model)
-        await self._record(handled, post, "audit", answer, said.answer, said.spent)
+        await self._record(handled, rung, "audit", answer, said.answer, said.spent)
 
     async def _record(
         self,
         handled: Handled,
-        post: Post,
+        rung: OwnRung,
         kind: Literal["audit", "shadow"],
         answer: Answer,
         reference: Answer,
         spent: Spending | None = None,
     ) -> None:
-        assert post.rung is not None
-        certificate: Certificate = post.rung.certificate
+        certificate: Certificate = rung.certificate
         kept = await handled.regime.discretion.kept_answer(reference)
         audit = Audit(
             call_id=handled.receipt.call_id,
             at=time.time(),
-            task=post.task.id,
+            task=rung.card.task,
             certificate=certificate.id,
             kind=kind,
-            agrees=same(post.rung.card.contract, answer, reference),
+            agrees=same(rung.card.contract, answer, reference),
             reference=replace(kept, body=b""),
         )
         delta = 1 - certificate.confidence
@@ -95,7 +94,7 @@ class Witness:
         try:
             demoted = await asyncio.wrap_future(done)
         except StoreError as error:
-            raise StoreError(f"an audit of {post.task.name} was not written: {error}") from error
+            raise StoreError(f"an audit of {rung.name} was not written: {error}") from error
         if demoted:
-            log.warning("task %s was demoted: audits broke its promise", post.task.name)
+            log.warning("%s was demoted: audits broke its promise", rung.name)
             await self._demoted()

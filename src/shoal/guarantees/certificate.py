@@ -54,7 +54,9 @@ class Certificate(Struct, frozen=True, kw_only=True):
     ``delta_spent`` is the part of ``1 - confidence`` that this ``attempt`` used up. ``coverage`` is
     the share accepted, with its interval. ``assumptions`` say what is not promised,
     ``self_agreement`` how often the reference agrees with itself (None if not measured).
-    ``specialist`` is the id of its card; times are Unix seconds.
+    ``specialist`` is the id of its card; times are Unix seconds. For a rung on which cheaper models
+    agree, ``models`` are these, and ``after`` is the card of the specialist whose leftovers it was
+    measured on, "" for all calls.
 
     Raises:
         ValueError: the figures contradict each other, or scores are cross-fitted and the
@@ -85,6 +87,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
     self_agreement: float | None = None
     issued_at: float
     lapses_at: float
+    models: tuple[str, ...] = ()
+    after: str = ""
 
     def __post_init__(self) -> None:
         for holds, rule in (
@@ -174,7 +178,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
     def _promise(self) -> tuple[str, ...]:
         measured = _percent(self.errors / self.accepted) if self.accepted else "none"
         return (
-            f"Certificate {self.id}: specialist {self.specialist} for the task {self.task}.",
+            f"Certificate {self.id}: {self._who()} for the task {self.task}.",
             f"Promise: of the answers it gives itself, at most {_percent(self.alpha)} differ from "
             f"{self.reference}, with {_percent(self.confidence)} confidence. "
             f"Answers are compared by: {self.comparator}.",
@@ -185,6 +189,12 @@ class Certificate(Struct, frozen=True, kw_only=True):
             f"of which {self.errors} differed ({measured}; "
             f"upper bound {_percent(self.risk_bound)}).",
         )
+
+    def _who(self) -> str:
+        if not self.models:
+            return f"specialist {self.specialist}"
+        voices = f"agreement of {', '.join(self.models)}"
+        return f"{voices}, after specialist {self.after}," if self.after else voices
 
     def _checks(self) -> tuple[str, ...]:
         itself, people = self.self_agreement, self.people

@@ -18,10 +18,12 @@ from shoal.tasks.input import Input
 
 
 class Verdict(Struct, frozen=True):
-    """What a rung said: an answer if it accepts, and in any case the line for the receipt."""
+    """What a rung said: an answer if it accepts, and in any case the line for the receipt.
+    ``unsure`` is what it would have answered, had it been surer."""
 
     answer: Answer | None
     tried: Tried
+    unsure: Answer | None = None
 
 
 class Rung(Struct, frozen=True):
@@ -47,8 +49,9 @@ class Rung(Struct, frozen=True):
         if answer is None:
             return self._decline(began, prediction.signal, "the answer would not keep the contract")
         if not prediction.signal >= self.certificate.threshold:  # so that NaN does not pass
-            return self._decline(began, prediction.signal, "signal under the certified threshold")
-        if _cut_short(request, answer):
+            reason = "signal under the certified threshold"
+            return replace(self._decline(began, prediction.signal, reason), unsure=answer)
+        if cut_short(request, answer):
             return self._decline(began, prediction.signal, "the caller wants it shorter")
         calls = tuple(replace(call, id=f"call_{uuid.uuid4().hex}") for call in answer.tool_calls)
         return Verdict(
@@ -58,11 +61,7 @@ class Rung(Struct, frozen=True):
 
     def refusal(self, request: Request, llm: str, now: float) -> str:
         """Why this request is not the rung's to answer; "" if it is."""
-        if llm != self.card.llm:
-            return f"certified against {self.card.llm}, the caller asked for {llm}"
-        if self.certificate.lapsed(now):
-            return "the certificate has lapsed"
-        return beyond(request, isinstance(self.card.contract, CallContract))
+        return refusal(self.card, self.certificate, request, llm, now)
 
     def passed_over(self, reason: str) -> Tried:
         """The receipt's line for a rung that was not asked."""
@@ -83,6 +82,15 @@ class Rung(Struct, frozen=True):
             latency_ms=took * 1e3,
             at=time.time() - took,
         )
+
+
+def refusal(card: Card, certificate: Certificate, request: Request, llm: str, now: float) -> str:
+    """Why a request is not for a rung of this card and certificate; "" if it is."""
+    if llm != card.llm:
+        return f"certified against {card.llm}, the caller asked for {llm}"
+    if certificate.lapsed(now):
+        return "the certificate has lapsed"
+    return beyond(request, isinstance(card.contract, CallContract))
 
 
 class _Asked(Struct):
@@ -134,7 +142,7 @@ def beyond(request: Request, calls: bool = False) -> str:
     return ""
 
 
-def _cut_short(request: Request, answer: Answer) -> bool:
+def cut_short(request: Request, answer: Answer) -> bool:
     """Whether the LLM might have been stopped before the end of such an answer."""
     text = answer.text or "".join(call.name + call.arguments for call in answer.tool_calls)
     asked = _asked_decoder.decode(request.params)

@@ -185,6 +185,7 @@ def trying(conn: Connection) -> None:
         """CREATE TABLE tries (
             call_id TEXT NOT NULL,
             model TEXT NOT NULL,
+            after TEXT NOT NULL,
             at REAL NOT NULL,
             answer BLOB NOT NULL,
             cost REAL,

@@ -145,6 +145,7 @@ tries = Table(
     metadata,
     Column("call_id", Text, primary_key=True),
     Column("model", Text, primary_key=True),
+    Column("after", Text, nullable=False),  # the card whose specialist passed the call on, or ""
     Column("at", Float, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("cost", Float),

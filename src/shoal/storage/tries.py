@@ -18,10 +18,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Try(Struct, frozen=True, kw_only=True):
-    """One model's answer to one call. ``cost`` in USD, None if its price is unknown."""
+    """One model's answer to one call. ``cost`` in USD, None if its price is unknown.
+
+    ``after`` is the card of the specialist that was too unsure to serve the call, "" if none was to
+    serve it; with that card as ``model``, ``answer`` is what that specialist would have said.
+    """
 
     call_id: str
     model: str
+    after: str
     at: float
     answer: Answer
     cost: float | None
@@ -54,6 +59,7 @@ class Tries:
                     found[row.call_id][row.model] = Try(
                         call_id=row.call_id,
                         model=row.model,
+                        after=row.after,
                         at=row.at,
                         answer=unpack_answer(row.answer),
                         cost=row.cost,
@@ -61,12 +67,12 @@ class Tries:
                     )
         return dict(found)
 
-    def counts(self, task: str) -> dict[str, int]:
-        """How many tries of each model the task has."""
+    def counts(self, task: str, after: str) -> dict[str, int]:
+        """How many tries of each model the task has behind that specialist."""
         query = (
             select(tries.c.model, func.count())
             .join(calls, calls.c.id == tries.c.call_id)
-            .where(calls.c.task == task)
+            .where(calls.c.task == task, tries.c.after == after)
         )
         with self._database.read() as conn:
             rows = conn.execute(query.group_by(tries.c.model)).all()
