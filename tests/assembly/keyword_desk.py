@@ -20,6 +20,7 @@ from shoal.errors import EngineError
 from shoal.flywheel.finding import task_row
 from shoal.flywheel.promotion import promote
 from shoal.guarantees import Certificate, assumptions_of
+from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card, TokenRates
@@ -195,9 +196,11 @@ async def open_desk(
     *engines: Engine,
     audit_rate: float = NEVER,
     promises: Mapping[str, PromiseOptions] | None = None,
+    cascade: CascadeOptions | None = None,
 ) -> AsyncIterator[Shoal]:
     default = PromiseOptions(audit_rate=audit_rate)
-    async with Shoal(store, Regime(models(*engines), promises or {}, default)) as desk:
+    regime = Regime(models(*engines), promises or {}, default, cascade=cascade)
+    async with Shoal(store, regime) as desk:
         yield desk
 
 

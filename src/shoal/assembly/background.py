@@ -35,6 +35,7 @@ class Background:
         regime.hold()
         task.add_done_callback(lambda _: regime.let_go())
         task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: work.close())  # else one never begun would be lamented
 
     async def settle(self) -> None:
         """Wait until nothing is running."""

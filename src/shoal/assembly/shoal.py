@@ -361,7 +361,7 @@ class Shoal:
 
     def _sampled(self, call_id: str, post: Post, regime: Regime) -> bool:
         """Whether the call belongs to the unbiased sample: all do until something is served."""
-        if post.stage != "serve":
+        if post.stage != "serve" and post.agreement is None:
             return True
         return draw(call_id, regime.promise(post.task.name).audit_rate, self._secret)
 

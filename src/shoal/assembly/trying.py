@@ -57,11 +57,11 @@ class Trying:
             return
         known = {said.model.name: said for said in handled.said}
         for name in names:
+            counts[name] = counts.get(name, 0) + 1  # before it is asked: others are on their way
             if name in known:
                 await self._record(handled, _try_of(handled, known[name], after))
             else:
                 await self._ask(handled, handled.regime.models.get(name), after)
-            counts[name] = counts.get(name, 0) + 1
         if after and handled.unsure is not None:
             await self._record(handled, _unsure_of(handled, handled.unsure, after))
 
@@ -91,9 +91,10 @@ class Trying:
         at, counts = self._counts.get((task, after), (0.0, {}))
         now = time.monotonic()
         if not at or now - at > _COUNT_S:
-            counts = await asyncio.to_thread(self._store.tries.counts, task, after)
-            self._counts[task, after] = (now, counts)
-        return counts
+            found = await asyncio.to_thread(self._store.tries.counts, task, after)
+            if self._counts.get((task, after), (0.0, counts))[0] == at:  # nobody was quicker
+                self._counts[task, after] = (now, found)
+        return self._counts[task, after][1]
 
 
 def _try_of(handled: Handled, said: Said, after: str) -> Try:

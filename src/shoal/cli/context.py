@@ -53,6 +53,7 @@ def new_learner(config: Config, store: Store) -> Learner:
         config.promise,
         config.reference_label,
         privacy=config.privacy,
+        cascade=config.cascade,
     )
 
 

@@ -189,29 +189,7 @@ class Examiner:
     def _write(
         self, verdict: Verdict, lessons: Lessons, nth: int, card: Card | None = None
     ) -> None:
-        """Attempt, card, certificate and event, all or none."""
-        certificate = verdict.certificate
-        now = time.time()
-        event = Event(
-            at=now,
-            task=verdict.task,
-            kind="certified" if certificate else "refused",
-            by="learner",
-            reason=verdict.reason,
-            detail=msgspec.json.encode({"certificate": certificate.id if certificate else ""}),
-        )
-        with self._store.database.transaction() as conn:
-            self._check_still_true(lessons)
-            outcome = msgspec.json.encode(verdict)
-            if self._store.attempts.insert(conn, verdict.task, now, outcome) != nth:
-                raise LearningError(
-                    "another certification of this task ended meanwhile, so this one's error "
-                    "budget was spent by that one; look at its result, or try again"
-                )
-            if certificate is not None and card is not None:
-                self._store.cards.insert(conn, _card_row(card))
-                self._store.certificates.insert(conn, _certificate_row(certificate, card))
-            self._store.events.insert(conn, event)
+        file_verdict(self._store, verdict, nth, card, lambda: self._check_still_true(lessons))
 
     def _check_still_true(self, lessons: Lessons) -> None:
         task = lessons.task.id
@@ -220,6 +198,42 @@ class Examiner:
                 "its promise was broken, or the task was redrawn, while it was being certified: it "
                 "is tried again on what comes after that"
             )
+
+
+def file_verdict(
+    store: Store,
+    verdict: Verdict,
+    nth: int,
+    card: Card | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write the ``nth`` attempt, card, certificate and event, all or none.
+
+    Raises:
+        LearningError: another process certified the task meanwhile, or ``check`` says so.
+    """
+    certificate = verdict.certificate
+    now = time.time()
+    event = Event(
+        at=now,
+        task=verdict.task,
+        kind="certified" if certificate else "refused",
+        by="learner",
+        reason=verdict.reason,
+        detail=msgspec.json.encode({"certificate": certificate.id if certificate else ""}),
+    )
+    with store.database.transaction() as conn:
+        check()
+        outcome = msgspec.json.encode(verdict)
+        if store.attempts.insert(conn, verdict.task, now, outcome) != nth:
+            raise LearningError(
+                "another certification of this task ended meanwhile, so this one's error "
+                "budget was spent by that one; look at its result, or try again"
+            )
+        if certificate is not None and card is not None:
+            store.cards.insert(conn, _card_row(card))
+            store.certificates.insert(conn, _certificate_row(certificate, card))
+        store.events.insert(conn, event)
 
 
 def _reason(outcome: Outcome) -> str:

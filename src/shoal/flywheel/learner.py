@@ -9,12 +9,15 @@ import msgspec
 
 from shoal.encoder import Encoder
 from shoal.errors import LearningError, ShoalError
+from shoal.flywheel.agreeing import AgreementExaminer, serving_card
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import broken_at, promote, redrawn_at
 from shoal.flywheel.watch import Watch
+from shoal.routing.agreement import agreement_id
+from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
@@ -44,11 +47,14 @@ class Learner:
         label: Callable[[str], str] = str,
         encoder: Encoder | None = None,
         privacy: PrivacyOptions | None = None,
+        cascade: CascadeOptions | None = None,
     ) -> None:
         self._store, self._options = store, options
         self._promises, self._default = promises, default
         self._senses = Senses(encoder) if encoder else None
         self.examiner = Examiner(store, options, self.senses, label, privacy)
+        self.cascade = cascade or CascadeOptions()
+        self.agreement = AgreementExaminer(store, options, self.cascade.models, label)
         self.watch = Watch(store, options)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when
@@ -102,8 +108,10 @@ class Learner:
         return found
 
     def promise(self, task: Task) -> PromiseOptions:
-        """What is to be promised of a task."""
-        return self._promises.get(task.name, self._default)
+        """What is to be promised of each rung of a task: with models that may agree there are two,
+        and the error budget is halved."""
+        promise = self._promises.get(task.name, self._default)
+        return promise.halved if self.cascade.models else promise
 
     def certify(self, task: Task) -> Verdict:
         """Try to certify now, ripe or not.
@@ -128,7 +136,10 @@ class Learner:
     def _tend(self, task: Task, volume: Volume) -> None:
         try:
             since = broken_at(self._store, task.id)
-            self._certify_if_ripe(revise(self._store, task, since), volume)
+            revised = revise(self._store, task, since)
+            self._certify_if_ripe(revised, volume)
+            if self.cascade.models:
+                self._certify_agreement_if_ripe(revised)
         except LearningError as error:
             log.info("task %s: %s", task.name, error)
         except Exception:  # whatever one task's data does to training, the others go on
@@ -144,31 +155,54 @@ class Learner:
         verdict = self.examiner.certify(lessons, self.promise(task))
         log.info("task %s: %s", task.name, verdict.reason or "certified")
         if verdict.certificate is not None:
-            self._renew(task)
+            self._renew(task.id)
 
     def _wanted(self, task: Task) -> float:
         """Examples wanted before the next attempt."""
-        attempts = self._store.attempts.list(task.id)
-        if not attempts or attempts[-1].at <= self._stale_before(task):
-            return self._options.min_examples
+        stale = self._stale_before(task, task.id)
+        return self._next(task, task.id, stale, self._options.max_examples)
+
+    def _next(self, task: Task, rung: str, stale: float, most: int) -> float:
+        """Examples wanted before the next attempt at a rung, of which ``most`` are ever read;
+        attempts from before ``stale`` (unix seconds) count no more."""
+        attempts = self._store.attempts.list(rung)
+        first = min(self._options.min_examples, most)
+        if not attempts or attempts[-1].at <= stale:
+            return first
         last = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
         promise = self.promise(task)
         if (last.alpha, last.confidence) != (promise.alpha, promise.confidence):
-            return self._options.min_examples
+            return first
         wanted = last.examples * self._options.growth
-        if last.examples < self._options.max_examples:
-            return min(wanted, self._options.max_examples)
+        if last.examples < most:
+            return min(wanted, most)
         return wanted  # more than are ever read: it waits until the certificate has aged
 
-    def _stale_before(self, task: Task) -> float:
+    def _stale_before(self, task: Task, rung: str) -> float:
         """Attempts from before this moment count no more: since then the promise was broken or a
         person redrew the task, or a certificate as old has nine tenths of its time behind it."""
         aged = time.time() - _RENEW_AFTER * self._options.lapse_days * 86_400
-        return max(aged, broken_at(self._store, task.id), redrawn_at(self._store, task.id))
+        return max(aged, broken_at(self._store, rung), redrawn_at(self._store, task.id))
 
-    def _renew(self, task: Task) -> None:
-        """A task that stands already goes on with its new certificate."""
-        standing = self._store.standings.get(task.id)
+    def _certify_agreement_if_ripe(self, task: Task) -> None:
+        rung, standing = agreement_id(task.id), self._store.standings.get(task.id)
+        counts = self._store.tries.counts(task.id, serving_card(self._store, task.id))
+        tried = min(counts.get(name, 0) for name in self.cascade.models)
+        since = standing.since if standing else 0.0  # before, other calls were passed on
+        stale = max(since, self._stale_before(task, rung))
+        if tried < self._next(task, rung, stale, self.cascade.tries):
+            return
+        heard = self.agreement.heard(task)
+        if len(heard) < self._next(task, rung, stale, self.cascade.tries):
+            return
+        verdict = self.agreement.certify(task, heard, self.promise(task))
+        log.info("agreement on task %s: %s", task.name, verdict.reason or "certified")
+        if verdict.certificate is not None:
+            self._renew(rung)
+
+    def _renew(self, rung: str) -> None:
+        """What stands already goes on with its new certificate."""
+        standing = self._store.standings.get(rung)
         if standing is not None and standing.stage != "observe":
             reason = "certified on more examples"
-            promote(self._store, task.id, standing.stage, "learner", reason, seen=standing)
+            promote(self._store, rung, standing.stage, "learner", reason, seen=standing)

@@ -60,11 +60,9 @@ class Lessons(Struct, frozen=True):
     @property
     def digest(self) -> str:
         """SHA-256 over ids, inputs and references: which data a certificate rests on."""
-        found = hashlib.sha256()
-        for lesson in self.lessons:
-            line = "\0".join((lesson.call_id, lesson.text, repr(lesson.output)))
-            found.update(line.encode("utf-8", "surrogatepass") + b"\n")
-        return f"sha256:{found.hexdigest()}"
+        return digest_of(
+            (lesson.call_id, lesson.text, repr(lesson.output)) for lesson in self.lessons
+        )
 
     def self_agreement(self) -> float | None:
         """Share of pairs of equal inputs that the LLM answered the same; None for too few."""
@@ -78,6 +76,14 @@ class Lessons(Struct, frozen=True):
             for first, second in zip(given[::2], given[1::2], strict=False)
         ]
         return sum(pairs) / len(pairs) if len(pairs) >= _PAIRS else None
+
+
+def digest_of(rows: Iterable[Sequence[str]]) -> str:
+    """SHA-256 over rows of texts, as certificates name their data."""
+    found = hashlib.sha256()
+    for row in rows:
+        found.update("\0".join(row).encode("utf-8", "surrogatepass") + b"\n")
+    return f"sha256:{found.hexdigest()}"
 
 
 def curate(
@@ -101,7 +107,7 @@ def curate(
             continue
         judges = example.sampled and not (uneven and example.at <= redrawn)
         lessons.append(_lesson(task, example, match.input_of(example.request), judges))
-    rates = _rates([example for example in recent if example.request.model == model])
+    rates = token_rates([example for example in recent if example.request.model == model])
     return Lessons(task, model, tuple(lessons), rates)
 
 
@@ -130,7 +136,7 @@ def _lesson(task: Task, example: Example, given: Input, judges: bool) -> Lesson:
     )
 
 
-def _rates(examples: Sequence[Example]) -> TokenRates | None:
+def token_rates(examples: Sequence[Example]) -> TokenRates | None:
     """Tokens by the LLM's own count, over the calls whose usage is known."""
     characters = inputs = outputs = counted = 0
     for example in examples:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from shoal.errors import LearningError
 from shoal.guarantees import Certificate
+from shoal.routing.agreement import agreement_id
 from shoal.storage import CertificateRow, Event, Stage, Standing, Store
 from shoal.storage.standings import standing_of
 
@@ -60,7 +61,7 @@ def demote(
 
 
 def usable_certificate(store: Store, task: str) -> CertificateRow:
-    """The task's newest certificate that may still be served on.
+    """The newest certificate of a task, or of its agreement, that may still be served on.
 
     Raises:
         LearningError: there is none, and why.
@@ -73,7 +74,7 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
         raise LearningError(
             "audits broke its certificate; it is certified again when enough new examples are in"
         )
-    if newest.issued_at <= redrawn_at(store, task):
+    if newest.issued_at <= redrawn_at(store, task.partition("/")[0]):
         raise LearningError(
             "it was split, merged or widened since it was certified, so its calls are others now: "
             "run `shoal certify TASK`"
@@ -110,12 +111,19 @@ def redrawn_at(store: Store, task: str) -> float:
 
 def redraw(store: Store, conn: Connection, event: Event) -> None:
     """Write the event, one of those that redraw a task, and take the task back to observing if
-    anything stands for it."""
+    anything stands for it, and so its agreement."""
     standing = standing_of(conn, event.task)
     if standing is None or standing.stage == "observe":
         store.events.insert(conn, event)
-        return
-    observing = Standing(task=event.task, stage="observe", since=event.at)
+    else:
+        _back_to_observing(store, conn, standing, event)
+    agreement = standing_of(conn, agreement_id(event.task))
+    if agreement is not None and agreement.stage != "observe":
+        _back_to_observing(store, conn, agreement, replace(event, task=agreement.task))
+
+
+def _back_to_observing(store: Store, conn: Connection, standing: Standing, event: Event) -> None:
+    observing = Standing(task=standing.task, stage="observe", since=event.at)
     detail = msgspec.json.encode({"from": standing.stage, "to": "observe"})
     store.standings.set(conn, observing, replace(event, detail=detail))
 

@@ -8,12 +8,13 @@ import threading
 import time
 
 from shoal.errors import LearningError, ShoalError
+from shoal.flywheel.agreeing import serving_card
 from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import demote, promote, usable_certificate
 from shoal.guarantees import Certificate
+from shoal.routing.agreement import agreement_id
 from shoal.storage import Standing, Store
-from shoal.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -45,40 +46,58 @@ class Watch:
         for task in known_tasks(self._store):
             if task.ignored:
                 continue
-            try:
-                self._look(task, standings.get(task.id))
-            except LearningError:  # nothing to start with yet, or somebody was quicker
-                continue
+            for look, rung in ((self._look, task.id), (self._look_again, agreement_id(task.id))):
+                try:
+                    look(rung, standings.get(rung))
+                except LearningError:  # nothing to start with yet, or somebody was quicker
+                    continue
 
-    def _look(self, task: Task, standing: Standing | None) -> None:
+    def _look(self, task: str, standing: Standing | None) -> None:
         if standing is not None and standing.stage != "observe":
             self._follow(task, standing)
         elif self._options.promote != "observe" and not self._held_back(task):
             reason = "certified: first in shadow"
-            promote(self._store, task.id, "shadow", "learner", reason, seen=standing)
+            promote(self._store, task, "shadow", "learner", reason, seen=standing)
 
-    def _held_back(self, task: Task) -> bool:
+    def _look_again(self, rung: str, standing: Standing | None) -> None:
+        """Of an agreement: its tries were its time in shadow."""
+        task = rung.partition("/")[0]
+        if standing is not None and standing.stage == "serve":
+            spec = self._store.certificates.get(standing.certificate).spec
+            certificate = Certificate.from_json(spec)
+            if certificate.lapsed(time.time()):
+                demote(self._store, rung, "learner", "the certificate has lapsed", seen=standing)
+            elif certificate.after != serving_card(self._store, task):
+                reason = "another specialist, or none, now comes before it"
+                demote(self._store, rung, "learner", reason, seen=standing)
+        elif self._options.promote == "serve" and not self._held_back(rung):
+            newest = usable_certificate(self._store, rung)
+            if Certificate.from_json(newest.spec).after == serving_card(self._store, task):
+                reason = "certified on the calls that it was tried on"
+                promote(self._store, rung, "serve", "learner", reason, seen=standing)
+
+    def _held_back(self, task: str) -> bool:
         """A person's demotion stands until a person promotes again."""
         moves = (
             event
-            for event in self._store.events.list(task.id)
+            for event in self._store.events.list(task)
             if event.kind in ("promoted", "demoted")
         )
         last = next(moves, None)
         return last is not None and last.kind == "demoted" and last.by == "person"
 
-    def _follow(self, task: Task, standing: Standing) -> None:
+    def _follow(self, task: str, standing: Standing) -> None:
         spec = self._store.certificates.get(standing.certificate).spec
         if Certificate.from_json(spec).lapsed(time.time()):
             reason = "the certificate has lapsed"
-            demote(self._store, task.id, "learner", reason, seen=standing)
+            demote(self._store, task, "learner", reason, seen=standing)
             return
         if standing.stage != "shadow" or self._options.promote != "serve":
             return
-        if usable_certificate(self._store, task.id).id != standing.certificate:
-            promote(self._store, task.id, "shadow", "learner", "a newer certificate", seen=standing)
+        if usable_certificate(self._store, task).id != standing.certificate:
+            promote(self._store, task, "shadow", "learner", "a newer certificate", seen=standing)
             return
         process = self._store.audits.process(standing.certificate)
         if process is not None and process.n >= self._options.shadow_calls:
             reason = f"{process.n} shadowed calls, {process.errors} differed: the promise stands"
-            promote(self._store, task.id, "serve", "learner", reason, seen=standing)
+            promote(self._store, task, "serve", "learner", reason, seen=standing)

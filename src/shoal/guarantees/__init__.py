@@ -17,6 +17,7 @@ from shoal.guarantees.bounds import (
 from shoal.guarantees.budget import delta_at, delta_left
 from shoal.guarantees.certificate import Certificate, Method, PeopleCheck, assumptions_of
 from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts
+from shoal.guarantees.levels import select_level
 from shoal.guarantees.selection import Refusal, Selection, select
 from shoal.guarantees.sequential import (
     EProcess,
@@ -51,5 +52,6 @@ __all__ = [
     "p_value",
     "p_values",
     "select",
+    "select_level",
     "upper_bound",
 ]

@@ -35,6 +35,11 @@ class Agreed(Struct, frozen=True):
     chosen: Answer | None
 
 
+def shares(voices: int) -> tuple[float, ...]:
+    """The signals of so many voices of which at least two agree."""
+    return tuple(most / (voices - 1) for most in range(1, voices))
+
+
 def weigh(contract: Contract, voices: Sequence[Answer | None]) -> Agreed:
     """The answer that most voices give, the first of those equally common; two voices at least."""
     kept = [v for v in voices if v is not None and read(contract, v) not in (None, "")]

@@ -17,3 +17,8 @@ class PromiseOptions(BaseModel):
     def delta(self) -> float:
         """The probability with which the promise may turn out false."""
         return 1 - self.confidence
+
+    @property
+    def halved(self) -> "PromiseOptions":
+        """The same with half of ``delta``, for one of two rungs."""
+        return self.model_copy(update={"confidence": 1 - self.delta / 2})

@@ -1,0 +1,228 @@
+"""Cheaper models: tried beside the LLM, certified, and then answering where they agree."""
+
+from collections.abc import Sequence
+
+import pytest
+from keyword_desk import (
+    LABELS,
+    NEVER,
+    TASK,
+    UNCLEAR,
+    Clerk,
+    ask,
+    open_desk,
+    request_of,
+    seen,
+    serving,
+    text_of,
+)
+
+from shoal.assembly import Shoal
+from shoal.chat import Answer, Request, Usage
+from shoal.errors import ConfigError, EngineUnreachable
+from shoal.flywheel.agreeing import AgreementExaminer, serving_card
+from shoal.flywheel.certification import Verdict
+from shoal.flywheel.finding import task_row
+from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.promotion import promote
+from shoal.guarantees import Certificate
+from shoal.routing.agreement import agreement_id
+from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.promise import PromiseOptions
+from shoal.storage import Store
+
+RUNG = agreement_id(TASK.id)
+SMALL = CascadeOptions(models=("ann", "bob"), tries=300, try_rate=1)
+PROMISE = PromiseOptions(alpha=0.05, confidence=0.95)
+EXAMPLES = 150
+
+
+class Parrot(Clerk):
+    """A cheap model that always says the same."""
+
+    async def answer(self, request: Request) -> Answer:
+        self.asked.append(request)
+        return Answer(LABELS[0], model=self.name, usage=Usage(60, 2))
+
+
+async def tell(desk: Shoal, texts: Sequence[str]) -> None:
+    for text in texts:
+        await ask(desk, request_of(text))
+    await desk.settle()
+
+
+def certify_agreement(store: Store, promise: PromiseOptions = PROMISE) -> Verdict:
+    examiner = AgreementExaminer(store, LearnOptions(), SMALL.models)
+    return examiner.certify(TASK, examiner.heard(TASK), promise)
+
+
+async def agreeing(store: Store, *engines: Clerk) -> Certificate:
+    """Tried, certified, and promoted."""
+    async with open_desk(store, *engines, cascade=SMALL) as desk:
+        await tell(desk, [text_of(number) for number in range(EXAMPLES)])
+    verdict = certify_agreement(store)
+    assert verdict.certificate is not None, verdict.reason
+    promote(store, RUNG, "serve", "test", "for a test")
+    return verdict.certificate
+
+
+def known_task(store: Store) -> None:
+    """The task without a specialist."""
+    with store.database.transaction() as conn:
+        store.tasks.put(conn, task_row(TASK, 0.0, 0.0))
+
+
+async def test_models_are_tried_beside_the_llm(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Parrot("bob")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        handled, answer = await ask(desk, request_of(text_of(1)))
+        await desk.settle()
+    assert (handled.receipt.answered_by, answer.text) == ("gpt", LABELS[1])
+    call_id = handled.receipt.call_id
+    tries = store.tries.of_calls([call_id])[call_id]
+    assert {name: tried.answer.text for name, tried in tries.items()} == {
+        "ann": LABELS[1],
+        "bob": LABELS[0],
+    }
+    assert tries["ann"].cost == pytest.approx(60 * 10e-6 + 2 * 100e-6)
+    assert store.tries.counts(TASK.id, "") == {"ann": 1, "bob": 1}
+    row = next(row for row in store.spend.list("model", "") if row.group == "ann")
+    assert (row.calls, row.audits, row.audit_cost) == (0, 1, tries["ann"].cost)
+
+
+async def test_no_more_are_tried_than_asked_for(store: Store) -> None:
+    known_task(store)
+    few = SMALL.model_copy(update={"tries": 50})
+    ann = Clerk("ann")
+    async with open_desk(store, Clerk(), ann, Clerk("bob"), cascade=few) as desk:
+        for start in range(0, 80, 10):
+            await tell(desk, [text_of(number) for number in range(start, start + 10)])
+    assert len(ann.asked) == 50
+
+
+async def test_only_a_drawn_share_is_tried(store: Store) -> None:
+    known_task(store)
+    rarely = SMALL.model_copy(update={"try_rate": 0.25})
+    ann = Clerk("ann")
+    async with open_desk(store, Clerk(), ann, Clerk("bob"), cascade=rarely) as desk:
+        await tell(desk, [text_of(number) for number in range(200)])
+    assert 25 <= len(ann.asked) <= 80
+
+
+async def test_where_they_agree_they_answer(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    certificate = await agreeing(store, llm, ann, bob)
+    assert (certificate.models, certificate.after) == (("ann", "bob"), "")
+    assert certificate.n == EXAMPLES
+    before = len(llm.asked)
+    async with open_desk(store, llm, ann, bob, cascade=SMALL, audit_rate=NEVER) as desk:
+        handled, answer = await ask(desk, request_of(text_of(500)))
+        streamed, told = await ask(desk, request_of(text_of(501), stream=True))
+        view = await seen(desk, handled.receipt.call_id)
+    assert (answer.text, told.text) == (LABELS[500 % 3], LABELS[501 % 3])
+    assert handled.receipt.answered_by == "agreement/department"
+    assert streamed.receipt.answered_by == "agreement/department"
+    assert len(llm.asked) == before
+    assert view.receipt.certificate == certificate.id
+    each = 60 * 10e-6 + 2 * 100e-6
+    assert view.receipt.cost == pytest.approx(2 * each)
+    assert view.receipt.llm_cost_estimated
+
+
+async def test_where_they_do_not_the_llm_answers_and_all_is_paid(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    async with open_desk(store, llm, ann, Parrot("bob"), cascade=SMALL) as desk:
+        handled, answer = await ask(desk, request_of(text_of(500)))
+        view = await seen(desk, handled.receipt.call_id)
+    assert (handled.receipt.answered_by, answer.text) == ("gpt", LABELS[500 % 3])
+    first, last = view.receipt.tried
+    assert (first.answerer, first.accepted, first.signal) == ("agreement/department", False, 0.0)
+    assert (last.answerer, last.accepted) == ("gpt", True)
+    assert view.receipt.cost == pytest.approx(3 * (60 * 10e-6 + 2 * 100e-6))
+
+
+async def test_a_model_that_fails_leaves_the_call_to_the_llm(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    bob.error = EngineUnreachable("bob is out")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        handled, _ = await ask(desk, request_of(text_of(500)))
+    assert handled.receipt.answered_by == "gpt"
+    assert handled.receipt.tried[0].reason == "bob is out"
+
+
+async def test_models_that_agree_on_wrong_answers_are_refused(store: Store) -> None:
+    known_task(store)
+    async with open_desk(store, Clerk(), Parrot("ann"), Parrot("bob"), cascade=SMALL) as desk:
+        await tell(desk, [text_of(number) for number in range(EXAMPLES)])
+    verdict = certify_agreement(store)
+    assert verdict.certificate is None
+    assert "agreement of ann, bob" in verdict.reason
+
+
+async def test_audits_that_disagree_take_it_back(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    llm = Parrot()
+    async with open_desk(store, llm, ann, bob, cascade=SMALL, audit_rate=1) as desk:
+        for number in range(200):
+            handled, _ = await ask(desk, request_of(text_of(3 * number + 1)))
+            await desk.settle()
+            if handled.receipt.answered_by == "gpt":
+                break
+    assert handled.receipt.answered_by == "gpt"
+    standing = store.standings.get(RUNG)
+    assert standing is not None
+    assert standing.stage == "observe"
+
+
+async def test_after_a_specialist_only_what_it_passes_on_counts(store: Store) -> None:
+    card = serving(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    unclear = [f"{UNCLEAR} {number} times" for number in range(EXAMPLES)]
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        await tell(desk, [text_of(number) for number in range(20)])
+        assert not ann.asked
+        await tell(desk, unclear)
+    assert serving_card(store, TASK.id) == card.id
+    counts = store.tries.counts(TASK.id, card.id)
+    assert counts["ann"] == counts["bob"] == counts[card.id] == len(ann.asked)
+    verdict = certify_agreement(store)
+    assert verdict.certificate is not None, verdict.reason
+    assert verdict.certificate.after == card.id
+    promote(store, RUNG, "serve", "test", "for a test")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        handled, _ = await ask(desk, request_of(f"{UNCLEAR} again"))
+        clear, _ = await ask(desk, request_of(text_of(7)))
+    assert handled.receipt.answered_by == "agreement/department"
+    assert [one.answerer for one in handled.receipt.tried] == [
+        "specialist/department",
+        "agreement/department",
+    ]
+    assert clear.receipt.answered_by == "specialist/department"
+
+
+async def test_a_certificate_for_other_calls_serves_none(store: Store) -> None:
+    """Certified on all calls, it says nothing of those that a specialist passes on."""
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    certificate = await agreeing(store, llm, ann, bob)
+    assert certificate.after == ""
+    card = serving(store).id
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        handled, _ = await ask(desk, request_of(UNCLEAR))
+    assert serving_card(store, TASK.id) == card
+    assert handled.receipt.answered_by == "gpt"
+
+
+async def test_a_cascade_of_unknown_models_is_refused(store: Store) -> None:
+    unknown = CascadeOptions(models=("nobody",))
+    with pytest.raises(ConfigError, match=r"cascade\.models: expected names of models"):
+        async with open_desk(store, Clerk(), cascade=unknown):
+            pass
