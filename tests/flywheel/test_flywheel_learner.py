@@ -27,8 +27,10 @@ from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.learner import Learner
 from shoal.flywheel.promotion import demote, promote
 from shoal.guarantees import Certificate
+from shoal.routing.agreement import agreement_id
+from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.promise import PromiseOptions
-from shoal.storage import Standing, Store
+from shoal.storage import Standing, Store, Try
 from shoal.tasks import Task, TextContract
 from tiny_encoder import TinyEncoder
 
@@ -277,3 +279,52 @@ def test_old_calls_expire_with_a_turn(store: Store, monkeypatch: pytest.MonkeyPa
     assert len(asked) == 1
     assert asked[0] == pytest.approx(time.time(), abs=5)
     assert known_tasks(store) == []
+
+
+def try_on(store: Store, numbers: Iterable[int]) -> None:
+    """Both small models were asked beside these calls, and said what the LLM did."""
+    for number in numbers:
+        call = make_call(number, task=TASK.id)
+        assert call.answer is not None
+        for model in ("ann", "bob"):
+            tried = Try(
+                call_id=call.id,
+                model=model,
+                after="",
+                at=call.at,
+                answer=call.answer,
+                cost=0.0,
+                latency_ms=1.0,
+            )
+            with store.database.transaction() as conn:
+                store.tries.insert(conn, tried)
+
+
+def test_an_agreement_is_certified_when_enough_was_tried(store: Store) -> None:
+    contract = TextContract()
+    task = make_task(contract=contract)
+    add_task(store, task)
+    learner = Learner(
+        store,
+        OPTIONS.model_copy(update={"promote": "serve"}),
+        {},
+        PROMISE,
+        encoder=cast(Encoder, TinyEncoder()),
+        cascade=CascadeOptions(models=("ann", "bob"), tries=180),
+    )
+    more(store, range(180))
+    try_on(store, range(60))
+    learner.turn()
+    assert not store.attempts.list(agreement_id(task.id))
+    try_on(store, range(60, 180))
+    learner._counted.clear()
+    learner.turn()
+    (row,) = store.certificates.list(agreement_id(task.id))
+    certificate = Certificate.from_json(row.spec)
+    assert (certificate.models, certificate.n, certificate.accepted) == (("ann", "bob"), 180, 180)
+    assert certificate.confidence == pytest.approx(1 - (1 - PROMISE.confidence) / 2)
+    learner.turn()
+    standing = store.standings.get(agreement_id(task.id))
+    assert standing is not None
+    assert standing.stage == "serve"
+    assert len(store.attempts.list(agreement_id(task.id))) == 1

@@ -17,9 +17,10 @@ from parcel_office import (
 )
 
 from shoal.errors import StoreError
-from shoal.flywheel.promotion import demote, promote
+from shoal.flywheel.promotion import demote, promote, redraw
 from shoal.flywheel.watch import Watch
-from shoal.storage import Store
+from shoal.routing.agreement import agreement_id
+from shoal.storage import Event, Store
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +158,49 @@ def test_running_goes_on_after_a_look_that_failed(
     assert not running.is_alive()
     assert stage(store) == "shadow"
     assert "locked" in caplog.text
+
+
+def heard_everywhere(store: Store) -> str:
+    """A certificate for the agreement of two models on all calls."""
+    rung = agreement_id(TASK.id)
+    certificate = replace(make_certificate(), id="c-2", specialist="d-2", models=("ann", "bob"))
+    add_certificate(store, certificate, replace(TASK, id=rung))
+    return rung
+
+
+def test_an_agreement_serves_at_once_where_the_learner_may_let_serve(store: Store) -> None:
+    rung = heard_everywhere(store)
+    watch(store, "shadow").turn()
+    assert store.standings.get(rung) is None
+    watch(store).turn()
+    standing = store.standings.get(rung)
+    assert standing is not None
+    assert (standing.stage, standing.certificate) == ("serve", "c-2")
+
+
+def test_an_agreement_ends_when_a_specialist_comes_before_it(store: Store) -> None:
+    rung = heard_everywhere(store)
+    watch(store).turn()
+    add_certificate(store, make_certificate())
+    promote(store, TASK.id, "serve", "test", "")
+    watch(store).turn()
+    standing = store.standings.get(rung)
+    assert standing is not None
+    assert standing.stage == "observe"
+    assert "now comes before it" in store.events.list(rung)[0].reason
+    watch(store).turn()
+    assert store.events.list(rung)[0].kind == "demoted"
+
+
+def test_a_redrawn_task_ends_its_agreement(store: Store) -> None:
+    rung = heard_everywhere(store)
+    watch(store).turn()
+    now = time.time()
+    event = Event(at=now, task=TASK.id, kind="split", by="person", reason="two kinds")
+    with store.database.transaction() as conn:
+        redraw(store, conn, event)
+    standing = store.standings.get(rung)
+    assert standing is not None
+    assert standing.stage == "observe"
+    watch(store).turn()
+    assert store.standings.get(rung) == standing

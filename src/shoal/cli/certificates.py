@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Console
 
 from shoal.cli.context import (
@@ -21,6 +22,7 @@ from shoal.config import read_config
 from shoal.flywheel.certification import Verdict
 from shoal.flywheel.overview import Proof, proof_of, verdict_of
 from shoal.guarantees import Certificate, delta_at, delta_left
+from shoal.routing.agreement import agreement_id
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Stage, Store
 from shoal.tasks import Task
@@ -40,7 +42,8 @@ class AttemptSummary(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True):
-    """A task's certificates: the one in force, or why there is none, and how that came."""
+    """A task's certificates: the one in force, or why there is none, and how that came; and so of
+    the agreement of cheaper models, None if that was never tried."""
 
     task: str
     stage: Stage
@@ -48,6 +51,7 @@ class Standing(Struct, frozen=True):
     why_not: str
     attempts: list[AttemptSummary]
     all: list[Certificate]
+    agreement: "Standing | None" = None
 
 
 def certify(task: TaskName, config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -84,7 +88,11 @@ def certificate(
     with open_store(settings) as store:
         found = find_task(store, task)
         proof = proof_of(store, found, settings.learn)
-        standing = _standing(store, found, proof)
+        standing = _standing(store, found, found.id, proof)
+        rung = agreement_id(found.id)
+        if store.attempts.list(rung):
+            second = proof_of(store, replace(found, id=rung), settings.learn)
+            standing = replace(standing, agreement=_standing(store, found, rung, second))
     if as_json:
         show_json(standing)
     else:
@@ -93,9 +101,9 @@ def certificate(
         raise typer.Exit(REFUSED)
 
 
-def _standing(store: Store, task: Task, proof: Proof) -> Standing:
-    verdicts = [(attempt, verdict_of(attempt)) for attempt in store.attempts.list(task.id)]
-    stands = store.standings.get(task.id)
+def _standing(store: Store, task: Task, rung: str, proof: Proof) -> Standing:
+    verdicts = [(attempt, verdict_of(attempt)) for attempt in store.attempts.list(rung)]
+    stands = store.standings.get(rung)
     return Standing(
         task=task.name,
         stage=stands.stage if stands else "observe",
@@ -105,7 +113,7 @@ def _standing(store: Store, task: Task, proof: Proof) -> Standing:
             AttemptSummary(attempt.nth, attempt.at, verdict.examples, verdict.reason)
             for attempt, verdict in verdicts
         ],
-        all=[Certificate.from_json(row.spec) for row in store.certificates.list(task.id)],
+        all=[Certificate.from_json(row.spec) for row in store.certificates.list(rung)],
     )
 
 
@@ -123,6 +131,9 @@ def _show(standing: Standing, every: bool) -> None:
     for earlier in standing.all if every else ():
         if earlier != standing.certificate:
             say(f"\n{'Lapsed. ' if earlier.lapsed(time.time()) else ''}{earlier.describe()}")
+    if standing.agreement is not None:
+        say("\nAgreement of cheaper models, on what the specialist passes on:")
+        _show(standing.agreement, every)
 
 
 def _spent(nth: int, promise: PromiseOptions) -> str:

@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, find_task, store_at, task_names
 from shoal.cli.figures import moment
 from shoal.cli.printing import Column, Row, say, show_json, show_table
+from shoal.routing.agreement import agreement_id
 from shoal.storage import Event
 
 _COLUMNS = (
@@ -45,14 +46,28 @@ def log(
 ) -> None:
     """What happened, newest first: discovered, certified, refused, promoted, demoted …"""
     with store_at(config) as store:
-        which = None if task is None else find_task(store, task).id
-        events, names = store.events.list(which, limit), task_names(store)
+        names = task_names(store)
+        if task is None:
+            events = store.events.list(None, limit)
+        else:
+            found = find_task(store, task).id
+            both = [
+                *store.events.list(found, limit),
+                *store.events.list(agreement_id(found), limit),
+            ]
+            events = sorted(both, key=lambda event: -event.number)[:limit]
     if as_json:
-        show_json([_summary(event, names.get(event.task, event.task)) for event in events])
+        show_json([_summary(event, _name(event, names)) for event in events])
     elif events:
-        show_table(_COLUMNS, [_row(event, names.get(event.task, event.task)) for event in events])
+        show_table(_COLUMNS, [_row(event, _name(event, names)) for event in events])
     else:
         say("Nothing has happened yet.")
+
+
+def _name(event: Event, names: dict[str, str]) -> str:
+    task, _, rung = event.task.partition("/")
+    name = names.get(task, task)
+    return f"{name} ({rung})" if rung else name
 
 
 def _summary(event: Event, task: str) -> EventSummary:

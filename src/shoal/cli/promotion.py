@@ -10,8 +10,12 @@ from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, find_task, store_at
 from shoal.cli.printing import say
 from shoal.errors import LearningError
 from shoal.flywheel import promotion
+from shoal.routing.agreement import agreement_id
 
 Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
+Agreement = Annotated[
+    bool, typer.Option("--agreement", help="The cheaper models that agree, not the specialist.")
+]
 _BY = "person"
 
 
@@ -25,10 +29,14 @@ class Goal(StrEnum):
 def promote(
     task: TaskName,
     to: Annotated[Goal, typer.Option(help="Only compare it with the LLM, or serve.")] = Goal.SHADOW,
+    agreement: Agreement = False,
     reason: Reason = "by hand",
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Let a task's certified specialist shadow the LLM, or serve; gateways see it at once."""
+    """Let a task's certified specialist shadow the LLM, or serve; gateways see it at once.
+
+    Models that agree have been compared with the LLM before, and serve.
+    """
     goal: Literal["shadow", "serve"] = "shadow" if to is Goal.SHADOW else "serve"
     with store_at(config) as store:
         found = find_task(store, task)
@@ -37,15 +45,25 @@ def promote(
                 f"{found.name} is ignored: `shoal tasks unignore {found.name}` first"
             )
         try:
-            standing = promotion.promote(store, found.id, goal, _BY, reason)
+            if agreement:
+                rung = agreement_id(found.id)
+                standing = promotion.promote(store, rung, "serve", _BY, reason)
+            else:
+                standing = promotion.promote(store, found.id, goal, _BY, reason)
         except LearningError as error:
             raise LearningError(f"{found.name} cannot be promoted: {error}") from None
     say(f"{found.name}: {standing.stage}, on certificate {standing.certificate}.")
 
 
-def demote(task: TaskName, reason: Reason = "by hand", config: ConfigPath = DEFAULT_CONFIG) -> None:
+def demote(
+    task: TaskName,
+    agreement: Agreement = False,
+    reason: Reason = "by hand",
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
     """Take a task's specialist back: its next call goes to the LLM, until a person promotes it."""
     with store_at(config) as store:
         found = find_task(store, task)
-        promotion.demote(store, found.id, _BY, reason)
-    say(f"{found.name} observes: its calls go to the LLM until it is promoted by hand.")
+        promotion.demote(store, agreement_id(found.id) if agreement else found.id, _BY, reason)
+    what = f"The agreement of models on {found.name}" if agreement else found.name
+    say(f"{what} observes: its calls go to the LLM until it is promoted by hand.")
