@@ -83,7 +83,7 @@ class FakeDesk:
     async def response(self, asked: AskedResponse, caller: Caller) -> ServedReply:
         raise NotFound(f"Response with id {asked.id!r} not found")
 
-    async def call(self, call_id: str) -> bytes:
+    async def call(self, call_id: str, why: bool = False) -> bytes:
         for served, answer, error in self.finished:
             if served.receipt.call_id == call_id:
                 return json.dumps({"id": call_id, "text": answer.text, "error": error}).encode()

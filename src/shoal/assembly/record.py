@@ -12,6 +12,7 @@ from shoal.chat import Answer, Request, Usage
 from shoal.errors import StoreDamaged
 from shoal.routing.receipt import Receipt
 from shoal.specialists.card import TokenRates
+from shoal.specialists.specialist import Reason
 from shoal.storage import Audit, CallRecord, Feedback, Store
 
 
@@ -29,6 +30,7 @@ class CallView(Struct, frozen=True, omit_defaults=True):
     key: str = ""
     audit: Audit | None = None
     feedback: Feedback | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 def call_record(handled: Handled, answer: Answer | None, error: str) -> CallRecord:

@@ -10,15 +10,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shoal.assembly.loader import Loader
 from shoal.chat import Request
-from shoal.encoder import Encoder
 from shoal.errors import ArtifactError, StoreError
 from shoal.guarantees import Certificate
 from shoal.routing.agreement import AgreementRung, agreement_id
 from shoal.routing.rung import Rung
 from shoal.specialists.card import Card
-from shoal.specialists.loading import load_specialist
-from shoal.specialists.senses import Senses
 from shoal.storage import Stage, Standing, Store
 from shoal.tasks import Match, Matcher, Task
 
@@ -53,12 +51,9 @@ class Roster(Struct, frozen=True):
 class RosterReader:
     """Reads rosters, keeping the rungs that it has loaded before."""
 
-    def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
-        """``encoder`` None: it is built when the first specialist needs one."""
-        self._store = store
-        self._senses = Senses(encoder) if encoder else None
+    def __init__(self, store: Store, loader: Loader | None = None) -> None:
+        self._store, self._loader = store, loader or Loader(store)
         self._rungs: dict[str, Rung] = {}
-        self._no_encoder = ""
 
     def read(self) -> Roster:
         """The roster of now. Takes file reads, and a second where specialists must be loaded.
@@ -102,21 +97,6 @@ class RosterReader:
             return known if known.name == name else replace(known, name=name)
         card = msgspec.json.decode(self._store.cards.get(standing.card).spec, type=Card)
         spec = self._store.certificates.get(standing.certificate).spec
-        folder = self._store.artifacts.open(card.artifact)
-        specialist = load_specialist(card, folder, self._encoder_for(card))
-        rung = Rung(name, card, Certificate.from_json(spec), specialist)
+        rung = Rung(name, card, Certificate.from_json(spec), self._loader.load(card))
         self._rungs[standing.certificate] = rung
         return rung
-
-    def _encoder_for(self, card: Card) -> Senses | None:
-        """The encoder, built for the first card that needs it; one that failed is not tried again,
-        as looking for weights can take long."""
-        if card.encoder and self._senses is None:
-            if self._no_encoder:
-                raise ArtifactError(self._no_encoder)
-            try:
-                self._senses = Senses(Encoder())
-            except ArtifactError as error:
-                self._no_encoder = str(error)
-                raise
-        return self._senses

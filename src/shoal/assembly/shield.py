@@ -23,6 +23,7 @@ from shoal.routing.privacy import (
     redact,
     scrub,
     scrub_call,
+    scrub_input,
 )
 from shoal.routing.receipt import Receipt
 from shoal.tasks import Input
@@ -183,9 +184,7 @@ class Discretion:
         """An input as specialists learned to see it."""
         if not self._learns_less:
             return given
-        asked = scrub(Request("", given.messages, given.tools), self._kinds)
-        slots = tuple((name, scrub(value, self._kinds)) for name, value in given.slots)
-        return Input(scrub(given.text, self._kinds), slots, asked.messages, asked.tools)
+        return scrub_input(given, self._kinds)
 
 
 async def _aside(request: Request, work: Callable[[], T]) -> T:

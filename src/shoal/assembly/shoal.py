@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.counting import Counting
 from shoal.assembly.embeddings import Embeddings
+from shoal.assembly.explaining import explain
 from shoal.assembly.handled import Handled
 from shoal.assembly.kept_responses import KeptResponses
+from shoal.assembly.loader import Loader
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
@@ -60,7 +62,8 @@ class Shoal:
         self._counting = Counting()
         self._embeddings = Embeddings(store, self._purse, self._counting, encoder)
         self._responses = KeptResponses(store, self._purse)
-        self._reader = RosterReader(store, encoder)
+        self._loader = Loader(store, encoder)
+        self._reader = RosterReader(store, self._loader)
         self._secret = store.database.secret()
         self._recorder = Recorder(store)
         self._rungs = Rungs(store, self._purse, self._counting)
@@ -236,14 +239,20 @@ class Shoal:
         with self._regime.held() as regime:
             return await self._responses.tell(asked, caller, regime)
 
-    async def call(self, call_id: str) -> bytes:
-        """The stored call with its whole receipt, as JSON.
+    async def call(self, call_id: str, why: bool = False) -> bytes:
+        """The stored call with its whole receipt, as JSON; ``why``: with what decided for its
+        specialist, too.
 
         Raises:
-            NotFound: no such call.
+            NotFound: no such call, or nobody knows any more why.
+            ArtifactError: the specialist's files are damaged.
         """
         await self._recorder.written()
         found: CallView = await asyncio.to_thread(view, self._store, call_id)
+        if why:
+            stored, privacy = self._store.calls.get(call_id), self._regime.privacy
+            reasons = await asyncio.to_thread(explain, self._store, self._loader, stored, privacy)
+            found = replace(found, reasons=reasons)
         return msgspec.json.format(msgspec.json.encode(found), indent=2)
 
     async def feedback(

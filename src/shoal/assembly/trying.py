@@ -42,6 +42,8 @@ class Trying:
         after = post.rung.card.id if post.stage == "serve" and post.rung else ""
         if after and handled.unsure is None:
             return  # the specialist answered, or was not asked: such a call goes no further
+        if not after and len(cascade.models) < 2:
+            return  # nobody to agree with
         if handled.said:  # in the LLM's place they are asked anyhow: the fair sample is kept
             due = receipt.sampled
         else:

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.assembly import tariff_of
 from shoal.assembly.call_lines import LineReader, encode_line, is_whole
+from shoal.assembly.explaining import explain
 from shoal.assembly.importing import Imported, import_calls
+from shoal.assembly.loader import Loader
 from shoal.assembly.record import view
 from shoal.cli.call_file import CallFile, open_source, open_target
 from shoal.cli.context import (
@@ -90,12 +93,19 @@ def list_calls(
 @app.command()
 def show(
     call_id: Annotated[str, typer.Argument(metavar="ID")],
+    why: Annotated[
+        bool, typer.Option("--why", help="Also which words decided for its specialist.")
+    ] = False,
     as_json: AsJson = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Show one call: who answered and why, what it cost, and what was said."""
-    with store_at(config) as store:
+    settings = read_config(config)
+    with open_store(settings) as store:
         found = view(store, call_id)
+        if why:
+            reasons = explain(store, Loader(store), store.calls.get(call_id), settings.privacy)
+            found = replace(found, reasons=reasons)
         if as_json:
             show_json(found)
         else:

@@ -29,6 +29,9 @@ def _lines(store: Store, call: CallView, task: str) -> Iterator[str]:
     if receipt.tried:
         yield "Rungs tried:"
         yield from map(_rung, receipt.tried)
+    if call.reasons:
+        yield "What decided (for the answer above 0, against it below):"
+        yield from (f"- {reason.weight:+.3f} {one_line(reason.what)}" for reason in call.reasons)
     yield f"Audit: {_audit(call.audit)}"
     yield f"Feedback: {_feedback(call.feedback)}"
     yield ""

@@ -59,6 +59,8 @@ class AgreementExaminer:
         examples = [example for example in recorded if example.at >= since]
         tries = self._store.tries.of_calls([example.call_id for example in examples])
         wanted = (after, *self._models) if after else self._models
+        if len(wanted) < 2:
+            return []
         found = []
         for example in examples:
             said = tries.get(example.call_id, {})
@@ -86,7 +88,7 @@ class AgreementExaminer:
             for one, each in zip(agreed, heard, strict=True)
         ]
         signals = [one.signal for one in agreed]
-        levels = shares(len(heard[0].voices)) if heard else (1.0,)
+        levels = shares(len(heard[0].voices))
         found = select_level(signals, wrong, levels, promise.alpha, delta)
         if isinstance(found, Refusal):
             reason = f"agreement of {', '.join(self._models)}: {found.reason}"

@@ -68,8 +68,9 @@ class Desk(Protocol):
             EngineError: who keeps it could not say.
         """
 
-    async def call(self, call_id: str) -> bytes:
-        """The stored call with its whole receipt, as JSON.
+    async def call(self, call_id: str, why: bool = False) -> bytes:
+        """The stored call with its whole receipt, as JSON; ``why``: with what decided for its
+        specialist.
 
         Raises:
             NotFound: there is no such call.

@@ -81,8 +81,11 @@ class DeskRoutes:
         return Response(openapi(), media_type="application/json")
 
     async def call(self, request: Request) -> Response:
-        """``GET /shoal/calls/{call_id}``."""
-        stored = await self._desk.call(request.path_params["call_id"])
+        """``GET /shoal/calls/{call_id}``, with ``?why=true`` the reasons too."""
+        why = request.query_params.get("why", "false")
+        if why not in ("true", "false"):
+            raise MalformedRequest(f"why: expected true or false, found {why[:40]!r}", "why")
+        stored = await self._desk.call(request.path_params["call_id"], why == "true")
         return Response(stored, media_type="application/json")
 
     async def feedback(self, request: Request) -> Response:

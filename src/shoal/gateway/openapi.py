@@ -257,7 +257,8 @@ def _own_paths() -> _Json:
         "/readyz": {"get": _operation("ready", "Whether requests are answered.", ready)},
         "/metrics": {"get": _operation("metrics", "Figures for Prometheus.", figures)},
         "/openapi.json": {"get": _operation("openapi", "This document.", it)},
-        "/shoal/calls/{call_id}": _get("call", "A recorded call.", "Call", "404", "503") | call,
+        "/shoal/calls/{call_id}": _get("call", "A recorded call.", "Call", "400", "404", "503")
+        | call,
         "/shoal/feedback": {"post": said | {"requestBody": _body("Feedback")}},
     }
 

@@ -10,7 +10,7 @@ from shoal.routing.privacy.options import PrivacyOptions
 from shoal.routing.privacy.person_names import Analyzer, require
 from shoal.routing.privacy.redaction import redact
 from shoal.routing.privacy.ruling import Action, Ruling, judge
-from shoal.routing.privacy.scrubbing import scrub, scrub_call
+from shoal.routing.privacy.scrubbing import scrub, scrub_call, scrub_input
 from shoal.routing.privacy.vault import Restorer, Vault, begins_json
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "require",
     "scrub",
     "scrub_call",
+    "scrub_input",
 ]

@@ -11,6 +11,7 @@ from shoal.routing.privacy.person_names import Analyzer
 from shoal.routing.privacy.sightings import Sightings
 from shoal.routing.privacy.substitution import Substitution
 from shoal.routing.privacy.texts import rewrite_answer, rewrite_request
+from shoal.tasks.input import Input
 
 Thing = str | Request | Answer
 T = TypeVar("T", str, Request, Answer)
@@ -40,6 +41,13 @@ def scrub_call(
         cast(Request, _scrubbed(request, sightings)),
         cast(Answer, _scrubbed(answer, sightings)),
     )
+
+
+def scrub_input(given: Input, kinds: Collection[Kind]) -> Input:
+    """What a specialist reads, without what is personal in it."""
+    asked = scrub(Request("", given.messages, given.tools), kinds)
+    slots = tuple((name, scrub(value, kinds)) for name, value in given.slots)
+    return Input(scrub(given.text, kinds), slots, asked.messages, asked.tools)
 
 
 def _look(thing: Thing, sightings: Sightings) -> None:

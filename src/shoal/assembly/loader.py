@@ -1,0 +1,45 @@
+"""Loads specialists, with one encoder for all that need it."""
+
+import threading
+
+from shoal.encoder import Encoder
+from shoal.errors import ArtifactError
+from shoal.specialists.card import Card
+from shoal.specialists.loading import load_specialist
+from shoal.specialists.senses import Senses
+from shoal.specialists.specialist import Specialist
+from shoal.storage import Store
+
+
+class Loader:
+    """The specialists of one store, for any thread."""
+
+    def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
+        """``encoder`` None: it is built when the first specialist needs one."""
+        self._store = store
+        self._senses = Senses(encoder) if encoder else None
+        self._no_encoder = ""
+        self._lock = threading.Lock()
+
+    def load(self, card: Card) -> Specialist:
+        """Load the specialist of a card from its files.
+
+        Raises:
+            ArtifactError: they are damaged, or the encoder's weights are.
+        """
+        folder = self._store.artifacts.open(card.artifact)
+        return load_specialist(card, folder, self._encoder_for(card))
+
+    def _encoder_for(self, card: Card) -> Senses | None:
+        """The encoder, built for the first card that needs it; one that failed is not tried again,
+        as looking for weights can take long."""
+        with self._lock:
+            if card.encoder and self._senses is None:
+                if self._no_encoder:
+                    raise ArtifactError(self._no_encoder)
+                try:
+                    self._senses = Senses(Encoder())
+                except ArtifactError as error:
+                    self._no_encoder = str(error)
+                    raise
+            return self._senses
