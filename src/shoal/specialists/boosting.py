@@ -218,6 +218,15 @@ def folds_of(
     return np.array([dealt[group] for group in groups], dtype=np.intp)
 
 
+def why_unavailable() -> str:
+    """Why no trees can be grown on this machine, and what to install; "" if they can."""
+    try:
+        _lightgbm(LearningError)
+    except LearningError as error:
+        return str(error)
+    return ""
+
+
 def _settled(
     rows: Floats,
     targets: NDArray[Any],

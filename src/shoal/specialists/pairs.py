@@ -8,6 +8,7 @@ not know: what the records are about, and when two of them match.
 import json
 import re
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct
@@ -40,8 +41,9 @@ class Record(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """Equal records have equal keys."""
-        return "\n".join(f"{name}\t{value}" for name, value in self.fields)
+        """Equal records have equal keys, of 24 characters."""
+        text = json.dumps(self.fields, ensure_ascii=False)
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
     def value(self, name: str) -> str:
         """The value of a field, "" if there is none."""
