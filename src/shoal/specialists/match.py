@@ -231,7 +231,7 @@ class _Lesson:
         self._keys = [(left.key, right.key) for left, right in pairs]
         first = int(np.argmax(self.trains))
         self.features = PairFeatures.fit(pairs[first:])
-        rows = self.features.rows(pairs)
+        rows = self.features.rows(pairs, first)
         self.match = self._label_of_matches(rows, answers)
         self.targets = np.where(self.kept, answers == self.match, -1).astype(np.intp)
         meaning = [_meaning(pairs, self.features, senses)] if senses else []
@@ -309,7 +309,9 @@ def _fits(contract: Contract) -> bool:
 
 
 def _refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str:
-    return why_unavailable() or (_NO_PAIR if inputs and not way_of(inputs) else "")
+    if not inputs:
+        return ""  # without loading anything
+    return why_unavailable() or ("" if way_of(inputs) else _NO_PAIR)
 
 
 KIND = Kind(

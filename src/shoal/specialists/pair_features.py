@@ -19,7 +19,7 @@ from shoal.errors import ArtifactError
 from shoal.specialists.pairs import Pair, Record
 from shoal.specialists.profile import Profile, Rarity, profile_of
 from shoal.specialists.rivals import Rivals
-from shoal.specialists.text_comparison import Rarities, Sides, compare, cosine, gram_weights
+from shoal.specialists.text_comparison import Rarities, Sides, compare, weigh
 
 WHOLE = "record"
 """Name of the view of all a record's text."""
@@ -81,7 +81,7 @@ class PairFeatures:
     def __init__(self, schema: Schema, views: Mapping[str, View]) -> None:
         self.schema, self._views = schema, views
         empty = Record(())
-        self.names = tuple(self._features((empty, empty), {}, frozenset()))
+        self.names = tuple(self._features((empty, empty), {}, {}))
 
     @classmethod
     def fit(cls, pairs: Sequence[Pair]) -> "PairFeatures":
@@ -109,63 +109,66 @@ class PairFeatures:
             views[view] = View(rarities, rivals)
         return cls(schema, views)
 
-    def rows(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-        """Rows (n, d) of the pairs it was fitted to, each as if it had not been among them."""
+    def rows(self, pairs: Sequence[Pair], first: int = 0) -> NDArray[np.float64]:
+        """Rows (n, d) of pairs, each as if it had not been among those that this was fitted to,
+        which are those from number ``first`` on."""
         partners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        for left, right in pairs:
+        for left, right in pairs[first:]:
             for record in (left, right):
                 partners[record.key].add((left.key, right.key))
-        alone = frozenset(key for key, found in partners.items() if len(found) == 1)
+        only = {key: next(iter(found)) for key, found in partners.items() if len(found) == 1}
         profiles: dict[tuple[str, str], Profile] = {}
         rows = np.empty((len(pairs), len(self.names)))
         for at, pair in enumerate(pairs):
-            rows[at] = list(self._features(pair, profiles, alone).values())
+            rows[at] = list(self._features(pair, profiles, only).values())
         return rows
 
     def row(self, pair: Pair) -> NDArray[np.float64]:
         """The row (d,) of a new pair; one to two ms."""
-        return np.array(list(self._features(pair, {}, frozenset()).values()))
+        return np.array(list(self._features(pair, {}, {}).values()))
 
     def text_pair(self, pair: Pair) -> tuple[str, str]:
         """All the text of either record."""
         return self.schema.text(pair[0], WHOLE), self.schema.text(pair[1], WHOLE)
 
     def _features(
-        self, pair: Pair, profiles: dict[tuple[str, str], Profile], alone: frozenset[str]
+        self,
+        pair: Pair,
+        profiles: dict[tuple[str, str], Profile],
+        only: Mapping[str, tuple[str, str]],
     ) -> dict[str, float]:
-        """``profiles``: known ones by record and view, to which new ones are added; ``alone``: keys
-        of records that were counted for this pair only."""
+        """``profiles``: known ones by record and view, to which new ones are added; ``only``: of a
+        record that was counted for one pair, the keys of that pair."""
+        keys = pair[0].key, pair[1].key
         found: dict[str, float] = {}
         for name, view in self._views.items():
             left, right = (self._profile(record, name, profiles) for record in pair)
-            both = zip((left, right), pair, strict=True)
-            own = tuple(profile for profile, record in both if record.key in alone)
-            sides = Sides(left, right, own)
-            for what, value in self._compared(pair, sides, view).items():
+            both = zip((left, right), keys, strict=True)
+            own = tuple(profile for profile, key in both if only.get(key) == keys)
+            for what, value in self._compared(keys, Sides(left, right, own), view).items():
                 found[f"{name}: {what}"] = value
         for name in self.schema.numbers:
-            left, right = (_number(record.value(name)) for record in pair)
-            found |= {f"{name}: {what}": v for what, v in _compare_numbers(left, right).items()}
+            compared = _compare_numbers(*(_number(record.value(name)) for record in pair))
+            found |= {f"{name}: {what}": value for what, value in compared.items()}
         return found
 
-    def _compared(self, pair: Pair, sides: Sides, view: View) -> dict[str, float]:
+    def _compared(self, keys: tuple[str, str], sides: Sides, view: View) -> dict[str, float]:
         empty = not sides.left.words, not sides.right.words
-        found = compare(sides, view.rarities)
+        weights = weigh(sides, view.rarities)
+        found = compare(sides.left, sides.right, weights)
         if any(empty):
             found = dict.fromkeys(found, math.nan)
         found["missing"] = empty[0] + 2 * empty[1]
         if not view.rivals:
             return found
-        weights = gram_weights(sides, view.rarities)
-        similar = cosine(sides.left.grams, sides.right.grams, weights)
-        keys = [record.key for record in pair]
+        similar = found["cosine of letters"]
         for side, profile, others in (
             ("left", sides.left, view.rivals["right"]),
             ("right", sides.right, view.rivals["left"]),
         ):
             lead, better = math.nan, math.nan
             if not any(empty):
-                own = {gram: weights[gram] for gram in profile.grams}
+                own = {gram: weights.grams[gram] for gram in profile.grams}
                 lead, better = others.beside(own, similar, keys)
             found[f"lead over {side}'s best other candidate"] = lead
             found[f"better candidates for {side}"] = better

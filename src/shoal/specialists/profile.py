@@ -100,6 +100,7 @@ class Rarity:
         """``counts``: in how many of the ``texts`` a term stands, if in more than one."""
         self.texts, self.counts = texts, counts
         self._weight = [math.log((1 + texts) / (1 + max(1, n))) + 1 for n in range(texts + 1)]
+        self._known = {term: self._weight[n] for term, n in counts.items()}
 
     @classmethod
     def fit(cls, texts: Iterable[Collection[str]]) -> "Rarity":
@@ -116,7 +117,8 @@ class Rarity:
         """The weight of each of ``terms``, as if the texts ``less`` had not been counted."""
         counts, weight = self.counts, self._weight
         if not less:
-            return {term: weight[counts.get(term, 0)] for term in terms}
+            known, rare = self._known, self._weight[0]
+            return {term: known.get(term, rare) for term in terms}
         return {
             term: weight[max(0, counts.get(term, 0) - sum(term in text for text in less))]
             for term in terms

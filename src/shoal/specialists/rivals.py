@@ -6,7 +6,7 @@ index: cosines to all its records take time in the number of shared grams only.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Rivals:
         found: dict[str, list[int]] = defaultdict(list)
         norms = np.zeros(len(kept))
         for row, (_, grams) in enumerate(kept):
-            norms[row] = length(rarity.weights(grams))
+            norms[row] = length(rarity.weights(grams).values())
             for gram in grams:
                 found[gram].append(row)
         grams_in_order = sorted(found)
@@ -73,7 +73,7 @@ class Rivals:
 
     def _cosines(self, weights: Mapping[str, float]) -> NDArray[np.float64]:
         known = sorted((self._column[g], w) for g, w in weights.items() if g in self._column)
-        own = length(weights)
+        own = length(weights.values())
         if not known or not own:
             return np.zeros(len(self.keys))
         spans = [self.places[self.starts[column] : self.starts[column + 1]] for column, _ in known]
@@ -82,6 +82,6 @@ class Rivals:
         return np.asarray(total / np.maximum(self.norms * own, 1e-12))
 
 
-def length(weights: Mapping[str, float]) -> float:
-    """The length of a vector."""
-    return math.sqrt(math.fsum(weight * weight for weight in weights.values()))
+def length(weights: Iterable[float]) -> float:
+    """The length of a vector, the same in whatever order its numbers come."""
+    return math.sqrt(math.fsum(weight * weight for weight in weights))

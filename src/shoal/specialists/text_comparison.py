@@ -15,7 +15,7 @@ from shoal.specialists.rivals import length
 
 Features = dict[str, float]
 
-_MOST_LEFTOVER = 40  # words compared with each other, the rarest
+_MOST_LEFTOVER = 25  # words compared with each other, the rarest
 _MOST_EDITED = 120  # characters compared by edits
 
 
@@ -36,14 +36,33 @@ class Sides(Struct, frozen=True):
     alone: tuple[Profile, ...] = ()
 
 
-def compare(sides: Sides, rarities: Rarities) -> Features:
-    """All features of two texts, in an order that is always the same."""
-    left, right = sides.left, sides.right
-    words = rarities.words.weights(
-        left.distinct | right.distinct, [profile.distinct for profile in sides.alone]
+class Weights(Struct, frozen=True):
+    """The weight of every word, gram and joined gram of two texts."""
+
+    words: dict[str, float]
+    grams: dict[str, float]
+    joined: dict[str, float]
+
+
+def weigh(sides: Sides, rarities: Rarities) -> Weights:
+    """Look up how rare the terms of both are."""
+    left, right, alone = sides.left, sides.right, sides.alone
+    return Weights(
+        rarities.words.weights(left.distinct | right.distinct, [p.distinct for p in alone]),
+        rarities.grams.weights(left.grams | right.grams, [p.grams for p in alone]),
+        rarities.joined.weights(left.joined | right.joined, [p.joined for p in alone]),
     )
+
+
+def compare(left: Profile, right: Profile, weights: Weights) -> Features:
+    """All features of two texts, in an order that is always the same."""
+    words = weights.words
     return (
-        _cosines(sides, rarities, words)
+        {
+            "cosine of words": cosine(left.distinct, right.distinct, words),
+            "cosine of letters": cosine(left.grams, right.grams, weights.grams),
+            "cosine of letters across words": cosine(left.joined, right.joined, weights.joined),
+        }
         | _overlap(left, right, words)
         | _leftovers(left, right, words)
         | _numbers(left, right, words)
@@ -52,29 +71,11 @@ def compare(sides: Sides, rarities: Rarities) -> Features:
     )
 
 
-def gram_weights(sides: Sides, rarities: Rarities) -> dict[str, float]:
-    """The weights of the grams of both."""
-    grams = sides.left.grams | sides.right.grams
-    return rarities.grams.weights(grams, [profile.grams for profile in sides.alone])
-
-
 def cosine(left: Collection[str], right: Collection[str], weights: Mapping[str, float]) -> float:
     """Of two sets of terms; NaN if one is empty."""
-    norms = length({t: weights[t] for t in left}) * length({t: weights[t] for t in right})
+    norms = length([weights[t] for t in left]) * length([weights[t] for t in right])
     shared = math.fsum(weights[t] ** 2 for t in left if t in right)
     return shared / norms if norms else math.nan
-
-
-def _cosines(sides: Sides, rarities: Rarities, words: Mapping[str, float]) -> Features:
-    left, right = sides.left, sides.right
-    joined = rarities.joined.weights(
-        left.joined | right.joined, [profile.joined for profile in sides.alone]
-    )
-    return {
-        "cosine of words": cosine(left.distinct, right.distinct, words),
-        "cosine of letters": cosine(left.grams, right.grams, gram_weights(sides, rarities)),
-        "cosine of letters across words": cosine(left.joined, right.joined, joined),
-    }
 
 
 def _overlap(left: Profile, right: Profile, words: Mapping[str, float]) -> Features:
