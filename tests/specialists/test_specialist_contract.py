@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from desk_messages import FIELDS, HEADS, LABEL, SPANS, desk_messages, inputs_of
+from product_pairs import MATCH, product_pairs
 
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError
@@ -37,12 +38,22 @@ class Case(NamedTuple):
     asked: list[Input]
 
 
-def case_of(contract: Contract, kind: str, recipe: str) -> Case:
-    """What a recipe learns of the desk's messages."""
+def case_of(
+    contract: Contract, kind: str, recipe: str, outputs: list[Output | None] | None = None
+) -> Case:
+    """What a recipe learns of the desk's messages, unless other ``outputs`` are given."""
     found = kind_of(kind)
     assert found is not None
     chosen = next(each for each in found.recipes if each.name == recipe)
-    return Case(found, chosen, contract, DESK.inputs, DESK.outputs(contract), INPUTS)
+    learned = DESK.outputs(contract) if outputs is None else outputs
+    return Case(found, chosen, contract, DESK.inputs, learned, INPUTS)
+
+
+def matching(recipe: str) -> Case:
+    """What a recipe of ``match`` learns, and is asked after: inputs without a pair too."""
+    seen, new = product_pairs(60), product_pairs(12, seed=1)
+    case = case_of(MATCH, "match", recipe, seen.outputs)
+    return case._replace(inputs=seen.inputs, asked=[*new.inputs, *INPUTS[-4:]])
 
 
 CASES = {
@@ -51,6 +62,8 @@ CASES = {
     "fields, terms": case_of(HEADS, "fields", "terms"),
     "fields, spans": case_of(SPANS, "fields", "terms+encoder"),
     "fields, all kinds": case_of(FIELDS, "fields", "terms+encoder"),
+    "match, pairs": matching("pairs"),
+    "match, pairs and encoder": matching("pairs+encoder"),
 }
 
 
@@ -232,6 +245,7 @@ def test_files_of_another_specialist_are_refused(
     model = saved / "model.json"
     altered = model.read_text().replace('"words": [', '"words": ["zzz", ')
     altered = altered.replace('"keys": ["order"', '"keys": ["extra", "order"')
+    altered = altered.replace('"grams": ["', '"grams": ["zzz", "')
     model.write_text(altered)
     with pytest.raises(ArtifactError, match="train it again"):
         load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)

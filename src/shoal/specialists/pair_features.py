@@ -161,15 +161,15 @@ class PairFeatures:
         found["missing"] = empty[0] + 2 * empty[1]
         if not view.rivals:
             return found
-        similar = found["cosine of letters"]
+        similar, grams = found["cosine of letters"], weights.grams
+        counted = view.rarities.grams.weights(grams) if sides.alone else grams
         for side, profile, others in (
             ("left", sides.left, view.rivals["right"]),
             ("right", sides.right, view.rivals["left"]),
         ):
             lead, better = math.nan, math.nan
             if not any(empty):
-                own = {gram: weights.grams[gram] for gram in profile.grams}
-                lead, better = others.beside(own, similar, keys)
+                lead, better = others.beside(profile.grams, similar, keys, grams, counted)
             found[f"lead over {side}'s best other candidate"] = lead
             found[f"better candidates for {side}"] = better
         return found
@@ -193,7 +193,9 @@ class PairFeatures:
                         [getattr(view.rarities, kind).texts, getattr(view.rarities, kind).counts]
                         for kind in _KINDS
                     ],
-                    "rivals": [[side.keys, side.grams] for side in view.rivals.values()],
+                    "rivals": [
+                        {"records": side.keys, "grams": side.grams} for side in view.rivals.values()
+                    ],
                 }
                 for view in self._views.values()
             ],
@@ -224,7 +226,8 @@ class PairFeatures:
         for at, (name, kept) in enumerate(zip(schema.views, model["views"], strict=True)):
             rarities = Rarities(*(Rarity(texts, counts) for texts, counts in kept["rarities"]))
             rivals = {}
-            for side, (keys, grams) in zip(_SIDES, kept["rivals"], strict=False):
+            for side, names in zip(_SIDES, kept["rivals"], strict=False):
+                keys, grams = names["records"], names["grams"]
                 parts = [arrays[f"rivals.{at}.{side}.{w}"] for w in ("norms", "starts", "places")]
                 rivals[side] = Rivals(keys, parts[0], grams, parts[1], parts[2])
                 if len(parts[0]) != len(keys) or len(parts[1]) != len(grams) + 1:

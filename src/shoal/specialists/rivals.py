@@ -6,12 +6,14 @@ index: cosines to all its records take time in the number of shared grams only.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal.specialists.profile import Rarity
+
+Floats = NDArray[np.float64]
 
 MOST_RECORDS = 5_000
 """A side; the newest are kept."""
@@ -27,7 +29,7 @@ class Rivals:
     def __init__(
         self,
         keys: Sequence[str],
-        norms: NDArray[np.float64],
+        norms: Floats,
         grams: Sequence[str],
         starts: NDArray[np.int64],
         places: NDArray[np.int32],
@@ -59,27 +61,49 @@ class Rivals:
         )
 
     def beside(
-        self, weights: Mapping[str, float], cosine: float, keys: Sequence[str]
+        self,
+        own: Collection[str],
+        cosine: float,
+        keys: Sequence[str],
+        weights: Mapping[str, float],
+        counted: Mapping[str, float],
     ) -> tuple[float, float]:
-        """For a record with these ``weights`` of grams, and its ``cosine`` with the other record of
-        its pair: how much that is over the best other candidate's, and how many are more similar.
-        ``keys`` are the pair's own records, which are no rivals."""
-        cosines = self._cosines(weights)
+        """For a record with the grams ``own``, and its ``cosine`` with the other record of its
+        pair: how much that is over the best other candidate's, and how many are more similar.
+
+        ``keys`` are the pair's own records, which are no rivals. ``weights`` are those of both
+        records' grams, ``counted`` those by which the norms were made: others where the pair's
+        records are taken out of the counts.
+        """
+        cosines = self._products(own, weights) / np.maximum(
+            self._norms(weights, counted) * length([weights[gram] for gram in own]), 1e-12
+        )
         for key in keys:
             if key in self._row:
                 cosines[self._row[key]] = 0.0
         best = float(cosines.max(initial=0.0))
         return cosine - best, float(np.count_nonzero(cosines > cosine + 1e-9))
 
-    def _cosines(self, weights: Mapping[str, float]) -> NDArray[np.float64]:
-        known = sorted((self._column[g], w) for g, w in weights.items() if g in self._column)
-        own = length(weights.values())
-        if not known or not own:
+    def _products(self, grams: Collection[str], weights: Mapping[str, float]) -> Floats:
+        """(n,) inner products with a record of these grams."""
+        return self._sums({gram: weights[gram] ** 2 for gram in grams})
+
+    def _norms(self, weights: Mapping[str, float], counted: Mapping[str, float]) -> Floats:
+        """(n,) lengths by ``weights``."""
+        if weights is counted:
+            return self.norms
+        change = {gram: weight**2 - counted[gram] ** 2 for gram, weight in weights.items()}
+        return np.sqrt(self.norms**2 + self._sums({g: c for g, c in change.items() if c}))
+
+    def _sums(self, numbers: Mapping[str, float]) -> Floats:
+        """(n,) the sum of the numbers of those grams that stand in each record."""
+        known = sorted((self._column[g], x) for g, x in numbers.items() if g in self._column)
+        if not known:
             return np.zeros(len(self.keys))
         spans = [self.places[self.starts[column] : self.starts[column + 1]] for column, _ in known]
-        parts = np.repeat([weight * weight for _, weight in known], [len(span) for span in spans])
-        total = np.bincount(np.concatenate(spans), parts, minlength=len(self.keys))
-        return np.asarray(total / np.maximum(self.norms * own, 1e-12))
+        parts = np.repeat([number for _, number in known], [len(span) for span in spans])
+        sums = np.bincount(np.concatenate(spans), parts, minlength=len(self.keys))
+        return np.asarray(sums, dtype=np.float64)
 
 
 def length(weights: Iterable[float]) -> float:
