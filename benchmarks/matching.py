@@ -148,18 +148,14 @@ def on_labels(name: str, senses: Senses) -> None:
         report(what, said.matches, matches, costs)
         return said
 
+    light, embedded = match.KIND.recipes
+    ours = told(f"match: {light.name}", specialist(match.KIND, light, train, test, None))
+    told("match: pairs alone", pairs_alone(train, test))
+    told(f"match: {light.name}, train and valid", specialist(match.KIND, light, more, test, None))
+    beside_recorded(name, test, ours.matches)
     for recipe in label.KIND.recipes:
         told(f"label: {recipe.name}", specialist(label.KIND, recipe, train, test, senses))
-    told("match: pairs alone", pairs_alone(train, test))
-    best = None
-    for recipe in match.KIND.recipes:
-        said = told(f"match: {recipe.name}", specialist(match.KIND, recipe, train, test, senses))
-        best = best or said
-    light = match.KIND.recipes[0]
-    told("match: pairs alone, train and valid", pairs_alone(more, test))
-    told(f"match: {light.name}, train and valid", specialist(match.KIND, light, more, test, None))
-    assert best is not None
-    beside_recorded(name, test, best.matches)
+    told(f"match: {embedded.name}", specialist(match.KIND, embedded, train, test, senses))
 
 
 def beside_recorded(name: str, test: Sequence[Row], ours: Bools) -> None:
@@ -180,11 +176,11 @@ def beside_recorded(name: str, test: Sequence[Row], ours: Bools) -> None:
             continue
         for model in MODELS:
             if model in row["out"]:
-                answers = (row["out"][model][1] == 1, key[1], said[key])
-                recorded[model, row["task"].removesuffix(" (Product)")].append(answers)
+                heard = (row["out"][model][1] == 1, key[1], said[key])
+                recorded[model, row["task"].removesuffix(" (Product)")].append(heard)
     print(f"  recorded answers ({len(missed)} pairs not found by their text are left out):")
     for (model, prompt), answers in sorted(recorded.items()):
-        theirs, truth, our = (np.array(column) for column in zip(*answers, strict=True))
+        theirs, truth, our = np.array(answers).T
         beside = f", match on the same {len(truth):,} pairs {f1(our, truth):.3f}"
         report(f"{model}, {prompt.removeprefix('domain-')}", theirs, truth, beside)
 
@@ -245,7 +241,7 @@ def _served(
         return Input(f"entity: {left}\nentity_2: {right}", (("entity", left), ("entity_2", right)))
 
     def answer(row: Row) -> str:
-        return CONTRACT.labels[row["out"][model][1]]
+        return str(CONTRACT.labels[row["out"][model][1]])
 
     outputs = [answer(row) for row in past]
     trained = kind.train(CONTRACT, [*map(asked, past)], outputs, None, kind.recipes[0])

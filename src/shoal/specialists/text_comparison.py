@@ -7,6 +7,7 @@ because one text has no number or no code, is NaN.
 import math
 from collections.abc import Collection, Mapping
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -16,6 +17,7 @@ from shoal.specialists.rivals import length
 Features = dict[str, float]
 
 _MOST_LEFTOVER = 25  # words compared with each other, the rarest
+_MISSPELT = 0.75  # the least share of characters that stay
 _MOST_EDITED = 120  # characters compared by edits
 
 
@@ -128,16 +130,18 @@ def _unlike(
     return rest
 
 
+@lru_cache(maxsize=20_000)  # the same words meet again and again
 def _likeness(a: str, b: str) -> float:
     """0 to 1, of two different words without digits."""
     if min(len(a), len(b)) < 3 or a[0] != b[0]:
         return 0.0
     if a.startswith(b) or b.startswith(a):
         return 0.9
-    ratio = _edited(a, b)
-    if ratio >= 0.75:
-        return ratio
     short, long = sorted((a, b), key=len)
+    if 2 * len(short) >= _MISSPELT * (len(a) + len(b)):  # else it cannot be reached
+        ratio = _edited(a, b)
+        if ratio >= _MISSPELT:
+            return ratio
     letters = iter(long)
     return 0.7 if all(letter in letters for letter in short) else 0.0  # "qckbks", "quickbooks"
 
