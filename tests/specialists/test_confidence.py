@@ -75,3 +75,11 @@ def test_no_example_has_a_say_in_its_own_confidence() -> None:
     same_fold = np.arange(100) % 5 == 17 % 5
     np.testing.assert_array_equal(before[same_fold], after[same_fold])
     assert (before[~same_fold] != after[~same_fold]).all()
+
+
+def test_where_the_margin_says_nothing_the_mean_is_kept() -> None:
+    """The least slope is not the best one there; the intercept then makes up for it."""
+    margins = np.linspace(0, 3, 1_000, dtype=np.float32)
+    right = np.arange(1_000) % 5 > 0
+    found = np.exp(fit_curve(margins, right).log_probability(margins))
+    assert found.mean() == pytest.approx(right.mean(), abs=0.005)

@@ -38,7 +38,19 @@ def fit_curve(margins: NDArray[np.float32], right: NDArray[np.bool_]) -> Curve:
         beta += np.clip(step, -5, 5)
         if np.abs(step).max() < 1e-8:
             break
-    return Curve(float(beta[0]), float(max(beta[1], _LEAST_SLOPE)))
+    if beta[1] >= _LEAST_SLOPE:
+        return Curve(float(beta[0]), float(beta[1]))
+    return Curve(_intercept(margins.astype(np.float64), right), _LEAST_SLOPE)
+
+
+def _intercept(margins: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """The intercept that fits best with the least slope."""
+    found = 0.0
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-(found + _LEAST_SLOPE * margins)))
+        gradient = float((right - p).sum() - _PRIOR * found)
+        found += float(np.clip(gradient / ((p * (1 - p)).sum() + _PRIOR), -5, 5))
+    return found
 
 
 def cross_fitted(

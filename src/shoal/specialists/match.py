@@ -5,8 +5,8 @@ with how many others it was said to match: where matches are nearly one to one, 
 its match seldom has another. Those counts come from the reference answers, so they are made anew
 for each fold, without what is left out.
 
-The label is cut where F1 of the rarer label is greatest on left-out examples. The signal is the
-probability of being right, by one logistic curve over the trees' scores.
+It says "match" from the score on at which F1 is greatest on left-out examples. The signal is the
+probability of being right, by a logistic curve for either label over the distance to that score.
 """
 
 from collections import defaultdict
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError, LearningError
@@ -75,6 +76,42 @@ class Matches:
         )
 
 
+class Scale(Struct, frozen=True):
+    """From the trees' score to a label and a signal: "match" from ``cut`` on, and for either label,
+    no match first, a curve over |score - cut| / ``unit``, the scores' standard deviation."""
+
+    cut: float
+    unit: float
+    curves: tuple[Curve, Curve]
+
+    @classmethod
+    def of(cls, scores: Floats, targets: NDArray[np.intp]) -> "Scale":
+        """From left-out scores (n,) and targets (n,), 1 for a match. The curves are fitted on all:
+        only the order counts, and they have four parameters."""
+        cut, unit = _best_cut(scores, targets), max(float(scores.std()), 1e-6)
+        margins = (np.abs(scores - cut) / unit).astype(np.float32)
+        said = (scores >= cut).astype(np.intp)
+        no, yes = (fit_curve(margins[said == k], (targets == k)[said == k]) for k in (0, 1))
+        return cls(cut, unit, (no, yes))
+
+    def prediction(self, labels: tuple[str, str], score: float) -> Prediction:
+        """One of (no match, match), and the estimated probability that it is right."""
+        says_match = score >= self.cut
+        right = self.curves[says_match].log_probability(abs(score - self.cut) / self.unit)
+        return Prediction(labels[says_match], float(np.exp(right)))
+
+    def numbers(self) -> list[float]:
+        """For a JSON file."""
+        no, yes = self.curves
+        return [self.cut, self.unit, no.intercept, no.slope, yes.intercept, yes.slope]
+
+    @classmethod
+    def restore(cls, numbers: Sequence[float]) -> "Scale":
+        """Of ``numbers()``."""
+        cut, unit, *curves = numbers
+        return cls(cut, unit, (Curve(*curves[:2]), Curve(*curves[2:])))
+
+
 class MatchSpecialist:
     """Trees over ``features`` of a pair; ``labels`` are (no match, match)."""
 
@@ -87,14 +124,13 @@ class MatchSpecialist:
         features: PairFeatures,
         matches: Matches,
         trees: Boosting,
-        cut: float,
-        curve: Curve,
+        scale: Scale,
         recipe: str,
         senses: Senses | None,
     ) -> None:
         self.recipe = recipe
         self._labels, self._way, self._features, self._matches = labels, way, features, matches
-        self._trees, self._cut, self._curve, self._senses = trees, cut, curve, senses
+        self._trees, self._scale, self._senses = trees, scale, senses
         wanted = len(features.names) + (senses is not None) + len(_MATCHED)
         if trees.columns != wanted:
             raise ArtifactError(
@@ -108,7 +144,7 @@ class MatchSpecialist:
         if pair is None:
             return Prediction(None, 0.0)
         score = float(self._trees.raw(self._row(pair)[None, :])[0])
-        return _prediction(self._labels, self._cut, self._curve, score)
+        return self._scale.prediction(self._labels, score)
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """Which features decided, and how much each moved the trees' score (log-odds)."""
@@ -117,7 +153,7 @@ class MatchSpecialist:
             return ()
         row = self._row(pair)
         parts = self._trees.contributions(row)[0][:-1]
-        sign = 1 if float(self._trees.raw(row[None, :])[0]) >= self._cut else -1
+        sign = 1 if float(self._trees.raw(row[None, :])[0]) >= self._scale.cut else -1
         names = _names(self._features, self._senses)
         order = np.argsort(-np.abs(parts), kind="stable")[:_MOST_REASONS]
         return tuple(
@@ -136,8 +172,7 @@ class MatchSpecialist:
             "features": self._features.model(),
             "matches": {left: sorted(right) for left, right in self._matches.of_left.items()},
             "trees": self._trees.text(),
-            "cut": self._cut,
-            "curve": [self._curve.intercept, self._curve.slope],
+            "scale": self._scale.numbers(),
         }
         write_model(folder, model, self._features.arrays())
 
@@ -160,8 +195,7 @@ def restore_match(
         PairFeatures.restore(model["features"], arrays),
         Matches.of(matches),
         Boosting.restore(model["trees"]),
-        float(model["cut"]),
-        Curve(*model["curve"]),
+        Scale.restore(model["scale"]),
         model["recipe"],
         senses,
     )
@@ -193,21 +227,17 @@ def train_match(
     )
     labels = contract.labels[:: 1 if lesson.match else -1]
     scores = lesson.left_out_scores()
-    said = lesson.targets[lesson.kept]
-    cut = _best_cut(scores[lesson.kept], said)
-    # One curve for both labels, fitted on all: only the order counts, and it has two parameters.
-    curve = fit_curve((scores[lesson.kept] - cut).astype(np.float32), said == 1)
+    scale = Scale.of(scores[lesson.kept], lesson.targets[lesson.kept])
     left_out = [Prediction(None, 0.0)] * len(inputs)
     for row, score in zip(rows, scores, strict=True):
-        left_out[row] = _prediction((labels[0], labels[1]), cut, curve, float(score))
+        left_out[row] = scale.prediction((labels[0], labels[1]), float(score))
     specialist = MatchSpecialist(
         (labels[0], labels[1]),
         way,
         lesson.features,
         lesson.matches(lesson.trains),
         lesson.grow(lesson.trains),
-        cut,
-        curve,
+        scale,
         recipe.name,
         senses,
     )
@@ -291,11 +321,6 @@ def _best_cut(scores: Floats, targets: NDArray[np.intp]) -> float:
     best = int(np.argmax(np.where(ends, f1, -1)))
     after = order[min(best + 1, len(order) - 1)]
     return float((scores[order[best]] + scores[after]) / 2)
-
-
-def _prediction(labels: tuple[str, str], cut: float, curve: Curve, score: float) -> Prediction:
-    match = float(np.exp(curve.log_probability(score - cut)))
-    return Prediction(labels[1], match) if score >= cut else Prediction(labels[0], 1 - match)
 
 
 _NO_PAIR = (
