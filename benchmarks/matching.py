@@ -1,6 +1,6 @@
 """Do two records tell of the same product? The kind ``match`` on Abt-Buy and Amazon-Google.
 
-    python -m benchmarks.matching [--part labels|answers] [--seeds 3]
+    python -m benchmarks.matching [--part labels|answers] [--sets abt_buy,amazon_google] [--seeds 3]
 
 First part, official splits: trained on "train", and on "train" and "valid" together; the cut is
 cross-fitted on what trains, "test" is only predicted. F1 of the matches with a bootstrap interval
@@ -37,7 +37,7 @@ from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction
 from shoal.tasks import Input, LabelContract
 
-SETS = {"abt_buy": "abt-buy", "amazon_google": "amazon-google"}
+SETS = ("abt_buy", "amazon_google")
 CONTRACT = LabelContract(("No", "Yes"))
 PROMPT = "domain-complex-force (Product)"
 MODELS = ("llama31-8b:ft-wdc/small", "llama31-70b:ft-small", "gpt-4o-mini:zeroshot")
@@ -168,13 +168,13 @@ def beside_recorded(name: str, test: Sequence[Row], ours: Bools) -> None:
     recorded: dict[tuple[str, str], list[tuple[bool, bool, bool]]] = defaultdict(list)
     missed = set()
     for row in lines("product_matching/responses.jsonl.gz"):
-        if row["dataset"] != SETS[name]:
+        if row["dataset"] != name.replace("_", "-"):
             continue
         key = _plain(*_entities(row["prompt"])), row["label"] == 1
         if key not in said:
             missed.add(row["pair_id"])
             continue
-        for model in MODELS:
+        for model in (*MODELS, f"llama31-8b:ft-{row['dataset']}"):
             if model in row["out"]:
                 heard = (row["out"][model][1] == 1, key[1], said[key])
                 recorded[model, row["task"].removesuffix(" (Product)")].append(heard)
@@ -196,22 +196,21 @@ def _plain(left: str, right: str) -> str:
     return "\t".join(" ".join(text.split()).rstrip(" .") for text in (left, right))
 
 
-def on_answers(seeds: int) -> None:
+def on_answers(dataset: str, seeds: int) -> None:
     """Distillation: served share and disagreement at ALPHA, for match and label."""
     rows = lines("product_matching/responses.jsonl.gz")
-    for dataset in ("abt-buy", "amazon-google", "dblp-acm"):
-        for model in MODELS:
-            chosen = [
-                row
-                for row in rows
-                if row["dataset"] == dataset
-                and row["task"] == PROMPT
-                and row["out"].get(model, [None, None])[1] in (0, 1)
-            ]
-            if chosen:
-                print(f"{dataset}, answers of {model} (recorded), {len(chosen):,} pairs")
-                for kind in (label.KIND, match.KIND):
-                    distilled(kind, model, chosen, seeds)
+    for model in MODELS:
+        chosen = [
+            row
+            for row in rows
+            if row["dataset"] == dataset
+            and row["task"] == PROMPT
+            and row["out"].get(model, [None, None])[1] in (0, 1)
+        ]
+        if chosen:
+            print(f"{dataset}, answers of {model} (recorded), {len(chosen):,} pairs")
+            for kind in (label.KIND, match.KIND):
+                distilled(kind, model, chosen, seeds)
 
 
 def distilled(kind: Kind, model: str, rows: Sequence[Row], seeds: int) -> None:
@@ -264,14 +263,16 @@ def main() -> None:
     """Both parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("labels", "answers"))
+    parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     if asked.part != "answers":
         senses = Senses(Encoder(threads=1), remember=40_000)
-        for name in SETS:
+        for name in asked.sets.split(","):
             on_labels(name, senses)
     if asked.part != "labels":
-        on_answers(asked.seeds)
+        for name in (*asked.sets.split(","), "dblp_acm"):
+            on_answers(name.replace("_", "-"), asked.seeds)
 
 
 if __name__ == "__main__":

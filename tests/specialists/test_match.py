@@ -1,13 +1,15 @@
 """Kind match: what it learns, what it declines, and that its signals keep what they say."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from product_pairs import MATCH, input_of, product_pairs
 
 from shoal.errors import LearningError
-from shoal.specialists.match import KIND, Matches, MatchSpecialist, train_match
+from shoal.specialists.files import read_model
+from shoal.specialists.match import KIND, Matches, MatchSpecialist, restore_match, train_match
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Trained
 from shoal.tasks import FieldsContract, Input, LabelContract
@@ -153,6 +155,21 @@ def test_what_cannot_be_learned_is_a_clear_error() -> None:
         train_match(MATCH, [Input("hello")] * 9, ["same"] * 9, None, LIGHT)
     with pytest.raises(LearningError, match="all inputs are equal"):
         train_match(MATCH, SEEN.inputs[:1] * 9, ["same"] * 9, None, LIGHT)
+
+
+def test_of_too_many_examples_the_older_only_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shoal.specialists.match.MOST_EXAMPLES", 150)
+    turned: list[Output | None] = [MATCH.labels[o == "different"] for o in SEEN.outputs[:100]]
+    found = train_match(MATCH, SEEN.inputs, [*turned, *SEEN.outputs[100:]], None, LIGHT)
+    assert agreement(found.left_out[250:], SEEN.outputs[250:]) > 0.9
+    assert agreement(found.left_out[:100], turned) < 0.1, "what they say was not learned"
+
+
+def test_a_way_that_nobody_knows_is_refused(trained: Trained, tmp_path: Path) -> None:
+    trained.specialist.save(tmp_path)
+    model, arrays = read_model(tmp_path)
+    with pytest.raises(KeyError):
+        restore_match(MATCH, model | {"way": "by magic"}, arrays, None)
 
 
 def test_one_label_alone_is_learned_too() -> None:

@@ -188,6 +188,7 @@ def restore_match(
 ) -> MatchSpecialist:
     """The specialist that ``save`` wrote."""
     no, yes = model["labels"]
+    find_pair(Input(""), model["way"])  # KeyError if there is no such way
     matches = [(left, right) for left, found in model["matches"].items() for right in found]
     return MatchSpecialist(
         (no, yes),
