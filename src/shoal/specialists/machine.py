@@ -12,20 +12,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError
-from shoal.specialists.kernel import Features, Floats, KernelOptions, fit, gram, radial
+from shoal.specialists.kernel import Features, Floats, KernelOptions, fit, gram, nearness, radial
 from shoal.specialists.senses import Senses
 from shoal.specialists.terms import Terms
 
-MOST_EXAMPLES = 10_000
-"""Trained on at the most: time grows with the cube, memory with the square (1.5 GB). The newest are
+MOST_EXAMPLES = 16_000
+"""Trained on at the most: time grows with the cube, memory with the square (1 GB). The newest are
 taken; the others only calibrate."""
 
 
+class Told(NamedTuple):
+    """Texts (m,) whose targets (m, t) are known without traffic, as those of a label's name are:
+    they train, and are never judged."""
+
+    texts: Sequence[str]
+    targets: Floats
+
+
+class Look(NamedTuple):
+    """What a machine says of one text: ``scores`` (t,), about -1 (no) to 1 (yes), and how near its
+    training texts come, None without the encoder."""
+
+    scores: Floats
+    nearness: float | None
+
+
 class MachineFit(NamedTuple):
-    """A machine, and what it says of each of its n examples without having seen it (n, t)."""
+    """A machine, and what it says of each of its n examples without having seen it: ``left_out``
+    (n, t), and ``nearness`` (n,), None without the encoder."""
 
     machine: "KernelMachine"
     left_out: Floats
+    nearness: Floats | None
 
 
 class KernelMachine:
@@ -53,37 +71,65 @@ class KernelMachine:
         targets: Floats,
         senses: Senses | None,
         options: KernelOptions | None = None,
+        told: Told | None = None,
     ) -> MachineFit:
         """Fit ``targets`` (n, t). The newest ``MOST_EXAMPLES`` train, and are scored left out; the
         older are scored by the machine, which never saw them. Equal texts are left out together,
         or each would be judged by a machine that saw its twin."""
         options = options or KernelOptions()
         first = max(0, len(texts) - MOST_EXAMPLES)
-        terms = Terms.fit(texts[first:])
-        features = Features(terms.rows(texts), senses.embed(texts) if senses else None)
-        old, new = _part(features, slice(0, first)), _part(features, slice(first, None))
-        fitted = fit(new, targets[first:], options, _repeated(texts[first:]))
+        named = [] if told is None else list(told.texts)
+        learned = [*named, *texts[first:]]
+        wanted = targets[first:] if told is None else np.vstack([told.targets, targets[first:]])
+        terms = Terms.fit(learned)
+        new = _features(terms, learned, senses)
+        fitted = fit(new, wanted, options, _repeated(texts[first:], len(named)))
         scale = 1.0 if new.embeddings is None else options.term_weight
         weights = np.asarray(new.terms.T @ fitted.dual, dtype=np.float32) * np.float32(scale)
         dual = None if new.embeddings is None else fitted.dual
         machine = cls(terms, weights, new.embeddings, dual, options)
+        left_out = fitted.left_out[len(named) :]
+        near = None if fitted.nearness is None else fitted.nearness[len(named) :]
+        if not first:
+            return MachineFit(machine, left_out, near)
+        old = _features(terms, texts[:first], senses)
         unseen = np.asarray(gram(old, new, options) @ fitted.dual)
+        past = _nearness(old, new)
         twin = {text: row for row, text in enumerate(texts[first:])}
         for row, text in enumerate(texts[:first]):
             if text in twin:
-                unseen[row] = fitted.left_out[twin[text]]
-        return MachineFit(machine, np.concatenate([unseen, fitted.left_out]))
+                unseen[row] = left_out[twin[text]]
+                if past is not None and near is not None:
+                    past[row] = near[twin[text]]
+        known = None if past is None or near is None else np.concatenate([past, near])
+        return MachineFit(machine, np.concatenate([unseen, left_out]), known)
 
     def scores(self, text: str, senses: Senses | None) -> Floats:
         """Scores (t,) of one text, about -1 (no) to 1 (yes)."""
+        return self.look(text, senses).scores
+
+    def look(self, text: str, senses: Senses | None) -> Look:
+        """Scores and nearness of one text."""
         columns, values = self.terms.row(text)
-        scores = values @ self.weights[columns]
-        if self.embeddings is not None and self.dual is not None:
-            if senses is None:
-                raise ArtifactError("this specialist needs the encoder it was trained with")
-            cosines = self.embeddings @ senses.embed([text])[0]
-            scores = scores + radial(cosines, self.options.gamma) @ self.dual
-        return np.asarray(scores)
+        scores = np.asarray(values @ self.weights[columns])
+        if self.embeddings is None or self.dual is None:
+            return Look(scores, None)
+        cosines = self.cosines([text], senses)
+        near = float(nearness(cosines)[0])
+        return Look(scores + radial(cosines[0], self.options.gamma) @ self.dual, near)
+
+    def meaning(self, texts: Sequence[str], senses: Senses | None) -> Floats:
+        """What the embeddings of m texts add to the scores (m, t): nothing without the encoder."""
+        if self.embeddings is None or self.dual is None:
+            return np.zeros((len(texts), self.weights.shape[1]), np.float32)
+        return np.asarray(radial(self.cosines(texts, senses), self.options.gamma) @ self.dual)
+
+    def cosines(self, texts: Sequence[str], senses: Senses | None) -> Floats:
+        """Cosines (m, n) of texts with the training texts. Raises ArtifactError if there is no
+        encoder."""
+        if senses is None or self.embeddings is None:
+            raise ArtifactError("this specialist needs the encoder it was trained with")
+        return np.asarray(senses.embed(texts) @ self.embeddings.T)
 
     def arrays(self) -> dict[str, Floats]:
         """All numbers, by name, for a safetensors file."""
@@ -126,14 +172,24 @@ class KernelMachine:
         return machine
 
 
-def _part(features: Features, rows: slice) -> Features:
-    embeddings = features.embeddings
-    return Features(features.terms[rows], None if embeddings is None else embeddings[rows])
+def _features(terms: Terms, texts: Sequence[str], senses: Senses | None) -> Features:
+    return Features(terms.rows(texts), senses.embed(texts) if senses else None)
 
 
-def _repeated(texts: Sequence[str]) -> list[NDArray[np.intp]]:
-    """The row numbers of each text that occurs more than once."""
+def _nearness(old: Features, new: Features) -> Floats | None:
+    if old.embeddings is None or new.embeddings is None:
+        return None
+    return np.concatenate(
+        [
+            nearness(old.embeddings[start : start + 1_000] @ new.embeddings.T)
+            for start in range(0, len(old), 1_000)
+        ]
+    )
+
+
+def _repeated(texts: Sequence[str], offset: int) -> list[NDArray[np.intp]]:
+    """The row numbers, from ``offset`` on, of each text that occurs more than once."""
     rows: dict[str, list[int]] = defaultdict(list)
-    for row, text in enumerate(texts):
+    for row, text in enumerate(texts, offset):
         rows[text].append(row)
     return [np.array(found) for found in rows.values() if len(found) > 1]

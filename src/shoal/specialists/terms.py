@@ -10,7 +10,7 @@ training texts than these look like each other, and its signal greater than cali
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
@@ -105,6 +105,21 @@ class Terms:
         columns = np.concatenate([c for c, _ in rows]) if rows else np.empty(0, np.int64)
         values = np.concatenate([v for _, v in rows]) if rows else np.empty(0, np.float32)
         return sp.csr_matrix((values, columns, pointer), shape=(len(texts), self.size))
+
+    def places(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Column, start and end of each known term wherever it occurs; those of a term of
+        characters are its word's. Offsets are into ``text.lower()``."""
+        found = list(islice(_WORD.finditer(text.lower()), _MAX_WORDS))
+        for match in found:
+            grams = [(self._word_column, match.group())]
+            grams += [(self._char_column, gram) for gram in _char_grams([match.group()])]
+            for columns, gram in grams:
+                if gram in columns:
+                    yield columns[gram], match.start(), match.end()
+        for a, b in pairwise(found):
+            pair = f"{a.group()} {b.group()}"
+            if pair in self._word_column:
+                yield self._word_column[pair], a.start(), b.end()
 
     def _block(self, grams: Counter[str], column_of: dict[str, int]) -> Row:
         if not grams:
