@@ -1,9 +1,9 @@
 """All kinds of specialists there are."""
 
-from shoal.specialists import fields, label, match
+from shoal.specialists import fields, label, match, memo, multi_label
 from shoal.specialists.kind import Kind
 
-KINDS: tuple[Kind, ...] = (label.KIND, fields.KIND, match.KIND)
+KINDS: tuple[Kind, ...] = (memo.KIND, label.KIND, multi_label.KIND, fields.KIND, match.KIND)
 
 
 def kind_of(name: str) -> Kind | None:

@@ -11,6 +11,7 @@ from shoal.tasks.contract import (
     Field,
     FieldsContract,
     LabelContract,
+    LabelsContract,
     NumberContract,
     Scalar,
     TextContract,
@@ -23,6 +24,7 @@ def same(contract: Contract, a: Answer, b: Answer) -> bool:
     """Whether two answers of a task are the same answer.
 
     - label: the same label once case, surrounding whitespace, quotes and a closing period are gone;
+    - labels: the same set of labels, in whatever order;
     - fields: field by field: absent, ``null`` and ``""`` are equal where a value may be missing,
       labels as above, numbers and booleans by value, spans after folding case and whitespace, text
       as below, nested JSON by value;
@@ -54,6 +56,8 @@ def comparator_name(contract: Contract) -> str:
     match contract:
         case LabelContract():
             return "equal label"
+        case LabelsContract():
+            return "equal set of labels"
         case FieldsContract():
             return "equal JSON per field"
         case NumberContract():

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from shoal.chat import Answer, ToolCall
 from shoal.tasks.json_style import JsonStyle, read_object
-from shoal.tasks.wording import bare, find_label, number_in
+from shoal.tasks.label_sets import split_labels
+from shoal.tasks.wording import bare, find_label, number_in, simplified
 
 Kind = Literal["label", "boolean", "number", "span", "text", "json"]
 """What a field holds: "span" is copied from the input, "json" a list or an object of its own."""
@@ -20,7 +21,7 @@ Missing = Literal["absent", "null", "blank"]
 """How the LLM writes a field without a value: key left out, ``null`` or ``""``."""
 
 Scalar = str | float | bool | None
-Output = str | float | dict[str, Scalar] | tuple[ToolCall, ...]
+Output = str | float | dict[str, Scalar] | tuple[ToolCall, ...] | tuple[str, ...]
 
 CLOSED_KINDS = frozenset({"label", "boolean", "number", "span"})
 
@@ -30,6 +31,20 @@ class LabelContract(Struct, frozen=True, tag="label", omit_defaults=True):
 
     labels: tuple[str, ...]
     prefix: str = ""
+
+
+class LabelsContract(Struct, frozen=True, tag="labels", omit_defaults=True):
+    """Any number of a closed set of labels, in any order.
+
+    ``separator`` stands between them ("": they are a JSON array in this ``style``), ``none`` in
+    place of no label at all ("": never seen without one), ``prefix`` before them all.
+    """
+
+    labels: tuple[str, ...]
+    separator: str = ""
+    none: str = ""
+    prefix: str = ""
+    style: JsonStyle = JsonStyle()
 
 
 class Field(Struct, frozen=True, omit_defaults=True):
@@ -79,13 +94,15 @@ class TextContract(Struct, frozen=True, tag="text", omit_defaults=True):
     json: bool = False
 
 
-Contract = LabelContract | FieldsContract | NumberContract | CallContract | TextContract
+Contract = (
+    LabelContract | LabelsContract | FieldsContract | NumberContract | CallContract | TextContract
+)
 
 
 def is_closed(contract: Contract) -> bool:
     """Whether it can be learned without generating text: labels, or fields of such kinds."""
     match contract:
-        case LabelContract():
+        case LabelContract() | LabelsContract():
             return True
         case FieldsContract(fields=fields):
             return all(field.kind in CLOSED_KINDS for field in fields)
@@ -106,12 +123,15 @@ def read(contract: Contract, answer: Answer) -> Output | None:
 def parse(contract: Contract, text: str) -> Output | None:
     """The canonical output of an answer's text, None if the text does not keep the contract.
 
-    A label comes back in the contract's spelling, fields as a dict of every name (None where there
-    is no value), a number as float, other text stripped. Tool calls are no text: see ``read``.
+    A label comes back in the contract's spelling, labels in its order and once each, fields as a
+    dict of every name (None where there is no value), a number as float, other text stripped. Tool
+    calls are no text: see ``read``.
     """
     match contract:
         case LabelContract(labels=labels, prefix=prefix):
             return find_label(text.strip().removeprefix(prefix), labels)
+        case LabelsContract():
+            return _parse_labels(contract, text)
         case FieldsContract():
             return _parse_fields(contract, text)
         case NumberContract(prefix=prefix, suffix=suffix):
@@ -131,6 +151,8 @@ def render(contract: Contract, output: Output) -> str:
     match contract, output:
         case LabelContract(), str() if output in contract.labels:
             return contract.prefix + output
+        case LabelsContract(labels=labels), tuple() if all(item in labels for item in output):
+            return _written_labels(contract, output)
         case FieldsContract(), dict():
             return contract.style.write(_present(contract, output))
         case NumberContract(), int() | float():
@@ -149,9 +171,31 @@ def written(contract: Contract, output: Output) -> Answer:
     """
     if not isinstance(contract, CallContract):
         return Answer(text=render(contract, output))
-    if not isinstance(output, tuple) or not all(c.name in contract.tools for c in output):
+    calls = output if isinstance(output, tuple) else ()
+    named = [c for c in calls if isinstance(c, ToolCall) and c.name in contract.tools]
+    if not isinstance(output, tuple) or len(named) < len(output):
         raise ValueError(f"{output!r} does not fit {type(contract).__name__}")
-    return Answer(tool_calls=output, finish_reason="tool_calls")
+    return Answer(tool_calls=tuple(named), finish_reason="tool_calls")
+
+
+def _parse_labels(contract: LabelsContract, text: str) -> tuple[str, ...] | None:
+    said = text.strip().removeprefix(contract.prefix)
+    if contract.none and simplified(said) == simplified(contract.none):
+        return ()
+    items = split_labels(said, contract.separator)
+    found = [find_label(item, contract.labels) for item in items or ()]
+    if items is None or None in found or (not items and contract.separator):
+        return None
+    return tuple(label for label in contract.labels if label in found)
+
+
+def _written_labels(contract: LabelsContract, output: tuple[object, ...]) -> str:
+    """Raises ValueError for no label where the LLM was never seen to write that."""
+    if not contract.separator:
+        return contract.prefix + contract.style.write(list(output))
+    if not output and not contract.none:
+        raise ValueError("no label at all: the contract has no word for that")
+    return contract.prefix + (contract.separator.join(map(str, output)) or contract.none)
 
 
 def _parse_fields(contract: FieldsContract, text: str) -> dict[str, Scalar] | None:

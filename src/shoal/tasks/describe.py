@@ -9,6 +9,7 @@ from shoal.tasks.contract import (
     Field,
     FieldsContract,
     LabelContract,
+    LabelsContract,
     NumberContract,
     TextContract,
     is_closed,
@@ -41,6 +42,13 @@ def explain(contract: Contract) -> str:
         case LabelContract(labels=labels, prefix=prefix):
             after = f", written after {prefix!r}" if prefix else ""
             return f"one of {len(labels)} labels: {_listed(labels)}{after}"
+        case LabelsContract(labels=labels, separator=separator):
+            form = (
+                f"written with {separator.strip() or separator!r} between"
+                if separator
+                else "as JSON"
+            )
+            return f"any of {len(labels)} labels, {form}: {_listed(labels)}"
         case FieldsContract(fields=fields):
             return "a JSON object with " + "; ".join(map(_field, fields))
         case NumberContract(prefix=prefix, suffix=suffix):

@@ -5,6 +5,7 @@ The rule, in this order; shares are of the answers that are complete and not ref
 1. at least 98 % call tools: calls;
 2. at least 98 % are a JSON object, in a code fence or not: fields (``field_inference``), or JSON
    text if the keys vary without end; JSON arrays are JSON text;
+   (of labels: labels, as are lists of labels; ``label_sets``);
 3. the values come from a closed set (``closed_sets``): a label. Numbers do so only if there are at
    most twelve different ones;
 4. at least 98 % are one number, with the same text around it in 95 %: a number;
@@ -27,12 +28,14 @@ from shoal.tasks.contract import (
     FieldsContract,
     Kind,
     LabelContract,
+    LabelsContract,
     NumberContract,
     TextContract,
     read,
 )
 from shoal.tasks.field_inference import infer_fields
-from shoal.tasks.json_style import read_object, style_of, unfenced
+from shoal.tasks.json_style import JsonStyle, read_object, style_of, unfenced
+from shoal.tasks.label_sets import array_labels, list_style, separated_labels
 from shoal.tasks.wording import bare, number_in
 
 T = TypeVar("T")
@@ -87,6 +90,10 @@ def join(a: Contract, b: Contract) -> Contract | None:
     match a, b:
         case LabelContract(), LabelContract() if a.prefix == b.prefix:
             return msgspec.structs.replace(a, labels=_joined(a.labels, b.labels))
+        case LabelsContract(), LabelsContract() if a.separator == b.separator:
+            return msgspec.structs.replace(
+                a, labels=_joined(a.labels, b.labels), none=a.none or b.none
+            )
         case FieldsContract(), FieldsContract():
             return _join_fields(a, b)
         case CallContract(), CallContract():
@@ -149,10 +156,12 @@ def _infer_text(pairs: Sequence[tuple[str, str]], literals: str) -> Contract:
         style = Counter(style_of(text) for text in texts[:STYLE_SAMPLE] if read_object(text))
         return FieldsContract(fields, _commonest(style)) if fields else TextContract(json=True)
     if sum(map(_is_array, texts)) >= SAME_FORM * len(texts):
-        return TextContract(json=True)
+        return _infer_labels(texts, literals, separated=False) or TextContract(json=True)
     numbers = _infer_number(texts)
-    labels = None if numbers and _many(texts) else _infer_label(texts, literals)
-    return labels or numbers or TextContract()
+    if numbers and _many(texts):
+        return numbers
+    several = _infer_labels(texts, literals, separated=True)
+    return several or _infer_label(texts, literals) or numbers or TextContract()
 
 
 def _commonest(counts: Counter[T]) -> T:
@@ -193,6 +202,17 @@ def _infer_label(texts: Sequence[str], literals: str) -> LabelContract | None:
     prefix = _common_prefix(texts)
     labels = closed_labels([text.strip().removeprefix(prefix) for text in texts], literals)
     return LabelContract(labels, prefix) if labels else None
+
+
+def _infer_labels(texts: Sequence[str], literals: str, separated: bool) -> LabelsContract | None:
+    """Any number of labels, as a JSON array or with a sign between them."""
+    prefix = _common_prefix(texts) if separated else ""
+    bodies = [text.strip().removeprefix(prefix) for text in texts]
+    found = separated_labels(bodies, literals) if separated else array_labels(bodies, literals)
+    style = JsonStyle() if separated else _commonest(Counter(map(list_style, texts[:STYLE_SAMPLE])))
+    if found is None:
+        return None
+    return LabelsContract(found.labels, found.separator, found.none, prefix, style)
 
 
 def _common_prefix(texts: Sequence[str]) -> str:
