@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shoal.specialists.kind import Recipe
-from shoal.tasks import Contract, Field, FieldsContract, Input, LabelContract
+from shoal.tasks import Contract, Field, FieldsContract, Input, LabelContract, LabelsContract
 from shoal.tasks.contract import Output, Scalar
 
 DEPARTMENTS = ("delivery", "payments", "returns")
 LABEL = LabelContract(DEPARTMENTS)
+LABELS = LabelsContract((*DEPARTMENTS, "urgent"))
 FIELDS = FieldsContract(
     (
         Field("department", "label", DEPARTMENTS),
@@ -47,6 +48,9 @@ class Desk(NamedTuple):
         """What is to be learned."""
         if isinstance(contract, LabelContract):
             return [str(row["department"]) for row in self.rows]
+        if isinstance(contract, LabelsContract):
+            marks = [(str(row["department"]), row["urgent"]) for row in self.rows]
+            return [(name, "urgent") if urgent else (name,) for name, urgent in marks]
         assert isinstance(contract, FieldsContract)
         names = [field.name for field in contract.fields]
         return [{name: row[name] for name in names} for row in self.rows]

@@ -28,3 +28,14 @@ def test_a_single_value_is_as_sure_as_its_score() -> None:
     best, margins = Head("x", ("only",)).decide(np.array([[1.0], [-0.5]], np.float32))
     np.testing.assert_array_equal(best, [0, 0])
     np.testing.assert_allclose(margins, [2.0, 0.5])
+
+
+def test_names_that_say_something_are_told() -> None:
+    head = Head(
+        "label", ("card_arrival", "topUp", "B2", "A/C", "Refund not showing up", "42", None)
+    )
+    assert head.told() == [(0, "card arrival"), (1, "top up"), (4, "refund not showing up")]
+
+
+def test_names_are_told_whatever_their_script() -> None:
+    assert Head("label", ("Überweisung-fehlt", True)).told() == [(0, "überweisung fehlt")]

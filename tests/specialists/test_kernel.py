@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shoal.specialists.kernel import Features, Floats, KernelOptions, fit, gram, radial
+from shoal.specialists.kernel import (
+    NEIGHBOURS,
+    Features,
+    Floats,
+    KernelOptions,
+    fit,
+    gram,
+    nearness,
+    radial,
+)
 
 OPTIONS = KernelOptions()
 
@@ -105,3 +114,37 @@ def test_texts_without_any_terms_can_be_fitted() -> None:
     features = Features(sp.csr_matrix((3, 0), dtype=np.float32), None)
     found = fit(features, np.array([[1], [-1], [1]], np.float32), OPTIONS)
     np.testing.assert_allclose(found.left_out, 0, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 14))
+def test_an_examples_nearness_is_that_to_the_others(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    features = random_features(rng, n, embedded=True)
+    assert features.embeddings is not None
+    group = np.array([0, n - 1])
+    found = fit(features, np.ones((n, 1), np.float32), OPTIONS, [group]).nearness
+    assert found is not None
+    for i in range(n):
+        others = np.setdiff1d(np.arange(n), group if i in group else [i])
+        cosines = features.embeddings[[i]] @ features.embeddings[others].T
+        greatest = [*np.sort(cosines[0])[::-1], *[-1.0] * NEIGHBOURS][: min(n, NEIGHBOURS)]
+        assert found[i] == pytest.approx(np.mean(greatest), abs=1e-5)
+
+
+def test_nearness_is_the_mean_of_the_nearest() -> None:
+    cosines = np.array([[0.1, 0.9, 0.8, 0.7, 0.6, 0.5, -1.0]], np.float32)
+    assert nearness(cosines)[0] == pytest.approx(0.7)
+    assert nearness(cosines[:, :2])[0] == pytest.approx(0.5)
+    assert nearness(cosines[:, :0])[0] == -1
+
+
+def test_many_rows_are_what_few_are() -> None:
+    """Matrices are made block by block."""
+    rng = np.random.default_rng(3)
+    features = random_features(rng, 2_100, embedded=True)
+    whole = gram(features, features, OPTIONS)
+    rows = np.array([0, 999, 1_000, 2_099])
+    np.testing.assert_allclose(
+        whole[rows], gram(part(features, rows), features, OPTIONS), atol=1e-6
+    )

@@ -3,8 +3,8 @@ import pytest
 
 from shoal.errors import ArtifactError
 from shoal.specialists import machine
-from shoal.specialists.kernel import Features, Floats, KernelOptions, gram
-from shoal.specialists.machine import KernelMachine
+from shoal.specialists.kernel import Features, Floats, KernelOptions, gram, nearness
+from shoal.specialists.machine import KernelMachine, Told
 from shoal.specialists.senses import Senses
 from shoal.specialists.terms import Terms
 
@@ -116,3 +116,51 @@ def test_the_older_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     targets[:20] *= -1
     after = KernelMachine.train(texts, targets, None).machine
     np.testing.assert_array_equal(before.weights, after.weights)
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_what_is_told_trains_and_is_not_judged(senses: Senses, embedded: bool) -> None:
+    used = senses if embedded else None
+    texts, targets = texts_and_targets(40)
+    told = Told(["refund please", "no money"], np.array([[1, -1], [-1, 1]], np.float32))
+    fitted = KernelMachine.train(texts, targets, used, told=told)
+    assert fitted.left_out.shape == (40, 2)
+    every, wanted = [*told.texts, *texts], np.vstack([told.targets, targets])
+    alone = KernelMachine.train(every, wanted, used)
+    np.testing.assert_allclose(fitted.left_out, alone.left_out[2:], atol=1e-4)
+    for new in NEW:
+        np.testing.assert_allclose(
+            fitted.machine.scores(new, used), alone.machine.scores(new, used), atol=1e-5
+        )
+
+
+def test_an_example_equal_to_what_is_told_is_no_twin_of_it() -> None:
+    """What is known without traffic is known of a new input too."""
+    texts, targets = texts_and_targets(40)
+    told = Told([texts[7]], targets[[7]])
+    fitted = KernelMachine.train(texts, targets, None, told=told)
+    others = [j for j in range(40) if texts[j] != texts[7]]
+    expected = kernel_scores(
+        fitted.machine,
+        [*told.texts, *[texts[j] for j in others]],
+        np.vstack([told.targets, targets[others]]),
+        texts[7],
+        None,
+    )
+    np.testing.assert_allclose(fitted.left_out[7], expected, atol=1e-3)
+
+
+def test_nearness_of_a_new_text_and_of_the_older(
+    monkeypatch: pytest.MonkeyPatch, senses: Senses
+) -> None:
+    monkeypatch.setattr(machine, "MOST_EXAMPLES", 40)
+    texts, targets = texts_and_targets(60)
+    fitted = KernelMachine.train(texts, targets, senses)
+    assert fitted.nearness is not None
+    for i in range(20):
+        near = fitted.machine.look(texts[i], senses).nearness
+        assert fitted.nearness[i] == pytest.approx(near, abs=1e-5)
+    assert fitted.machine.look("zz yy", senses).nearness == pytest.approx(
+        nearness(fitted.machine.cosines(["zz yy"], senses))[0]
+    )
+    assert KernelMachine.train(texts, targets, None).nearness is None

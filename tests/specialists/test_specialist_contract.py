@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from desk_messages import FIELDS, HEADS, LABEL, SPANS, desk_messages, inputs_of
+from desk_messages import FIELDS, HEADS, LABEL, LABELS, SPANS, desk_messages, inputs_of
 from product_pairs import MATCH, product_pairs
 
 from shoal.encoder import Encoder
@@ -56,9 +56,22 @@ def matching(recipe: str) -> Case:
     return case._replace(inputs=seen.inputs, asked=[*new.inputs, *INPUTS[-4:]])
 
 
+def remembered(contract: Contract) -> Case:
+    """What a memo learns when each message comes four times."""
+    case = case_of(contract, "memo", "sightings")
+    return case._replace(
+        inputs=case.inputs * 4, outputs=case.outputs * 4, asked=[*DESK.inputs[:10], *case.asked]
+    )
+
+
 CASES = {
     "label, terms": case_of(LABEL, "label", "terms"),
     "label, terms and encoder": case_of(LABEL, "label", "terms+encoder"),
+    "labels, terms": case_of(LABELS, "labels", "terms"),
+    "labels, terms and encoder": case_of(LABELS, "labels", "terms+encoder"),
+    "memo, labels": remembered(LABEL),
+    "memo, sets of labels": remembered(LABELS),
+    "memo, fields": remembered(FIELDS),
     "fields, terms": case_of(HEADS, "fields", "terms"),
     "fields, spans": case_of(SPANS, "fields", "terms+encoder"),
     "fields, all kinds": case_of(FIELDS, "fields", "terms+encoder"),
@@ -244,6 +257,7 @@ def test_files_of_another_specialist_are_refused(
     """The vocabulary of one and the numbers of another."""
     model = saved / "model.json"
     altered = model.read_text().replace('"words": [', '"words": ["zzz", ')
+    altered = altered.replace('"digests": [', '"digests": ["zzz", ')
     altered = altered.replace('"keys": ["order"', '"keys": ["extra", "order"')
     altered = altered.replace('"grams": ["', '"grams": ["zzz", "')
     model.write_text(altered)

@@ -122,3 +122,13 @@ def test_a_megabyte_takes_little_time(terms: Terms, text: str) -> None:
     began = time.process_time()
     terms.row(text)
     assert time.process_time() - began < 0.1
+
+
+def test_places_are_those_of_the_known_terms() -> None:
+    terms = Terms.fit(["the card is lost", "a lost card"])
+    text = "Lost card, is the card"
+    columns, _ = terms.row(text)
+    places = list(terms.places(text))
+    assert {column for column, _, _ in places} == set(columns.tolist())
+    found = {text[start:end].lower() for column, start, end in places if column < len(terms.words)}
+    assert {"lost", "card", "lost card", "the", "is", "the card"} >= found >= {"lost", "card"}

@@ -26,18 +26,28 @@ class Curve(Struct, frozen=True):
 
 
 def fit_curve(margins: NDArray[np.float32], right: NDArray[np.bool_]) -> Curve:
-    """Logistic regression of ``right`` (n,) on ``margins`` (n,) by Newton's method."""
+    """Logistic regression of ``right`` (n,) on ``margins`` (n,) by Newton's method, with steps
+    halved until they help."""
     design = np.stack([np.ones(len(margins)), margins.astype(np.float64)], axis=1)
     prior = np.array([0.0, 2.0])
+    signs = np.where(right, 1.0, -1.0)
+
+    def loss(beta: NDArray[np.float64]) -> float:
+        apart = beta - prior
+        return float(np.logaddexp(0, -signs * (design @ beta)).sum() + _PRIOR / 2 * apart @ apart)
+
     beta = prior.copy()
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-design @ beta))
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(design @ beta, -500, 500)))
         gradient = design.T @ (right - p) - _PRIOR * (beta - prior)
         curvature = (design * (p * (1 - p))[:, None]).T @ design + _PRIOR * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
-        beta += np.clip(step, -5, 5)
+        now = loss(beta)
+        while loss(beta + step) > now and np.abs(step).max() >= 1e-8:
+            step /= 2
         if np.abs(step).max() < 1e-8:
             break
+        beta += step
     if beta[1] >= _LEAST_SLOPE:
         return Curve(float(beta[0]), float(beta[1]))
     return Curve(_intercept(margins.astype(np.float64), right), _LEAST_SLOPE)
