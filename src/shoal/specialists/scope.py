@@ -24,7 +24,7 @@ NEARNESS_WEIGHT = 0.7
 """Beside a weight of 1 for the scores. Chosen on CLINC150's validation part, where anything from .3
 to 1 gives an AUROC within .001."""
 
-ODD_SHARE = 0.02
+ODD_SHARE = 0.01
 """The share of inputs that is expected to be out of scope, before looking at one."""
 
 _SHAPE = 0.25  # of the density of odd inputs over ranks, shape * rank^(shape - 1)
