@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError
-from shoal.specialists.kernel import Features, Floats, KernelOptions, fit, gram, nearness, radial
+from shoal.specialists.kernel import Features, Floats, KernelOptions, fit, nearness, radial
 from shoal.specialists.senses import Senses
 from shoal.specialists.terms import Terms
 
@@ -81,6 +81,8 @@ class KernelMachine:
         named = [] if told is None else list(told.texts)
         learned = [*named, *texts[first:]]
         wanted = targets[first:] if told is None else np.vstack([told.targets, targets[first:]])
+        if senses:
+            senses.embed(texts[:first])  # remembered: in batches they are encoded sooner
         terms = Terms.fit(learned)
         new = _features(terms, learned, senses)
         fitted = fit(new, wanted, options, _repeated(texts[first:], len(named)))
@@ -88,21 +90,9 @@ class KernelMachine:
         weights = np.asarray(new.terms.T @ fitted.dual, dtype=np.float32) * np.float32(scale)
         dual = None if new.embeddings is None else fitted.dual
         machine = cls(terms, weights, new.embeddings, dual, options)
-        left_out = fitted.left_out[len(named) :]
         near = None if fitted.nearness is None else fitted.nearness[len(named) :]
-        if not first:
-            return MachineFit(machine, left_out, near)
-        old = _features(terms, texts[:first], senses)
-        unseen = np.asarray(gram(old, new, options) @ fitted.dual)
-        past = _nearness(old, new)
-        twin = {text: row for row, text in enumerate(texts[first:])}
-        for row, text in enumerate(texts[:first]):
-            if text in twin:
-                unseen[row] = left_out[twin[text]]
-                if past is not None and near is not None:
-                    past[row] = near[twin[text]]
-        known = None if past is None or near is None else np.concatenate([past, near])
-        return MachineFit(machine, np.concatenate([unseen, left_out]), known)
+        newest = MachineFit(machine, fitted.left_out[len(named) :], near)
+        return _with_older(newest, texts, first, senses) if first else newest
 
     def scores(self, text: str, senses: Senses | None) -> Floats:
         """Scores (t,) of one text, about -1 (no) to 1 (yes)."""
@@ -176,15 +166,23 @@ def _features(terms: Terms, texts: Sequence[str], senses: Senses | None) -> Feat
     return Features(terms.rows(texts), senses.embed(texts) if senses else None)
 
 
-def _nearness(old: Features, new: Features) -> Floats | None:
-    if old.embeddings is None or new.embeddings is None:
-        return None
-    return np.concatenate(
-        [
-            nearness(old.embeddings[start : start + 1_000] @ new.embeddings.T)
-            for start in range(0, len(old), 1_000)
-        ]
-    )
+def _with_older(
+    newest: MachineFit, texts: Sequence[str], first: int, senses: Senses | None
+) -> MachineFit:
+    """Judge the texts before ``first`` too: as a twin among the newest is judged, if there is one,
+    else by the machine."""
+    looks = [newest.machine.look(text, senses) for text in texts[:first]]
+    scores = np.stack([look.scores for look in looks])
+    near = np.array([look.nearness or 0.0 for look in looks], np.float32)
+    twin = {text: row for row, text in enumerate(texts[first:])}
+    for row, text in enumerate(texts[:first]):
+        if text in twin:
+            scores[row] = newest.left_out[twin[text]]
+            near[row] = 0 if newest.nearness is None else newest.nearness[twin[text]]
+    left_out = np.concatenate([scores, newest.left_out])
+    if newest.nearness is None:
+        return MachineFit(newest.machine, left_out, None)
+    return MachineFit(newest.machine, left_out, np.concatenate([near, newest.nearness]))
 
 
 def _repeated(texts: Sequence[str], offset: int) -> list[NDArray[np.intp]]:
