@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from desk_messages import LABEL, RECIPE, desk_messages, inputs_of
 
 from shoal.errors import LearningError
-from shoal.specialists.label import train_label
+from shoal.specialists.files import read_model
+from shoal.specialists.label import LabelSpecialist, restore_label, train_label
 from shoal.specialists.senses import Senses
 from shoal.tasks import Input, LabelContract
 from shoal.tasks.contract import Output
@@ -93,3 +96,25 @@ def test_any_text_gets_an_answer(senses: Senses, text: str) -> None:
     prediction = trained.specialist.predict(Input(text))
     assert prediction.output in LABEL.labels
     assert 0 <= prediction.signal <= 1
+
+
+def test_files_from_before_there_were_scopes_are_read(senses: Senses, tmp_path: Path) -> None:
+    trained = train_label(LABEL, DESK.inputs, DESK.outputs(LABEL), senses, RECIPE).specialist
+    trained.save(tmp_path)
+    model, arrays = read_model(tmp_path)
+    del model["scope"]
+    old = restore_label(LABEL, model, arrays, senses)
+    for given in NEW.inputs:
+        assert old.predict(given).output == trained.predict(given).output
+        assert old.predict(given).signal >= trained.predict(given).signal  # no scope takes from it
+        assert old.scope_rank(given) == 1
+
+
+def test_a_labels_name_is_an_example_of_it(senses: Senses) -> None:
+    """Of a label that was seen once, its name says more than the one message."""
+    contract = LabelContract((*LABEL.labels, "lost_luggage"))
+    texts = [*DESK.inputs, Input("it went astray on my flight")]
+    outputs = [*DESK.outputs(LABEL), "lost_luggage"]
+    trained = train_label(contract, texts, outputs, senses, RECIPE).specialist
+    assert isinstance(trained, LabelSpecialist)
+    assert trained.predict(Input("lost luggage")).output == "lost_luggage"
