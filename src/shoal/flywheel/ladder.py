@@ -35,10 +35,11 @@ def recipes_for(task: Task, inputs: Sequence[Input] = ()) -> tuple[Recipe, ...]:
     raise LearningError(f"its answers are {explain(task.contract)}: no specialist learns that yet")
 
 
-def why_not(task: Task) -> str:
-    """Why no specialist can learn the task, in plain words; "" if one can."""
+def why_not(task: Task, inputs: Sequence[Input] = ()) -> str:
+    """Why no specialist can learn the task, from these inputs if there are any, in plain words; ""
+    if one can."""
     try:
-        recipes_for(task)
+        recipes_for(task, inputs)
     except LearningError as error:
         return str(error)
     return ""

@@ -119,9 +119,9 @@ class Learner:
         Raises:
             LearningError: no specialist can learn it, or there are no examples; nothing was spent.
         """
-        if reason := why_not(task):
-            raise LearningError(f"task {task.name}: {reason}")
         lessons = self.examiner.lessons(task)
+        if reason := why_not(task, lessons.inputs):
+            raise LearningError(f"task {task.name}: {reason}")
         if not lessons.lessons:
             raise LearningError(f"task {task.name} has no examples: no call of it has a reference")
         return self.examiner.certify(lessons, self.promise(task))
@@ -147,10 +147,8 @@ class Learner:
 
     def _certify_if_ripe(self, task: Task, volume: Volume) -> None:
         self._counted[task.id] = (volume.calls, time.monotonic())
-        if why_not(task):
-            return
         lessons = self.examiner.lessons(task)
-        if len(lessons.lessons) < self._wanted(task):
+        if len(lessons.lessons) < self._wanted(task) or why_not(task, lessons.inputs):
             return
         verdict = self.examiner.certify(lessons, self.promise(task))
         log.info("task %s: %s", task.name, verdict.reason or "certified")
