@@ -8,6 +8,7 @@ Recursions run over probabilities, each step scaled to sum to 1, so that a step 
 product (Rabiner 1989, section V.A).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,12 +26,14 @@ class Expectations(NamedTuple):
     log_sum: NDArray[np.float64]
 
 
+@lru_cache(maxsize=64)
 def follows(tags: int) -> NDArray[np.bool_]:
     """(y, y): whether the second tag may follow the first."""
     allowed = np.ones((tags, tags), dtype=np.bool_)
     for inside in range(2, tags, 2):
         allowed[:, inside] = False
         allowed[[inside - 1, inside], inside] = True
+    allowed.flags.writeable = False  # it is shared
     return allowed
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from shoal.errors import ArtifactError
+from shoal.errors import ArtifactError, LearningError
 from shoal.specialists.chain import expectations, factors
 from shoal.specialists.words import Words
 
@@ -38,43 +38,93 @@ class Tagged(NamedTuple):
 
 
 class Crf:
-    """``codes`` (v,) sorted hashes of the known spellings, ``sparse`` (v, y) their weights,
-    ``dense`` (4 d + 1, y) those of the states, ``transitions`` (y, y) from tag to tag."""
+    """``codes`` (v,) sorted hashes of the known spellings, ``sparse`` (v, y) their weights;
+    ``near`` (d, 3 y) the weights of the states of a word and of the words before and after it;
+    ``whole`` (d + 1, y) those of the text's state and of a 1; ``transitions`` (y, y) from tag to
+    tag."""
 
     def __init__(
-        self, codes: NDArray[np.int64], sparse: Floats, dense: Floats, transitions: Floats
+        self,
+        codes: NDArray[np.int64],
+        sparse: Floats,
+        near: Floats,
+        whole: Floats,
+        transitions: Floats,
     ) -> None:
-        self.codes, self.sparse, self.dense = codes, sparse, dense
+        self.codes, self.sparse, self.near, self.whole = codes, sparse, near, whole
         self.transitions = transitions
 
     @classmethod
     def train(cls, examples: Sequence[Tagged], tags: int) -> "Crf":
-        """Fit tagged texts with at least one word among them; always the same from the same."""
+        """Fit tagged texts, with at least one word among them; always the same from the same.
+
+        Raises:
+            LearningError: none has a word.
+        """
         known = [example for example in examples if len(example.tags)]
+        if not known:
+            raise LearningError("none of the inputs has a word: nothing to learn")
         return _Training(known, tags).run()
 
     def scores(self, words: Words) -> Floats:
         """Scores (w, y) of the tags of each word."""
-        rows = _indicators([words], self.codes)
-        return np.asarray(rows @ self.sparse + _states([words]) @ self.dense)
+        spelled = _Spelled.of(words, self.codes)
+        rows = _indicators([spelled], spelled.columns, len(self.codes))
+        dense = _dense_scores(_Dense.of([words]), self.near, self.whole)
+        return np.asarray(rows @ self.sparse + dense[0])
 
     def arrays(self) -> dict[str, Any]:
         """All numbers, by name, for a safetensors file."""
         return {
             "codes": self.codes,
             "sparse": self.sparse,
-            "dense": self.dense,
+            "near": self.near,
+            "whole": self.whole,
             "transitions": self.transitions,
         }
 
     @classmethod
     def restore(cls, arrays: dict[str, Any], tags: int) -> "Crf":
         """Of ``arrays()``, for so many tags. Raises ArtifactError if they do not fit."""
-        crf = cls(arrays["codes"], arrays["sparse"], arrays["dense"], arrays["transitions"])
-        shapes = crf.sparse.shape, crf.dense.shape[1:], crf.transitions.shape
-        if shapes != ((len(crf.codes), tags), (tags,), (tags, tags)):
+        names = ("codes", "sparse", "near", "whole", "transitions")
+        crf = cls(*(arrays[name] for name in names))
+        found = [arrays[name].shape for name in names]
+        dim = len(crf.near)
+        expected = [(len(crf.codes),), (len(crf.codes), tags), (dim, 3 * tags), (dim + 1, tags)]
+        if found != [*expected, (tags, tags)]:
             raise ArtifactError("the specialist's keys and weights differ: train it again")
         return crf
+
+
+class _Spelled(NamedTuple):
+    """The known spellings of a text's words: their columns, and how many each word has (w,)."""
+
+    columns: NDArray[np.intp]
+    counts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, words: Words, codes: NDArray[np.int64]) -> "_Spelled":
+        columns = np.searchsorted(codes, words.codes)
+        known = np.zeros(len(columns) + 1, np.bool_)  # one more, for words without a code
+        if len(codes):
+            known[:-1] = codes[np.minimum(columns, len(codes) - 1)] == words.codes
+        sums = np.concatenate([[0], np.cumsum(known)])
+        counts = sums[words.pointers[1:]] - sums[words.pointers[:-1]]
+        return cls(columns[known[:-1]], counts)
+
+
+class _Dense(NamedTuple):
+    """States of b texts of n words (b, n, d), and of the texts themselves with a 1 (b, d + 1)."""
+
+    states: Floats
+    whole: Floats
+
+    @classmethod
+    def of(cls, texts: Sequence[Words]) -> "_Dense":
+        whole = np.stack([words.mean for words in texts]) * STATE_SCALE
+        ones = np.ones((len(texts), 1), np.float32)
+        states = np.stack([words.states for words in texts]) * STATE_SCALE
+        return cls(states, np.hstack([whole, ones]))
 
 
 class _Adam:
@@ -99,20 +149,13 @@ class _Training:
     def __init__(self, examples: Sequence[Tagged], tags: int) -> None:
         self._examples, self._tags = examples, tags
         codes = _shared_codes([example.words for example in examples])
-        width = 4 * examples[0].words.states.shape[1] + 1
-        self._crf = Crf(
-            codes,
-            np.zeros((len(codes), tags), np.float32),
-            np.zeros((width, tags), np.float32),
-            np.zeros((tags, tags), np.float32),
-        )
+        dim = examples[0].words.states.shape[1]
+        shapes = (len(codes), tags), (dim, 3 * tags), (dim + 1, tags), (tags, tags)
+        self._crf = Crf(codes, *(np.zeros(shape, np.float32) for shape in shapes))
         self._squares = np.full((len(codes), tags), 1e-6, np.float32)
-        self._dense, self._transitions = _Adam(self._crf.dense), _Adam(self._crf.transitions)
-        self._columns = [np.searchsorted(codes, example.words.codes) for example in examples]
-        self._known = [
-            _is_known(codes, columns, example.words.codes)
-            for columns, example in zip(self._columns, examples, strict=True)
-        ]
+        self._near, self._whole = _Adam(self._crf.near), _Adam(self._crf.whole)
+        self._transitions = _Adam(self._crf.transitions)
+        self._spelled = [_Spelled.of(example.words, codes) for example in examples]
 
     def run(self) -> Crf:
         rng = np.random.default_rng(0)
@@ -138,43 +181,30 @@ class _Training:
         yield from (found[i] for i in rng.permutation(len(found)))
 
     def _step(self, batch: list[int], share: float) -> None:
-        words = [self._examples[i].words for i in batch]
-        rows, used = self._rows(batch)
-        states = _states(words)
-        crf, shape = self._crf, (len(batch), -1, self._tags)
-        scores = (rows @ crf.sparse[used] + states @ crf.dense).reshape(shape)
+        """Down the gradient of the batch's mean negative log-likelihood, at a share of the rates:
+        the model's expectations minus what was observed, times the features."""
+        crf = self._crf
+        spelled = [self._spelled[i] for i in batch]
+        used, places = np.unique(np.concatenate([s.columns for s in spelled]), return_inverse=True)
+        rows = _indicators(spelled, places, len(used))
+        weights = crf.sparse[used]
+        dense = _Dense.of([self._examples[i].words for i in batch])
+        scores = _dense_scores(dense, crf.near, crf.whole)  # (b, n, y)
+        scores += (rows @ weights).reshape(scores.shape)
         expected = expectations(scores.transpose(1, 0, 2), factors(crf.transitions))
         tags = np.stack([self._examples[i].tags for i in batch])
-        surplus = expected.tags.transpose(1, 0, 2).copy()  # (b, n, y): expected - observed
-        np.put_along_axis(
-            surplus,
-            tags[:, :, None],
-            np.take_along_axis(surplus, tags[:, :, None], 2) - 1,
-            2,
-        )
-        surplus = surplus.reshape(-1, self._tags) / np.float32(len(batch))
-        steps = expected.transitions
-        np.subtract.at(steps, (tags[:, :-1], tags[:, 1:]), 1)
-        gradient = rows.T @ surplus
-        self._squares[used] += gradient * gradient
-        crf.sparse[used] -= (
-            np.float32(SPARSE_RATE * share) * gradient / np.sqrt(self._squares[used])
-        )
-        self._dense.step(states.T @ surplus, DENSE_RATE * share)
-        self._transitions.step(steps / np.float32(len(batch)), DENSE_RATE * share)
-
-    def _rows(self, batch: list[int]) -> tuple[Any, NDArray[np.intp]]:
-        """Indicators (words of the batch, u) and the u columns that they are of."""
-        counts = [
-            np.add.reduceat(np.append(self._known[i], False).astype(np.intp), p[:-1])
-            for i in batch
-            for p in (self._examples[i].words.pointers,)
-        ]
-        columns = np.concatenate([self._columns[i][self._known[i]] for i in batch])
-        used, places = np.unique(columns, return_inverse=True)
-        pointers = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-        values = np.full(len(columns), SPARSE_VALUE, np.float32)
-        return sp.csr_matrix((values, places, pointers), (len(pointers) - 1, len(used))), used
+        surplus = np.ascontiguousarray(expected.tags.transpose(1, 0, 2))
+        surplus.reshape(-1, self._tags)[np.arange(tags.size), tags.ravel()] -= 1
+        surplus /= np.float32(len(batch))
+        np.subtract.at(expected.transitions, (tags[:, :-1], tags[:, 1:]), 1)
+        gradient = rows.T @ surplus.reshape(-1, self._tags)
+        squares = self._squares[used] + gradient * gradient
+        self._squares[used] = squares
+        crf.sparse[used] = weights - np.float32(SPARSE_RATE * share) * gradient / np.sqrt(squares)
+        near, whole = _dense_gradients(dense, surplus)
+        self._near.step(near, DENSE_RATE * share)
+        self._whole.step(whole, DENSE_RATE * share)
+        self._transitions.step(expected.transitions / np.float32(len(batch)), DENSE_RATE * share)
 
 
 def _shared_codes(texts: Sequence[Words]) -> NDArray[np.int64]:
@@ -184,39 +214,30 @@ def _shared_codes(texts: Sequence[Words]) -> NDArray[np.int64]:
     return codes[counts > 1]
 
 
-def _is_known(
-    codes: NDArray[np.int64], columns: NDArray[np.intp], wanted: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    if not len(codes):
-        return np.zeros(len(wanted), np.bool_)
-    return np.asarray(codes[np.minimum(columns, len(codes) - 1)] == wanted)
+def _indicators(spelled: Sequence[_Spelled], places: NDArray[np.intp], width: int) -> Any:
+    """CSR (words, width) of SPARSE_VALUE at the places of each word's spellings."""
+    pointers = np.concatenate([[0], np.cumsum(np.concatenate([s.counts for s in spelled]))])
+    values = np.full(len(places), SPARSE_VALUE, np.float32)
+    return sp.csr_matrix((values, places, pointers), (len(pointers) - 1, width))
 
 
-def _indicators(texts: Sequence[Words], codes: NDArray[np.int64]) -> Any:
-    """CSR (words, v) of SPARSE_VALUE where a word has a known spelling."""
-    wanted = np.concatenate([words.codes for words in texts])
-    columns = np.searchsorted(codes, wanted)
-    known = _is_known(codes, columns, wanted)
-    row_of = np.repeat(
-        np.arange(sum(len(words.offsets) for words in texts)),
-        np.concatenate([np.diff(words.pointers) for words in texts]),
-    )
-    shape = (sum(len(words.offsets) for words in texts), len(codes))
-    values = np.full(int(known.sum()), SPARSE_VALUE, np.float32)
-    return sp.csr_matrix((values, (row_of[known], columns[known])), shape)
+def _dense_scores(dense: _Dense, near: Floats, whole: Floats) -> Floats:
+    """Scores (b, n, y) of the states: each word's own, its neighbours' and its text's."""
+    tags = whole.shape[1]
+    parts = dense.states @ near  # (b, n, 3 y)
+    scores = parts[:, :, :tags] + (dense.whole @ whole)[:, None]
+    scores[:, 1:] += parts[:, :-1, tags : 2 * tags]
+    scores[:, :-1] += parts[:, 1:, 2 * tags :]
+    return np.asarray(scores)
 
 
-def _states(texts: Sequence[Words]) -> Floats:
-    """(words, 4 d + 1): a word's state, that of the word before and after, the text's, a 1."""
-    parts = []
-    for words in texts:
-        count, dim = words.states.shape
-        part = np.zeros((count, 4 * dim + 1), np.float32)
-        part[:, :dim] = words.states
-        part[1:, dim : 2 * dim] = words.states[:-1]
-        part[:-1, 2 * dim : 3 * dim] = words.states[1:]
-        part[:, 3 * dim : 4 * dim] = words.mean
-        part *= STATE_SCALE
-        part[:, -1] = 1
-        parts.append(part)
-    return np.concatenate(parts)
+def _dense_gradients(dense: _Dense, surplus: Floats) -> tuple[Floats, Floats]:
+    """Gradients of ``near`` and ``whole`` from those of the scores (b, n, y)."""
+    texts, count, dim = dense.states.shape
+    tags = surplus.shape[2]
+    parts = np.zeros((texts, count, 3 * tags), np.float32)
+    parts[:, :, :tags] = surplus
+    parts[:, :-1, tags : 2 * tags] = surplus[:, 1:]
+    parts[:, 1:, 2 * tags :] = surplus[:, :-1]
+    near = dense.states.reshape(-1, dim).T @ parts.reshape(-1, 3 * tags)
+    return near, dense.whole.T @ surplus.sum(axis=1)
