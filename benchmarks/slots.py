@@ -2,10 +2,10 @@
 
     python -m benchmarks.slots [--validate] [--per-intent] [--subset 13784]
 
-Official train and test parts. F1 over spans, exact in place and slot (as conlleval counts; a value's
-surrounding whitespace aside), for one model over all 39 slots and, with --per-intent, for a model an
-intent that is told the intent. Intervals are bootstrapped over messages. --validate holds a tenth of
-the training part out and tests on it instead: what was developed was developed on that.
+Official train and test parts. F1 over spans, exact in place and slot (as conlleval counts; a
+value's surrounding whitespace aside), for one model over all 39 slots and, with --per-intent, for a
+model an intent that is told the intent. Intervals are bootstrapped over messages. --validate tests
+on a tenth of the training part instead, which is left out: so was developed.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def _f1(spans: np.ndarray) -> float:
 
 
 class Timed(Struct):
-    """A tagger, the CPU seconds that it took, and the part of them for cross-fitting."""
+    """A tagger, and the CPU seconds that it and its left-out predictions took."""
 
     tagger: Tagger
     cpu: float
@@ -119,7 +119,8 @@ def report(name: str, counts: Counts, cpu: float, ms: float) -> None:
     f1, low, high = counts.f1()
     print(
         f"{name:28} F1 {f1:.2%} ({low:.2%} to {high:.2%}), all of a message right "
-        f"{np.mean(counts.exact):.1%}, {cpu:.0f} s CPU to train and cross-fit, {ms:.1f} ms an answer",
+        f"{np.mean(counts.exact):.1%}, {cpu:.0f} s CPU to train and cross-fit, "
+        f"{ms:.1f} ms an answer",
         flush=True,
     )
 

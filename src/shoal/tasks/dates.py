@@ -29,7 +29,7 @@ _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 _MONTH = "(?P<month>" + "|".join(sorted({f"{m}|{m[:4]}|{m[:3]}" for m in MONTHS})) + r")\.?"
 _DAY = (
-    "(?P<day>[0-9]{1,2}(?:st|nd|rd|th)?|"
+    "(?P<day>[0-9]{1,2}(?:st|nd|rd|th|[.])?|"
     + "|".join(sorted((o.replace("-", "[- ]") for o in ORDINALS), key=len, reverse=True))
     + ")"
 )
@@ -111,7 +111,7 @@ def _month(text: str) -> int:
 
 
 def _day(text: str) -> int:
-    figures = text.rstrip("stndrhSTNDRH")
+    figures = text.rstrip("stndrhSTNDRH.")
     if figures.isdecimal():
         return int(figures)
     return ORDINALS.index(text.lower().replace(" ", "-")) + 1
