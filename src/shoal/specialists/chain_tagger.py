@@ -18,7 +18,9 @@ from shoal.specialists.senses import Senses, Tokens
 from shoal.specialists.tagger import Evidence, Places, Run, Span, TaggerFit
 from shoal.specialists.words import Words, words_of
 
-FOLDS = 5
+FOLDS, FEW_FOLDS = 5, 3
+MANY = 5_000
+"""Distinct texts from which on there are few folds: each trains nearly as well, and takes long."""
 MOST_EXAMPLES = 20_000
 """Trained on at the most, the newest; the others only calibrate."""
 SOFTNESS = np.float32(0.7)
@@ -41,14 +43,15 @@ class ChainTagger:
         senses: Senses,
         several: frozenset[str] = frozenset(),
     ) -> TaggerFit:
-        """Fit on texts and the places of their values; cross-fitted in ``FOLDS`` folds.
+        """Fit on texts and the places of their values; cross-fitted in folds.
 
         Equal texts are in one fold, or each would be judged by a tagger that saw its twin.
         """
         distinct = list(dict.fromkeys(texts))
         tokens = zip(distinct, senses.tokenise(distinct), strict=True)
         words = {text: words_of(text, each) for text, each in tokens}
-        fold = {text: number % FOLDS for number, text in enumerate(distinct)}
+        folds = min(len(distinct), FOLDS if len(distinct) < MANY else FEW_FOLDS)
+        fold = {text: number % folds for number, text in enumerate(distinct)}
         column = {key: i for i, key in enumerate(keys)}
         examples = [
             Tagged(words[text], _tags(words[text], place, column))
@@ -61,7 +64,7 @@ class ChainTagger:
             return cls(keys, several, Crf.train(chosen, 1 + 2 * len(keys)))
 
         spans = {}
-        for number in range(min(FOLDS, len(distinct))):
+        for number in range(folds):
             tagger = fitted(number)
             for text in (text for text in distinct if fold[text] == number):
                 spans[text] = tagger._spans(text, words[text])

@@ -7,7 +7,7 @@ words of their own ("AB-12" is three), and so is every sign of Chinese, Japanese
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from shoal.specialists.senses import Floats, Tokens
 
 _WORD = re.compile(r"\d+|[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff]|[^\W\d_]+|[^\w\s]|_")
-_LONGEST = 40  # characters of a word that count
+_MOST_WORDS = 512  # of one text, and the characters of a word that count: a bound on the time
+_LONGEST = 40
 _SHAPES = ((re.compile("[A-Z]+"), "X"), (re.compile("[a-z]+"), "x"), (re.compile("[0-9]+"), "9"))
 
 
@@ -35,10 +36,10 @@ class Words(NamedTuple):
 
 
 def words_of(text: str, tokens: Tokens) -> Words:
-    """The words of a text, as far as it was tokenised."""
+    """The words of a text, as far as it was tokenised, and no more than 512."""
     offsets, states = tokens
     end = int(offsets[-1, 1]) if len(offsets) else 0
-    places = [match.span() for match in _WORD.finditer(text, 0, end)]
+    places = [match.span() for match in islice(_WORD.finditer(text, 0, end), _MOST_WORDS)]
     words = [text[start : min(stop, start + _LONGEST)] for start, stop in places]
     unit = states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-6)
     spans = np.array(places, np.int32).reshape(-1, 2)
