@@ -224,8 +224,8 @@ def test_lists_have_every_value_that_the_input_states(senses: Senses, recipe: Re
 
 
 def test_reasons_are_the_words_of_the_values(trained: Trained) -> None:
-    text = "hello, my order is AB-77777, it was 45 euros"
+    text = "hello, my parcel is late, my order is AB-77777, it was 45 euros"
     reasons = {reason.what: reason.weight for reason in trained.specialist.explain(Input(text))}
-    for what in ("order: AB", "order: 77777", "amount: 45"):
+    for what in ("order: AB", "order: 77777", "amount: 45", "department: parcel"):
         assert reasons[what] > 0
     assert not any(what.startswith(("order: hello", "amount: my")) for what in reasons)

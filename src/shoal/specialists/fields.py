@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError, LearningError
+from shoal.specialists.attribution import reasons_for
 from shoal.specialists.confidence import Curve, cross_fitted, fit_curve
 from shoal.specialists.copied import CopiedFields, Values
 from shoal.specialists.files import write_model
@@ -76,9 +77,26 @@ class FieldsSpecialist:
         write_model(folder, model, arrays | (copied.arrays() if copied else {}))
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
-        """Which words decided."""
+        """Which words decided each field, as "field: word": for a label and against the next best,
+        or for a word's part in a value. Weights compare within one field only."""
         reasons = self._copied.reasons(given.text) if self._copied else []
-        return tuple(sorted(reasons, key=lambda reason: -abs(reason.weight)))
+        reasons += self._label_reasons(given.text)
+        return tuple(sorted(reasons, key=lambda reason: (-abs(reason.weight), reason.what)))
+
+    def _label_reasons(self, text: str) -> list[Reason]:
+        if self._machine is None:
+            return []
+        scores, start, reasons = self._machine.scores(text, self._senses), 0, []
+        for head in self._heads:
+            end = start + len(head.values)
+            if end - start > 1:
+                second, best = start + np.argsort(scores[start:end], kind="stable")[-2:]
+                direction = np.zeros(len(scores), np.float32)
+                direction[best], direction[second] = 1, -1
+                found = reasons_for(self._machine, text, direction, self._senses)
+                reasons += [Reason(f"{head.name}: {each.what}", each.weight) for each in found]
+            start = end
+        return reasons
 
     def _labels(self, text: str) -> dict[str, Finding]:
         if self._machine is None:
