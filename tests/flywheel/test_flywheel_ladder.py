@@ -19,6 +19,7 @@ from shoal.tasks import (
 LABEL = Field("desk", "label", ("garden", "kitchen"))
 SPAN = Field("sender", "span")
 NUMBER = Field("weight", "number")
+DATE, SPANS = Field("sent", "date"), Field("goods", "spans")
 BOTH = ["terms", "terms+encoder"]
 
 
@@ -35,9 +36,9 @@ def test_fields_without_spans_need_no_encoder() -> None:
     assert names(FieldsContract((LABEL, Field("urgent", "boolean")))) == BOTH
 
 
-@pytest.mark.parametrize("field", [SPAN, NUMBER])
+@pytest.mark.parametrize("field", [SPAN, NUMBER, DATE, SPANS])
 def test_what_is_copied_from_the_input_needs_the_encoder(field: Field) -> None:
-    assert names(FieldsContract((LABEL, field))) == ["terms+encoder"]
+    assert names(FieldsContract((LABEL, field))) == ["terms+encoder", "crf+encoder"]
 
 
 def test_what_trains_quickest_comes_first() -> None:

@@ -4,18 +4,20 @@ from desk_messages import FIELDS, HEADS, LABEL, RECIPE, SPANS, Desk, desk_messag
 
 from shoal.errors import LearningError
 from shoal.specialists.fields import train_fields
+from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Trained
 from shoal.tasks import Field, FieldsContract, Input, parse, render
-from shoal.tasks.contract import Output, Scalar
+from shoal.tasks.contract import Output, Scalar, written_list
 
+CRF = Recipe("fields", "crf+encoder", encoder=True, cost=1, share=1)
 DESK = desk_messages(200)
 NEW = desk_messages(60, seed=1)
 
 
-@pytest.fixture(scope="module")
-def trained(senses: Senses) -> Trained:
-    return train_fields(FIELDS, DESK.inputs, DESK.outputs(FIELDS), senses, RECIPE)
+@pytest.fixture(scope="module", params=[RECIPE, CRF], ids=["least squares", "chain"])
+def trained(request: pytest.FixtureRequest, senses: Senses) -> Trained:
+    return train_fields(FIELDS, DESK.inputs, DESK.outputs(FIELDS), senses, request.param)
 
 
 def agreement(trained: Trained, desk: Desk, name: str) -> float:
@@ -146,3 +148,84 @@ def test_no_example_has_a_say_in_its_own_left_out_prediction(senses: Senses) -> 
     after = train_fields(FIELDS, desk.inputs, desk.outputs(FIELDS), senses, RECIPE).left_out[7]
     assert after.output == before.output
     assert after.signal == pytest.approx(before.signal, abs=1e-3)
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "June", "July", "Aug", "Sept", "Oct", "Nov", "Dec")
+
+
+def due_dates(n: int, day_first: bool) -> tuple[list[str], list[Output | None]]:
+    """Messages with a date, written in one of three ways, and its normal form."""
+    rng = np.random.default_rng(0)
+    texts, outputs = [], list[Output | None]()
+    for i in range(n):
+        day, month, year = rng.integers(1, 29), rng.integers(1, 13), rng.integers(2020, 2030)
+        first, second = (day, month) if day_first else (month, day)
+        written = f"{first:02}/{second:02}/{year}"
+        if i % 3 == 0:
+            written = f"{day} {MONTHS[month - 1]} {year}"
+        texts.append(f"hello, invoice {rng.integers(100, 999)} is due on {written}, thanks")
+        outputs.append({"due": f"{year}-{month:02}-{day:02}"})
+    return texts, outputs
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, CRF], ids=["least squares", "chain"])
+@pytest.mark.parametrize("day_first", [True, False])
+def test_dates_are_read_in_the_order_that_the_examples_show(
+    senses: Senses, recipe: Recipe, day_first: bool
+) -> None:
+    contract = FieldsContract((Field("due", "date"),))
+    texts, outputs = due_dates(60, day_first)
+    trained = train_fields(contract, inputs_of(texts), outputs, senses, recipe)
+    agreed = [p.output == wanted for p, wanted in zip(trained.left_out, outputs, strict=True)]
+    assert np.mean(agreed) >= 0.9
+    asked = Input("hello, invoice 123 is due on 03/04/2026, thanks")
+    expected = "2026-04-03" if day_first else "2026-03-04"
+    assert trained.specialist.predict(asked).output == {"due": expected}
+    plain = Input("hello, invoice 123 is due on 5 June 2026, thanks")
+    assert trained.specialist.predict(plain).output == {"due": "2026-06-05"}
+    unclear = Input("hello, invoice 123 is due on tomorrow, thanks")
+    assert trained.specialist.predict(unclear).output is None
+
+
+def test_the_order_of_a_left_out_date_is_that_of_the_others(senses: Senses) -> None:
+    """One example alone shows the order: its own left-out prediction declines."""
+    contract = FieldsContract((Field("due", "date"),))
+    texts = [f"it is due on {day} May 2026, thanks" for day in range(1, 31)]
+    outputs: list[Output | None] = [{"due": f"2026-05-{day:02}"} for day in range(1, 31)]
+    texts.append("it is due on 03/04/2026, thanks")
+    outputs.append({"due": "2026-04-03"})
+    trained = train_fields(contract, inputs_of(texts), outputs, senses, RECIPE)
+    assert trained.left_out[-1].output is None
+    assert trained.specialist.predict(Input(texts[-1])).output == outputs[-1]
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, CRF], ids=["least squares", "chain"])
+def test_lists_have_every_value_that_the_input_states(senses: Senses, recipe: Recipe) -> None:
+    contract = FieldsContract((Field("goods", "spans"), Field("urgent", "boolean")))
+    rng = np.random.default_rng(0)
+    goods = ("apples", "pears", "plums", "red cherries", "nuts", "figs")
+    texts, outputs = [], list[Output | None]()
+    for _ in range(120):
+        chosen = rng.choice(goods, rng.integers(0, 4), replace=False).tolist()
+        urgent = bool(rng.random() < 0.5)
+        texts.append(f"send us {' and '.join(chosen) or 'nothing'} {'now' if urgent else 'later'}")
+        outputs.append({"goods": written_list(chosen), "urgent": urgent})
+    trained = train_fields(contract, inputs_of(texts), outputs, senses, recipe)
+    asked = Input("send us red cherries and figs and plums later")
+    found = trained.specialist.predict(asked).output
+    assert found == {"goods": '["red cherries", "figs", "plums"]', "urgent": False}
+    assert (
+        render(contract, found) == '{"goods": ["red cherries", "figs", "plums"], "urgent": false}'
+    )
+    none = trained.specialist.predict(Input("send us nothing now")).output
+    assert none == {"goods": "[]", "urgent": True}
+    agreed = [p.output == wanted for p, wanted in zip(trained.left_out, outputs, strict=True)]
+    assert np.mean(agreed) >= 0.9
+
+
+def test_reasons_are_the_words_of_the_values(trained: Trained) -> None:
+    text = "hello, my parcel is late, my order is AB-77777, it was 45 euros"
+    reasons = {reason.what: reason.weight for reason in trained.specialist.explain(Input(text))}
+    for what in ("order: AB", "order: 77777", "amount: 45", "department: parcel"):
+        assert reasons[what] > 0
+    assert not any(what.startswith(("order: hello", "amount: my")) for what in reasons)

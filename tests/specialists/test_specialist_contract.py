@@ -77,6 +77,7 @@ CASES = {
     "fields, all kinds": case_of(FIELDS, "fields", "terms+encoder"),
     "match, pairs": matching("pairs"),
     "match, pairs and encoder": matching("pairs+encoder"),
+    "fields, chain": case_of(FIELDS, "fields", "crf+encoder"),
 }
 
 

@@ -10,6 +10,7 @@ from shoal.chat import Answer, ToolCall
 from shoal.tasks.contract import (
     CallContract,
     Contract,
+    Field,
     FieldsContract,
     LabelContract,
     NumberContract,
@@ -181,3 +182,37 @@ def test_joining_contracts() -> None:
     ]
     assert join(one, TextContract()) is None
     assert join(LabelContract(("a",)), LabelContract(("b",))) == LabelContract(("a", "b"))
+
+
+DATES = ["due 11/30/2026", "due 30 Nov 2026", "due 2026-11-30", "on the thirtieth of November 2026"]
+
+
+def kind_of_field(value: object, *inputs: str, old: Contract | None = None) -> str:
+    """What one field is taken for whose value is always the same."""
+    pairs = [(given, Answer(json.dumps({"key": value}))) for given in inputs]
+    contract = revise(old, pairs) if old else infer(pairs)
+    assert isinstance(contract, FieldsContract)
+    return contract.fields[0].kind
+
+
+def test_a_day_that_inputs_write_in_any_way_is_a_date() -> None:
+    assert kind_of_field("2026-11-30", *DATES * 5) == "date"
+    assert kind_of_field("2026-11-30", *["due 2026-11-30"] * 5) == "date"
+    assert kind_of_field("2026-11-30", *["due tomorrow"] * 20) == "label"
+    assert kind_of_field("30 Nov 2026", *["due 30 Nov 2026"] * 5) == "span"
+    assert kind_of_field("2026-02-30", *["due 2026-02-30"] * 5) == "span"
+
+
+def test_lists_of_what_the_input_states_are_spans() -> None:
+    assert kind_of_field(["pear", "plum"], *["a Plum and a  pear"] * 5) == "spans"
+    assert kind_of_field(["pear", "plum"], *["fruit"] * 5) == "json"
+    assert kind_of_field(["pear", 1], *["a pear, 1 plum"] * 5) == "json"
+    assert kind_of_field([], *["nothing"] * 5) == "json"
+
+
+def test_days_that_were_known_as_spans_stay_so() -> None:
+    old = FieldsContract((Field("key", "span"),))
+    assert kind_of_field("2026-11-30", *["due 2026-11-30"] * 5, old=old) == "span"
+    known = FieldsContract((Field("key", "date"),))
+    assert kind_of_field("2026-11-30", *DATES, old=known) == "date"
+    assert kind_of_field("someday", *["due someday"] * 9, old=known) == "text"

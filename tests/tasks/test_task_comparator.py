@@ -23,6 +23,8 @@ ORDER = FieldsContract(
     )
 )
 
+STAY = FieldsContract((Field("from", "date"), Field("rooms", "spans", optional=True)))
+
 
 @pytest.mark.parametrize(
     ("contract", "a", "b", "equal"),
@@ -38,6 +40,21 @@ ORDER = FieldsContract(
         (ORDER, '{"kind":"new","n":1,"more":[1]}', '{"kind":"new","n":1,"more":[1.0]}', True),
         (ORDER, '{"kind":"new","n":1,"more":[1]}', '{"kind":"new","n":1,"more":[true]}', False),
         (ORDER, '{"kind":"new","n":1}', '{"kind":"new"', False),
+        (STAY, '{"from":"2026-11-30"}', '{"from": "2026-11-30", "rooms": null}', True),
+        (STAY, '{"from":"2026-11-30"}', '{"from":"2026-11-29"}', False),
+        (
+            STAY,
+            '{"from":"2026-11-30","rooms":["A  1"]}',
+            '{"from":"2026-11-30","rooms":["a 1"]}',
+            True,
+        ),
+        (
+            STAY,
+            '{"from":"2026-11-30","rooms":["a","b"]}',
+            '{"from":"2026-11-30","rooms":["b","a"]}',
+            False,
+        ),
+        (STAY, '{"from":"2026-11-30","rooms":[]}', '{"from":"2026-11-30"}', False),
         (NumberContract(), "1,000", "1000.0", True),
         (NumberContract(), "1", "1.01", False),
         (TextContract(), "Thank  you.", "thank you", True),

@@ -32,6 +32,8 @@ ORDER = FieldsContract(
     )
 )
 
+STAY = FieldsContract((Field("from", "date"), Field("rooms", "spans")))
+
 
 @pytest.mark.parametrize(
     ("text", "label"),
@@ -89,6 +91,24 @@ def test_answers_that_break_the_fields_are_none(text: str) -> None:
     assert parse(ORDER, text) is None
 
 
+def test_dates_and_lists_are_read_and_written() -> None:
+    text = '{"from": "2026-11-30", "rooms": ["blue", "red"]}'
+    output = parse(STAY, text)
+    assert output == {"from": "2026-11-30", "rooms": '["blue", "red"]'}
+    assert render(STAY, output) == text
+    empty = '{"from": "2026-11-30", "rooms": []}'
+    assert render(STAY, parse(STAY, empty) or {}) == empty
+    tight = FieldsContract(STAY.fields, JsonStyle(",", ":"))
+    assert render(tight, output) == text.replace(" ", "")
+    for broken in ("2026-02-30", "30 Nov 2026", "2026-11-30T10:00", "2026-1-1"):
+        assert parse(STAY, text.replace("2026-11-30", broken)) is None
+    for broken in ('"blue"', "[1]", '[["blue"]]', '["blue", null]'):
+        assert parse(STAY, text.replace('["blue", "red"]', broken)) is None
+    for rooms in ("blue", "[1]", 1.0):
+        with pytest.raises(ValueError, match=r"no list of strings|does not fit|JSON"):
+            render(STAY, {"from": "2026-11-30", "rooms": rooms})
+
+
 def test_missing_fields_are_written_in_the_llms_way() -> None:
     output = {"id": None, "urgency": "low", "paid": None, "total": None}
     assert render(ORDER, output) == '{"urgency": "low", "paid": null, "total": ""}'
@@ -144,6 +164,7 @@ def test_calls_are_read_by_name() -> None:
 def test_closed_contracts_are_those_without_free_text() -> None:
     assert is_closed(MOOD)
     assert is_closed(ORDER)
+    assert is_closed(STAY)
     free = FieldsContract((Field("why", "text"),))
     assert not any(map(is_closed, (free, TextContract(), NumberContract(), CallContract(("f",)))))
 

@@ -9,6 +9,7 @@ from shoal.specialists.kinds import KINDS, kind_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Trained
 from shoal.tasks import FieldsContract, Input, Task
+from shoal.tasks.contract import COPIED_KINDS
 from shoal.tasks.describe import explain
 
 
@@ -50,7 +51,7 @@ def effort(task: Task) -> int:
     input."""
     match task.contract:
         case FieldsContract(fields=fields):
-            return 2 if any(field.kind in ("span", "number") for field in fields) else 1
+            return 2 if any(field.kind in COPIED_KINDS for field in fields) else 1
         case _:
             return 0
 

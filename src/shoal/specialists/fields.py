@@ -1,35 +1,38 @@
-"""Kind ``fields``: a JSON object whose fields are labels, booleans, numbers or verbatim spans.
+"""Kind ``fields``: a JSON object of labels, booleans, and what the input states: verbatim spans,
+lists of them, numbers and dates.
 
-Labels and booleans are heads of one kernel machine, so all of them cost one factorisation; spans
-and numbers come from one tagger. The signal is the estimated probability that every field is right.
+Labels and booleans are heads of one kernel machine, so all of them cost one factorisation; what is
+stated comes from one tagger. The signal is the estimated probability that every field is right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.errors import LearningError
+from shoal.errors import ArtifactError, LearningError
+from shoal.specialists.attribution import reasons_for
 from shoal.specialists.confidence import Curve, cross_fitted, fit_curve
+from shoal.specialists.copied import CopiedFields, Values
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Head
 from shoal.specialists.kind import Kind, Recipe
 from shoal.specialists.machine import KernelMachine
-from shoal.specialists.places import as_number, locate
+from shoal.specialists.notation import Finding
 from shoal.specialists.senses import Senses
-from shoal.specialists.spans import Span, SpanTagger
 from shoal.specialists.specialist import Prediction, Reason, Trained
 from shoal.tasks.comparator import same_value
-from shoal.tasks.contract import Contract, Field, FieldsContract, Output, Scalar
+from shoal.tasks.contract import COPIED_KINDS, Contract, Field, FieldsContract, Output, Scalar
 from shoal.tasks.input import Input
 
-Values = dict[str, Scalar]
+CHAIN = "crf+encoder"
+"""The recipe whose tagger is a conditional random field."""
 
 
 class FieldsSpecialist:
-    """Heads over ``machine`` and spans from ``tagger``; either may be missing."""
+    """Heads over ``machine``, and what is ``copied``; either may be missing."""
 
     kind = "fields"
 
@@ -38,61 +41,72 @@ class FieldsSpecialist:
         fields: tuple[Field, ...],
         heads: tuple[Head, ...],
         machine: KernelMachine | None,
-        tagger: SpanTagger | None,
+        copied: CopiedFields | None,
         curves: dict[str, Curve],
         recipe: str,
         senses: Senses | None,
     ) -> None:
         self.recipe = recipe
         self._fields, self._heads = fields, heads
-        self._machine, self._tagger, self._curves = machine, tagger, curves
+        self._machine, self._copied, self._curves = machine, copied, curves
         self._senses = senses
 
     def predict(self, given: Input) -> Prediction:
         """Predict every field of one input."""
-        values: Values = {}
-        log_probability = 0.0
-        text = given.text
-        for name, (value, margin) in (self._labels(text) | self._spans(text)).items():
-            values[name] = value
-            curve = self._curves[name]
-            log_probability += float(curve.log_probability(margin))
-        return Prediction(_output(self._fields, values), float(np.exp(log_probability)))
+        findings = self._labels(given.text) | (
+            self._copied.find(given.text) if self._copied else {}
+        )
+        log_probability = sum(
+            float(self._curves[name].log_probability(found.margin))
+            for name, found in findings.items()
+        )
+        return Prediction(_output(self._fields, findings), float(np.exp(log_probability)))
 
     def save(self, folder: Path) -> None:
         """Write ``model.json`` and ``model.safetensors`` into ``folder``."""
-        machine, tagger = self._machine, self._tagger
+        machine, copied = self._machine, self._copied
         model: dict[str, Any] = {
             "kind": self.kind,
             "recipe": self.recipe,
             "heads": [[head.name, head.values] for head in self._heads],
-            "keys": list(tagger.keys) if tagger else [],
+            **(copied.model() if copied else {"keys": []}),
             "curves": {name: [c.intercept, c.slope] for name, c in self._curves.items()},
             **(machine.vocabulary() if machine else {}),
         }
         arrays = machine.arrays() if machine else {}
-        write_model(folder, model, arrays | ({"tags": tagger.weights} if tagger else {}))
+        write_model(folder, model, arrays | (copied.arrays() if copied else {}))
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
-        """Which words decided."""
-        return ()
+        """Which words decided each field, as "field: word": for a label and against the next best,
+        or for a word's part in a value. Weights compare within one field only."""
+        reasons = self._copied.reasons(given.text) if self._copied else []
+        reasons += self._label_reasons(given.text)
+        return tuple(sorted(reasons, key=lambda reason: (-abs(reason.weight), reason.what)))
 
-    def _labels(self, text: str) -> dict[str, tuple[Scalar, float]]:
+    def _label_reasons(self, text: str) -> list[Reason]:
+        if self._machine is None:
+            return []
+        scores, start, reasons = self._machine.scores(text, self._senses), 0, []
+        for head in self._heads:
+            end = start + len(head.values)
+            if end - start > 1:
+                second, best = start + np.argsort(scores[start:end], kind="stable")[-2:]
+                direction = np.zeros(len(scores), np.float32)
+                direction[best], direction[second] = 1, -1
+                found = reasons_for(self._machine, text, direction, self._senses)
+                reasons += [Reason(f"{head.name}: {each.what}", each.weight) for each in found]
+            start = end
+        return reasons
+
+    def _labels(self, text: str) -> dict[str, Finding]:
         if self._machine is None:
             return {}
         scores = self._machine.scores(text, self._senses)
         found = {}
         for head, part in _columns(self._heads, scores[None, :]):
             best, margin = head.decide(part)
-            found[head.name] = (head.values[best[0]], float(margin[0]))
+            found[head.name] = Finding(head.values[best[0]], float(margin[0]))
         return found
-
-    def _spans(self, text: str) -> dict[str, tuple[Scalar, float]]:
-        if self._tagger is None or self._senses is None:
-            return {}
-        spans = self._tagger.find(text, self._senses.tokenise([text])[0])
-        kinds = {field.name: field.kind for field in self._fields}
-        return {key: (_value(kinds[key], span), span.margin) for key, span in spans.items()}
 
 
 def restore_fields(
@@ -103,11 +117,16 @@ def restore_fields(
     heads = tuple(Head(name, tuple(values)) for name, values in model["heads"])
     curves = {name: Curve(*numbers) for name, numbers in model["curves"].items()}
     targets = sum(len(head.values) for head in heads)
+    stated, copied = _copied(contract.fields), None
+    if stated and senses is None:
+        raise ArtifactError("this specialist needs the encoder it was trained with")
+    if stated and senses is not None:
+        copied = CopiedFields.restore(stated, model, arrays, senses)
     return FieldsSpecialist(
         contract.fields,
         heads,
         KernelMachine.restore(arrays, model, targets) if heads else None,
-        SpanTagger.restore(model["keys"], arrays["tags"]) if model["keys"] else None,
+        copied,
         curves,
         model["recipe"],
         senses,
@@ -132,22 +151,24 @@ def train_fields(
     if not any(rows):
         raise LearningError("none of the reference answers keeps the contract: nothing to learn")
     headed = [field for field in contract.fields if field.kind in ("label", "boolean")]
-    tagged = [field for field in contract.fields if field.kind in ("span", "number")]
-    if tagged and senses is None:
-        raise LearningError(f"field {tagged[0].name} is copied from the input: needs the encoder")
-    findings: dict[str, list[tuple[Scalar, float]]] = {}
+    stated, copied = _copied(contract.fields), None
+    if stated and senses is None:
+        raise LearningError(f"field {stated[0].name} is copied from the input: needs the encoder")
+    findings: dict[str, list[Finding]] = {}
     heads, machine = _train_heads(headed, texts, rows, senses, findings)
-    tagger = _train_tagger(tagged, texts, rows, senses, findings) if senses and tagged else None
+    if stated and senses is not None:
+        copied, found = CopiedFields.train(stated, texts, rows, senses, recipe.name == CHAIN)
+        findings |= found
     curves, signals = _confidence(contract.fields, rows, findings)
     left_out = [
         Prediction(
-            _output(contract.fields, {name: column[i][0] for name, column in findings.items()}),
+            _output(contract.fields, {name: column[i] for name, column in findings.items()}),
             float(signals[i]),
         )
         for i in range(len(texts))
     ]
     specialist = FieldsSpecialist(
-        contract.fields, heads, machine, tagger, curves, recipe.name, senses
+        contract.fields, heads, machine, copied, curves, recipe.name, senses
     )
     return Trained(specialist, left_out)
 
@@ -157,7 +178,7 @@ def _train_heads(
     texts: Sequence[str],
     rows: Sequence[Values | None],
     senses: Senses | None,
-    findings: dict[str, list[tuple[Scalar, float]]],
+    findings: dict[str, list[Finding]],
 ) -> tuple[tuple[Head, ...], KernelMachine | None]:
     if not fields:
         return (), None
@@ -169,45 +190,28 @@ def _train_heads(
     for head, part in _columns(heads, fitted.left_out):
         best, margins = head.decide(part)
         findings[head.name] = [
-            (head.values[i], float(margin)) for i, margin in zip(best, margins, strict=True)
+            Finding(head.values[i], float(margin)) for i, margin in zip(best, margins, strict=True)
         ]
     return heads, fitted.machine
-
-
-def _train_tagger(
-    fields: Sequence[Field],
-    texts: Sequence[str],
-    rows: Sequence[Values | None],
-    senses: Senses,
-    findings: dict[str, list[tuple[Scalar, float]]],
-) -> SpanTagger:
-    kinds = {field.name: field.kind for field in fields}
-    places = [
-        locate(text, {field.name: row[field.name] for field in fields} if row else {})
-        for text, row in zip(texts, rows, strict=True)
-    ]
-    fitted = SpanTagger.train(list(kinds), texts, places, senses)
-    for key, kind in kinds.items():
-        spans = [spans[key] for spans in fitted.left_out]
-        findings[key] = [(_value(kind, span), span.margin) for span in spans]
-    return fitted.tagger
 
 
 def _confidence(
     fields: Sequence[Field],
     rows: Sequence[Values | None],
-    findings: dict[str, list[tuple[Scalar, float]]],
+    findings: dict[str, list[Finding]],
 ) -> tuple[dict[str, Curve], NDArray[np.float64]]:
     """A curve a field, and for each example the cross-fitted probability that all are right."""
     curves: dict[str, Curve] = {}
     log_probability = np.zeros(len(rows))
     for field in fields:
         found = findings[field.name]
-        margins = np.array([margin for _, margin in found], dtype=np.float32)
+        margins = np.array([each.margin for each in found], dtype=np.float32)
         right = np.array(
             [
-                row is not None and same_value(field, row[field.name], value)
-                for row, (value, _) in zip(rows, found, strict=True)
+                row is not None
+                and not each.unread
+                and same_value(field, row[field.name], each.value)
+                for row, each in zip(rows, found, strict=True)
             ]
         )
         curves[field.name] = fit_curve(margins, right)
@@ -234,15 +238,18 @@ def _columns(heads: Sequence[Head], scores: Any) -> list[tuple[Head, Any]]:
     return parts
 
 
-def _value(kind: str, span: Span) -> Scalar:
-    return as_number(span.value) if kind == "number" and span.value else span.value
+def _copied(fields: Sequence[Field]) -> list[Field]:
+    return [field for field in fields if field.kind in COPIED_KINDS]
 
 
-def _output(fields: Sequence[Field], values: Values) -> Output | None:
-    """The values, or None (decline) if one is missing that the contract does not let miss."""
-    if any(values[field.name] is None and not field.may_miss for field in fields):
-        return None
-    return {field.name: values[field.name] for field in fields}
+def _output(fields: Sequence[Field], findings: Mapping[str, Finding]) -> Output | None:
+    """The values, or None (decline) if one is missing that the contract does not let miss, or is
+    stated in a way that cannot be read."""
+    for field in fields:
+        found = findings[field.name]
+        if found.unread or (found.value is None and not field.may_miss):
+            return None
+    return {field.name: findings[field.name].value for field in fields}
 
 
 def _fits(contract: Contract) -> bool:
@@ -257,8 +264,10 @@ def _refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str
                 f"field {field.name!r} holds {field.kind}, which is neither a label nor copied "
                 "from the input: no specialist learns that yet"
             )
-        if field.kind in ("span", "number") and not recipe.encoder:
+        if field.kind in COPIED_KINDS and not recipe.encoder:
             return f"field {field.name!r} is copied from the input, which takes the encoder"
+    if recipe.name == CHAIN and not _copied(contract.fields):
+        return "no field is copied from the input: there is nothing to tag"
     return ""
 
 
@@ -267,6 +276,7 @@ KIND = Kind(
     (
         Recipe("fields", "terms", encoder=False, cost=0.3, share=0.2),
         Recipe("fields", "terms+encoder", encoder=True, cost=5, share=0.8),
+        Recipe("fields", CHAIN, encoder=True, cost=6, share=1.6),
     ),
     _fits,
     _refusal,

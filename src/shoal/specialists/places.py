@@ -1,45 +1,55 @@
 """Where in an input a value is stated."""
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from shoal.tasks.contract import Scalar
-from shoal.tasks.wording import number_in
+from shoal.specialists.tagger import Places
+from shoal.tasks.contract import Field, Scalar, listed
+from shoal.tasks.dates import written_dates
+from shoal.tasks.numerals import written_numbers
 
-_NUMBERS = re.compile(r"[-+−]?\d[\d,]*(?:\.\d+)?")
+Place = tuple[int, int]
+
 _WORD = re.compile(r"\w")
 
 
-def locate(text: str, values: Mapping[str, Scalar]) -> dict[str, tuple[int, int]]:
+def locate(text: str, fields: Sequence[Field], values: Mapping[str, Scalar]) -> Places:
     """(start, end) characters of each value that the text states; others are left out."""
-    places = {}
-    for key, value in values.items():
-        place = _number_place(text, value) if isinstance(value, float) else _place(text, value)
-        if place is not None:
-            places[key] = place
-    return places
+    places = {field.name: tuple(_places(text, field, values.get(field.name))) for field in fields}
+    return {name: found for name, found in places.items() if found}
 
 
-def as_number(text: str) -> float | None:
-    """The number that a span states, with a currency or unit around it or not; None if it states
-    none, or one beyond the range of a float, which JSON could not hold."""
-    found = _NUMBERS.search(text)
-    number = number_in(found.group()) if found else None
-    return number if number is not None and math.isfinite(number) else None
+def _places(text: str, field: Field, value: Scalar) -> Iterator[Place]:
+    match field.kind, value:
+        case "number", int() | float() if not isinstance(value, bool):
+            yield from _number_place(text, value)
+        case "date", str():
+            yield from _date_place(text, value)
+        case "span", str():
+            yield from _span_place(text, value, ())
+        case "spans", str():
+            taken: list[Place] = []
+            for item in listed(value):
+                taken += _span_place(text, item, taken)
+            yield from sorted(taken)
 
 
-def _place(text: str, value: Scalar) -> tuple[int, int] | None:
-    """The first occurrence that is made of whole words, else the first; case only if need be."""
-    if not isinstance(value, str) or not value.strip():
-        return None
+def _span_place(text: str, value: str, taken: Sequence[Place]) -> Iterator[Place]:
+    """The first occurrence that is made of whole words, else the first; case only if need be; none
+    that overlaps what is taken."""
+    if not value.strip():
+        return
     needle = r"\s+".join(map(re.escape, value.split()))
     for flags in (re.NOFLAG, re.IGNORECASE):
-        found = list(re.finditer(needle, text, flags))
+        found = [
+            match
+            for match in re.finditer(needle, text, flags)
+            if all(match.end() <= start or match.start() >= end for start, end in taken)
+        ]
         whole = [match for match in found if _stands_alone(text, match)]
         if found:
-            return (whole or found)[0].span()
-    return None
+            yield (whole or found)[0].span()
+            return
 
 
 def _stands_alone(text: str, match: re.Match[str]) -> bool:
@@ -48,6 +58,18 @@ def _stands_alone(text: str, match: re.Match[str]) -> bool:
     return not (_WORD.match(before) or _WORD.match(after))
 
 
-def _number_place(text: str, value: float) -> tuple[int, int] | None:
-    spans = (m.span() for m in _NUMBERS.finditer(text) if number_in(m.group()) == value)
-    return next(spans, None)
+def _number_place(text: str, value: float) -> Iterator[Place]:
+    """The first number that is the value, with the point as decimal sign or else the comma."""
+    for comma in (False, True):
+        for found in written_numbers(text, comma):
+            if found.value == value:
+                yield found.start, found.end
+                return
+
+
+def _date_place(text: str, value: str) -> Iterator[Place]:
+    """The first date that may be the value."""
+    for found in written_dates(text):
+        if value in (found.day_first, found.month_first):
+            yield found.start, found.end
+            return

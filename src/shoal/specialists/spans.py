@@ -6,7 +6,7 @@ constraint that an inside follows its own begin. All of a message's tokens are l
 closed form, so spans calibrate on every example too (block leave-one-out of a linear smoother;
 Cook & Weisberg 1982, section 2.2).
 
-It does not know: values that are not in the input, or several values of one key.
+It does not know: values that are not in the input.
 """
 
 import re
@@ -15,11 +15,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError
+from shoal.specialists.chain import best_path, runs, tags_in
 from shoal.specialists.senses import Senses, Tokens
+from shoal.specialists.tagger import Evidence, Places, Run, Span, TaggerFit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -30,12 +31,7 @@ _BATCH = 200  # messages whose features are held at once: a token's take 6 KB
 _SHAPES = ((re.compile("[A-Z]"), "X"), (re.compile("[a-z]"), "x"), (re.compile("[0-9]"), "9"))
 _CHUNK = re.compile(r"\S+")
 
-
-class Span(Struct, frozen=True):
-    """The value found for a key, None if there is none, and how clearly (score units)."""
-
-    value: str | None
-    margin: float
+_Bounds = tuple[int, int]  # first token, after the last
 
 
 class _Example(NamedTuple):
@@ -47,29 +43,25 @@ class _Example(NamedTuple):
     copies: int
 
 
-class TaggerFit(NamedTuple):
-    """A tagger, and for each example its spans by a tagger that had not seen it."""
-
-    tagger: "SpanTagger"
-    left_out: list[dict[str, Span]]
-
-
 class SpanTagger:
     """``weights`` (HASHED + d + 1, 1 + 2 * len(keys)): tag 0 is outside, then begin and inside of
-    each key."""
+    each key. ``several``: the keys that may have several values; the others have the clearest."""
 
-    def __init__(self, keys: Sequence[str], weights: Floats) -> None:
-        self.keys, self.weights = tuple(keys), weights
+    def __init__(
+        self, keys: Sequence[str], weights: Floats, several: frozenset[str] = frozenset()
+    ) -> None:
+        self.keys, self.weights, self._several = tuple(keys), weights, several
 
     @classmethod
     def train(
         cls,
         keys: Sequence[str],
         texts: Sequence[str],
-        places: Sequence[dict[str, tuple[int, int]]],
+        places: Sequence[Places],
         senses: Senses,
+        several: frozenset[str] = frozenset(),
     ) -> TaggerFit:
-        """Fit on texts and, for each, the (start, end) characters of the value of a key.
+        """Fit on texts and the places of their values.
 
         Equal texts are left out together, or each would be judged by a tagger that saw its twin.
         """
@@ -85,7 +77,7 @@ class SpanTagger:
             cross += rows.T @ np.concatenate([x.tags for x in batch])
         inverse = np.linalg.inv(square).astype(np.float64, copy=False)
         weights: Doubles = inverse @ cross
-        tagger = cls(keys, weights.astype(np.float32))
+        tagger = cls(keys, weights.astype(np.float32), several)
         spans = {
             text: found
             for batch in batches
@@ -113,23 +105,57 @@ class SpanTagger:
             yield x.text, self.spans(x.text, x.tokens[0], unseen.astype(np.float32))
 
     @classmethod
-    def restore(cls, keys: Sequence[str], weights: Floats) -> "SpanTagger":
+    def restore(cls, keys: Sequence[str], weights: Floats, several: frozenset[str]) -> "SpanTagger":
         """The tagger of these keys and weights. Raises ArtifactError if they do not fit."""
         if weights.shape[1:] != (1 + 2 * len(keys),):
             raise ArtifactError("the specialist's keys and weights differ: train it again")
-        return cls(keys, weights)
+        return cls(keys, weights, several)
+
+    def arrays(self) -> dict[str, Floats]:
+        """All numbers, by name, for a safetensors file."""
+        return {"tags": self.weights}
 
     def find(self, text: str, tokens: Tokens) -> dict[str, Span]:
         """The span of each key in one text."""
         return self.spans(text, tokens[0], token_features(text, tokens) @ self.weights)
 
+    def runs(self, text: str, tokens: Tokens) -> list[Run]:
+        """All runs on the best path, in order."""
+        offsets = tokens[0]
+        if not len(offsets):
+            return []
+        path = best_path(token_features(text, tokens) @ self.weights)
+        return [
+            (self.keys[key], int(offsets[first, 0]), int(offsets[after - 1, 1]))
+            for key, first, after in runs(path)
+        ]
+
+    def evidence(self, text: str, tokens: Tokens) -> list[Evidence]:
+        """Each token of each run, in order."""
+        offsets = tokens[0]
+        if not len(offsets):
+            return []
+        scores = token_features(text, tokens) @ self.weights
+        return [
+            Evidence(
+                self.keys[(tag - 1) // 2],
+                text[offsets[row, 0] : offsets[row, 1]],
+                float(scores[row, tag] - scores[row, 0]),
+            )
+            for row, tag in enumerate(best_path(scores))
+            if tag
+        ]
+
     def spans(self, text: str, offsets: NDArray[np.int32], scores: Floats) -> dict[str, Span]:
         """Spans from tag scores (t, 1 + 2 keys)."""
         if len(scores) == 0:
-            return {key: Span(None, 0.0) for key in self.keys}
+            return {key: Span((), 0.0) for key in self.keys}
         path = best_path(scores)
+        found: list[list[_Bounds]] = [[] for _ in self.keys]
+        for column, first, after in runs(path):
+            found[column].append((first, after))
         return {
-            key: self._span(text, offsets, scores, path, column)
+            key: self._span(text, offsets, scores, path, column, found[column])
             for column, key in enumerate(self.keys)
         }
 
@@ -140,37 +166,36 @@ class SpanTagger:
         scores: Floats,
         path: NDArray[np.intp],
         column: int,
+        found: list[_Bounds],
     ) -> Span:
-        begin, inside = 1 + 2 * column, 2 + 2 * column
         assigned = scores[np.arange(len(path)), path]
-        runs = _runs(path, begin, inside)
-        if not runs:
-            return Span(None, float((assigned - scores[:, begin]).min()))
-        start, stop = max(runs, key=lambda run: float(assigned[run[0] : run[1]].mean()))
-        # What else could the span be? Another tag inside it, or one token more or less.
-        around = slice(max(0, start - 1), min(len(path), stop + 1))
-        others = scores[around].copy()
-        others[np.arange(len(others)), path[around]] = -np.inf
-        margin = float((assigned[around] - others.max(axis=1)).min())
-        rivals = [float(assigned[a:b].mean()) for a, b in runs if a != start]
-        if rivals:  # a second value for the same key: as unsure as they are close
-            margin = min(margin, float(assigned[start:stop].mean()) - max(rivals))
-        return Span(text[offsets[start, 0] : offsets[stop - 1, 1]], margin)
+        if not found:
+            return Span((), float((assigned - scores[:, 1 + 2 * column]).min()))
+        chosen = found
+        margins = []
+        if len(found) > 1 and self.keys[column] not in self._several:
+            # Another value for the same key: as unsure as they are close.
+            means = {run: float(assigned[run[0] : run[1]].mean()) for run in found}
+            chosen = [max(found, key=lambda run: means[run])]
+            margins.append(means[chosen[0]] - max(means[run] for run in found if run != chosen[0]))
+        margins += [_margin(scores, assigned, path, run) for run in chosen]
+        values = tuple(text[offsets[a, 0] : offsets[b - 1, 1]] for a, b in chosen)
+        return Span(values, min(margins))
 
 
-def tags_of(
-    keys: Sequence[str], offsets: NDArray[np.int32], place: dict[str, tuple[int, int]]
-) -> Floats:
+def _margin(scores: Floats, assigned: Floats, path: NDArray[np.intp], run: _Bounds) -> float:
+    """What else could a run be? Another tag inside it, or one token more or less."""
+    around = slice(max(0, run[0] - 1), min(len(path), run[1] + 1))
+    others = scores[around].copy()
+    others[np.arange(len(others)), path[around]] = -np.inf
+    return float((assigned[around] - others.max(axis=1)).min())
+
+
+def tags_of(keys: Sequence[str], offsets: NDArray[np.int32], places: Places) -> Floats:
     """One-hot tags (t, 1 + 2 keys) of the tokens that lie in the places of the keys."""
-    tag = np.zeros(len(offsets), dtype=np.intp)
-    for column, key in enumerate(keys):
-        if key not in place:
-            continue
-        start, end = place[key]
-        covered = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
-        tag[covered] = 2 + 2 * column
-        tag[covered[:1]] = 1 + 2 * column
-    return np.eye(1 + 2 * len(keys), dtype=np.float32)[tag]
+    column = {key: i for i, key in enumerate(keys)}
+    chosen = [(column[key], place) for key, found in places.items() for place in found]
+    return np.eye(1 + 2 * len(keys), dtype=np.float32)[tags_in(offsets, chosen)]
 
 
 def token_features(text: str, tokens: Tokens) -> Floats:
@@ -190,7 +215,7 @@ def token_features(text: str, tokens: Tokens) -> Floats:
 def _distinct(
     keys: Sequence[str],
     texts: Sequence[str],
-    places: Sequence[dict[str, tuple[int, int]]],
+    places: Sequence[Places],
     senses: Senses,
 ) -> dict[str, _Example]:
     """The examples by text; of equal texts one, with their number and the sum of their tags."""
@@ -212,37 +237,6 @@ def _rows(batch: Sequence[_Example]) -> Doubles:
     """Features of all tokens of a batch, one text after the other."""
     rows = np.concatenate([token_features(x.text, x.tokens) for x in batch])
     return rows.astype(np.float64)
-
-
-def best_path(scores: Floats) -> NDArray[np.intp]:
-    """Tags (t,) with the greatest sum, an inside only after its begin or inside (Viterbi 1967)."""
-    count = scores.shape[1]
-    allowed = np.zeros((count, count))  # from, to
-    for inside in range(2, count, 2):
-        allowed[:, inside] = -np.inf
-        allowed[[inside - 1, inside], inside] = 0
-    total = scores[0].astype(np.float64)
-    total[2::2] = -np.inf
-    came = np.zeros(scores.shape, dtype=np.intp)
-    for row in range(1, len(scores)):
-        through = total[:, None] + allowed
-        came[row] = through.argmax(axis=0)
-        total = through.max(axis=0) + scores[row]
-    path = np.empty(len(scores), dtype=np.intp)
-    path[-1] = total.argmax()
-    for row in range(len(scores) - 1, 0, -1):
-        path[row - 1] = came[row, path[row]]
-    return path
-
-
-def _runs(path: NDArray[np.intp], begin: int, inside: int) -> list[tuple[int, int]]:
-    runs = []
-    for start in np.flatnonzero(path == begin):
-        stop = start + 1
-        while stop < len(path) and path[stop] == inside:
-            stop += 1
-        runs.append((int(start), int(stop)))
-    return runs
 
 
 def _spellings(text: str, offsets: NDArray[np.int32]) -> list[list[str]]:

@@ -15,6 +15,7 @@ from shoal.tasks.contract import (
     NumberContract,
     Scalar,
     TextContract,
+    listed,
     read,
 )
 from shoal.tasks.wording import flattened
@@ -26,8 +27,8 @@ def same(contract: Contract, a: Answer, b: Answer) -> bool:
     - label: the same label once case, surrounding whitespace, quotes and a closing period are gone;
     - labels: the same set of labels, in whatever order;
     - fields: field by field: absent, ``null`` and ``""`` are equal where a value may be missing,
-      labels as above, numbers and booleans by value, spans after folding case and whitespace, text
-      as below, nested JSON by value;
+      labels as above, numbers, dates and booleans by value, spans and lists of them (in order)
+      after folding case and whitespace, text as below, nested JSON by value;
     - number: equal by value (1.0 is 1, "1,000" is 1000);
     - call: the same tools in the same order with arguments equal as JSON;
     - text: equal after NFKC, case folding, whitespace folded, closing punctuation dropped (if the
@@ -77,6 +78,8 @@ def same_value(field: Field, a: Scalar, b: Scalar) -> bool:
     match field.kind:
         case "span":
             return flattened(str(a)) == flattened(str(b))
+        case "spans":
+            return [*map(flattened, listed(str(a)))] == [*map(flattened, listed(str(b)))]
         case "text":
             return _plain(str(a)) == _plain(str(b))
         case "json":

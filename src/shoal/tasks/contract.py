@@ -5,17 +5,20 @@ output into the answer, or its text, that the LLM would have sent. What this mod
 how a contract is inferred (``inference``), and when two outputs are the same (``comparator``).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from shoal.chat import Answer, ToolCall
+from shoal.tasks.dates import is_iso_date
 from shoal.tasks.json_style import JsonStyle, read_object
 from shoal.tasks.label_sets import split_labels
 from shoal.tasks.wording import bare, find_label, number_in, simplified
 
-Kind = Literal["label", "boolean", "number", "span", "text", "json"]
-"""What a field holds: "span" is copied from the input, "json" a list or an object of its own."""
+Kind = Literal["label", "boolean", "number", "date", "span", "spans", "text", "json"]
+"""What a field holds: "span" is copied from the input, "spans" a list of what is, "date" a day as
+"2026-11-30", "json" a list or an object of its own."""
 
 Missing = Literal["absent", "null", "blank"]
 """How the LLM writes a field without a value: key left out, ``null`` or ``""``."""
@@ -23,7 +26,9 @@ Missing = Literal["absent", "null", "blank"]
 Scalar = str | float | bool | None
 Output = str | float | dict[str, Scalar] | tuple[ToolCall, ...] | tuple[str, ...]
 
-CLOSED_KINDS = frozenset({"label", "boolean", "number", "span"})
+COPIED_KINDS = frozenset({"number", "date", "span", "spans"})
+"""Kinds whose values the input states, as it has them or written otherwise."""
+CLOSED_KINDS = COPIED_KINDS | {"label", "boolean"}
 
 
 class LabelContract(Struct, frozen=True, tag="label", omit_defaults=True):
@@ -198,6 +203,19 @@ def _written_labels(contract: LabelsContract, output: tuple[object, ...]) -> str
     return contract.prefix + (contract.separator.join(map(str, output)) or contract.none)
 
 
+def written_list(items: Sequence[str]) -> str:
+    """The canonical value of a list of spans: its JSON text."""
+    return JsonStyle().write(list(items))
+
+
+def listed(value: str) -> list[str]:
+    """The spans of the canonical value of a list. Raises ValueError if it is none."""
+    items = JsonStyle.read(value)
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"{value!r} is no list of strings")
+    return items
+
+
 def _parse_fields(contract: FieldsContract, text: str) -> dict[str, Scalar] | None:
     found = read_object(text)
     if found is None or not found.keys() <= {field.name for field in contract.fields}:
@@ -228,6 +246,10 @@ def _value(field: Field, raw: object) -> Scalar:
             return find_label(raw, field.labels)
         case "span" | "text", str():
             return raw
+        case "date", str():
+            return raw if is_iso_date(raw) else None
+        case "spans", list():
+            return written_list(raw) if all(isinstance(item, str) for item in raw) else None
         case "json", _:
             return JsonStyle().write(raw)
         case _:
@@ -252,6 +274,8 @@ def _present(contract: FieldsContract, output: dict[str, Scalar]) -> dict[str, o
 
 
 def _writable(field: Field, value: Scalar) -> object:
+    if field.kind == "spans" and isinstance(value, str):
+        return listed(value)
     if _value(field, value) is None:
         raise ValueError(f"{value!r} does not fit field {field.name} ({field.kind})")
     if field.kind == "number" and isinstance(value, float) and value.is_integer():

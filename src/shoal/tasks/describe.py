@@ -103,7 +103,9 @@ def _field(field: Field) -> str:
         "label": f"one of {len(field.labels)}: {_listed(field.labels)}",
         "boolean": "true or false",
         "number": "a number",
+        "date": "a date",
         "span": "copied from the input",
+        "spans": "a list copied from the input",
         "text": "free text",
         "json": "JSON of its own",
     }

@@ -1,9 +1,10 @@
 """The fields of a task whose answers are JSON objects.
 
 For each key, over the values that are there (not absent, null or ""): at least 98 % booleans or
-numbers make that kind; strings are labels if the prompt lists them, spans if at least 95 % occur in
-the input (case and whitespace folded), labels if they form a closed set, else text; anything else
-is JSON of its own.
+numbers make that kind; strings are labels if the prompt lists them, dates if all are days as
+"2026-11-30" and the input writes at least 95 % of them in some way, spans if at least 95 % occur in
+it (case and whitespace folded), labels if they form a closed set, else text; lists of strings are
+lists of spans by the same rule; anything else is JSON of its own.
 """
 
 from collections import Counter, defaultdict
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 from shoal.tasks.closed_sets import closed_labels, count_spellings, listed_labels
 from shoal.tasks.contract import Field, Kind, Missing
+from shoal.tasks.dates import is_iso_date, written_dates
 from shoal.tasks.wording import flattened
 
 SAME_TYPE = 0.98
@@ -72,6 +74,9 @@ def _kind(pairs: Sequence[tuple[str, object]], literals: str) -> tuple[Kind, tup
     strings = [(given, value) for given, value in pairs if isinstance(value, str)]
     if len(strings) >= most:
         return _string_kind(strings, literals)
+    lists = [(given, value) for given, value in pairs if _is_list_of_strings(value)]
+    if len(lists) >= most:
+        return ("spans" if _are_spans(_items(lists)) else "json"), ()
     booleans = sum(isinstance(value, bool) for _, value in pairs)
     if booleans >= most:
         return "boolean", ()
@@ -84,7 +89,34 @@ def _string_kind(strings: Sequence[tuple[str, str]], literals: str) -> tuple[Kin
     labels = closed_labels(values, literals)
     if labels and listed_labels(count_spellings(values), literals):
         return "label", labels
-    verbatim = sum(flattened(value) in given for given, value in strings)
-    if verbatim >= VERBATIM * len(strings):
+    if all(map(is_iso_date, values)) and _are_written(strings):
+        return "date", ()
+    if _are_spans(strings):
         return "span", ()
     return ("label", labels) if labels else ("text", ())
+
+
+def _are_spans(strings: Sequence[tuple[str, str]]) -> bool:
+    verbatim = sum(flattened(value) in given for given, value in strings)
+    return verbatim >= VERBATIM * len(strings) > 0
+
+
+def _are_written(dates: Sequence[tuple[str, str]]) -> bool:
+    """Whether the inputs write the days out, in whatever order of day and month."""
+    written = sum(
+        any(value in (found.day_first, found.month_first) for found in written_dates(given))
+        for given, value in dates
+    )
+    return written >= VERBATIM * len(dates)
+
+
+def _is_list_of_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _items(lists: Sequence[tuple[str, object]]) -> list[tuple[str, str]]:
+    return [(given, str(item)) for given, items in lists for item in _listed(items)]
+
+
+def _listed(items: object) -> list[object]:
+    return items if isinstance(items, list) else []

@@ -135,7 +135,9 @@ def _joined_kind(a: Field, b: Field) -> Kind:
         return a.kind
     if a.kind == "label" and not a.labels:
         return b.kind
-    return "text" if {a.kind, b.kind} <= {"label", "span", "text"} else "json"
+    if (a.kind, b.kind) == ("span", "date"):
+        return "span"  # days that the input has as they are: known so before there was a kind
+    return "text" if {a.kind, b.kind} <= {"label", "date", "span", "text"} else "json"
 
 
 def _joined(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
