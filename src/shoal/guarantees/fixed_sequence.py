@@ -121,10 +121,28 @@ def walk(curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start]) 
     Raises:
         ValueError: a start's coverage outside (0, 1], a weight not positive, or a sum above 1.
     """
+    return walk_on(curve, alpha, delta, starts, 0.0).found
+
+
+class Walked(NamedTuple):
+    """What a walk found, and the level still in hand at the end of the curve; 0 if it stopped."""
+
+    found: Pass | None
+    left: float
+
+
+def walk_on(
+    curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start], carried: float
+) -> Walked:
+    """As ``walk``, with the level ``carried`` from a curve that was passed to its end, which the
+    first start adds to its own.
+
+    Raises: what ``walk`` raises.
+    """
     ordered = _checked(starts)
     p = p_values(curve.errors, curve.accepted, alpha)
     firsts = curve.entries(np.array([start.coverage for start in ordered])).tolist()
-    found, level = None, 0.0
+    found, level = None, carried
     for start, (low, high) in zip(ordered, pairwise([*firsts, p.size]), strict=True):
         level += start.weight * delta
         failures = np.flatnonzero(p[low:high] > level)
@@ -133,7 +151,7 @@ def walk(curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start]) 
             found = Pass(stop - 1, level)
         if stop < high:
             level = 0.0
-    return found
+    return Walked(found, level)
 
 
 def _gaps(s: NDArray[np.float64], last: NDArray[np.intp]) -> NDArray[np.float64]:
