@@ -200,6 +200,41 @@ class TestJudge:
         assert judged(judge(prepared(*pairs), ALPHA, DELTA)).selection.errors == 0
 
 
+class TestJudgeByLabel:
+    def test_a_label_that_cannot_be_proven_is_not_served(self) -> None:
+        poor = [(lesson(n), "music", 0.9) for n in range(1, 600, 3)]  # kitchens, called music
+        good = right(range(0, 900, 3))
+        everywhere = judged(judge(prepared(*good, *poor[:20]), ALPHA, DELTA))
+        assert everywhere.labels is None
+        found = judged(judge(prepared(*good, *poor[:20]), ALPHA, DELTA, per_label=True))
+        assert found.labels is not None
+        assert [proof.label for proof in found.labels] == ["garden"]
+        assert found.selection.errors == 0
+        assert sum(found.accepted) == found.selection.accepted == 300
+        assert found.mistakes == ()
+
+    def test_where_no_label_can_be_proven_the_nearest_says_why(self) -> None:
+        refusal = refused(judge(prepared(*right(range(30))), ALPHA, DELTA, per_label=True))
+        assert "no label can be proven on its own" in refusal.reason
+        assert refusal.examples_needed is not None
+
+    def test_repeated_inputs_prove_no_label(self) -> None:
+        often = [pair for pair in right(range(12)) for _ in range(30)]
+        refused(judge(prepared(*often), ALPHA, DELTA, per_label=True))
+
+
+def test_the_surest_mistakes_are_kept_with_what_was_said() -> None:
+    pairs = right(range(300)) + wrong(range(300, 303), signal=0.95) + wrong(range(303, 400), 0.1)
+    found = judged(judge(prepared(*pairs), ALPHA, DELTA))
+    assert [mistake.call_id for mistake in found.mistakes] == ["call-300", "call-301", "call-302"]
+    assert found.mistakes[0].said == Answer(desk_of(301))
+    assert found.calibration.n == 400
+    assert found.calibration.errors.sum() == 100
+    by_label = found.calibration.slices(np.array(found.accepted), 0.05)
+    assert sum(part.errors for part in by_label if part.by == "label") == 3
+    assert sum(part.n for part in by_label if part.by == "label") == 400
+
+
 class TestPeopleCheck:
     def check(self, *pairs: tuple[Lesson, Output | None, float]) -> tuple[int, int] | None:
         unsure = wrong(range(300, 400), signal=0.1)
@@ -233,9 +268,11 @@ class TestAttempt:
     def deltas(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         spent: list[float] = []
 
-        def watched(made: Prepared, alpha: float, delta: float) -> Candidate | Refusal:
+        def watched(
+            made: Prepared, alpha: float, delta: float, per_label: bool
+        ) -> Candidate | Refusal:
             spent.append(delta)
-            return judge(made, alpha, delta)
+            return judge(made, alpha, delta, per_label)
 
         monkeypatch.setattr(trial, "judge", watched)
         return spent

@@ -19,6 +19,7 @@ from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Tried
 from shoal.routing.rung import Verdict
 from shoal.storage import Store
+from shoal.tasks.answer_label import has_labels
 
 
 class Climb(Struct, frozen=True):
@@ -130,6 +131,9 @@ _SILENT = Answer(complete=False)  # agrees with nothing
 def _refusal(rung: OwnRung, handled: Handled, post: Post) -> str:
     promise = handled.regime.promise(post.task.name)
     receipt = handled.receipt
+    labelled = promise.per_label and has_labels(post.task.contract)
+    if labelled and rung.certificate.labels is None:
+        return "certified on the average over all answers, promised is each label by itself"
     return _promises_less(rung, promise) or rung.refusal(handled.request, receipt.llm, receipt.at)
 
 

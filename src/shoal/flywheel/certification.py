@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 import uuid_utils
 from msgspec import Struct
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from shoal.errors import LearningError
 from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import broken_at, redrawn_at
-from shoal.flywheel.trial import Candidate, Outcome, attempt, prepare
+from shoal.flywheel.trial import Candidate, LadderStep, Outcome, attempt, prepare
 from shoal.guarantees import Certificate, Refusal, assumptions_of, delta_at
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
@@ -41,6 +43,8 @@ class Verdict(Struct, frozen=True):
     refusals: tuple[tuple[str, Refusal], ...] = ()
     alpha: float = 0.0
     confidence: float = 0.0
+    per_label: bool = False
+    ladder: tuple[LadderStep, ...] = ()
 
 
 class Examiner:
@@ -89,21 +93,24 @@ class Examiner:
                 promise.alpha,
                 delta,
                 lambda recipe: prepare(lessons, recipe, held_out, self._senses),
+                promise.per_label,
             )
         except LearningError as error:
             return self._refuse(lessons, promise, nth, Outcome(None, ()), str(error))
         if outcome.candidate is None:
             return self._refuse(lessons, promise, nth, outcome, _reason(outcome))
-        return self._grant(lessons, promise, outcome.candidate, nth, delta)
+        return self._grant(lessons, promise, outcome, nth, delta)
 
     def _grant(
         self,
         lessons: Lessons,
         promise: PromiseOptions,
-        candidate: Candidate,
+        outcome: Outcome,
         nth: int,
         delta: float,
     ) -> Verdict:
+        candidate = outcome.candidate
+        assert candidate is not None
         now = time.time()
         card = self._card(lessons, candidate, now)
         apart = candidate.recipe.held_out
@@ -137,6 +144,8 @@ class Examiner:
             self_agreement=lessons.self_agreement(),
             issued_at=now,
             lapses_at=now + self._options.lapse_days * _DAY,
+            labels=candidate.labels,
+            slices=candidate.calibration.slices(np.array(candidate.accepted), promise.delta),
         )
         verdict = Verdict(
             lessons.task.id,
@@ -144,8 +153,10 @@ class Examiner:
             certificate=certificate,
             alpha=promise.alpha,
             confidence=promise.confidence,
+            per_label=promise.per_label,
+            ladder=outcome.ladder,
         )
-        self._write(verdict, lessons, nth, card)
+        self._write(verdict, lessons, nth, Granted(card, candidate))
         return verdict
 
     def _card(self, lessons: Lessons, candidate: Candidate, now: float) -> Card:
@@ -182,14 +193,26 @@ class Examiner:
             refusals=outcome.refusals,
             alpha=promise.alpha,
             confidence=promise.confidence,
+            per_label=promise.per_label,
+            ladder=outcome.ladder,
         )
         self._write(verdict, lessons, nth)
         return verdict
 
     def _write(
-        self, verdict: Verdict, lessons: Lessons, nth: int, card: Card | None = None
+        self, verdict: Verdict, lessons: Lessons, nth: int, granted: "Granted | None" = None
     ) -> None:
-        file_verdict(self._store, verdict, nth, card, lambda: self._check_still_true(lessons))
+        card = granted.card if granted else None
+
+        def write_evidence(conn: Connection) -> None:
+            self._check_still_true(lessons)
+            if granted and verdict.certificate:
+                tested = granted.candidate
+                self._store.evidence.insert(
+                    conn, verdict.certificate.id, tested.calibration, tested.mistakes
+                )
+
+        file_verdict(self._store, verdict, nth, card, write_evidence)
 
     def _check_still_true(self, lessons: Lessons) -> None:
         task = lessons.task.id
@@ -200,17 +223,25 @@ class Examiner:
             )
 
 
+class Granted(Struct, frozen=True):
+    """What a certificate was granted to."""
+
+    card: Card
+    candidate: Candidate
+
+
 def file_verdict(
     store: Store,
     verdict: Verdict,
     nth: int,
     card: Card | None = None,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[Connection], None] = lambda conn: None,
 ) -> None:
     """Write the ``nth`` attempt, card, certificate and event, all or none.
 
     Raises:
-        LearningError: another process certified the task meanwhile, or ``check`` says so.
+        LearningError: another process certified the task meanwhile, or ``check``, which may write in
+            the same transaction, says so.
     """
     certificate = verdict.certificate
     now = time.time()
@@ -223,7 +254,7 @@ def file_verdict(
         detail=msgspec.json.encode({"certificate": certificate.id if certificate else ""}),
     )
     with store.database.transaction() as conn:
-        check()
+        check(conn)
         outcome = msgspec.json.encode(verdict)
         if store.attempts.insert(conn, verdict.task, now, outcome) != nth:
             raise LearningError(

@@ -169,7 +169,8 @@ class Learner:
             return first
         last = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
         promise = self.promise(task)
-        if (last.alpha, last.confidence) != (promise.alpha, promise.confidence):
+        wanted_then = last.alpha, last.confidence, last.per_label
+        if wanted_then != (promise.alpha, promise.confidence, promise.per_label):
             return first
         wanted = last.examples * self._options.growth
         if last.examples < most:

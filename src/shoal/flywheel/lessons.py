@@ -30,6 +30,7 @@ class Lesson(Struct, frozen=True):
     people: Answer | None
     sampled: bool
     refuted: Answer | None = None
+    at: float = 0.0
 
     @property
     def text(self) -> str:
@@ -133,6 +134,7 @@ def _lesson(task: Task, example: Example, given: Input, judges: bool) -> Lesson:
         people=example.reference if example.by == "people" else None,
         sampled=judges,
         refuted=example.refuted,
+        at=example.at,
     )
 
 

@@ -14,14 +14,29 @@ from numpy.typing import NDArray
 from shoal.chat import Answer
 from shoal.flywheel.ladder import recipes_for, train
 from shoal.flywheel.lessons import Lesson, Lessons
-from shoal.guarantees import PeopleCheck, Refusal, Selection, select, upper_bound
+from shoal.guarantees import (
+    Calibration,
+    LabelProof,
+    LabelSelection,
+    PeopleCheck,
+    Refusal,
+    Selection,
+    select,
+    select_by_label,
+    strictest,
+    upper_bound,
+)
 from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Specialist
+from shoal.storage import Mistake
 from shoal.tasks import Contract, Input, Task, same, written
+from shoal.tasks.answer_label import has_labels, label_of
 
 GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
 WORTH_A_STEP = 0.02  # coverage that a dearer candidate must add
+_TIMED = 20  # inputs by which a candidate's CPU time an answer is measured
+_KEPT_MISTAKES = 50
 _HELD_OUT = 3  # one example in so many calibrates, with calibration "held-out"
 
 SensesOf = Callable[[], Senses]
@@ -36,6 +51,22 @@ class Candidate(Struct, frozen=True):
     agreement: float
     people: PeopleCheck | None
     cpu_seconds: float
+    calibration: Calibration
+    accepted: tuple[bool, ...]  # of each calibration example, whether it would be served
+    labels: tuple[LabelProof, ...] | None = None
+    mistakes: tuple[Mistake, ...] = ()
+
+
+class LadderStep(Struct, frozen=True):
+    """One candidate of an attempt; ``answer_ms`` is its CPU time an answer, measured here.
+    ``refused`` says why it may not be served, "" if it may; then ``coverage`` is what it serves."""
+
+    kind: str
+    recipe: str
+    cpu_seconds: float
+    answer_ms: float
+    coverage: float = 0.0
+    refused: str = ""
 
 
 class Outcome(Struct, frozen=True):
@@ -43,6 +74,7 @@ class Outcome(Struct, frozen=True):
 
     candidate: Candidate | None
     refusals: tuple[tuple[str, Refusal], ...]
+    ladder: tuple[LadderStep, ...] = ()
 
 
 class Prepared(Struct, frozen=True):
@@ -53,6 +85,7 @@ class Prepared(Struct, frozen=True):
     specialist: Specialist
     unseen: tuple[tuple[Lesson, Prediction], ...]
     cpu_seconds: float
+    answer_ms: float = 0.0
 
 
 def attempt(
@@ -61,29 +94,41 @@ def attempt(
     alpha: float,
     delta: float,
     prepare: Callable[[Recipe], Prepared],
+    per_label: bool = False,
 ) -> Outcome:
     """Climb the ladder: prepare a candidate, judge it, keep the cheapest that serves well.
 
     ``delta`` is what this attempt may spend; each recipe spends its share of it, so that the
-    promise holds whichever is kept (union bound).
+    promise holds whichever is kept (union bound). ``per_label`` is as for ``judge``.
 
     Raises:
         LearningError: the contract cannot be learned.
         ArtifactError: the encoder's weights are missing or damaged.
     """
     best: Candidate | None = None
-    refusals = []
+    refusals, ladder = [], []
     recipes = recipes_for(task, inputs)
     total = sum(recipe.share for recipe in recipes)
     for recipe in recipes:
-        found = judge(prepare(recipe), alpha, delta * recipe.share / total)
+        ready = prepare(recipe)
+        found = judge(ready, alpha, delta * recipe.share / total, per_label)
+        ladder.append(_step(ready, found))
         if isinstance(found, Refusal):
             refusals.append((recipe.name, found))
         elif best is None or found.selection.coverage >= best.selection.coverage + WORTH_A_STEP:
             best = found
         if best is not None and best.selection.coverage >= GOOD_COVERAGE:
             break
-    return Outcome(best, tuple(refusals))
+    return Outcome(best, tuple(refusals), tuple(ladder))
+
+
+def _step(ready: Prepared, found: Candidate | Refusal) -> LadderStep:
+    refused = found.reason if isinstance(found, Refusal) else ""
+    coverage = 0.0 if isinstance(found, Refusal) else found.selection.coverage
+    recipe = ready.recipe
+    return LadderStep(
+        recipe.kind, recipe.name, ready.cpu_seconds, ready.answer_ms, coverage, refused
+    )
 
 
 def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) -> Prepared:
@@ -96,44 +141,132 @@ def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) 
     apart = held_out or recipe.held_out
     specialist, unseen = (_held_out if apart else _cross_fitted)(lessons, recipe, needed)
     spent = time.process_time() - began
-    return Prepared(recipe, lessons.task.contract, specialist, tuple(unseen), spent)
+    ms = _answer_ms(specialist, lessons.inputs[-_TIMED:])
+    return Prepared(recipe, lessons.task.contract, specialist, tuple(unseen), spent, ms)
 
 
-def judge(prepared: Prepared, alpha: float, delta: float) -> Candidate | Refusal:
-    """Test a candidate against the LLM's answers on the unbiased sample of the traffic."""
-    contract = prepared.contract
-    judged = [(lesson, p) for lesson, p in prepared.unseen if lesson.sampled and lesson.llm]
-    signals = np.array([prediction.signal for _, prediction in judged])
-    wrong = np.array([not _agrees(contract, p, lesson.llm) for lesson, p in judged], dtype=bool)
-    found = select(signals, wrong, alpha, delta)
-    once = _first_of_each([lesson.text for lesson, _ in judged])
-    if len(once) < len(judged) and isinstance(found, Selection):
-        found = _stricter(found, signals, wrong, once)
+def _answer_ms(specialist: Specialist, inputs: Sequence[Input]) -> float:
+    """CPU time an answer in ms."""
+    began = time.process_time()
+    for given in inputs:
+        specialist.predict(given)
+    return (time.process_time() - began) * 1e3 / max(1, len(inputs))
+
+
+def judge(
+    prepared: Prepared, alpha: float, delta: float, per_label: bool = False
+) -> Candidate | Refusal:
+    """Test a candidate against the LLM's answers on the unbiased sample of the traffic.
+
+    ``per_label``: the promise is to hold for each label by itself, where outputs have one.
+    """
+    judged = _Judged.of(prepared)
+    labelled = per_label and has_labels(prepared.contract)
+    found = _by_label(judged, alpha, delta) if labelled else _on_average(judged, alpha, delta)
     if isinstance(found, Refusal):
         return found
+    proofs = found.proofs if isinstance(found, LabelSelection) else None
+    selection = found.selection if isinstance(found, LabelSelection) else found
+    thresholds = None if proofs is None else {proof.label: proof.threshold for proof in proofs}
+
+    def served(prediction: Prediction) -> bool:
+        if thresholds is None:
+            return prediction.signal >= selection.threshold
+        label = label_of(prepared.contract, prediction.output) or ""
+        return prediction.signal >= thresholds.get(label, np.inf)
+
     return Candidate(
         recipe=prepared.recipe,
         specialist=prepared.specialist,
-        selection=found,
-        agreement=float(1 - wrong.mean()),
-        people=_people(contract, prepared.unseen, found.threshold, delta),
+        selection=selection,
+        agreement=float(1 - judged.wrong.mean()),
+        people=_people(prepared.contract, prepared.unseen, served, delta),
         cpu_seconds=prepared.cpu_seconds,
+        calibration=judged.calibration(),
+        accepted=tuple(served(prediction) for _, prediction in judged.pairs),
+        labels=proofs,
+        mistakes=judged.mistakes(prepared.contract, served),
     )
 
 
-def _first_of_each(texts: Sequence[str]) -> list[int]:
-    """Row numbers: each text once."""
-    return list({text: row for row, text in reversed(list(enumerate(texts)))}.values())
+class _Judged(Struct, frozen=True):
+    """The unseen lessons that may judge, and whether each prediction is wrong (n,)."""
+
+    pairs: "_Unseen"
+    wrong: NDArray[np.bool_]
+    labels: list[str | None]
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> "_Judged":
+        contract = prepared.contract
+        pairs = [(lesson, p) for lesson, p in prepared.unseen if lesson.sampled and lesson.llm]
+        wrong = [not _agrees(contract, p, lesson.llm) for lesson, p in pairs]
+        labels = [label_of(contract, p.output) for _, p in pairs]
+        return cls(pairs, np.array(wrong, dtype=bool), labels)
+
+    @property
+    def signals(self) -> NDArray[np.float64]:
+        return np.array([prediction.signal for _, prediction in self.pairs])
+
+    @property
+    def names(self) -> list[str]:
+        """Of each its label, "" for none."""
+        return [label or "" for label in self.labels]
+
+    @property
+    def once(self) -> list[int]:
+        """Row numbers: each input once."""
+        texts = [lesson.text for lesson, _ in self.pairs]
+        return list({text: row for row, text in reversed(list(enumerate(texts)))}.values())
+
+    def calibration(self) -> Calibration:
+        lessons = [lesson for lesson, _ in self.pairs]
+        lengths = [len(lesson.text) for lesson in lessons]
+        at = [lesson.at for lesson in lessons]
+        return Calibration.of(self.signals, self.wrong, self.labels, lengths, at)
+
+    def mistakes(
+        self, contract: Contract, served: Callable[[Prediction], bool]
+    ) -> tuple[Mistake, ...]:
+        """The surest of the answers that would have been served and differ."""
+        found = [
+            Mistake(lesson.call_id, p.signal, written(contract, p.output))
+            for (lesson, p), wrong in zip(self.pairs, self.wrong, strict=True)
+            if wrong and p.output is not None and served(p)
+        ]
+        return tuple(sorted(found, key=lambda one: -one.signal)[:_KEPT_MISTAKES])
 
 
-def _stricter(
-    found: Selection, signals: NDArray[np.float64], wrong: NDArray[np.bool_], once: Sequence[int]
-) -> Selection | Refusal:
+def _on_average(judged: _Judged, alpha: float, delta: float) -> Selection | Refusal:
     """The promise must hold over calls, and over distinct inputs as well: the same input sent
     twice, by a client that tries again, is no second piece of evidence."""
-    distinct = select(signals[once], wrong[once], found.alpha, found.delta)
+    signals, wrong, once = judged.signals, judged.wrong, judged.once
+    found = select(signals, wrong, alpha, delta)
+    if len(once) == len(wrong) or isinstance(found, Refusal):
+        return found
+    distinct = select(signals[once], wrong[once], alpha, delta)
     passed = isinstance(distinct, Selection) and distinct.threshold < found.threshold
     return found if passed else distinct
+
+
+def _by_label(judged: _Judged, alpha: float, delta: float) -> LabelSelection | Refusal:
+    """The same for each label by itself. Answers without an output are of the label "", which
+    nobody serves."""
+    signals, wrong, once, names = judged.signals, judged.wrong, judged.once, judged.names
+    found = select_by_label(signals, wrong, names, alpha, delta)
+    if len(once) == len(wrong) or isinstance(found, Refusal):
+        return found
+    distinct = select_by_label(
+        signals[once], wrong[once], [names[row] for row in once], alpha, delta
+    )
+    if isinstance(distinct, Refusal):
+        return distinct
+    both = strictest(found, distinct)
+    if both is not None:
+        return both
+    reason = "no label can be proven over calls and over distinct inputs as well"
+    chosen = distinct.selection
+    return Refusal(reason, chosen.n, chosen.coverage, chosen.accepted, 0, None, alpha, delta)
 
 
 _Unseen = Sequence[tuple[Lesson, Prediction]]
@@ -170,10 +303,10 @@ def _agrees(contract: Contract, prediction: Prediction, reference: Answer | None
 
 
 def _people(
-    contract: Contract, unseen: _Unseen, threshold: float, delta: float
+    contract: Contract, unseen: _Unseen, served: Callable[[Prediction], bool], delta: float
 ) -> PeopleCheck | None:
     """What people's words say of the answers that would be served."""
-    accepted = [(lesson, p) for lesson, p in unseen if p.signal >= threshold]
+    accepted = [(lesson, p) for lesson, p in unseen if served(p)]
     wrong = [
         not _agrees(contract, prediction, lesson.people)
         for lesson, prediction in accepted

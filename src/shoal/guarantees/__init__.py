@@ -15,6 +15,8 @@ from shoal.guarantees.bounds import (
     upper_bound,
 )
 from shoal.guarantees.budget import delta_at, delta_left
+from shoal.guarantees.by_label import LabelProof, LabelSelection, select_by_label, strictest
+from shoal.guarantees.calibration import Calibration
 from shoal.guarantees.certificate import Certificate, Method, PeopleCheck, assumptions_of
 from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts
 from shoal.guarantees.levels import select_level
@@ -26,16 +28,23 @@ from shoal.guarantees.sequential import (
     confidence_sequence,
     log_e_path,
 )
+from shoal.guarantees.slices import Slice, worst
+from shoal.guarantees.strangers import Strangers
 
 __all__ = [
+    "Calibration",
     "Certificate",
     "EProcess",
+    "LabelProof",
+    "LabelSelection",
     "Method",
     "PeopleCheck",
     "Refusal",
     "RiskCurve",
     "Selection",
+    "Slice",
     "Start",
+    "Strangers",
     "anytime_lower_bound",
     "anytime_upper_bound",
     "assumptions_of",
@@ -52,6 +61,9 @@ __all__ = [
     "p_value",
     "p_values",
     "select",
+    "select_by_label",
     "select_level",
+    "strictest",
     "upper_bound",
+    "worst",
 ]

@@ -1,12 +1,15 @@
 """The certificate: what a rung promises, what it was measured on, and what it does not promise."""
 
+import math
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
 from shoal.errors import StoreError
+from shoal.guarantees.by_label import LabelProof
+from shoal.guarantees.slices import By, Slice, worst
 
 Method = Literal["held-out", "cross-fitted"]
 
@@ -56,7 +59,9 @@ class Certificate(Struct, frozen=True, kw_only=True):
     ``self_agreement`` how often the reference agrees with itself (None if not measured).
     ``specialist`` is the id of its card; times are Unix seconds. For a rung on which cheaper models
     agree, ``models`` are these, and ``after`` is the card of the specialist whose leftovers it was
-    measured on, "" for all calls.
+    measured on, "" for all calls. With ``labels`` the promise holds for each label by itself, at a
+    threshold of its own, and other labels are not served; None: it holds for the average.
+    ``slices`` say where the errors were, and promise nothing.
 
     Raises:
         ValueError: the figures contradict each other, or scores are cross-fitted and the
@@ -89,6 +94,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
     lapses_at: float
     models: tuple[str, ...] = ()
     after: str = ""
+    labels: tuple[LabelProof, ...] | None = None
+    slices: tuple[Slice, ...] = ()
 
     def __post_init__(self) -> None:
         for holds, rule in (
@@ -105,6 +112,18 @@ class Certificate(Struct, frozen=True, kw_only=True):
         ):
             if not holds:
                 raise ValueError(f"certificate {self.id}: {rule} does not hold")
+
+    def threshold_of(self, label: str | None) -> float:
+        """The signal that an answer with this label needs; infinity if it is not to be served."""
+        if self.labels is None:
+            return self.threshold
+        found = (proof.threshold for proof in self.labels if proof.label == label)
+        return next(found, math.inf)
+
+    def worst_slices(self) -> tuple[Slice, ...]:
+        """The worst slice by label, by length and by time, as far as each was looked at."""
+        found = (worst(self.slices, by) for by in get_args(By))
+        return tuple(part for part in found if part is not None)
 
     def lapsed(self, now: float) -> bool:
         """Whether it is no longer valid at ``now`` (Unix seconds)."""
@@ -167,6 +186,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
             (
                 *self._promise(),
                 *self._checks(),
+                *self._where(),
                 "Not promised:",
                 *(f"- {assumption}" for assumption in self.assumptions),
                 f"Attempt {self.attempt} of this task, which spent {_percent(self.delta_spent)} of "
@@ -195,6 +215,25 @@ class Certificate(Struct, frozen=True, kw_only=True):
             return f"specialist {self.specialist}"
         voices = f"agreement of {', '.join(self.models)}"
         return f"{voices}, after specialist {self.after}," if self.after else voices
+
+    def _where(self) -> tuple[str, ...]:
+        """Which labels are served, and where the errors were."""
+        lines = []
+        if self.labels is not None:
+            names = ", ".join(proof.label for proof in self.labels)
+            lines.append(
+                f"The promise holds for each of these labels by itself, each at a threshold of its "
+                f"own; no other is served: {names}."
+            )
+        found = self.worst_slices()
+        if found:
+            lines.append("Where it was worst (looked at, not promised):")
+        lines += [
+            f"- by {part.by}: {part.name}, {part.errors} of {part.accepted} differed "
+            f"({_percent(part.errors / part.accepted)}; alone, at most {_percent(part.risk_high)})"
+            for part in found
+        ]
+        return tuple(lines)
 
     def _checks(self) -> tuple[str, ...]:
         itself, people = self.self_agreement, self.people

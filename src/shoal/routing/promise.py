@@ -5,13 +5,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 class PromiseOptions(BaseModel):
     """At most a share ``alpha`` of what is served small differs from the reference, with
-    ``confidence``; a share ``audit_rate`` of the task's calls is compared with the LLM."""
+    ``confidence``; a share ``audit_rate`` of the task's calls is compared with the LLM. With
+    ``per_label`` that holds for each label by itself, where answers have one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     alpha: float = Field(default=0.05, ge=1e-6, lt=0.5)
     confidence: float = Field(default=0.95, gt=0.5, le=1 - 1e-9)
     audit_rate: float = Field(default=0.05, gt=0, le=1)
+    per_label: bool = False
 
     @property
     def delta(self) -> float:

@@ -1,5 +1,6 @@
 """A rung: a specialist with its signal, and the threshold its certificate holds for."""
 
+import math
 import time
 import uuid
 
@@ -13,6 +14,7 @@ from shoal.guarantees import Certificate
 from shoal.routing.receipt import Tried
 from shoal.specialists.card import Card
 from shoal.specialists.specialist import Specialist
+from shoal.tasks.answer_label import label_of
 from shoal.tasks.contract import CallContract, written
 from shoal.tasks.input import Input
 
@@ -48,15 +50,18 @@ class Rung(Struct, frozen=True):
             return self._decline(began, None, f"failed: {type(error).__name__}")
         if answer is None:
             return self._decline(began, prediction.signal, "the answer would not keep the contract")
-        if not prediction.signal >= self.certificate.threshold:  # so that NaN does not pass
+        needed = self.certificate.threshold_of(label_of(self.card.contract, output))
+        if not prediction.signal >= needed:  # so that NaN does not pass
             reason = "signal under the certified threshold"
+            if needed == math.inf:
+                reason = "answers with this label are not certified"
             return replace(self._decline(began, prediction.signal, reason), unsure=answer)
         if cut_short(request, answer):
             return self._decline(began, prediction.signal, "the caller wants it shorter")
         calls = tuple(replace(call, id=f"call_{uuid.uuid4().hex}") for call in answer.tool_calls)
         return Verdict(
             replace(answer, tool_calls=calls, model=self.name, usage=Usage()),
-            self._tried(began, prediction.signal, True, "signal reaches the threshold"),
+            self._tried(began, prediction.signal, True, "signal reaches the threshold", needed),
         )
 
     def refusal(self, request: Request, llm: str, now: float) -> str:
@@ -70,14 +75,21 @@ class Rung(Struct, frozen=True):
     def _decline(self, began: float, signal: float | None, reason: str) -> Verdict:
         return Verdict(None, self._tried(began, signal, False, reason))
 
-    def _tried(self, began: float, signal: float | None, accepted: bool, reason: str) -> Tried:
+    def _tried(
+        self,
+        began: float,
+        signal: float | None,
+        accepted: bool,
+        reason: str,
+        needed: float | None = None,
+    ) -> Tried:
         took = time.perf_counter() - began
         return Tried(
             answerer=self.name,
             accepted=accepted,
             reason=reason,
             signal=signal,
-            threshold=self.certificate.threshold,
+            threshold=self.certificate.threshold if needed is None else needed,
             certificate=self.certificate.id,
             latency_ms=took * 1e3,
             at=time.time() - took,

@@ -4,6 +4,7 @@ from shoal.storage.artifacts import Artifacts
 from shoal.storage.audits import Audit
 from shoal.storage.calls import Arrivals, CallFilter, CallRecord
 from shoal.storage.certificates import Attempt, CardRow, CertificateRow
+from shoal.storage.evidence import Mistake
 from shoal.storage.examples import Example
 from shoal.storage.feedback import Feedback
 from shoal.storage.keys import KeyRow
@@ -30,6 +31,7 @@ __all__ = [
     "Feedback",
     "Grouping",
     "KeyRow",
+    "Mistake",
     "SpendRow",
     "Spending",
     "SpentBy",

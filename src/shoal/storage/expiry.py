@@ -1,8 +1,8 @@
 """Old calls go: by age, and the oldest when the store has grown too large.
 
-With a call go its feedback, its audit, its tries and what no other call shares of its conversation;
-tasks, cards, certificates, e-processes and events stay. Everything happens in short transactions,
-so that recording goes on meanwhile.
+With a call go its feedback, its audit, its tries, the mistake it was and what no other call shares
+of its conversation; tasks, cards, certificates, e-processes and events stay. Everything happens in
+short transactions, so that recording goes on meanwhile.
 
 A system clock that stands far ahead for once must not make all calls old. So the moment that their
 age is counted from is kept, and moves on by at most an hour each time: the learner expires every
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select, true, up
 
 from shoal.storage import bodies
 from shoal.storage.database import Database
-from shoal.storage.schema import audits, calls, feedback, meta, tries
+from shoal.storage.schema import audits, calls, feedback, meta, mistakes, tries
 
 _AT_ONCE = 200  # calls in one transaction, a few milliseconds
 _DAY = 86_400.0
@@ -85,4 +85,5 @@ def _remove(conn: Connection, ids: list[str]) -> None:
     conn.execute(delete(audits).where(audits.c.call_id.in_(ids)))
     conn.execute(delete(feedback).where(feedback.c.call_id.in_(ids)))
     conn.execute(delete(tries).where(tries.c.call_id.in_(ids)))
+    conn.execute(delete(mistakes).where(mistakes.c.call_id.in_(ids)))
     conn.execute(delete(calls).where(calls.c.id.in_(ids)))

@@ -194,6 +194,21 @@ def trying(conn: Connection) -> None:
     )
 
 
+def proving(conn: Connection) -> None:
+    """8: the calibration points that a certificate rests on, and the surest of its mistakes."""
+    _run(
+        conn,
+        "CREATE TABLE calibrations (certificate TEXT PRIMARY KEY, points BLOB NOT NULL)",
+        """CREATE TABLE mistakes (
+            certificate TEXT NOT NULL,
+            call_id TEXT NOT NULL,
+            signal REAL NOT NULL,
+            said BLOB NOT NULL,
+            PRIMARY KEY (certificate, call_id))""",
+        "CREATE INDEX mistakes_call ON mistakes (call_id)",
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     recording,
     learning,
@@ -202,6 +217,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     holding,
     keeping,
     trying,
+    proving,
 )
 
 

@@ -152,6 +152,22 @@ tries = Table(
     Column("latency_ms", Float, nullable=False),
 )
 
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("certificate", Text, primary_key=True),
+    Column("points", LargeBinary, nullable=False),
+)
+
+mistakes = Table(
+    "mistakes",
+    metadata,
+    Column("certificate", Text, primary_key=True),
+    Column("call_id", Text, primary_key=True),
+    Column("signal", Float, nullable=False),
+    Column("said", LargeBinary, nullable=False),
+)
+
 eprocesses = Table(
     "eprocesses",
     metadata,

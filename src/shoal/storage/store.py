@@ -10,6 +10,7 @@ from shoal.storage.calls import CallRecord, Calls, call_bytes
 from shoal.storage.certificates import Attempts, Cards, Certificates
 from shoal.storage.checkpointer import Checkpointer
 from shoal.storage.database import Database
+from shoal.storage.evidence import Evidence
 from shoal.storage.examples import Examples
 from shoal.storage.expiry import expire
 from shoal.storage.feedback import FeedbackLog
@@ -48,6 +49,7 @@ class Store:
         self.cards = Cards(database)
         self.certificates = Certificates(database)
         self.attempts = Attempts(database)
+        self.evidence = Evidence(database)
         self.standings = Standings(database)
         self.events = Events(database)
         self.audits = Audits(database)

@@ -1,0 +1,19 @@
+"""The label of an output: what a promise for each label goes by."""
+
+from shoal.tasks.contract import CallContract, Contract, LabelContract, Output
+
+
+def has_labels(contract: Contract) -> bool:
+    """Whether each of its outputs has a label."""
+    return isinstance(contract, LabelContract | CallContract)
+
+
+def label_of(contract: Contract, output: Output | None) -> str | None:
+    """The label itself, or the names of the tools called; None where there is no such thing."""
+    match contract, output:
+        case LabelContract(), str():
+            return output
+        case CallContract(), tuple():
+            return " + ".join(call.name for call in output)
+        case _:
+            return None
