@@ -224,7 +224,7 @@ class TestJudgeByLabel:
 
 
 def test_the_surest_mistakes_are_kept_with_what_was_said() -> None:
-    pairs = right(range(300)) + wrong(range(300, 303), signal=0.95) + wrong(range(303, 400), 0.1)
+    pairs = right(range(300)) + wrong(range(300, 303)) + wrong(range(303, 400), 0.1)
     found = judged(judge(prepared(*pairs), ALPHA, DELTA))
     assert [mistake.call_id for mistake in found.mistakes] == ["call-300", "call-301", "call-302"]
     assert found.mistakes[0].said == Answer(desk_of(301))

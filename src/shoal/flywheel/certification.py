@@ -240,8 +240,8 @@ def file_verdict(
     """Write the ``nth`` attempt, card, certificate and event, all or none.
 
     Raises:
-        LearningError: another process certified the task meanwhile, or ``check``, which may write in
-            the same transaction, says so.
+        LearningError: another process certified the task meanwhile, or ``check`` says so, which
+            may write in the same transaction.
     """
     certificate = verdict.certificate
     now = time.time()

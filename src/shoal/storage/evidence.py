@@ -18,7 +18,7 @@ _decode = msgspec.json.Decoder(Calibration).decode
 
 
 class Mistake(Struct, frozen=True):
-    """A calibration example that would have been served: ``said`` is not what the reference said."""
+    """A calibration example that would have been served; ``said`` is not the reference's answer."""
 
     call_id: str
     signal: float

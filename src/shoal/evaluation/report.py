@@ -1,0 +1,261 @@
+"""The report on one task: a page of HTML that stands alone and can be shown to an auditor.
+
+What it shows was said by callers and models, so every text is escaped, and the page holds neither
+script nor anything that a browser would fetch; its content policy forbids both.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from msgspec import Struct
+
+from shoal.evaluation import report_charts as charts
+from shoal.guarantees import Calibration, Certificate, EProcess, anytime_upper_bound
+
+_CUT = 1_500  # characters of a text that are shown
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1c2530;max-width:860px;margin:2em auto;padding:0 1em}
+h1{font-size:1.6em}h2{font-size:1.2em;margin-top:2em;border-bottom:1px solid #d5dbe1}
+table{border-collapse:collapse;width:100%;font-size:.92em}
+td,th{text-align:left;padding:.3em .6em;border-bottom:1px solid #e4e8ec;vertical-align:top;
+overflow-wrap:anywhere}
+th{white-space:nowrap}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font-size:.92em}
+.lead{background:#eef5f1;border-left:4px solid #2b7a55;padding:.8em 1em}
+.none{background:#fbf1ee;border-left:4px solid #b4472b;padding:.8em 1em}
+svg{width:100%;height:auto}svg text{font-size:12px;fill:#445}
+.grid{stroke:#e4e8ec}.line{fill:none;stroke:#1f5fa8;stroke-width:2}
+.bound{fill:none;stroke:#9db9d8;stroke-width:1.5}.level{stroke:#b4472b;stroke-dasharray:5 4}
+.whisker{stroke:#2b7a55;stroke-width:2}.point{fill:#2b7a55}
+.note{color:#566;font-size:.92em}
+"""
+
+
+class Step(Struct, frozen=True):
+    """A rung of the ladder that was tried: CPU to train and to answer, the share it would serve,
+    and what came of it in words."""
+
+    name: str
+    train_s: float
+    answer_ms: float | None
+    coverage: float
+    outcome: str
+
+
+class Example(Struct, frozen=True):
+    """An answer that differed: what was asked, said by the reference and by the specialist."""
+
+    call_id: str
+    signal: float | None
+    given: str
+    reference: str
+    said: str
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a report tells.
+
+    ``why_not`` is "" if the certificate is in force. ``audits`` are the outcomes (wrong or not) of
+    audits, oldest first; ``llm_cost`` in USD and ``llm_ms`` are of one call of the LLM, None if not
+    known.
+    """
+
+    task: str
+    answers: str
+    stage: str
+    made_at: float
+    certificate: Certificate | None
+    why_not: str
+    points: Calibration | None = None
+    ladder: tuple[Step, ...] = ()
+    mistakes: tuple[Example, ...] = ()
+    disagreements: tuple[Example, ...] = ()
+    process: EProcess | None = None
+    log_e: tuple[float, ...] = ()
+    llm_cost: float | None = None
+    llm_ms: float | None = None
+
+
+def render(facts: Facts) -> str:
+    """The page."""
+    title = f"Shoal: report on {facts.task}"
+    sections = [_summary(facts), *_proof(facts), _ladder(facts)]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\';'
+        " style-src 'unsafe-inline'\">"
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
+        f"<h1>{escape(title)}</h1>{''.join(sections)}</body></html>\n"
+    )
+
+
+def _summary(facts: Facts) -> str:
+    found = facts.certificate
+    rows = [("Answers", facts.answers), ("Stage", facts.stage), ("Made", _utc(facts.made_at))]
+    if found is None:
+        return f'<p class="none">No certificate: {escape(facts.why_not)}.</p>{_pairs(rows)}'
+    each = " and of each label by itself" if found.labels is not None else ""
+    lead = (
+        f"Of the answers that the specialist gives itself{each}, at most "
+        f"<b>{_percent(found.alpha)}</b> differ from {escape(found.reference)}, with "
+        f"<b>{_percent(found.confidence)}</b> confidence. It answers about "
+        f"<b>{_percent(found.coverage)}</b> of the calls."
+    )
+    state = (
+        "" if not facts.why_not else f'<p class="none">Not in force: {escape(facts.why_not)}.</p>'
+    )
+    rows += [
+        ("Measured on", f"{found.n:,} {found.method} examples"),
+        ("Would have answered", f"{found.accepted:,}, of which {found.errors} differed"),
+        ("Upper bound of the risk", _percent(found.risk_bound)),
+        ("Coverage", f"{_percent(found.coverage_low)} to {_percent(found.coverage_high)}"),
+        ("Compared by", found.comparator),
+        ("The reference agrees with itself", _share(found.self_agreement)),
+        ("Attempt", f"{found.attempt}, spent {_percent(found.delta_spent)} of the error budget"),
+        ("Valid", f"{_utc(found.issued_at)} until {_utc(found.lapses_at)}"),
+        ("Certificate", found.id),
+        ("Data", found.data_digest),
+    ]
+    return f'{state}<p class="lead">{lead}</p>{_pairs(rows)}'
+
+
+def _proof(facts: Facts) -> Iterable[str]:
+    found, points = facts.certificate, facts.points
+    if found is None:
+        return
+    assumed = "".join(f"<li>{escape(line)}</li>" for line in found.assumptions)
+    yield f"<h2>What is not promised</h2><ul>{assumed}</ul>"
+    delta = 1.0 - found.confidence
+    if points is None:
+        yield "<p>Its calibration points were not kept: it was issued by an earlier version.</p>"
+    else:
+        point = (found.coverage, found.errors / max(1, found.accepted), found.risk_bound)
+        certified = None if found.labels is not None else point
+        chart = charts.risk_coverage(points.signals, points.errors, found.alpha, delta, certified)
+        yield (
+            f"<h2>Risk and coverage</h2>{chart}<p class='note'>Dark: the share that differs among "
+            "the surest calls. Light: its exact upper bound, each taken alone. The dot is the "
+            "certified threshold, its whisker ends at the bound that was tested.</p>"
+        )
+        yield f"<h2>Does the signal mean what it says?</h2>{charts.reliability(points.signals, points.errors, found.threshold)}"
+    yield _slices(found)
+    yield _examples("Worst examples", facts.mistakes, "calibration examples that would be served")
+    yield _audits(facts, delta)
+
+
+def _slices(found: Certificate) -> str:
+    rows = [
+        (
+            part.by,
+            part.name or "(none)",
+            f"{part.n:,}",
+            f"{part.accepted:,}",
+            str(part.errors),
+            _percent(part.errors / part.accepted) if part.accepted else "-",
+            _percent(part.risk_high) if part.accepted else "-",
+        )
+        for part in found.slices
+    ]
+    if not rows:
+        return ""
+    worst = "; ".join(f"by {part.by}: {part.name}" for part in found.worst_slices())
+    head = ("by", "slice", "examples", "accepted", "differed", "share", "upper bound, alone")
+    labels = _labels(found)
+    return (
+        f"<h2>Slices</h2><p class='note'>Looked at, not promised. Worst, by the evidence: "
+        f"{escape(worst)}.</p>{labels}{_table(head, rows)}"
+    )
+
+
+def _labels(found: Certificate) -> str:
+    if found.labels is None:
+        return ""
+    head = ("label, promised by itself", "threshold", "accepted", "differed", "bound")
+    rows = [
+        (p.label, f"{p.threshold:.4f}", f"{p.accepted:,}", str(p.errors), _percent(p.risk_bound))
+        for p in found.labels
+    ]
+    return _table(head, rows)
+
+
+def _examples(title: str, found: Sequence[Example], what: str) -> str:
+    if not found:
+        return f"<h2>{title}</h2><p>None, of {what}; or their calls are no longer kept.</p>"
+    head = ("signal", "input", "reference", "specialist", "call")
+    rows = [
+        (
+            "-" if one.signal is None else f"{one.signal:.4f}",
+            _cut(one.given),
+            _cut(one.reference),
+            _cut(one.said),
+            one.call_id,
+        )
+        for one in found
+    ]
+    return f"<h2>{title}</h2><p class='note'>Of {what}, the surest first.</p>{_table(head, rows)}"
+
+
+def _audits(facts: Facts, delta: float) -> str:
+    process = facts.process
+    if process is None or process.n == 0:
+        return "<h2>Audits</h2><p>There are no audits yet.</p>"
+    bound = anytime_upper_bound(process.errors, process.n, delta)
+    text = (
+        f"{process.n:,} answers were compared with the reference after they were given; "
+        f"{process.errors} differed. At all moments together, their share is at most "
+        f"{_percent(bound)} with {_percent(1 - delta)} confidence. The evidence against the promise "
+        f"is {process.e_value:.3g}; at {1 / delta:.3g} the specialist is taken back."
+    )
+    wrong = _examples("Audits that differed", facts.disagreements, "audits")
+    return f"<h2>Audits</h2><p>{text}</p>{charts.evidence(facts.log_e, delta)}{wrong}"
+
+
+def _ladder(facts: Facts) -> str:
+    rows = [
+        (
+            step.name,
+            f"{step.train_s:.1f} s",
+            "-" if step.answer_ms is None else f"{step.answer_ms:.2f} ms",
+            _percent(step.coverage),
+            step.outcome,
+        )
+        for step in facts.ladder
+    ]
+    llm_ms = "-" if facts.llm_ms is None else f"{facts.llm_ms:.0f} ms"
+    cost = "unknown" if facts.llm_cost is None else f"${facts.llm_cost:.6f}"
+    rows.append(("the LLM", "-", llm_ms, "the rest", f"{cost} a call"))
+    head = ("candidate", "CPU to train", "an answer", "serves", "outcome")
+    note = "CPU time of candidates was measured where they were trained; the LLM's is elapsed time."
+    return f"<h2>The ladder of the last attempt</h2>{_table(head, rows)}<p class='note'>{note}</p>"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td><pre>{escape(cell)}</pre></td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _pairs(rows: Sequence[tuple[str, str]]) -> str:
+    body = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td></tr>" for a, b in rows)
+    return f"<table>{body}</table>"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CUT else text[:_CUT] + " …"
+
+
+def _share(value: float | None) -> str:
+    return "not measured" if value is None else _percent(value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
