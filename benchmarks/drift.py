@@ -1,4 +1,4 @@
-"""How soon is a broken promise noticed, and how often one that holds? Drift injected into real data.
+"""How soon is a broken promise noticed, and one that holds left alone? Drift put into real data.
 
     python -m benchmarks.drift [--seeds 20] [--past 1500]
 

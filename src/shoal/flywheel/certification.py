@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from shoal.errors import LearningError
 from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.promotion import broken_at, redrawn_at
+from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
 from shoal.flywheel.trial import Candidate, LadderStep, Outcome, attempt, prepare
 from shoal.guarantees import Certificate, Refusal, assumptions_of, delta_at
 from shoal.routing.privacy import PrivacyOptions
@@ -73,7 +73,8 @@ class Examiner:
         if self._privacy.learns_less:
             examples = (scrubbed(example, self._privacy.scrubbed) for example in examples)
         since, redrawn = broken_at(self._store, task.id), redrawn_at(self._store, task.id)
-        return replace(curate(task, examples, since, redrawn), at=at)
+        changed = changed_at(self._store, task.id)
+        return replace(curate(task, examples, since, redrawn, changed), at=at)
 
     def certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
         """Try to certify; spends from the task's error budget, whatever comes of it.
@@ -145,6 +146,8 @@ class Examiner:
             issued_at=now,
             lapses_at=now + self._options.lapse_days * _DAY,
             labels=candidate.labels,
+            unread=candidate.unread,
+            versions=candidate.versions,
             slices=candidate.calibration.slices(np.array(candidate.accepted), promise.delta),
         )
         verdict = Verdict(

@@ -14,7 +14,7 @@ from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.promotion import broken_at, promote, redrawn_at
+from shoal.flywheel.promotion import broken_at, lapsed_at, promote, redrawn_at
 from shoal.flywheel.watch import Watch
 from shoal.routing.agreement import agreement_id
 from shoal.routing.cascade_options import CascadeOptions
@@ -181,7 +181,8 @@ class Learner:
         """Attempts from before this moment count no more: since then the promise was broken or a
         person redrew the task, or a certificate as old has nine tenths of its time behind it."""
         aged = time.time() - _RENEW_AFTER * self._options.lapse_days * 86_400
-        return max(aged, broken_at(self._store, rung), redrawn_at(self._store, task.id))
+        changed = max(redrawn_at(self._store, task.id), lapsed_at(self._store, task.id))
+        return max(aged, broken_at(self._store, rung), changed)
 
     def _certify_agreement_if_ripe(self, task: Task) -> None:
         rung, standing = agreement_id(task.id), self._store.standings.get(task.id)

@@ -88,13 +88,18 @@ def digest_of(rows: Iterable[Sequence[str]]) -> str:
 
 
 def curate(
-    task: Task, examples: Iterable[Example], since: float = 0.0, redrawn: float = 0.0
+    task: Task,
+    examples: Iterable[Example],
+    since: float = 0.0,
+    redrawn: float = 0.0,
+    changed: float = 0.0,
 ) -> Lessons:
     """Make lessons of examples recorded since that moment, for the model that answered most.
 
     ``redrawn`` is when the task was last merged, split or widened. If some calls before that were
     sampled and others not, its parts were sampled at different rates, and together they are no fair
-    sample: then only calls since judge, the older ones only train.
+    sample: then only calls since judge, the older ones only train. The same holds of calls up to
+    ``changed``, when the LLM's answers became of another kind.
     """
     recent = [example for example in examples if example.at >= since]
     uneven = any(not example.sampled for example in recent if example.at <= redrawn)
@@ -107,6 +112,7 @@ def curate(
         if match is None or example.request.model != model:
             continue
         judges = example.sampled and not (uneven and example.at <= redrawn)
+        judges = judges and example.at > changed
         lessons.append(_lesson(task, example, match.input_of(example.request), judges))
     rates = token_rates([example for example in recent if example.request.model == model])
     return Lessons(task, model, tuple(lessons), rates)

@@ -4,6 +4,7 @@ import time
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
@@ -79,6 +80,8 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
             "it was split, merged or widened since it was certified, so its calls are others now: "
             "run `shoal certify TASK`"
         )
+    if reason := _lapsed(store, newest):
+        raise LearningError(f"{reason}; it is certified again on what came since")
     certificate = Certificate.from_json(newest.spec)
     if certificate.lapsed(time.time()):
         raise LearningError("its certificate has lapsed: run `shoal certify TASK`")
@@ -88,6 +91,56 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
             "audits broke its certificate; it is certified again when enough new examples are in"
         )
     return newest
+
+
+def lapse(store: Store, standing: Standing, reason: str, since: float) -> None:
+    """End what stands: it may not be served on again. ``since`` is when the LLM's answers became
+    others (unix seconds): calls until then no longer judge.
+
+    Raises:
+        LearningError: another stands by now.
+    """
+    now = time.time()
+    detail = {"certificate": standing.certificate, "from": standing.stage, "since": since}
+    event = Event(
+        at=now,
+        task=standing.task,
+        kind="lapsed",
+        by="learner",
+        reason=reason,
+        detail=msgspec.json.encode(detail),
+    )
+    with store.database.transaction() as conn:
+        _check_seen(conn, standing.task, standing)
+        observing = Standing(task=standing.task, stage="observe", since=now)
+        store.standings.set(conn, observing, event)
+
+
+class _Lapse(Struct):
+    """The detail of an event "lapsed"."""
+
+    since: float = 0.0
+
+
+def changed_at(store: Store, task: str) -> float:
+    """When the LLM's answers to a task last became of another kind (unix seconds), by the lapse
+    that this caused; 0.0 if they never did."""
+    events = store.events.list(task, limit=1_000)
+    last = next((event for event in events if event.kind == "lapsed"), None)
+    return 0.0 if last is None else msgspec.json.decode(last.detail, type=_Lapse).since
+
+
+def lapsed_at(store: Store, task: str) -> float:
+    """When a certificate of the task last lapsed for that (unix seconds); 0.0 if none did."""
+    events = store.events.list(task, limit=1_000)
+    return next((event.at for event in events if event.kind == "lapsed"), 0.0)
+
+
+def _lapsed(store: Store, certificate: CertificateRow) -> str:
+    """Why a certificate lapsed before its time, in words; "" if it did not."""
+    events = store.events.list(certificate.task, limit=1_000)
+    last = next((event for event in events if event.kind == "lapsed"), None)
+    return "" if last is None or certificate.issued_at > last.at else last.reason
 
 
 def broken_at(store: Store, task: str) -> float:

@@ -30,7 +30,7 @@ from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Specialist
 from shoal.storage import Mistake
-from shoal.tasks import Contract, Input, Task, same, written
+from shoal.tasks import Contract, Input, Task, read, same, written
 from shoal.tasks.answer_label import has_labels, label_of
 
 GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
@@ -55,6 +55,8 @@ class Candidate(Struct, frozen=True):
     accepted: tuple[bool, ...]  # of each calibration example, whether it would be served
     labels: tuple[LabelProof, ...] | None = None
     mistakes: tuple[Mistake, ...] = ()
+    unread: int = 0  # reference answers that break the contract
+    versions: tuple[str, ...] = ()  # of the LLM, as its answers name it
 
 
 class LadderStep(Struct, frozen=True):
@@ -186,6 +188,8 @@ def judge(
         accepted=tuple(served(prediction) for _, prediction in judged.pairs),
         labels=proofs,
         mistakes=judged.mistakes(prepared.contract, served),
+        unread=sum(read(prepared.contract, answer) is None for answer in judged.answers),
+        versions=tuple(sorted({answer.model for answer in judged.answers if answer.model})),
     )
 
 
@@ -207,6 +211,10 @@ class _Judged(Struct, frozen=True):
     @property
     def signals(self) -> NDArray[np.float64]:
         return np.array([prediction.signal for _, prediction in self.pairs])
+
+    @property
+    def answers(self) -> list[Answer]:
+        return [lesson.llm for lesson, _ in self.pairs if lesson.llm is not None]
 
     @property
     def names(self) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from shoal.errors import LearningError, ShoalError
 from shoal.flywheel.agreeing import serving_card
 from shoal.flywheel.finding import known_tasks
+from shoal.flywheel.newcomers import Newcomers
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import demote, promote, usable_certificate
 from shoal.guarantees import Certificate
@@ -19,6 +20,7 @@ from shoal.storage import Standing, Store
 log = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
+_NEWCOMERS_EVERY_S = 10.0
 
 
 class Watch:
@@ -26,6 +28,8 @@ class Watch:
 
     def __init__(self, store: Store, options: LearnOptions) -> None:
         self._store, self._options = store, options
+        self._newcomers = Newcomers(store)
+        self._looked: dict[str, float] = {}  # by certificate: time.monotonic
 
     def run(self, stop: threading.Event) -> None:
         """Look again and again until told to stop; training in another thread delays nothing."""
@@ -76,6 +80,14 @@ class Watch:
                 reason = "certified on the calls that it was tried on"
                 promote(self._store, rung, "serve", "learner", reason, seen=standing)
 
+    def _lapsed_for_newcomers(self, standing: Standing, certificate: Certificate) -> bool:
+        """Looked at now and then: it reads calls, and no caller waits for it."""
+        now = time.monotonic()
+        if now - self._looked.get(certificate.id, -_NEWCOMERS_EVERY_S) < _NEWCOMERS_EVERY_S:
+            return False
+        self._looked[certificate.id] = now
+        return self._newcomers.look(standing, certificate)
+
     def _held_back(self, task: str) -> bool:
         """A person's demotion stands until a person promotes again."""
         moves = (
@@ -91,6 +103,8 @@ class Watch:
         if Certificate.from_json(spec).lapsed(time.time()):
             reason = "the certificate has lapsed"
             demote(self._store, task, "learner", reason, seen=standing)
+            return
+        if self._lapsed_for_newcomers(standing, Certificate.from_json(spec)):
             return
         if standing.stage != "shadow" or self._options.promote != "serve":
             return

@@ -61,7 +61,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
     agree, ``models`` are these, and ``after`` is the card of the specialist whose leftovers it was
     measured on, "" for all calls. With ``labels`` the promise holds for each label by itself, at a
     threshold of its own, and other labels are not served; None: it holds for the average.
-    ``slices`` say where the errors were, and promise nothing.
+    ``slices`` say where the errors were, and promise nothing. Of the ``n`` reference answers
+    ``unread`` broke the contract; ``versions`` are the names that the provider gave them.
 
     Raises:
         ValueError: the figures contradict each other, or scores are cross-fitted and the
@@ -96,6 +97,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
     after: str = ""
     labels: tuple[LabelProof, ...] | None = None
     slices: tuple[Slice, ...] = ()
+    unread: int = 0
+    versions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for holds, rule in (

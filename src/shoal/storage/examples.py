@@ -55,6 +55,23 @@ class Examples:
                 yield example
                 found += 1
 
+    def after(
+        self, task: str, mark: int, since: float, until: float, limit: int = _PAGE
+    ) -> tuple[list[Example], int]:
+        """The examples among the next ``limit`` calls of a task recorded after number ``mark``,
+        oldest first, of those made from ``since`` until ``until`` (unix seconds), and the mark
+        after which to go on."""
+        query = select(calls).where(calls.c.task == task, calls.c.number > mark)
+        query = query.where(calls.c.at >= since, calls.c.at <= until)
+        with self._database.read() as conn:
+            numbered = numbered_calls(conn, query.order_by(calls.c.number).limit(limit))
+            ids = [call.id for call in numbered.values()]
+            audited, judged = audits_of(conn, ids), newest_feedback(conn, ids)
+        found = [
+            _example(call, audited.get(call.id), judged.get(call.id)) for call in numbered.values()
+        ]
+        return [example for example in found if example], max(numbered, default=mark)
+
     def _page(self, task: str, before: int | None) -> tuple[list[Example], int | None]:
         query = select(calls).where(calls.c.task == task, _may_have_reference)
         if before is not None:

@@ -195,7 +195,8 @@ def trying(conn: Connection) -> None:
 
 
 def proving(conn: Connection) -> None:
-    """8: the calibration points that a certificate rests on, and the surest of its mistakes."""
+    """8: the calibration points that a certificate rests on, the surest of its mistakes, and what
+    is new since it was issued."""
     _run(
         conn,
         "CREATE TABLE calibrations (certificate TEXT PRIMARY KEY, points BLOB NOT NULL)",
@@ -206,6 +207,10 @@ def proving(conn: Connection) -> None:
             said BLOB NOT NULL,
             PRIMARY KEY (certificate, call_id))""",
         "CREATE INDEX mistakes_call ON mistakes (call_id)",
+        """CREATE TABLE newcomers (
+            certificate TEXT PRIMARY KEY,
+            mark INTEGER NOT NULL,
+            state BLOB NOT NULL)""",
     )
 
 

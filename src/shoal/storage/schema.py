@@ -168,6 +168,14 @@ mistakes = Table(
     Column("said", LargeBinary, nullable=False),
 )
 
+newcomers = Table(
+    "newcomers",
+    metadata,
+    Column("certificate", Text, primary_key=True),
+    Column("mark", BigInteger, nullable=False),  # the number of the last call looked at
+    Column("state", LargeBinary, nullable=False),
+)
+
 eprocesses = Table(
     "eprocesses",
     metadata,

@@ -16,6 +16,7 @@ from shoal.storage.expiry import expire
 from shoal.storage.feedback import FeedbackLog
 from shoal.storage.homes import open_database
 from shoal.storage.keys import Keys
+from shoal.storage.newcomers import NewcomerCounts
 from shoal.storage.options import StoreOptions
 from shoal.storage.spend import Spend
 from shoal.storage.sqlite import SqliteDatabase
@@ -50,6 +51,7 @@ class Store:
         self.certificates = Certificates(database)
         self.attempts = Attempts(database)
         self.evidence = Evidence(database)
+        self.newcomers = NewcomerCounts(database)
         self.standings = Standings(database)
         self.events = Events(database)
         self.audits = Audits(database)
