@@ -139,7 +139,8 @@ def _proof(facts: Facts) -> Iterable[str]:
             "the surest calls. Light: its exact upper bound, each taken alone. The dot is the "
             "certified threshold, its whisker ends at the bound that was tested.</p>"
         )
-        yield f"<h2>Does the signal mean what it says?</h2>{charts.reliability(points.signals, points.errors, found.threshold)}"
+        reliable = charts.reliability(points.signals, points.errors, found.threshold)
+        yield f"<h2>Does the signal mean what it says?</h2>{reliable}"
     yield _slices(found)
     yield _examples("Worst examples", facts.mistakes, "calibration examples that would be served")
     yield _audits(facts, delta)
@@ -205,8 +206,8 @@ def _audits(facts: Facts, delta: float) -> str:
     text = (
         f"{process.n:,} answers were compared with the reference after they were given; "
         f"{process.errors} differed. At all moments together, their share is at most "
-        f"{_percent(bound)} with {_percent(1 - delta)} confidence. The evidence against the promise "
-        f"is {process.e_value:.3g}; at {1 / delta:.3g} the specialist is taken back."
+        f"{_percent(bound)} with {_percent(1 - delta)} confidence. The evidence against the "
+        f"promise is {process.e_value:.3g}; at {1 / delta:.3g} the specialist is taken back."
     )
     wrong = _examples("Audits that differed", facts.disagreements, "audits")
     return f"<h2>Audits</h2><p>{text}</p>{charts.evidence(facts.log_e, delta)}{wrong}"

@@ -1,4 +1,4 @@
-"""The report's charts, as SVG text: no script, no outside resource, colours by style sheet class."""
+"""The report's charts, as SVG text: no script, no outside resource, colours by style class."""
 
 from collections.abc import Sequence
 from html import escape
