@@ -11,7 +11,7 @@ from shoal.guarantees import RiskCurve, interval
 from shoal.guarantees.bounds import upper_bound
 
 _WIDTH, _HEIGHT = 640.0, 320.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 16.0, 16.0, 44.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 24.0, 16.0, 44.0
 _MOST_POINTS = 300
 _BINS = 10
 
