@@ -314,3 +314,13 @@ def test_a_tasks_cache(tmp_path: Path) -> None:
     path.write_text("[tasks.department]\ncache_s = 0\n")
     with pytest.raises(ConfigError, match=r"tasks\.department\.cache_s: input should be greater"):
         read_config(path)
+
+
+def test_a_promise_for_each_label_of_one_task(file: Path) -> None:
+    file.write_text("[tasks.topic]\nper_label = true\n[tasks.mood]\nalpha = 0.1\n")
+    promises = read_config(file).promises()
+    assert promises["topic"].per_label is True
+    assert promises["mood"].per_label is False
+    file.write_text("[tasks.topic]\nalpha = true\n")
+    with pytest.raises(ConfigError, match="should be a number"):
+        read_config(file)

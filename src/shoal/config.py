@@ -35,7 +35,7 @@ _ENV_PREFIX = "SHOAL_"
 _LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
 _BUDGETS = frozenset(BudgetOptions.model_fields)
 _CACHE = frozenset(TaskCacheOptions.model_fields)
-_SWITCHES = frozenset({"per_label"})
+_SWITCHES = frozenset({"per_label"})  # of a task: true or false
 _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
 
 
@@ -59,7 +59,7 @@ class Config(BaseSettings):
     privacy: PrivacyOptions = PrivacyOptions()
     cache: CacheOptions = CacheOptions()
     cascade: CascadeOptions = CascadeOptions()
-    tasks: dict[str, dict[str, float | bool]] = Field(default_factory=dict)
+    tasks: dict[str, dict[str, float]] = Field(default_factory=dict)
     models: dict[str, EngineOptions] = Field(default_factory=dict)
 
     @classmethod
@@ -152,7 +152,10 @@ def _odd(
             if not _is_text(name):
                 yield at, "a name should be text that can be written, without control characters"
             yield from _odd(inner, stated.get(name), (*at, name))
-    elif said := _oddness(value, None if _variable(at) in os.environ else given):
+        return
+    if at[:1] == ("tasks",) and at[-1] in _SWITCHES:  # a number like the others, as it was read
+        value = bool(value)
+    if said := _oddness(value, None if _variable(at) in os.environ else given):
         yield at, said
 
 
@@ -176,23 +179,20 @@ def _is_text(value: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
 
 
-def _promise(base: PromiseOptions, own: dict[str, float | bool]) -> PromiseOptions:
+def _promise(base: PromiseOptions, own: dict[str, float]) -> PromiseOptions:
     others = {name: value for name, value in own.items() if name not in _BUDGETS | _CACHE}
     return PromiseOptions(**base.model_dump() | others)
 
 
-def _budgets(own: dict[str, float | bool]) -> BudgetOptions:
+def _budgets(own: dict[str, float]) -> BudgetOptions:
     return BudgetOptions(**{name: value for name, value in own.items() if name in _BUDGETS})
 
 
-def _task_cache(own: dict[str, float | bool]) -> TaskCacheOptions:
+def _task_cache(own: dict[str, float]) -> TaskCacheOptions:
     return TaskCacheOptions(**{name: value for name, value in own.items() if name in _CACHE})
 
 
-def _check_task(base: PromiseOptions, own: dict[str, float | bool], place: str) -> None:
-    for name, value in own.items():
-        if isinstance(value, bool) and name not in _SWITCHES:
-            raise ConfigError(f"{place}.{name}: input should be a number")
+def _check_task(base: PromiseOptions, own: dict[str, float], place: str) -> None:
     try:
         _promise(base, own)
         _budgets(own)
