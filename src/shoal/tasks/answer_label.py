@@ -1,5 +1,6 @@
 """The label of an output: what a promise for each label goes by."""
 
+from shoal.chat import ToolCall
 from shoal.tasks.contract import CallContract, Contract, LabelContract, Output
 
 
@@ -14,6 +15,6 @@ def label_of(contract: Contract, output: Output | None) -> str | None:
         case LabelContract(), str():
             return output
         case CallContract(), tuple():
-            return " + ".join(call.name for call in output)
+            return " + ".join(call.name for call in output if isinstance(call, ToolCall))
         case _:
             return None
