@@ -17,6 +17,18 @@ from shoal.guarantees.bounds import (
 from shoal.guarantees.budget import delta_at, delta_left
 from shoal.guarantees.certificate import Certificate, Method, PeopleCheck, assumptions_of
 from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts
+from shoal.guarantees.joint import (
+    Examples,
+    SelectiveRisk,
+    Setting,
+    Shortfall,
+    Target,
+    mean_costs,
+    picks,
+    plan,
+    select_setting,
+    tallies,
+)
 from shoal.guarantees.levels import select_level
 from shoal.guarantees.selection import Refusal, Selection, select
 from shoal.guarantees.sequential import (
@@ -30,12 +42,17 @@ from shoal.guarantees.sequential import (
 __all__ = [
     "Certificate",
     "EProcess",
+    "Examples",
     "Method",
     "PeopleCheck",
     "Refusal",
     "RiskCurve",
     "Selection",
+    "SelectiveRisk",
+    "Setting",
+    "Shortfall",
     "Start",
+    "Target",
     "anytime_lower_bound",
     "anytime_upper_bound",
     "assumptions_of",
@@ -49,9 +66,14 @@ __all__ = [
     "log_e_path",
     "lower_bound",
     "max_errors",
+    "mean_costs",
     "p_value",
     "p_values",
+    "picks",
+    "plan",
     "select",
     "select_level",
+    "select_setting",
+    "tallies",
     "upper_bound",
 ]
