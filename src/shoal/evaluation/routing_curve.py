@@ -1,9 +1,9 @@
-"""How good a router between a weak and a strong model is, over all shares it may send to the latter.
+"""How good a router between a weak and a strong model is, over all shares it may send to either.
 
 The performance gap recovered (PGR) at a share c of calls to the strong model is
 (accuracy(c) - weak) / (strong - weak); APGR is its mean over c in [0, 1]; CPT(x) is the least c at
-which it reaches x (Ong et al. 2024, "RouteLLM"). They average over ten shares; we integrate the exact
-curve, one step a prompt, which for the published routers is the same to some .005.
+which it reaches x (Ong et al. 2024, "RouteLLM"). They average over ten shares; we integrate the
+exact curve, one step a prompt.
 """
 
 from typing import Self
@@ -25,9 +25,9 @@ class RoutingCurve(Struct, frozen=True):
 
     @classmethod
     def of(cls, scores: ArrayLike, weak: ArrayLike, strong: ArrayLike) -> Self:
-        """From (n,) scores, the higher the sooner sent to the strong model, and (n,) outcomes (right
-        or wrong, or grades) of both. Equal scores are sent in random order: their stretch is
-        straight.
+        """From (n,) scores, the higher the sooner sent to the strong model, and (n,) outcomes
+        (right or wrong, or grades) of both. Equal scores are sent in random order: their stretch
+        is straight.
 
         Raises:
             LearningError: different lengths, nothing at all, or a score that is not a number.
