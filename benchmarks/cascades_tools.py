@@ -7,6 +7,7 @@ are priced as hosted 8B models, by characters, and their time is unknown and not
 second pool holds only models whose tokens and time were recorded, so its totals leave nothing out.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from itertools import combinations, permutations
@@ -32,10 +33,10 @@ LOCAL = {
     "Salesforce_xLAM-7b-fc-r": HOSTED,
     "NousResearch_Hermes-2-Pro-Llama-3-8B": HOSTED,
     "NousResearch_Hermes-2-Pro-Mistral-7B": HOSTED,
-    "gorilla-openfunctions-v2": HOSTED,
     "meta-llama_Meta-Llama-3-8B-Instruct": HOSTED,
 }
 RECORDED = {
+    "gorilla-openfunctions-v2": HOSTED,
     "meetkai_functionary-small-v3.1-FC": HOSTED,
     "gpt-4o-mini-2024-07-18": Tariff(input=0.15, output=0.60),
     "gemini-1.5-flash-preview-0514": Tariff(input=0.075, output=0.30),
@@ -167,10 +168,16 @@ def print_runs(name: str, runs: Sequence[Replayed], alone: Sequence[Replayed]) -
     gains = [run.accuracy - ref.accuracy for run, ref in zip(runs, alone, strict=True)]
     cost = [run.cost / ref.cost for run, ref in zip(runs, alone, strict=True)]
     late = [run.seconds for run in runs]
+    percent = re.search(r"(\d+)%", name)
+    over = ""
+    if percent:
+        most = int(percent[1]) / 100
+        realised = [run.risk for run in runs] if "risk" in name else [-gain for gain in gains]
+        over = f", realised over it {sum(r > most for r in realised)}/{len(runs)}"
     print(
         f"{name:42} right {spread([r.accuracy for r in runs])}, against the reference "
         f"{spread(gains)}, kept {spread([r.kept for r in runs])}, total cost "
-        f"{spread(cost)} of its, latency {spread(late, 2, False)} s",
+        f"{spread(cost)} of its, latency {spread(late, 2, False)} s{over}",
         flush=True,
     )
 
@@ -187,13 +194,17 @@ def run_pool(name: str, board: Board, pool: Sequence[str], seeds: int) -> None:
         half, test = order[: n // 2], order[n // 2 :]
         there = rows_of(last, test)
         chosen, threshold = choose(rungs, last, half, 0.0)
-        names[f"{chosen.name} >= {threshold:g}"] = names.get(f"{chosen.name} >= {threshold:g}", 0) + 1
+        names[f"{chosen.name} >= {threshold:g}"] = (
+            names.get(f"{chosen.name} >= {threshold:g}", 0) + 1
+        )
         fit, calibration = half[: n // 4], half[n // 4 :]
         first, _ = choose(rungs, last, fit, 0.0)
         signal = learned(board, first, fit)
         done = {
             "the reference alone": replay([], there, []),
-            "chosen on the half, not certified": replay([rows_of(chosen, test)], there, [threshold]),
+            "chosen on the half, not certified": replay(
+                [rows_of(chosen, test)], there, [threshold]
+            ),
         }
         splits = (fit, calibration, test)
         for epsilon in (0.02, 0.03):

@@ -183,9 +183,9 @@ def plan(train: Examples, target: Target, size: int) -> Floats:
     cost = mean_costs(picked, train.costs, settings)
     order = np.lexsort((cost, evidence))
     best = np.minimum.accumulate(np.append(np.inf, cost[order][:-1]))
+    best = np.minimum(best, train.costs[-1].mean())  # the last rung alone
     front = order[cost[order] < best]  # of equal evidence the cheapest, then only cheaper ones
-    used = (picked[front] < train.scores.shape[0]).any(1)
-    return np.asarray(settings[front[used]])
+    return np.asarray(settings[front])
 
 
 def select_setting(
