@@ -2,8 +2,8 @@
 
     python -m benchmarks.cascades [function_calling] [routing] [matching] [bbh] [--seeds 20]
 
-All figures are "recorded": no model is asked. Thresholds are chosen or certified on other calls than
-those they are measured on; intervals are 2.5 % to 97.5 % quantiles over random splits, unless said.
+All figures are "recorded": no model is asked. Thresholds are chosen or certified on other calls
+than those they are measured on; intervals are 2.5 % to 97.5 % quantiles over random splits.
 """
 
 import argparse
@@ -14,9 +14,12 @@ PARTS = ("function_calling", "routing", "matching", "bbh")
 def main() -> None:
     """The parts asked for, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
     parser.add_argument("--seeds", type=int, default=20)
     asked = parser.parse_args()
+    unknown = set(asked.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
     for part in asked.parts or PARTS:
         print(f"\n== {part}", flush=True)
         if part == "function_calling":
