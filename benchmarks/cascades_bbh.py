@@ -24,7 +24,7 @@ from shoal.routing.signals import fit_logistic
 ALPHAS = (0.02, 0.05)
 EPSILONS = (0.02, 0.05)
 DELTA = 0.05
-RARE = 5  # answers seen less often on the training split are one feature
+RARE = 20  # answers seen less often on the training split are one feature
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def _prefix_sizes(row: dict[str, Any]) -> dict[tuple[str, str], int]:
     return {(row["task"], row["strategy"]): len(row["prefix"])}
 
 
-def signal(pairs: Pairs, train: Rows, right: NDArray[np.bool_]) -> Floats:
+def signal(pairs: Pairs, train: Rows) -> Floats:
     """(n,) log-odds that the direct answer is right, learned on the training rows."""
     names = np.unique(pairs.tasks)
     tasks = (pairs.tasks[:, None] == names).astype(np.float64)
@@ -101,7 +101,7 @@ def signal(pairs: Pairs, train: Rows, right: NDArray[np.bool_]) -> Floats:
     size = np.array([[np.log1p(len(q)), np.log1p(q.count("\n"))] for q in pairs.questions])
     inside = tasks * (size[:, :1] - size[:, :1].mean())  # a long question of its task
     features = np.hstack([tasks, said, size, inside])
-    return fit_logistic(features[train], right[train]).logits(features)
+    return fit_logistic(features[train], pairs.right[0, train]).logits(features)
 
 
 def main(seeds: int) -> None:
@@ -122,11 +122,10 @@ def main(seeds: int) -> None:
     for seed in range(seeds):
         order = np.random.default_rng(seed).permutation(n)
         splits = order[: n * 2 // 5], order[n * 2 // 5 : n * 7 // 10], order[n * 7 // 10 :]
-        by_gold = signal(pairs, splits[0], pairs.right[0])
-        by_chain = signal(pairs, splits[0], pairs.agree)
+        surely = signal(pairs, splits[0])
         chain = RecordedRung("chain", np.ones(n), pairs.right[1], pairs.cost[1] / unit, zeros)
-        said = RecordedRung("direct", by_gold, pairs.right[0], pairs.cost[0] / unit, zeros)
-        equal = RecordedRung("direct", by_chain, pairs.agree, pairs.cost[0] / unit, zeros)
+        said = RecordedRung("direct", surely, pairs.right[0], pairs.cost[0] / unit, zeros)
+        equal = RecordedRung("direct", surely, pairs.agree, pairs.cost[0] / unit, zeros)
         itself = RecordedRung("chain", np.ones(n), np.ones(n, bool), chain.cost, zeros)
         alone.append(replay([], rows_of(chain, splits[2]), []).accuracy)
         for alpha in ALPHAS:

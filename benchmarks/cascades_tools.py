@@ -246,7 +246,8 @@ def main(seeds: int) -> None:
     hindsight = replay([rung], last_of(board), [1.0])
     print(
         f"in hindsight, on all {hindsight.n}: xLAM-7b if xLAM-1b agrees: kept "
-        f"{hindsight.kept:.1%}, right {hindsight.accuracy:.4f}; reference {last_of(board).right.mean():.4f}"
+        f"{hindsight.kept:.1%}, right {hindsight.accuracy:.4f}; "
+        f"reference {last_of(board).right.mean():.4f}"
     )
     run_pool("local models", board, [*LOCAL], seeds)
     run_pool("models with recorded tokens and time", board, [*RECORDED], seeds)
