@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from benchmarks.cascades_report import spread
 from benchmarks.data import DATA, lines
@@ -129,9 +130,11 @@ def standardised(train: Floats, prompts: Prompts) -> Prompts:
 
 
 def _kernel(shape: Shape, x: Floats, y: Floats, u: Floats, v: Floats) -> Floats:
-    near = np.exp(-shape.gamma * (2.0 - 2.0 * x @ y.T))
-    apart = (u**2).sum(1)[:, None] + (v**2).sum(1)[None] - 2.0 * u @ v.T
-    return np.asarray((1 - shape.look) * near + shape.look * np.exp(-apart / u.shape[1]))
+    x, y, u, v = (part.astype(np.float32) for part in (x, y, u, v))  # half the time of float64
+    near = np.exp(np.float32(2.0 * shape.gamma) * (x @ y.T - 1))
+    apart = (u**2).sum(1)[:, None] + (v**2).sum(1)[None] - 2 * u @ v.T
+    found = (1 - shape.look) * near + shape.look * np.exp(-apart / u.shape[1])
+    return np.asarray(found, dtype=np.float64)
 
 
 def train(prompts: Prompts, rows: NDArray[np.intp]) -> tuple[Fit, Fit]:
@@ -145,13 +148,21 @@ def train(prompts: Prompts, rows: NDArray[np.intp]) -> tuple[Fit, Fit]:
     best: list[tuple[float, Fit]] = [(-np.inf, None)] * 2  # type: ignore[list-item]
     for shape in SHAPES:
         matrix = _kernel(shape, x, x, u, u)
-        inverse = np.linalg.inv(matrix + shape.ridge * np.eye(len(rows)))
+        inverse = _inverse(matrix, shape.ridge)
         dual = inverse @ centred
         for at, groups in enumerate((singles, subjects)):
             apgr = RoutingCurve.of(_left_out(centred, inverse, dual, groups), weak, strong).apgr
             if apgr > best[at][0]:
                 best[at] = (apgr, Fit(shape, x, u, dual))
     return best[0][1], best[1][1]
+
+
+def _inverse(matrix: Floats, ridge: float) -> Floats:
+    """Of a kernel matrix with a ridge, by Cholesky."""
+    matrix[np.diag_indices(len(matrix))] += ridge
+    factor, _ = lapack.spotrf(matrix.astype(np.float32), lower=1)
+    lower, _ = lapack.spotri(factor, lower=1)
+    return np.asarray(np.tril(lower) + np.tril(lower, -1).T, dtype=np.float64)
 
 
 def _left_out(

@@ -11,6 +11,7 @@ from shoal.guarantees import (
     Examples,
     SelectiveRisk,
     Shortfall,
+    joint,
     mean_costs,
     picks,
     plan,
@@ -142,3 +143,12 @@ def test_without_wins_a_shortfall_is_a_binomial_test() -> None:
 def test_examples_that_do_not_fit_are_refused(scores: np.ndarray, said: str) -> None:
     with pytest.raises(LearningError, match=said):
         plan(Examples(scores, np.zeros((3, 5), bool), np.ones((3, 5))), SelectiveRisk(0.1), 10)
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (3, 0), (10, 8), (2, 30), (15, 7)])
+def test_a_finer_search_for_the_least_favourable_rate_finds_none_worse(
+    lost: int, won: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse = joint._paired_p_value(lost, won, 300, 0.03)
+    monkeypatch.setattr(joint, "_RATES", 200)
+    assert joint._paired_p_value(lost, won, 300, 0.03) == pytest.approx(coarse, rel=1e-6)
