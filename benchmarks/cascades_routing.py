@@ -2,9 +2,9 @@
 
 A router learns from 1,531 random MMLU prompts, which of the two was right on each, and is tested on
 the rest of MMLU and on GSM8K, of which it has seen nothing. It is a kernel ridge regression of
-"GPT-4 right less Mixtral right" over frozen embeddings and the look of a prompt; its settings are
-chosen by APGR on the training labels alone: left out one by one for MMLU, and subject by subject
-for GSM8K, which is another subject. Needs pyarrow (``pip install shoal[bench]``).
+"GPT-4 right less Mixtral right" over frozen embeddings and the look of a prompt; of its settings
+the best five are averaged, by APGR on the training labels alone: left out one by one for MMLU, and
+subject by subject for GSM8K, which is another subject. Needs pyarrow (the extra ``bench``).
 """
 
 import re
@@ -24,6 +24,7 @@ from shoal.encoder import Encoder
 from shoal.evaluation.routing_curve import RoutingCurve
 
 WEAK, STRONG = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
+AVERAGED = 5  # settings
 LABELS = 1_531  # as many as RouteLLM's "golden" labels from MMLU's validation part
 SAME_WRONG = (0.0, 0.05, 0.1)  # how often two wrong answers are taken for the same one
 
@@ -70,6 +71,16 @@ class Fit(Struct, frozen=True):
                 for p in parts
             ]
         )
+
+
+class Routers(Struct, frozen=True):
+    """The mean of several: steadier than the one that looks best on the training labels."""
+
+    fits: list[Fit]
+
+    def scores(self, prompts: Prompts, rows: NDArray[np.intp]) -> Floats:
+        """(k,) how much GPT-4 is expected to gain."""
+        return np.asarray(np.mean([fit.scores(prompts, rows) for fit in self.fits], axis=0))
 
 
 def read(name: str, encoder: Encoder) -> Prompts:
@@ -137,24 +148,24 @@ def _kernel(shape: Shape, x: Floats, y: Floats, u: Floats, v: Floats) -> Floats:
     return np.asarray(found, dtype=np.float64)
 
 
-def train(prompts: Prompts, rows: NDArray[np.intp]) -> tuple[Fit, Fit]:
-    """The router that is best prompt by prompt, and the one that is best subject by subject."""
+def train(prompts: Prompts, rows: NDArray[np.intp]) -> tuple[Routers, Routers]:
+    """The routers that are best prompt by prompt, and those that are best subject by subject."""
     x, u = prompts.embedded[rows], prompts.look[rows]
     weak, strong = prompts.weak[rows], prompts.strong[rows]
     gain = strong - weak
     centred = gain - gain.mean()
     singles = [np.array([at]) for at in range(len(rows))]
     subjects = [np.flatnonzero(prompts.subjects[rows] == s) for s in set(prompts.subjects[rows])]
-    best: list[tuple[float, Fit]] = [(-np.inf, None)] * 2  # type: ignore[list-item]
+    fits: tuple[list[tuple[float, Fit]], ...] = ([], [])
     for shape in SHAPES:
-        matrix = _kernel(shape, x, x, u, u)
-        inverse = _inverse(matrix, shape.ridge)
+        inverse = _inverse(_kernel(shape, x, x, u, u), shape.ridge)
         dual = inverse @ centred
-        for at, groups in enumerate((singles, subjects)):
-            apgr = RoutingCurve.of(_left_out(centred, inverse, dual, groups), weak, strong).apgr
-            if apgr > best[at][0]:
-                best[at] = (apgr, Fit(shape, x, u, dual))
-    return best[0][1], best[1][1]
+        for found, groups in zip(fits, (singles, subjects), strict=True):
+            left_out = _left_out(centred, inverse, dual, groups)
+            apgr = RoutingCurve.of(left_out, weak, strong).apgr
+            found.append((apgr, Fit(shape, x, u, dual)))
+    by_prompt, by_subject = (sorted(found, key=lambda f: -f[0])[:AVERAGED] for found in fits)
+    return Routers([fit for _, fit in by_prompt]), Routers([fit for _, fit in by_subject])
 
 
 def _inverse(matrix: Floats, ridge: float) -> Floats:
