@@ -19,6 +19,18 @@ from shoal.guarantees.by_label import LabelProof, LabelSelection, select_by_labe
 from shoal.guarantees.calibration import Calibration
 from shoal.guarantees.certificate import Certificate, Method, PeopleCheck, assumptions_of
 from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts
+from shoal.guarantees.joint import (
+    Examples,
+    SelectiveRisk,
+    Setting,
+    Shortfall,
+    Target,
+    mean_costs,
+    picks,
+    plan,
+    select_setting,
+    tallies,
+)
 from shoal.guarantees.levels import select_level
 from shoal.guarantees.selection import Refusal, Selection, select
 from shoal.guarantees.sequential import (
@@ -35,6 +47,7 @@ __all__ = [
     "Calibration",
     "Certificate",
     "EProcess",
+    "Examples",
     "LabelProof",
     "LabelSelection",
     "Method",
@@ -42,9 +55,13 @@ __all__ = [
     "Refusal",
     "RiskCurve",
     "Selection",
+    "SelectiveRisk",
+    "Setting",
+    "Shortfall",
     "Slice",
     "Start",
     "Strangers",
+    "Target",
     "anytime_lower_bound",
     "anytime_upper_bound",
     "assumptions_of",
@@ -58,12 +75,17 @@ __all__ = [
     "log_e_path",
     "lower_bound",
     "max_errors",
+    "mean_costs",
     "p_value",
     "p_values",
+    "picks",
+    "plan",
     "select",
     "select_by_label",
     "select_level",
+    "select_setting",
     "strictest",
+    "tallies",
     "upper_bound",
     "worst",
 ]
