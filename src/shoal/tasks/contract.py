@@ -12,7 +12,7 @@ from msgspec import Struct
 from shoal.chat import Answer, ToolCall
 from shoal.tasks.json_style import JsonStyle, read_object
 from shoal.tasks.label_sets import split_labels
-from shoal.tasks.wording import bare, find_label, number_in, simplified
+from shoal.tasks.wording import bare, concluded, find_label, number_in, simplified
 
 Kind = Literal["label", "boolean", "number", "span", "text", "json"]
 """What a field holds: "span" is copied from the input, "json" a list or an object of its own."""
@@ -27,10 +27,14 @@ CLOSED_KINDS = frozenset({"label", "boolean", "number", "span"})
 
 
 class LabelContract(Struct, frozen=True, tag="label", omit_defaults=True):
-    """One of a closed set of labels, yes or no included. ``prefix`` stands before every label."""
+    """One of a closed set of labels, yes or no included. ``prefix`` stands before every label.
+
+    ``reasoned``: the LLM may reason before the prefix; the label is what stands behind the last one.
+    """
 
     labels: tuple[str, ...]
     prefix: str = ""
+    reasoned: bool = False
 
 
 class LabelsContract(Struct, frozen=True, tag="labels", omit_defaults=True):
@@ -75,11 +79,15 @@ class FieldsContract(Struct, frozen=True, tag="fields", omit_defaults=True):
 
 
 class NumberContract(Struct, frozen=True, tag="number", omit_defaults=True):
-    """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed)."""
+    """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed).
+
+    ``reasoned`` as for labels.
+    """
 
     prefix: str = ""
     suffix: str = ""
     decimals: int = -1
+    reasoned: bool = False
 
 
 class CallContract(Struct, frozen=True, tag="call"):
@@ -128,6 +136,10 @@ def parse(contract: Contract, text: str) -> Output | None:
     calls are no text: see ``read``.
     """
     match contract:
+        case LabelContract(labels=labels, prefix=prefix, reasoned=True):
+            return find_label(concluded(text, prefix), labels)
+        case NumberContract(prefix=prefix, suffix=suffix, reasoned=True):
+            return number_in(bare(concluded(text, prefix)).removesuffix(suffix))
         case LabelContract(labels=labels, prefix=prefix):
             return find_label(text.strip().removeprefix(prefix), labels)
         case LabelsContract():

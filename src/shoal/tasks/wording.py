@@ -27,6 +27,12 @@ def flattened(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def concluded(text: str, cue: str) -> str:
+    """The rest of the line behind the last cue ("So the answer is "), all if there is none."""
+    rest = text.rpartition(cue.rstrip())[2].lstrip(" \t\r\n:")
+    return rest.partition("\n")[0].strip()
+
+
 def find_label(text: str, labels: tuple[str, ...]) -> str | None:
     """The label meant by a text: equal as it stands, else the only one equal when simplified."""
     stripped = text.strip()
