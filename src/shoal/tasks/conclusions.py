@@ -1,6 +1,6 @@
-"""Conclusions: the answer proper of an answer that reasons first.
+"""Conclusions: the answer proper within an answer that reasons.
 
-Chain-of-thought prompts make the LLM reason before it answers, and end in a set phrase ("So the
+Chain-of-thought prompts make the LLM reason, and say what it came to in a set phrase ("So the
 answer is (B)."). That phrase is the cue; what stands behind its last occurrence is the output.
 """
 
@@ -8,13 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from shoal.tasks.wording import concluded
+from shoal.tasks.wording import closing, concluded
 
 SAME_CUE = 0.9
 """Share of the answers that must conclude with one cue."""
 _CUE = re.compile(
     r"(?:\b(?:so|therefore|thus|hence),? )?(?:\bamong [^,.\n]{1,30}, )?\b(?:the |my )?(?:final )?answer\b"
-    r"(?: ?\([^()\n]{1,30}\))?(?: is\b:?|:)|\b(?:final )?answer:|####",
+    r"(?: ?\([^()\n]{1,30}\))?(?: is\b:?|:)|\b(?:final )?answer:|####|\\boxed\{",
     re.IGNORECASE,
 )
 
@@ -26,7 +26,9 @@ def common_cue(texts: Sequence[str]) -> str:
         return ""
     cue = min(cues, key=lambda cue: (-cues[cue], cue)).removesuffix(":")
     held = sum(cue in text for text in texts)
-    return f"{cue} " if held >= SAME_CUE * len(texts) else ""
+    if held < SAME_CUE * len(texts):
+        return ""
+    return cue if closing(cue) else f"{cue} "
 
 
 def conclusions(texts: Sequence[str], cue: str) -> list[str]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from shoal.chat import Answer, ToolCall
 from shoal.tasks.json_style import JsonStyle, read_object
 from shoal.tasks.label_sets import split_labels
-from shoal.tasks.wording import bare, concluded, find_label, number_in, simplified
+from shoal.tasks.wording import bare, closing, concluded, find_label, number_in, simplified
 
 Kind = Literal["label", "boolean", "number", "span", "text", "json"]
 """What a field holds: "span" is copied from the input, "json" a list or an object of its own."""
@@ -29,7 +29,7 @@ CLOSED_KINDS = frozenset({"label", "boolean", "number", "span"})
 class LabelContract(Struct, frozen=True, tag="label", omit_defaults=True):
     """One of a closed set of labels, yes or no included. ``prefix`` stands before every label.
 
-    ``reasoned``: the LLM may reason before the prefix; the label is what stands behind the last one.
+    ``reasoned``: the LLM may reason around it; the label stands behind the last prefix.
     """
 
     labels: tuple[str, ...]
@@ -162,7 +162,7 @@ def render(contract: Contract, output: Output) -> str:
     """
     match contract, output:
         case LabelContract(), str() if output in contract.labels:
-            return contract.prefix + output
+            return contract.prefix + output + (closing(contract.prefix) if contract.reasoned else "")
         case LabelsContract(labels=labels), tuple() if all(item in labels for item in output):
             return _written_labels(contract, output)
         case FieldsContract(), dict():

@@ -39,7 +39,7 @@ from shoal.tasks.contract import (
 from shoal.tasks.field_inference import infer_fields
 from shoal.tasks.json_style import JsonStyle, read_object, style_of, unfenced
 from shoal.tasks.label_sets import array_labels, list_style, separated_labels
-from shoal.tasks.wording import bare, number_in
+from shoal.tasks.wording import bare, closing, number_in
 
 T = TypeVar("T")
 
@@ -180,7 +180,7 @@ def _infer_reasoned(texts: Sequence[str], literals: str) -> Contract | None:
         return None
     numbers = [number for text in found if (number := number_in(bare(text))) is not None]
     if len(numbers) >= SAME_FORM * len(found) and _many(found):
-        return NumberContract(cue, reasoned=True)
+        return NumberContract(cue, closing(cue), reasoned=True)
     labels = closed_labels([bare(text) for text in found], literals)
     return LabelContract(labels, cue, reasoned=True) if labels else None
 

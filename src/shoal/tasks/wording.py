@@ -28,9 +28,17 @@ def flattened(text: str) -> str:
 
 
 def concluded(text: str, cue: str) -> str:
-    """The rest of the line behind the last cue ("So the answer is "), all if there is none."""
+    """The rest of the line behind the last cue ("So the answer is "), up to the brace that closes
+    one the cue ends with; all of the text if there is no cue."""
     rest = text.rpartition(cue.rstrip())[2].lstrip(" \t\r\n:")
+    if closing(cue):
+        rest = rest.lstrip("{").partition("}")[0]
     return rest.partition("\n")[0].strip()
+
+
+def closing(cue: str) -> str:
+    """What must stand behind a conclusion because of its cue."""
+    return "}" if cue.endswith("{") else ""
 
 
 def find_label(text: str, labels: tuple[str, ...]) -> str | None:
