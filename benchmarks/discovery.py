@@ -84,20 +84,16 @@ class Stream:
 
     def _samples(self) -> dict[str, list[ObservedCall]]:
         volumes = {task: len(calls) for task, calls in self.calls.items()}
-        sizes = sample_sizes(volumes, OPTIONS.max_calls)
+        sizes = sample_sizes(volumes, OPTIONS.max_sampled)
         return {task: self.calls[task][-size:] for task, size in sizes.items()}
 
     def _look(self, samples: dict[str, list[ObservedCall]]) -> None:
         self.most_held = max(self.most_held, len(self.waiting) + sum(map(len, samples.values())))
         found = discover(self.waiting, list(self.tasks.values()), OPTIONS, samples)
-        moved = [call for task in found.removed for call in self.calls.pop(task, [])]
+        moved = [c for task in (*found.removed, *found.redrawn) for c in self.calls.pop(task, [])]
+        self.tasks |= {task.id: task for task in found.tasks}
         for task in found.removed:
             del self.tasks[task]
-        for task in found.tasks:
-            known = self.tasks.get(task.id)
-            if known and known.templates != task.templates:
-                moved += self.calls.pop(task.id, [])
-            self.tasks[task.id] = task
         self.matcher = Matcher(self.tasks.values())
         waiting, self.waiting = self.waiting, deque(maxlen=OPTIONS.max_calls)
         for call in (*moved, *waiting):

@@ -223,22 +223,25 @@ def _folded(found: list[Candidate], max_answers: int) -> list[Candidate]:
 def _repeating(general: Candidate, special: list[Candidate]) -> list[Candidate]:
     """Which of the candidates that a general one includes are its values rather than tasks.
 
-    Where the general template is mere framing: those with few words of their own, or few calls.
+    Where the general template is mere framing: those with neither words nor slots of their own, and
+    those of few calls.
     Where it has an instruction: all, unless they cover nearly all it matches (then they are the
     tasks, and it is what is left); many with few words are values even so.
     """
     size = len(general.members) + sum(len(c.members) for c in special)
     if _is_framing(general.template):
         least = MIN_SHARE * size
-        return [
-            c
-            for c in special
-            if _own_words(general, c) < MIN_WORDS_OF_TEXT or len(c.members) < least
-        ]
+        return [c for c in special if not _has_own(general, c) or len(c.members) < least]
     if size - len(general.members) < COVER * size:
         return special
     few = [c for c in special if _own_words(general, c) < ENOUGH_WORDS]
     return few if len(few) > MANY_PARTS else []
+
+
+def _has_own(general: Candidate, special: Candidate) -> bool:
+    """Whether it says something that the general template does not, or asks for more."""
+    more = len(special.template.slots) > len(general.template.slots)
+    return more or _own_words(general, special) >= MIN_WORDS_OF_TEXT
 
 
 def _own_words(general: Candidate, special: Candidate) -> int:

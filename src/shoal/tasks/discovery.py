@@ -31,22 +31,28 @@ class DiscoveryOptions(Struct, frozen=True):
     """How much evidence a task needs, and how much discovery reads.
 
     ``min_calls``: different requests of one template. ``max_calls``: unknown calls compared with
-    each other; any beyond are left for the next time. ``max_answers``: answers a contract is
+    each other; any beyond are left for the next time. ``max_sampled``: calls of known tasks, all
+    together, that are looked at when tasks are drawn anew. ``max_answers``: answers a contract is
     inferred from.
     """
 
     min_calls: int = 20
     max_calls: int = 50_000
+    max_sampled: int = 10_000
     max_answers: int = 2_000
 
 
 class Discovery(Struct, frozen=True):
-    """Tasks that are new or changed, the task of each call that has one (ignored included), and
-    the ids of tasks that others took the place of."""
+    """Tasks that are new or changed, and the task of each call that has one (ignored included).
+
+    ``removed`` are the ids of tasks that others took the place of, ``redrawn`` those of tasks some
+    of whose calls are another's now: with the removed ones', all their calls are to be matched anew.
+    """
 
     tasks: tuple[Task, ...]
     assignments: dict[str, str]
     removed: tuple[str, ...] = ()
+    redrawn: tuple[str, ...] = ()
 
 
 Samples = Mapping[str, Sequence[ObservedCall]]
@@ -80,17 +86,41 @@ def discover(
         tasks[task.id] = task
     for identity, evidence in sorter.evidence.items():
         tasks[identity] = revised(tasks[identity], evidence)
+    assigned = _settle(tasks, seen, known, samples, options.min_calls)
     before = {task.id: task for task in known}
-    support = Counter(_assign(seen, tasks).values())
-    for identity in [t for t in tasks if t not in before and support[t] < options.min_calls]:
+    owner = {call.id: task for task, sample in samples.items() for call in sample}
+    lost = {task for call, task in owner.items() if assigned.get(call, "") != task}
+    return Discovery(
+        tuple(task for task in tasks.values() if before.get(task.id) != task),
+        sorter.assignments | {call: task for call, task in assigned.items() if call not in owner},
+        tuple(task.id for task in former if task.id not in tasks),
+        tuple(task.id for task in former if task.id in lost and task.id in tasks),
+    )
+
+
+def _settle(
+    tasks: dict[str, Task],
+    seen: Sequence[ObservedCall],
+    known: Sequence[Task],
+    samples: Samples,
+    min_calls: int,
+) -> dict[str, str]:
+    """Take new tasks of too few calls out of ``tasks``, put former ones back whose calls no other
+    recognises, and return whose each call is then."""
+    before = {task.id: task for task in known}
+    assigned = _assign(seen, tasks)
+    support = Counter(assigned.values())
+    weak = {t for t in tasks if t not in before and support[t] < min_calls}
+    for identity in weak:
         del tasks[identity]
-    for task in former:
-        if task.id not in tasks and not _replaced(samples[task.id], tasks):
-            tasks[task.id] = task
-    assigned = _assign(sorter.unknown, tasks)
-    changed = (task for task in tasks.values() if before.get(task.id) != task)
-    removed = tuple(task.id for task in former if task.id not in tasks)
-    return Discovery(tuple(changed), sorter.assignments | assigned, removed)
+    orphaned = {
+        identity
+        for identity, sample in samples.items()
+        if identity not in tasks
+        and sum(assigned.get(c.id, "") in tasks for c in sample) < REPLACED * len(sample)
+    }
+    tasks.update((identity, before[identity]) for identity in orphaned)
+    return _assign(seen, tasks) if weak or orphaned else assigned
 
 
 def sample_sizes(volumes: Mapping[str, int], most: int) -> dict[str, int]:
@@ -102,11 +132,6 @@ def sample_sizes(volumes: Mapping[str, int], most: int) -> dict[str, int]:
         sizes[task] = min(volume, left // (len(volumes) - number))
         left -= sizes[task]
     return sizes
-
-
-def _replaced(sample: Sequence[ObservedCall], tasks: dict[str, Task]) -> bool:
-    """Whether other tasks recognise most of a task's calls."""
-    return len(_assign(sample, tasks)) >= REPLACED * len(sample)
 
 
 def _assign(calls: Iterable[ObservedCall], tasks: dict[str, Task]) -> dict[str, str]:

@@ -155,6 +155,8 @@ class Grouper:
                 unit = self.index.find(place, name)
                 if unit in shared:
                     label, counted = name.partition(AGAIN)[0], False
+                elif unit in part.units and is_framing(name):
+                    return False
                 elif unit in part.units and not counted:
                     labels.append(label)
                     counted = True
