@@ -163,7 +163,8 @@ def _scores(
     worded = [(wording[template], task) for template, task in pairs]
     right = round(purity(pairs) * len(pairs))
     right_worded = round(purity(worded) * len(pairs))
-    yield f"  order {seed}: {len(run.tasks)} tasks, unassigned {_share(len(calls) - len(pairs), len(calls))}"
+    unassigned = _share(len(calls) - len(pairs), len(calls))
+    yield f"  order {seed}: {len(run.tasks)} tasks, unassigned {unassigned}"
     yield f"    templates: purity {_share(right, len(pairs))}, NMI {nmi(pairs):.3f}"
     yield f"    wordings:  purity {_share(right_worded, len(pairs))}, NMI {nmi(worded):.3f}"
     yield (
@@ -192,7 +193,8 @@ def _contracts(run: Run, calls: Sequence[Labelled], wording: dict[str, str]) -> 
             right[name] = verdict
     wrong = [name for name, is_so in right.items() if not is_so]
     if right:
-        yield f"    closed contracts right: {_share(len(right) - len(wrong), len(right))} of {len(right)} {wrong}"
+        share = _share(len(right) - len(wrong), len(right))
+        yield f"    closed contracts right: {share} of {len(right)}; wrong: {wrong}"
 
 
 FIELDS = {"bank-triage": ("label", 3), "bank-entities": ("span", 6), "shop-fields": ("span", 6)}

@@ -21,7 +21,9 @@ def nmi(pairs: Pairs) -> float:
     total = len(pairs)
     joint = Counter(pairs)
     true, given = Counter(t for t, _ in pairs), Counter(g for _, g in pairs)
-    mutual = sum(n / total * math.log(n * total / (true[t] * given[g])) for (t, g), n in joint.items())
+    mutual = sum(
+        n / total * math.log(n * total / (true[t] * given[g])) for (t, g), n in joint.items()
+    )
     mean = (entropy(true) + entropy(given)) / 2
     return mutual / mean if mean else 1.0
 

@@ -8,6 +8,7 @@ measured decides here what is right.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import repeat
 
 from msgspec import Struct
 
@@ -49,7 +50,7 @@ def _runs(call: Labelled) -> set[tuple[object, ...]]:
     runs: Counter[tuple[object, ...]] = Counter()
     for place, message in enumerate(call.call.request.messages):
         words = ["^", *_WORD.findall(message.text), "$"]
-        runs.update(zip([place] * len(words), words, words[1:], words[2:]))
+        runs.update(zip(repeat(place), words, words[1:], words[2:], strict=False))
     return {(*run, nth) for run, count in runs.items() for nth in range(count)}
 
 

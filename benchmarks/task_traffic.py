@@ -14,6 +14,7 @@ from msgspec import Struct
 from shoal.chat import Answer, Message, Request, ToolCall
 from shoal.tasks.discovery import ObservedCall
 
+
 class Labelled(Struct, frozen=True):
     """A call, the name of the template it was made from, and the right output by the data set
     ("" where it has none)."""

@@ -270,7 +270,8 @@ OTHERS = {
 
 
 def step_by_step(number: int, what: str) -> Request:
-    text = f"{OTHERS[what]}\n{number * 7919 % 1009} {what} things came by post.\nLet's think step by step."
+    message = f"{number * 7919 % 1009} {what} things came by post."
+    text = f"{OTHERS[what]}\n{message}\nLet's think step by step."
     return Request("gpt", (Message("user", text),))
 
 
@@ -293,7 +294,9 @@ def test_a_task_that_holds_two_is_drawn_anew(store: Store) -> None:
     add_task(store, coarse_task())
     record_coarse(store)
     Finder(store, 20).look()
-    literals = {task.templates[0].patterns[0].literals[0].partition("\n")[0] for task in known_tasks(store)}
+    literals = {
+        task.templates[0].patterns[0].literals[0].partition("\n")[0] for task in known_tasks(store)
+    }
     assert literals == set(OTHERS.values())
     calls = store.calls.list(CallFilter(limit=1_000))
     by_task = {task.id: task for task in known_tasks(store)}

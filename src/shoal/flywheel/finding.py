@@ -178,7 +178,9 @@ def is_settled(store: Store, task: Task) -> bool:
     stands for it, which speaks of just these calls."""
     by_people = task.pinned or task.ignored or task.named or task.conditions
     return bool(
-        by_people or store.attempts.list(task.id) or store.standings.get(task.id)
+        by_people
+        or store.attempts.list(task.id)
+        or store.standings.get(task.id)
         or store.certificates.list(task.id)
     )
 

@@ -162,7 +162,8 @@ def render(contract: Contract, output: Output) -> str:
     """
     match contract, output:
         case LabelContract(), str() if output in contract.labels:
-            return contract.prefix + output + (closing(contract.prefix) if contract.reasoned else "")
+            end = closing(contract.prefix) if contract.reasoned else ""
+            return contract.prefix + output + end
         case LabelsContract(labels=labels), tuple() if all(item in labels for item in output):
             return _written_labels(contract, output)
         case FieldsContract(), dict():

@@ -46,7 +46,7 @@ class Discovery(Struct, frozen=True):
     """Tasks that are new or changed, and the task of each call that has one (ignored included).
 
     ``removed`` are the ids of tasks that others took the place of, ``redrawn`` those of tasks some
-    of whose calls are another's now: with the removed ones', all their calls are to be matched anew.
+    of whose calls are another's now: the calls of both are to be matched anew.
     """
 
     tasks: tuple[Task, ...]

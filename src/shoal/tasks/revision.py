@@ -65,7 +65,9 @@ def widened(tasks: Iterable[Task], candidate: Candidate) -> Task | None:
 
 
 def heirs(
-    candidates: Iterable[Candidate], former: Sequence[Task], samples: Mapping[str, Sequence[ObservedCall]]
+    candidates: Iterable[Candidate],
+    former: Sequence[Task],
+    samples: Mapping[str, Sequence[ObservedCall]],
 ) -> list[tuple[Candidate, Task | None]]:
     """Each candidate with the former task it goes on from: the one of the same template, else the
     one most of whose sampled calls it holds; each task has one heir."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 AGAIN = 0.1
 """Unknown calls are looked at again when so large a share of them is new."""
-GROWTH = 2.0
+GROWTH = 3.0
 """Tasks are drawn anew when their calls have grown by this factor since, ..."""
 AT_MOST = 50_000
 """... or by so many."""

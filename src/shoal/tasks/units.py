@@ -41,16 +41,21 @@ _VARYING = re.compile(
     rf"|\b(?:{_CALENDAR})\b",
     re.IGNORECASE,
 )
+_SIGN = re.compile(r"[\d@]|://")
+_STEMS = ("day", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NAME = re.compile(r"(?<=[a-z,:(] )[A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PERSONA = re.compile(r"you are\b|you're\b|act as\b|du bist\b", re.IGNORECASE)
 _REASONING = re.compile(
     r"(?:let'?s|please|first|now|take a deep breath|work|explain|think|show|reason)\b[^.:]{0,40}?"
-    r"\b(?:step[ -]by[ -]step|your (?:reasoning|work|thinking)|carefully|aloud)\b|denk\w* .*schritt",
+    r"\b(?:step[ -]by[ -]step|your (?:reasoning|work|thinking)|carefully|aloud)\b"
+    r"|denk\w* .*schritt",
     re.IGNORECASE,
 )
-_CUE = re.compile(r"(?:[^,:]{0,40},\s)?(?:the\s)?(?:final\s)?answer\b[^.!?]{0,40}(?:\bis)?:?\Z", re.IGNORECASE)
+_CUE = re.compile(
+    r"(?:[^,:]{0,40},\s)?(?:the\s)?(?:final\s)?answer\b[^.!?]{0,40}(?:\bis)?:?\Z", re.IGNORECASE
+)
 
 
 def clauses(text: str) -> list[str]:
@@ -83,7 +88,13 @@ def frame(clause: str) -> str:
 
 def masked(clause: str) -> str:
     """The clause with what varies by itself replaced by "#"."""
-    return _NAME.sub("#", _VARYING.sub("#", clause))
+    return _NAME.sub("#", _VARYING.sub("#", clause) if _may_vary(clause) else clause)
+
+
+def _may_vary(clause: str) -> bool:
+    """Whether the costly expression may find something."""
+    lower = clause.lower()
+    return bool(_SIGN.search(lower)) or any(stem in lower for stem in _STEMS)
 
 
 _masked = lru_cache(maxsize=1 << 15)(masked)
