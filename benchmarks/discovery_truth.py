@@ -31,7 +31,8 @@ _CONCLUDED = re.compile(r"\banswer\b(?:[^.\n]{0,40}?\bis)?:?\s*", re.IGNORECASE)
 def wordings(calls: Sequence[Labelled]) -> dict[str, str]:
     """Template to wording: templates whose constant text is word for word the same share one.
 
-    Constant text: the runs of three words, with how often each comes, that nearly all calls hold.
+    Constant text: the runs of three words, with how often each comes, that nearly all calls hold,
+    and whose message the last is.
     """
     by_template: dict[str, Counter[tuple[object, ...]]] = defaultdict(Counter)
     sizes = Counter(call.template for call in calls)
@@ -47,7 +48,10 @@ def wordings(calls: Sequence[Labelled]) -> dict[str, str]:
 
 
 def _runs(call: Labelled) -> set[tuple[object, ...]]:
+    last = call.call.request.messages[-1]
+    tools = {c.id: c.name for m in call.call.request.messages for c in m.tool_calls}
     runs: Counter[tuple[object, ...]] = Counter()
+    runs["comes after", last.role, tools.get(last.tool_call_id, "")] = 1
     for place, message in enumerate(call.call.request.messages):
         words = ["^", *_WORD.findall(message.text), "$"]
         runs.update(zip(repeat(place), words, words[1:], words[2:], strict=False))

@@ -6,14 +6,16 @@ gathered into classes of equal occurrence; classes that do not overlap are taken
 text first. What decides is whether the parts make up the group:
 
 - A group without constant words of its own divides into its parts, and what is left is divided
-  again.
+  again. Framing ("You are helpful.", "Let's think step by step.") counts as no words.
 - A group with an instruction in common divides only if its parts cover nearly all of it. If they
   do not, what they share is content of the group's slots (an opening, a signature, a repeated
   passage), and the group stays whole. The same goes for parts that are the values of a labelled
   slot ("Context:", "Options:"), or many, unless their outputs differ in form.
 
 Two neighbouring clauses count as a unit too, so that a template that lacks a sentence of another is
-told apart by the clauses that meet where the sentence would be.
+told apart by the clauses that meet where the sentence would be. So does how often a clause has come
+before (a question behind three examples is another than one without), and the words that a clause
+begins and ends with, which a slot within it leaves alone.
 
 Nothing here depends on the order of the texts. Cost: linear in the clauses, times the depth of the
 division.
