@@ -14,7 +14,8 @@ SAME_CUE = 0.9
 """Share of the answers that must conclude with one cue."""
 _CUE = re.compile(
     r"(?:\b(?:so|therefore|thus|hence),? )?(?:\bamong [^,.\n]{1,30}, )?"
-    r"\b(?:the |my )?(?:final )?answer\b(?: ?\([^()\n]{1,30}\))?(?: is\b:?|:)|\b(?:final )?answer:|####|\\boxed\{",
+    r"\b(?:the |my )?(?:final )?answer\b(?: ?\([^()\n]{1,30}\))?(?: is\b:?|:)"
+    r"|\b(?:final )?answer:|####|\\boxed\{",
     re.IGNORECASE,
 )
 
