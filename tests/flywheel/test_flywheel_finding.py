@@ -31,6 +31,8 @@ from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.promotion import promote
 from shoal.storage import CallFilter, Store, TaskRow
 from shoal.tasks import Discovery, DiscoveryOptions, LabelContract, ObservedCall, Task, TextContract
+from shoal.tasks.discovery import Samples
+from shoal.tasks.template import Pattern, Template, skeleton_of
 
 
 def unassigned(store: Store, numbers: Iterable[int], **fields: object) -> None:
@@ -111,7 +113,10 @@ def test_it_does_not_look_again_until_enough_is_new(
     looked: list[int] = []
 
     def nothing(
-        calls: Sequence[ObservedCall], known: Sequence[Task], options: DiscoveryOptions
+        calls: Sequence[ObservedCall],
+        known: Sequence[Task],
+        options: DiscoveryOptions,
+        samples: Samples,
     ) -> Discovery:
         looked.append(len(calls))
         return Discovery((), {})
@@ -215,7 +220,10 @@ def test_a_task_removed_meanwhile_stays_removed(
     unassigned(store, range(60), request=stray())
 
     def meanwhile(
-        calls: Sequence[ObservedCall], known: Sequence[Task], options: DiscoveryOptions
+        calls: Sequence[ObservedCall],
+        known: Sequence[Task],
+        options: DiscoveryOptions,
+        samples: Samples,
     ) -> Discovery:
         (task,) = known
         with store.database.transaction() as conn:
@@ -253,3 +261,74 @@ def test_a_task_that_cannot_be_read_is_said_to_be_damaged(store: Store) -> None:
         store.tasks.put(conn, row)
     with pytest.raises(StoreDamaged, match=r"left as it is|left as it was"):
         known_tasks(store)
+
+
+OTHERS = {
+    "garden": "Name the plant in the message. One word.",
+    "kitchen": "Name the dish in the message. One word.",
+}
+
+
+def step_by_step(number: int, what: str) -> Request:
+    message = f"{number * 7919 % 1009} {what} things came by post."
+    text = f"{OTHERS[what]}\n{message}\nLet's think step by step."
+    return Request("gpt", (Message("user", text),))
+
+
+def coarse_task(**marks: bool) -> Task:
+    """What was taken for one task when little had been seen."""
+    pattern = Pattern("user", ("", "\nLet's think step by step."))
+    request = step_by_step(0, "garden")
+    template = Template(skeleton_of(request), (pattern,), ("message",))
+    return make_task(templates=(template,), contract=TextContract(), **marks)
+
+
+def record_coarse(store: Store) -> None:
+    for number in range(140):
+        what = "garden" if number % 2 else "kitchen"
+        answer = Answer(f"It is about {what} number {number}.")
+        unassigned(store, [number], request=step_by_step(number, what), answer=answer)
+
+
+def test_a_task_that_holds_two_is_drawn_anew(store: Store) -> None:
+    add_task(store, coarse_task())
+    record_coarse(store)
+    Finder(store, 20).look()
+    literals = {
+        task.templates[0].patterns[0].literals[0].partition("\n")[0] for task in known_tasks(store)
+    }
+    assert literals == set(OTHERS.values())
+    calls = store.calls.list(CallFilter(limit=1_000))
+    by_task = {task.id: task for task in known_tasks(store)}
+    assert {call.task for call in calls} == by_task.keys()
+    for call in calls:
+        assert by_task[call.task].templates[0].match(call.request) is not None
+
+
+@pytest.mark.parametrize("mark", ["pinned", "ignored", "named"])
+def test_what_a_person_touched_is_never_drawn_anew(store: Store, mark: str) -> None:
+    task = coarse_task(**{mark: True})
+    add_task(store, task)
+    record_coarse(store)
+    Finder(store, 20).look()
+    assert known_tasks(store) == [task]
+    assert tasks_of(store) == {task.id}
+
+
+def test_what_stands_is_never_drawn_anew(store: Store) -> None:
+    task = coarse_task()
+    add_task(store, task)
+    add_certificate(store, make_certificate())
+    record_coarse(store)
+    Finder(store, 20).look()
+    assert tasks_of(store) == {task.id}
+
+
+def test_what_waits_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "_POOL", 50)
+    finder = Finder(store, 20)
+    for number in range(200):
+        request = Request("gpt", (Message("user", f"{number * 7919 % 1009}"),))
+        unassigned(store, [number], request=request)
+    finder.look()
+    assert len(finder._pool) == 50

@@ -128,21 +128,30 @@ def chatter(texts: Sequence[str], system: str = "", seed: int = 0) -> Iterator[L
 
 
 def agent_calls() -> Iterator[Labelled]:
-    """The steps of an agent: tool calls and answers, each with all that went before."""
+    """The steps of an agent: tool calls and answers, each with all that went before; the template
+    is what the step comes after."""
     episodes = data("agent_traces/airline_trajectories.jsonl.gz")
     policy = json.loads((DATA / "agent_traces/system.json").read_text())["airline"]
     for episode, row in enumerate(episodes):
         messages = [Message("system", policy)]
+        made: tuple[ToolCall, ...] = ()
         for step, said in enumerate(row["traj"]):
-            calls = tuple(
-                ToolCall(str(i), made["name"], made["arguments"])
-                for i, made in enumerate(said.get("tool_calls") or ())
-            )
-            if said["role"] == "assistant":
+            text = said["content"] or ""
+            if said["role"] == "tool":
+                origin = f"agent after {made[0].name}"
+                messages.append(Message("tool", text, tool_call_id=made[0].id))
+                made = made[1:]
+            elif said["role"] == "user":
+                origin = "agent after user"
+                messages.append(Message("user", text))
+            else:
+                made = tuple(
+                    ToolCall(f"{step}-{i}", asked["name"], asked["arguments"])
+                    for i, asked in enumerate(said.get("tool_calls") or ())
+                )
                 request = Request("gpt-4o", tuple(messages), tools="[…]")
-                answer = Answer(said["content"] or "", calls)
-                yield "agent", ObservedCall(f"agent/{episode}/{step}", request, answer)
-            messages.append(Message(said["role"], said["content"] or "", tool_calls=calls))
+                yield origin, ObservedCall(f"agent/{episode}/{step}", request, Answer(text, made))
+                messages.append(Message("assistant", text, tool_calls=made))
 
 
 def composition(calls: Sequence[Labelled], found: Discovery) -> dict[str, Counter[str]]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 
 from shoal.errors import StoreDamaged
 from shoal.flywheel.promotion import redraw
-from shoal.storage import CallRecord, Event, Store, TaskRow
+from shoal.storage import CallFilter, CallRecord, Event, Store, TaskRow
 from shoal.tasks import Discovery, DiscoveryOptions, Matcher, ObservedCall, Task, discover
+from shoal.tasks.discovery import sample_sizes
 from shoal.tasks.revision import with_contract_revised
+from shoal.tasks.schedule import Schedule
 
 _PAGE = 2_000
 _POOL = 20_000  # unassigned calls kept for the next look; the oldest give way
-_AGAIN = 0.1  # look again when so large a share of the pool is new
 
 
 def known_tasks(store: Store) -> list[Task]:
@@ -55,14 +56,18 @@ class Found(Struct, frozen=True):
 
 
 class Finder:
-    """Reads what was recorded since it last looked."""
+    """Reads what was recorded since it last looked.
+
+    Held between two looks: at most ``_POOL`` calls that no task recognises. When tasks are drawn
+    anew, ``DiscoveryOptions.max_sampled`` of their calls are read besides.
+    """
 
     def __init__(self, store: Store, min_calls: int) -> None:
         self._store = store
         self._options = DiscoveryOptions(min_calls=min_calls)
+        self._schedule = Schedule(min_calls)
         self._pool: deque[ObservedCall] = deque(maxlen=_POOL)
         self._mark = 0
-        self._arrived = 0  # since discovery last looked
 
     def look(self) -> Found:
         """Read what is new, assign what a known task recognises; discover if enough is left.
@@ -73,13 +78,14 @@ class Finder:
         self._read()
         known = known_tasks(self._store)
         recognised = self._assign_known(known)
-        if self._arrived < max(self._options.min_calls, _AGAIN * len(self._pool)):
+        due = self._schedule.next(len(self._pool), self._mark)
+        if due == "not":
             return Found((), (), recognised)
-        found = discover(self._pool, known, self._options)
+        samples = self._samples(known) if due == "all" else {}
+        found = discover(self._pool, known, self._options, samples)
         self._write(found, known)
         self._drop(found.assignments)
-        self._arrived = 0
-        before = {task.id for task in known}
+        before = {task.id: task for task in known}
         return Found(
             tuple(task for task in found.tasks if task.id not in before),
             tuple(task for task in found.tasks if task.id in before),
@@ -91,7 +97,7 @@ class Finder:
             arrived = self._store.calls.arrivals(self._mark, limit=_PAGE, unassigned=True)
             self._mark = arrived.mark
             usable = [_observed(call) for call in arrived.calls if _usable(call)]
-            self._arrived += len(usable)
+            self._schedule.arrived(len(usable))
             self._pool.extend(usable)
             if len(arrived.calls) < _PAGE:
                 return
@@ -107,12 +113,28 @@ class Finder:
             self._drop(tasks)
         return len(tasks)
 
+    def _samples(self, known: Sequence[Task]) -> dict[str, list[ObservedCall]]:
+        """The latest calls of the tasks that nobody and nothing has settled yet."""
+        volumes = self._store.calls.volumes()
+        unsettled = {
+            task.id: volumes[task.id].calls
+            for task in known
+            if task.id in volumes and not is_settled(self._store, task)
+        }
+        sizes = sample_sizes(unsettled, self._options.max_sampled)
+        return {task: list(self._latest(task, size)) for task, size in sizes.items()}
+
+    def _latest(self, task: str, size: int) -> Iterator[ObservedCall]:
+        calls = self._store.calls.list(CallFilter(task=task, limit=size))
+        return (_observed(call) for call in calls if _usable(call))
+
     def _drop(self, assigned: Mapping[str, str]) -> None:
         self._pool = deque((call for call in self._pool if call.id not in assigned), maxlen=_POOL)
 
     def _write(self, found: Discovery, known: Sequence[Task]) -> None:
         before = {task.id: task for task in known}
         with self._store.database.transaction() as conn:
+            rows = {row.id: row for row in self._store.tasks.list()}  # as before this transaction
             for task in found.tasks:
                 if task.id in before:
                     _put_changed(self._store, conn, before[task.id], task)
@@ -120,10 +142,47 @@ class Finder:
                     now = time.time()
                     self._store.tasks.put(conn, task_row(task, now, now))
                     self._store.events.insert(conn, _event(task, "discovered"))
-            there = {row.id for row in self._store.tasks.list()}  # as before this transaction
-            there |= {task.id for task in found.tasks if task.id not in before}
+            there = rows.keys() | {task.id for task in found.tasks if task.id not in before}
             assigned = {call: task for call, task in found.assignments.items() if task in there}
             self._store.calls.assign(conn, assigned)
+        self._redraw(found, before)
+
+    def _redraw(self, found: Discovery, before: Mapping[str, Task]) -> None:
+        """Give the calls of tasks that were drawn anew to whichever recognises them now, and remove
+        tasks that others took the place of, unless a person changed them meanwhile."""
+        drawn = (*found.removed, *found.redrawn)
+        current = {task.id: task for task in known_tasks(self._store)} if drawn else {}
+        gone = [task for task in found.removed if current.get(task) == before[task]]
+        matcher = Matcher(task for task in current.values() if task.id not in gone)
+        for task in drawn:
+            for page in self._store.calls.history(task) if task in current else ():
+                self._reassign(page, task, matcher)
+        with self._store.database.transaction() as conn:
+            for task in gone:
+                self._store.events.insert(conn, _event(before[task], "redrawn"))
+                self._store.tasks.delete(conn, task)
+
+    def _reassign(self, page: Sequence[CallRecord], task: str, matcher: Matcher) -> None:
+        found = {call.id: matcher.find(call.request) for call in page}
+        whose = {call: match.task.id if match else "" for call, match in found.items()}
+        moved = {call: other for call, other in whose.items() if other != task}
+        with self._store.database.transaction() as conn:
+            self._store.calls.assign(conn, moved)
+        self._pool.extend(
+            _observed(call) for call in page if moved.get(call.id) == "" and _usable(call)
+        )
+
+
+def is_settled(store: Store, task: Task) -> bool:
+    """Whether discovery must not draw a task anew: a person changed it, or something was tried or
+    stands for it, which speaks of just these calls."""
+    by_people = task.pinned or task.ignored or task.named or task.conditions
+    return bool(
+        by_people
+        or store.attempts.list(task.id)
+        or store.standings.get(task.id)
+        or store.certificates.list(task.id)
+    )
 
 
 def revise(store: Store, task: Task, since: float = 0.0, most: int = 5_000) -> Task:

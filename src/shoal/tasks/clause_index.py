@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
 
-from shoal.tasks.units import EDGE, PAIR, clauses, edges, is_persona, masked, word_count
+from shoal.tasks.units import EDGE, PAIR, edges, frame, is_framing, masked, numbered, word_count
 
 Document = tuple[str, ...]
 """The texts of the messages of one request."""
@@ -24,7 +24,6 @@ class ClauseIndex:
     def __init__(self, documents: Sequence[Document], min_size: int) -> None:
         self.names: list[str] = []
         self._numbers: dict[tuple[int, str], int] = {}
-        self._raw: dict[tuple[int, str], int] = {}
         self._pairs: dict[tuple[int, int], int] = {}
         texts: dict[tuple[int, str], int] = {}
         self.of_text: list[tuple[int, ...]] = []
@@ -36,17 +35,16 @@ class ClauseIndex:
                     self.of_text.append(self._units(place, text))
             self.of_document.append(tuple(texts[key] for key in enumerate(document)))
         self._drop_rare(min_size)
-        self._raw.clear()
         self._pairs.clear()
         self._words: dict[int, int] = {}
 
-    def find(self, place: int, clause: str) -> int | None:
-        """The unit of a clause of the message at a place."""
-        return self._numbers.get((place, masked(clause)))
+    def find(self, place: int, name: str) -> int | None:
+        """The unit of this name in the message at a place."""
+        return self._numbers.get((place, name))
 
     def words(self, units: Iterable[int]) -> int:
-        """Words of these clauses; edges and clauses that only say who the model is are left out."""
-        whole = (u for u in units if not (self.is_edge(u) or is_persona(self.names[u])))
+        """Words of these clauses; edges and mere framing are left out."""
+        whole = (u for u in units if not (self.is_edge(u) or is_framing(self.names[u])))
         return sum(map(self._count, whole))
 
     def weight(self, units: Iterable[int]) -> int:
@@ -72,21 +70,18 @@ class ClauseIndex:
         return self._words[unit]
 
     def _units(self, place: int, text: str) -> tuple[int, ...]:
-        found = [self._number(place, clause) for clause in clauses(text)]
+        names = numbered(text)
+        found = [self._number(place, name) for name in names]
         numbers = set(found)
+        numbers.update(self._number(place, name) for name in map(frame, names) if name)
         numbers.update(self._pair(a, b) for a, b in pairwise(found))
-        numbers.update(self._number(place, edge) for edge in edges(text))
+        numbers.update(self._number(place, masked(edge)) for edge in edges(text))
         return tuple(numbers)
 
-    def _number(self, place: int, clause: str) -> int:
-        key = (place, clause)
-        number = self._raw.get(key)
-        if number is None:
-            name = masked(clause)
-            number = self._numbers.setdefault((place, name), len(self.names))
-            if number == len(self.names):
-                self.names.append(name)
-            self._raw[key] = number
+    def _number(self, place: int, name: str) -> int:
+        number = self._numbers.setdefault((place, name), len(self.names))
+        if number == len(self.names):
+            self.names.append(name)
         return number
 
     def _pair(self, first: int, second: int) -> int:

@@ -14,7 +14,7 @@ from shoal.chat import Answer, ToolCall
 from shoal.tasks.dates import is_iso_date
 from shoal.tasks.json_style import JsonStyle, read_object
 from shoal.tasks.label_sets import split_labels
-from shoal.tasks.wording import bare, find_label, number_in, simplified
+from shoal.tasks.wording import bare, closing, concluded, find_label, number_in, simplified
 
 Kind = Literal["label", "boolean", "number", "date", "span", "spans", "text", "json"]
 """What a field holds: "span" is copied from the input, "spans" a list of what is, "date" a day as
@@ -32,10 +32,14 @@ CLOSED_KINDS = COPIED_KINDS | {"label", "boolean"}
 
 
 class LabelContract(Struct, frozen=True, tag="label", omit_defaults=True):
-    """One of a closed set of labels, yes or no included. ``prefix`` stands before every label."""
+    """One of a closed set of labels, yes or no included. ``prefix`` stands before every label.
+
+    ``reasoned``: the LLM may reason around it; the label stands behind the last prefix.
+    """
 
     labels: tuple[str, ...]
     prefix: str = ""
+    reasoned: bool = False
 
 
 class LabelsContract(Struct, frozen=True, tag="labels", omit_defaults=True):
@@ -80,11 +84,15 @@ class FieldsContract(Struct, frozen=True, tag="fields", omit_defaults=True):
 
 
 class NumberContract(Struct, frozen=True, tag="number", omit_defaults=True):
-    """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed)."""
+    """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed).
+
+    ``reasoned`` as for labels.
+    """
 
     prefix: str = ""
     suffix: str = ""
     decimals: int = -1
+    reasoned: bool = False
 
 
 class CallContract(Struct, frozen=True, tag="call"):
@@ -133,6 +141,10 @@ def parse(contract: Contract, text: str) -> Output | None:
     calls are no text: see ``read``.
     """
     match contract:
+        case LabelContract(labels=labels, prefix=prefix, reasoned=True):
+            return find_label(concluded(text, prefix), labels)
+        case NumberContract(prefix=prefix, suffix=suffix, reasoned=True):
+            return number_in(bare(concluded(text, prefix)).removesuffix(suffix))
         case LabelContract(labels=labels, prefix=prefix):
             return find_label(text.strip().removeprefix(prefix), labels)
         case LabelsContract():
@@ -155,7 +167,8 @@ def render(contract: Contract, output: Output) -> str:
     """
     match contract, output:
         case LabelContract(), str() if output in contract.labels:
-            return contract.prefix + output
+            end = closing(contract.prefix) if contract.reasoned else ""
+            return contract.prefix + output + end
         case LabelsContract(labels=labels), tuple() if all(item in labels for item in output):
             return _written_labels(contract, output)
         case FieldsContract(), dict():

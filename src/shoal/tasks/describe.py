@@ -39,8 +39,9 @@ def describe(
 def explain(contract: Contract) -> str:
     """What the answers look like, in one sentence."""
     match contract:
-        case LabelContract(labels=labels, prefix=prefix):
+        case LabelContract(labels=labels, prefix=prefix, reasoned=reasoned):
             after = f", written after {prefix!r}" if prefix else ""
+            after += " at the end of reasoning" if reasoned else ""
             return f"one of {len(labels)} labels: {_listed(labels)}{after}"
         case LabelsContract(labels=labels, separator=separator):
             form = (
@@ -51,8 +52,10 @@ def explain(contract: Contract) -> str:
             return f"any of {len(labels)} labels, {form}: {_listed(labels)}"
         case FieldsContract(fields=fields):
             return "a JSON object with " + "; ".join(map(_field, fields))
-        case NumberContract(prefix=prefix, suffix=suffix):
-            return f"a number, written as {prefix}123{suffix}"
+        case NumberContract(prefix=prefix, suffix=suffix, reasoned=reasoned):
+            return f"a number, written as {prefix}123{suffix}" + (
+                " at the end of reasoning" if reasoned else ""
+            )
         case CallContract(tools=tools):
             return f"calls of tools: {_listed(tools)}"
         case TextContract(json=True):

@@ -6,14 +6,16 @@ gathered into classes of equal occurrence; classes that do not overlap are taken
 text first. What decides is whether the parts make up the group:
 
 - A group without constant words of its own divides into its parts, and what is left is divided
-  again.
+  again. Framing ("You are helpful.", "Let's think step by step.") counts as no words.
 - A group with an instruction in common divides only if its parts cover nearly all of it. If they
   do not, what they share is content of the group's slots (an opening, a signature, a repeated
   passage), and the group stays whole. The same goes for parts that are the values of a labelled
   slot ("Context:", "Options:"), or many, unless their outputs differ in form.
 
 Two neighbouring clauses count as a unit too, so that a template that lacks a sentence of another is
-told apart by the clauses that meet where the sentence would be.
+told apart by the clauses that meet where the sentence would be. So does how often a clause has come
+before (a question behind three examples is another than one without), and the words that a clause
+begins and ends with, which a slot within it leaves alone.
 
 Nothing here depends on the order of the texts. Cost: linear in the clauses, times the depth of the
 division.
@@ -27,7 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 
 from shoal.tasks.clause_index import ClauseIndex, Document, Edge
-from shoal.tasks.units import clauses, is_persona
+from shoal.tasks.units import AGAIN, is_framing, numbered
 
 COVER = 0.85
 """Share of a group that its parts must cover for it to divide."""
@@ -115,7 +117,7 @@ class Grouper:
         counts, marks = self._occurrences(members)
         shared = {unit for unit, count in counts.items() if count == len(members)}
         specific = self.index.words(shared) >= SPECIFIC_WORDS
-        bare = not shared - self._persona_units(members[0])
+        bare = not shared - self._framing_units(members[0])
         classes = sorted(self._classes(members, counts, marks), key=lambda c: c.rank)
         parts = self._parts(members, classes, bare)
         if not parts or (specific and not self._make_up(members, parts, shared)):
@@ -132,10 +134,10 @@ class Grouper:
         rather than pass for those of a wider task."""
         return min(self.min_size, max(MIN_PART, size // PARTS_AT_MOST))
 
-    def _persona_units(self, document: int) -> set[int]:
-        """Units of messages that only say who the model is."""
+    def _framing_units(self, document: int) -> set[int]:
+        """Units of messages that are nothing but framing."""
         texts = zip(self.documents[document], self.index.of_document[document], strict=True)
-        return {u for text, number in texts if is_persona(text) for u in self.index.of_text[number]}
+        return {u for text, number in texts if is_framing(text) for u in self.index.of_text[number]}
 
     def _make_up(self, members: list[int], parts: Sequence[_Part], shared: set[int]) -> bool:
         """Whether a group with something in common is its parts rather than one task."""
@@ -151,10 +153,12 @@ class Grouper:
         labels: list[str] = []
         for place, text in enumerate(self.documents[part.members[0]]):
             label, counted = "", False
-            for clause in clauses(text):
-                unit = self.index.find(place, clause)
+            for name in numbered(text):
+                unit = self.index.find(place, name)
                 if unit in shared:
-                    label, counted = clause, False
+                    label, counted = name.partition(AGAIN)[0], False
+                elif unit in part.units and is_framing(name):
+                    return False
                 elif unit in part.units and not counted:
                     labels.append(label)
                     counted = True

@@ -9,7 +9,9 @@ The rule, in this order; shares are of the answers that are complete and not ref
 3. the values come from a closed set (``closed_sets``): a label. Numbers do so only if there are at
    most twelve different ones;
 4. at least 98 % are one number, with the same text around it in 95 %: a number;
-5. else text.
+5. at least 90 % reason first and conclude with the same phrase, and what stands behind it is such a
+   label or number: that, ``reasoned``;
+6. else text.
 """
 
 import re
@@ -21,6 +23,7 @@ import msgspec
 
 from shoal.chat import Answer
 from shoal.tasks.closed_sets import closed_labels
+from shoal.tasks.conclusions import SAME_CUE, common_cue, conclusions
 from shoal.tasks.contract import (
     CallContract,
     Contract,
@@ -36,7 +39,7 @@ from shoal.tasks.contract import (
 from shoal.tasks.field_inference import infer_fields
 from shoal.tasks.json_style import JsonStyle, read_object, style_of, unfenced
 from shoal.tasks.label_sets import array_labels, list_style, separated_labels
-from shoal.tasks.wording import bare, number_in
+from shoal.tasks.wording import bare, closing, number_in
 
 T = TypeVar("T")
 
@@ -88,7 +91,7 @@ def revise(known: Contract, pairs: Sequence[tuple[str, Answer]], literals: str =
 def join(a: Contract, b: Contract) -> Contract | None:
     """The contract that answers of both keep, written in the style of ``a``; None if none does."""
     match a, b:
-        case LabelContract(), LabelContract() if a.prefix == b.prefix:
+        case LabelContract(), LabelContract() if (a.prefix, a.reasoned) == (b.prefix, b.reasoned):
             return msgspec.structs.replace(a, labels=_joined(a.labels, b.labels))
         case LabelsContract(), LabelsContract() if a.separator == b.separator:
             return msgspec.structs.replace(
@@ -98,12 +101,16 @@ def join(a: Contract, b: Contract) -> Contract | None:
             return _join_fields(a, b)
         case CallContract(), CallContract():
             return CallContract(tuple(sorted({*a.tools, *b.tools})))
-        case NumberContract(), NumberContract() if (a.prefix, a.suffix) == (b.prefix, b.suffix):
+        case NumberContract(), NumberContract() if _affixes(a) == _affixes(b):
             return a if a.decimals == b.decimals else msgspec.structs.replace(a, decimals=-1)
         case TextContract(), TextContract():
             return TextContract(json=a.json and b.json)
         case _:
             return None
+
+
+def _affixes(contract: NumberContract) -> tuple[str, str, bool]:
+    return contract.prefix, contract.suffix, contract.reasoned
 
 
 def _join_fields(a: FieldsContract, b: FieldsContract) -> FieldsContract | None:
@@ -163,7 +170,21 @@ def _infer_text(pairs: Sequence[tuple[str, str]], literals: str) -> Contract:
     if numbers and _many(texts):
         return numbers
     several = _infer_labels(texts, literals, separated=True)
-    return several or _infer_label(texts, literals) or numbers or TextContract()
+    one = _infer_label(texts, literals)
+    return several or one or numbers or _infer_reasoned(texts, literals) or TextContract()
+
+
+def _infer_reasoned(texts: Sequence[str], literals: str) -> Contract | None:
+    """A label or a number at the end of reasoning."""
+    cue = common_cue(texts)
+    found = conclusions(texts, cue) if cue else []
+    if len(found) < SAME_CUE * len(texts):
+        return None
+    numbers = [number for text in found if (number := number_in(bare(text))) is not None]
+    if len(numbers) >= SAME_FORM * len(found) and _many(found):
+        return NumberContract(cue, closing(cue), reasoned=True)
+    labels = closed_labels([bare(text) for text in found], literals)
+    return LabelContract(labels, cue, reasoned=True) if labels else None
 
 
 def _commonest(counts: Counter[T]) -> T:

@@ -1,7 +1,7 @@
 """Finding the task of a request: a dictionary look-up, then a few string comparisons."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -68,31 +68,59 @@ class Matcher:
 
 _Entry = tuple[Task, Template]
 
+HEAD = 24
+"""Characters by which templates are looked up that begin with so many constant ones."""
+
 
 class _Shelf:
     """The templates of one skeleton, by how many constant messages they begin with and which."""
 
     def __init__(self) -> None:
-        self.by_constants: dict[int, dict[tuple[str, ...], list[_Entry]]] = {}
+        self.by_constants: dict[int, dict[tuple[str, ...], _Row]] = {}
 
     def add(self, task: Task, template: Template) -> None:
         constants = _constants(template.patterns)
         depth = self.by_constants.setdefault(len(constants), {})
-        depth.setdefault(constants, []).append((task, template))
+        depth.setdefault(constants, _Row()).add(task, template, len(constants))
 
     def sort(self) -> None:
         for depth in self.by_constants.values():
-            for entries in depth.values():
-                entries.sort(key=_order)
+            for row in depth.values():
+                row.sort()
 
     def find(self, messages: Sequence[Message]) -> Match | None:
         best: Match | None = None
         for count, depth in self.by_constants.items():
             key = tuple(content_of(message) for message in messages[:count])
-            found = _first(depth.get(key, ()), messages)
-            if found and (best is None or _order_of(found) < _order_of(best)):
-                best = found
+            row = depth.get(key)
+            for entries in row.entries(messages, count) if row else ():
+                found = _first(entries, messages)
+                if found and (best is None or _order_of(found) < _order_of(best)):
+                    best = found
         return best
+
+
+class _Row:
+    """Templates alike in the messages they begin with, by how the next message begins."""
+
+    def __init__(self) -> None:
+        self._by_head: dict[str, list[_Entry]] = defaultdict(list)
+
+    def add(self, task: Task, template: Template, place: int) -> None:
+        patterns = template.patterns[place:]
+        literal = patterns[0].literals[0] if patterns else ""
+        self._by_head[literal[:HEAD] if len(literal) >= HEAD else ""].append((task, template))
+
+    def sort(self) -> None:
+        for entries in self._by_head.values():
+            entries.sort(key=_order)
+
+    def entries(self, messages: Sequence[Message], place: int) -> Iterator[list[_Entry]]:
+        """The templates that may match, in at most two lists, each the most specific first."""
+        head = content_of(messages[place])[:HEAD] if place < len(messages) else ""
+        for key in {head, ""}:
+            if key in self._by_head:
+                yield self._by_head[key]
 
 
 def _first(entries: Sequence[_Entry], messages: Sequence[Message]) -> Match | None:

@@ -1,6 +1,7 @@
 """Known tasks in the light of new calls: templates that proved too narrow, contracts that grew."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -61,6 +62,39 @@ def widened(tasks: Iterable[Task], candidate: Candidate) -> Task | None:
     if len(included) == 1 and _extra_words(included[0][1], candidate) <= MAX_EXTRA_WORDS:
         return _with_template(*included[0], candidate.template, candidate)
     return None
+
+
+def heirs(
+    candidates: Iterable[Candidate],
+    former: Sequence[Task],
+    samples: Mapping[str, Sequence[ObservedCall]],
+) -> list[tuple[Candidate, Task | None]]:
+    """Each candidate with the former task it goes on from: the one of the same template, else the
+    one most of whose sampled calls it holds; each task has one heir."""
+    owner = {call.id: task.id for task in former for call in samples[task.id]}
+    found = list(candidates)
+    claims = []
+    for place, candidate in enumerate(found):
+        held = Counter(owner[call.id] for call in candidate.calls() if call.id in owner)
+        for task in former:
+            if held[task.id]:
+                same = candidate.template in task.templates
+                claims.append((not same, -held[task.id], place, task.id))
+    heir: dict[int, str] = {}
+    for *_, place, identity in sorted(claims):
+        if place not in heir and identity not in heir.values():
+            heir[place] = identity
+    by_id = {task.id: task for task in former}
+    return [(c, by_id[heir[place]] if place in heir else None) for place, c in enumerate(found)]
+
+
+def inherited(task: Task, candidate: Candidate) -> Task:
+    """A task drawn anew as the candidate."""
+    same = candidate.template in task.templates
+    contract = join(task.contract, candidate.contract) if same else None
+    return msgspec.structs.replace(
+        task, templates=(candidate.template,), contract=contract or candidate.contract
+    )
 
 
 def _comparable(known: Template, found: Template) -> bool:

@@ -46,6 +46,7 @@ class Task(Struct, frozen=True, omit_defaults=True):
     ignored: bool = False
 
 
-def task_id(template: Template) -> str:
-    """Deterministic id of the task first found with this template."""
-    return "t" + blake2b(msgspec.json.encode(template), digest_size=6).hexdigest()
+def task_id(template: Template, taken: str = "") -> str:
+    """Deterministic id of the task first found with this template, another than ``taken``."""
+    key = msgspec.json.encode(template) + taken.encode()
+    return "t" + blake2b(key, digest_size=6).hexdigest()

@@ -120,8 +120,25 @@ def skeleton_of(request: Request) -> str:
 
 
 def opening_skeleton_of(request: Request) -> str:
-    """Digest like ``skeleton_of`` of the messages up to the first of the user, any may follow."""
-    return _skeleton(request, request.messages[: opening_length(request)], "...")
+    """Digest like ``skeleton_of`` of the messages up to the first of the user, any may follow.
+
+    With tools it is an agent's step, and it matters what the step comes after: a message of the
+    user, or the result of which tool.
+    """
+    mark = f"... {_origin(request.messages)}" if request.tools else "..."
+    return _skeleton(request, request.messages[: opening_length(request)], mark)
+
+
+def _origin(messages: Sequence[Message]) -> str:
+    """Whose message is the last: a role, or the tool whose result it is."""
+    last = messages[-1] if messages else Message("")
+    if last.role != "tool":
+        return last.role
+    for message in reversed(messages):
+        for call in message.tool_calls:
+            if call.id == last.tool_call_id:
+                return f"tool {call.name}"
+    return last.role
 
 
 def opening_length(request: Request) -> int:

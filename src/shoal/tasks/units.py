@@ -6,6 +6,8 @@ call within a template's own words (dates, numbers, addresses, names) is masked,
 """
 
 import re
+from collections import Counter
+from functools import lru_cache
 
 MAX_CLAUSES = 800
 """Of longer texts the first and the last 400 clauses are looked at."""
@@ -13,8 +15,17 @@ EDGE_SIZES = (2, 4, 12)
 """So many first and last words and signs of a message count as clauses of their own."""
 LONG_EDGE = 12
 
+MIN_FRAMED = 6
+"""Words of a clause that may have a slot inside, between ..."""
+FRAME_WORDS = 2
+"""... so many words at either end."""
+
+FRAME = "\x05"
+"""Marks the name of the frame of a clause."""
 EDGE = "\x02"
 """Marks the side of a clause that is the beginning or the end of the message, twice if long."""
+AGAIN = "\x04"
+"""Before the number of a clause that the text has had before."""
 PAIR = "\x03"
 """Marks the name of a unit that is two neighbouring clauses."""
 
@@ -30,10 +41,21 @@ _VARYING = re.compile(
     rf"|\b(?:{_CALENDAR})\b",
     re.IGNORECASE,
 )
+_SIGN = re.compile(r"[\d@]|://")
+_STEMS = ("day", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NAME = re.compile(r"(?<=[a-z,:(] )[A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PERSONA = re.compile(r"you are\b|you're\b|act as\b|du bist\b", re.IGNORECASE)
+_REASONING = re.compile(
+    r"(?:let'?s|please|first|now|take a deep breath|work|explain|think|show|reason)\b[^.:]{0,40}?"
+    r"\b(?:step[ -]by[ -]step|your (?:reasoning|work|thinking)|carefully|aloud)\b"
+    r"|denk\w* .*schritt",
+    re.IGNORECASE,
+)
+_CUE = re.compile(
+    r"(?:[^,:]{0,40},\s)?(?:the\s)?(?:final\s)?answer\b[^.!?]{0,40}(?:\bis)?:?\Z", re.IGNORECASE
+)
 
 
 def clauses(text: str) -> list[str]:
@@ -56,14 +78,51 @@ def edges(text: str) -> list[str]:
     return found
 
 
+def frame(clause: str) -> str:
+    """The words a clause begins and ends with, for one with a slot inside; "" if it is short."""
+    words = clause.split()
+    if len(words) < MIN_FRAMED:
+        return ""
+    return " ".join((FRAME, *words[:FRAME_WORDS], "…", *words[-FRAME_WORDS:]))
+
+
 def masked(clause: str) -> str:
     """The clause with what varies by itself replaced by "#"."""
-    return _NAME.sub("#", _VARYING.sub("#", clause))
+    return _NAME.sub("#", _VARYING.sub("#", clause) if _may_vary(clause) else clause)
+
+
+def _may_vary(clause: str) -> bool:
+    """Whether the costly expression may find something."""
+    lower = clause.lower()
+    return bool(_SIGN.search(lower)) or any(stem in lower for stem in _STEMS)
+
+
+_masked = lru_cache(maxsize=1 << 15)(masked)
+
+
+def numbered(text: str) -> list[str]:
+    """The clauses of a text, masked, each that comes again marked with how often it came before:
+    a question behind three examples is not the same question without them."""
+    seen: Counter[str] = Counter()
+    names = []
+    for clause in clauses(text):
+        name = _masked(clause)
+        count = seen[name]
+        names.append(f"{name}{AGAIN}{count}" if count else name)
+        seen[name] = count + 1
+    return names
 
 
 def word_count(text: str) -> int:
     """Words of at least two letters."""
     return len(_WORD.findall(text))
+
+
+def is_framing(clause: str) -> bool:
+    """Whether a clause says how to answer, or who does, but not what is asked: a persona, "Let's
+    think step by step.", "The answer (yes or no) is"."""
+    framing = is_persona(clause) or _REASONING.match(clause) or _CUE.match(clause)
+    return bool(framing) and word_count(clause) <= 12
 
 
 def is_persona(clause: str) -> bool:

@@ -27,6 +27,20 @@ def flattened(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def concluded(text: str, cue: str) -> str:
+    """The rest of the line behind the last cue ("So the answer is "), up to the brace that closes
+    one the cue ends with; all of the text if there is no cue."""
+    rest = text.rpartition(cue.rstrip())[2].lstrip(" \t\r\n:")
+    if closing(cue):
+        rest = rest.lstrip("{").partition("}")[0]
+    return rest.partition("\n")[0].strip()
+
+
+def closing(cue: str) -> str:
+    """What must stand behind a conclusion because of its cue."""
+    return "}" if cue.endswith("{") else ""
+
+
 def find_label(text: str, labels: tuple[str, ...]) -> str | None:
     """The label meant by a text: equal as it stands, else the only one equal when simplified."""
     stripped = text.strip()
