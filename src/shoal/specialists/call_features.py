@@ -1,0 +1,336 @@
+"""Candidates of an argument -> a table of numbers.
+
+Everything here is about one slot in one situation. Rates are taken without the situation's own
+conversation, so that a table made in training looks like one made in serving.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.chat import Message
+from shoal.specialists.call_candidates import Candidate, words_of
+from shoal.specialists.call_rates import Constants, Rates
+from shoal.specialists.call_schema import Argument, Json, Tool, shape_of, type_of
+from shoal.specialists.call_values import WORD
+
+Floats = NDArray[np.float64]
+
+FAR = 60
+"""Messages back that stand for "never"."""
+_WEIGHT = 2.0
+_PRIOR = 0.05
+_TYPES = ("string", "integer", "number", "boolean", "array", "object", "absent")
+
+COLUMNS = (
+    "source, for the slot",
+    "source, for the name",
+    "share of its source",
+    "shape",
+    "constant",
+    "word before",
+    "words before",
+    "key like the name",
+    "path like the name",
+    "words around like the description",
+    "value like the name",
+    "messages back",
+    "messages back at first",
+    "user's, messages back",
+    "assistant's, messages back",
+    "tool's, messages back",
+    "call's, messages back",
+    "places",
+    "share of the user's words",
+    "said by the user, messages back",
+    "said by the assistant, messages back",
+    "calls of this tool with it",
+    "calls with it under this name",
+    "last such call, messages back",
+    "others of its source before it",
+    "unused others of its source before it",
+    "others of its source",
+    "chosen already",
+    "characters after the last choice",
+    "listed by the schema",
+    "length",
+    "type",
+    "candidates",
+    "earlier arguments",
+    "leaves said by the user",
+    "leaves said lately",
+    "absence",
+    "the default",
+)
+
+
+class Slot(NamedTuple):
+    """An argument of a tool that wants a value."""
+
+    tool: Tool
+    argument: Argument
+
+    @property
+    def key(self) -> str:
+        """The slot's name."""
+        return f"{self.tool.name}.{self.argument.name}"
+
+
+class Situation(NamedTuple):
+    """A conversation before a call: its messages, what they state, what was said (role, words),
+    and which conversation it is (None: a new one)."""
+
+    messages: Sequence[Message]
+    stated: Mapping[str, Candidate]
+    said: Sequence[tuple[str, str]]
+    group: Hashable = None
+
+
+class Chosen(NamedTuple):
+    """An argument of the same call that has its value already."""
+
+    name: str
+    candidate: Candidate
+
+
+def said_in(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    """Role and words, each between spaces, of the messages of people and of the LLM; last first."""
+    return [
+        (message.role, _spaced(message.text) if message.role in ("user", "assistant") else "")
+        for message in reversed(messages)
+    ]
+
+
+class Evidence:
+    """How often values of a source, of a shape, after a word … were right for a slot."""
+
+    def __init__(self, counts: Mapping[str, Sequence[int]] | None = None) -> None:
+        self._rates = Rates(counts)
+
+    def add(
+        self, slot: Slot, situation: Situation, candidates: Sequence[Candidate], gold: str
+    ) -> None:
+        """Count what was to choose from, and what was right."""
+        of_gold: set[str] = set()
+        present: set[str] = set()
+        for candidate in candidates:
+            right = candidate.key == gold
+            sources = _sources(candidate)
+            present |= sources
+            if right:
+                of_gold = sources
+            self._rates.add(situation.group, _names(slot, candidate, sources), right)
+        for source in present:
+            share = f"share {slot.key} {source}"
+            self._rates.add(situation.group, [share], source in of_gold)
+        self._rates.add(situation.group, [f"absent {slot.key}"], not gold)
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """For a file."""
+        return self._rates.counts()
+
+    def features(self, slot: Slot, candidate: Candidate, group: Hashable) -> list[float]:
+        """The first columns of a candidate's row."""
+        rate, name = self._rates.rate, slot.argument.name
+        sources, before = _sources(candidate), _before(candidate)
+        by_name = {s: rate(f"source {name} {s}", _PRIOR, _WEIGHT, group) for s in sources}
+        by_slot = [
+            rate(f"source {slot.key} {s}", prior, _WEIGHT, group) for s, prior in by_name.items()
+        ]
+        shares = [rate(f"share {slot.key} {s}", 0.1, _WEIGHT, group) for s in sources]
+        word = [rate(f"word {name} {b[-1]}", _PRIOR, _WEIGHT, group) for b in before if b]
+        words = [
+            rate(f"words {name} {' '.join(b[-2:])}", _PRIOR, _WEIGHT, group) for b in before if b
+        ]
+        shape = rate(f"shape {slot.key} {shape_of(candidate.value)}", _PRIOR, _WEIGHT, group)
+        return [
+            max(by_slot, default=0.0),
+            max(by_name.values(), default=0.0),
+            max(shares, default=0.0),
+            shape if candidate.key else 0.0,
+            max(word, default=0.0),
+            max(words, default=0.0),
+        ]
+
+    def absence(self, slot: Slot, group: Hashable) -> float:
+        """How often the argument was left out."""
+        return self._rates.rate(f"absent {slot.key}", 0.5, 1.0, group)
+
+
+def describe(
+    slot: Slot,
+    situation: Situation,
+    candidates: Sequence[Candidate],
+    earlier: Sequence[Chosen],
+    evidence: Evidence,
+    constants: Constants,
+) -> Floats:
+    """The table (n, len(COLUMNS)) of n candidates of a slot."""
+    argument, group = slot.argument, situation.group
+    wanted = set(words_of(argument.name))
+    told = wanted | set(words_of(argument.description))
+    ranks = _ranks(slot, candidates)
+    last = earlier[-1].candidate.places[-1] if earlier else None
+    taken = {chosen.candidate.key for chosen in earlier}
+    absence = evidence.absence(slot, group)
+    rows = []
+    for candidate in candidates:
+        value, places = candidate.value, candidate.places
+        mentions = [place.mention for place in places]
+        source, by_name, share, shape, word, words = evidence.features(slot, candidate, group)
+        backs = {role: FAR for role in ("user", "assistant", "tool", "call")}
+        for back, mention in places:
+            if mention.role in backs:
+                backs[mention.role] = min(back, backs[mention.role])
+        same_tool, same_name, last_call = _calls(slot, candidate)
+        latest = places[-1] if places else None
+        gap = -1.0
+        if last and latest and latest.back == last.back and latest.mention.role == last.mention.role:
+            gap = float(latest.mention.order - last.mention.order)
+        leaves_user, leaves_late = _leaves_said(value, situation.said)
+        rows.append(
+            [
+                source,
+                by_name,
+                share,
+                shape,
+                constants.share(slot.key, candidate.key, group),
+                word,
+                words,
+                max((_alike(wanted, m.path[-1:]) for m in mentions if m.path), default=0.0),
+                max((_alike(wanted, m.path) for m in mentions if m.path), default=0.0),
+                max((len(told & m.around) / (len(told) + 1) for m in mentions), default=0.0),
+                _alike(told, [value]) if isinstance(value, str) else 0.0,
+                min((place.back for place in places), default=FAR),
+                max((place.back for place in places), default=FAR),
+                *backs.values(),
+                len(places),
+                max((m.share for back, m in places if m.role == "user"), default=0.0),
+                *_said(value, situation.said),
+                same_tool,
+                same_name,
+                last_call,
+                *ranks.get(candidate.key, (0, 0, 0)),
+                candidate.key in taken,
+                gap,
+                candidate.key in argument.enum,
+                len(candidate.key),
+                _TYPES.index(candidate.type) if candidate.type in _TYPES else -1,
+                len(candidates),
+                len(earlier),
+                leaves_user,
+                leaves_late,
+                absence if not candidate.key else -1.0,
+                candidate.key == argument.default,
+            ]
+        )
+    return np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS))
+
+
+def _sources(candidate: Candidate) -> set[str]:
+    return {place.mention.source for place in candidate.places}
+
+
+def _before(candidate: Candidate) -> set[tuple[str, ...]]:
+    return {p.mention.before for p in candidate.places if p.mention.role in ("user", "assistant")}
+
+
+def _names(slot: Slot, candidate: Candidate, sources: set[str]) -> set[str]:
+    """What is counted of a candidate."""
+    name = slot.argument.name
+    found = {f"shape {slot.key} {shape_of(candidate.value)}"} if candidate.key else set()
+    for source in sources:
+        found |= {f"source {slot.key} {source}", f"source {name} {source}"}
+    for before in _before(candidate):
+        if before:
+            found |= {f"word {name} {before[-1]}", f"words {name} {' '.join(before[-2:])}"}
+    return found
+
+
+def _calls(slot: Slot, candidate: Candidate) -> tuple[int, int, int]:
+    """Earlier calls with this value: of the same slot, under the same name, messages since."""
+    same = f"call {slot.tool.name} {slot.argument.name}"
+    of_slot = of_name = 0
+    last = FAR
+    for back, mention in candidate.places:
+        if mention.role != "call":
+            continue
+        of_slot += mention.source == same
+        if mention.path[-1:] == (slot.argument.name,):
+            of_name += 1
+            last = min(last, back)
+    return of_slot, of_name, last
+
+
+def _ranks(slot: Slot, candidates: Sequence[Candidate]) -> dict[str, tuple[int, int, int]]:
+    """For each candidate: others before it in the latest message and source of its own, those of
+    them that no call of the slot has used, and how many there are."""
+    shelves: dict[tuple[int, str], list[tuple[int, Candidate]]] = {}
+    for candidate in candidates:
+        told = [place for place in candidate.places if place.mention.role != "call"]
+        if told:
+            latest = told[-1]
+            shelf = shelves.setdefault((latest.back, latest.mention.source), [])
+            shelf.append((latest.mention.order, candidate))
+    found = {}
+    for shelf in shelves.values():
+        unused = 0
+        for rank, (_, candidate) in enumerate(sorted(shelf, key=lambda item: item[0])):
+            found[candidate.key] = (rank, unused, len(shelf))
+            unused += not _calls(slot, candidate)[0]
+    return found
+
+
+def _alike(wanted: set[str], names: Sequence[str]) -> float:
+    """Jaccard similarity of the words."""
+    words = {word for name in names for word in words_of(name)}
+    return len(wanted & words) / len(wanted | words) if words else 0.0
+
+
+def _spaced(text: str) -> str:
+    return f" {' '.join(WORD.findall(text.lower()))} "
+
+
+def _said(value: Json, said: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    """Messages back to where the user and the LLM last said a text, whatever its punctuation."""
+    if not isinstance(value, str) or not value or len(value) > 80:
+        return FAR, FAR
+    needle = _spaced(value)
+    found = {"user": FAR, "assistant": FAR}
+    for back, (role, words) in enumerate(said[:FAR]):
+        if needle in words and found[role] == FAR:
+            found[role] = back
+    return found["user"], found["assistant"]
+
+
+def _leaves_said(value: Json, said: Sequence[tuple[str, str]]) -> tuple[float, float]:
+    """Of a list's or object's leaves: the share that a user ever said, and that was said in the
+    last four messages; -1 of a scalar."""
+    if not isinstance(value, list | dict):
+        return -1.0, -1.0
+    leaves = _leaves(value)
+    if not leaves:
+        return 0.0, 0.0
+    user = " ".join(words for role, words in said if role == "user")
+    late = " ".join(words for _, words in said[:4])
+    needles = [_spaced(leaf) for leaf in leaves]
+    return (
+        sum(needle in user for needle in needles) / len(needles),
+        sum(needle in late for needle in needles) / len(needles),
+    )
+
+
+def _leaves(value: Json) -> list[str]:
+    match value:
+        case str():
+            return [value]
+        case list():
+            return [leaf for item in value for leaf in _leaves(item)][:40]
+        case dict():
+            return [leaf for item in value.values() for leaf in _leaves(item)][:40]
+        case bool() | None:
+            return []
+        case _:
+            return [str(value)]
