@@ -17,13 +17,13 @@ from shoal.specialists.call_candidates import Candidate
 from shoal.specialists.call_features import COLUMNS, Chosen, Evidence, Situation, Slot, describe
 from shoal.specialists.call_objects import built
 from shoal.specialists.call_rates import Constants
-from shoal.specialists.call_schema import Argument, Json, Tool, canonical, fits, type_of
+from shoal.specialists.call_schema import Argument, Json, Tool, canonical, fits
 
 Floats = NDArray[np.float64]
 
 MOST_CANDIDATES = 120
 """Of one argument; of more, those that stand latest in the conversation are scored."""
-ABSENT = Candidate("", None, "absent", [])
+ABSENT = Candidate("", None, "absent", "absent", [])
 """Leaves an optional argument out."""
 OPTIONS = BoostingOptions(
     objective="binary", rounds=150, learning_rate=0.06, leaves=15, least_in_leaf=20, l2=1.0
@@ -66,7 +66,7 @@ class ArgumentChooser:
             for argument in tool.arguments:
                 if argument.name in arguments:
                     key = canonical(arguments[argument.name])
-                    constants.add(Slot(tool, argument).key, key, situation.group)
+                    constants.add(Slot(tool, argument).key, key, situation.group, situation.fold)
         pools = [_pools(given, constants) for given in calls]
         for (situation, tool, arguments), pool in zip(calls, pools, strict=True):
             for argument, candidates in zip(tool.arguments, pool, strict=True):
@@ -83,6 +83,8 @@ class ArgumentChooser:
                 if right is not None and right.places:
                     earlier.append(Chosen(argument.name, right))
         trees = Boosting.train(np.concatenate(rows), np.array(targets, dtype=float), OPTIONS)
+        evidence.settle()
+        constants.settle()
         return cls(trees, evidence, constants)
 
     def choose(self, situation: Situation, tool: Tool) -> list[Choice]:
@@ -106,6 +108,11 @@ class ArgumentChooser:
             if candidates[best].places:
                 earlier.append(Chosen(argument.name, candidates[best]))
         return choices
+
+    @property
+    def evidence(self) -> Evidence:
+        """What its features rest on."""
+        return self._evidence
 
     def model(self) -> dict[str, Any]:
         """All of it, for a JSON file."""
@@ -143,7 +150,7 @@ def pool_of(slot: Slot, situation: Situation, constants: Constants) -> list[Cand
     if len(found) > MOST_CANDIDATES:
         newest = sorted(found.values(), key=lambda c: (c.places[-1].back, -len(c.places)))
         found = {c.key: c for c in newest[:MOST_CANDIDATES]}
-    listed = [*argument.enum, *constants.often(slot.key, situation.group)]
+    listed = [*argument.enum, *constants.often(slot.key, situation.fold)]
     if argument.default:
         listed.append(argument.default)
     if argument.type == "boolean":
@@ -151,7 +158,7 @@ def pool_of(slot: Slot, situation: Situation, constants: Constants) -> list[Cand
     for key in listed:
         if key not in found:
             value = json.loads(key)
-            found[key] = situation.stated.get(key) or Candidate(key, value, type_of(value), [])
+            found[key] = situation.stated.get(key) or Candidate.of(key, value)
     pool = list(found.values())
     return pool if argument.required else [*pool, ABSENT]
 

@@ -9,11 +9,11 @@ import json
 import re
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from shoal.chat import Message
-from shoal.specialists.call_schema import Json, arguments_of, canonical, type_of
+from shoal.specialists.call_schema import Json, arguments_of, canonical, shape_of, type_of
 from shoal.specialists.call_values import WORD, singular, values_in
 
 MOST_MENTIONS = 4_000
@@ -55,12 +55,18 @@ class Place(NamedTuple):
 
 class Candidate(NamedTuple):
     """A value and all the places where it stands, the oldest first; ``key`` is its canonical
-    JSON text."""
+    JSON text, ``shape`` what it looks like."""
 
     key: str
     value: Json
     type: str
+    shape: str
     places: list[Place]
+
+    @classmethod
+    def of(cls, key: str, value: Json, places: Iterable[Place] = ()) -> "Candidate":
+        """A candidate of this value."""
+        return cls(key, value, type_of(value), shape_of(value), list(places))
 
 
 class Reader:
@@ -86,7 +92,7 @@ class Reader:
             for mention in mentions:
                 known = found.get(mention.key)
                 if known is None:
-                    known = Candidate(mention.key, mention.value, type_of(mention.value), [])
+                    known = Candidate.of(mention.key, mention.value)
                     found[mention.key] = known
                 known.places.append(Place(back, mention))
         return found

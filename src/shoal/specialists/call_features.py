@@ -4,7 +4,8 @@ Everything here is about one slot in one situation. Rates are taken without the 
 conversation, so that a table made in training looks like one made in serving.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from shoal.chat import Message
 from shoal.specialists.call_candidates import Candidate, words_of
 from shoal.specialists.call_rates import Constants, Rates
-from shoal.specialists.call_schema import Argument, Json, Tool, shape_of, type_of
+from shoal.specialists.call_schema import Argument, Json, Tool
 from shoal.specialists.call_values import WORD
 
 Floats = NDArray[np.float64]
@@ -28,7 +29,9 @@ COLUMNS = (
     "source, for the slot",
     "source, for the name",
     "share of its source",
-    "shape",
+    "share of its source, for the name",
+    "shape, for the slot",
+    "shape, for the name",
     "constant",
     "word before",
     "words before",
@@ -52,6 +55,9 @@ COLUMNS = (
     "others of its source before it",
     "unused others of its source before it",
     "others of its source",
+    "earlier calls' values before it",
+    "unused earlier calls' values before it",
+    "unused earlier calls' values after it",
     "chosen already",
     "characters after the last choice",
     "listed by the schema",
@@ -80,12 +86,13 @@ class Slot(NamedTuple):
 
 class Situation(NamedTuple):
     """A conversation before a call: its messages, what they state, what was said (role, words),
-    and which conversation it is (None: a new one)."""
+    which conversation it is, and in which fold of the training part (None: a new one)."""
 
     messages: Sequence[Message]
     stated: Mapping[str, Candidate]
     said: Sequence[tuple[str, str]]
     group: Hashable = None
+    fold: int | None = None
 
 
 class Chosen(NamedTuple):
@@ -108,6 +115,7 @@ class Evidence:
 
     def __init__(self, counts: Mapping[str, Sequence[int]] | None = None) -> None:
         self._rates = Rates(counts)
+        self._right: dict[tuple[str, str], list[tuple[str, str]]] | None = None
 
     def add(
         self, slot: Slot, situation: Situation, candidates: Sequence[Candidate], gold: str
@@ -121,11 +129,16 @@ class Evidence:
             present |= sources
             if right:
                 of_gold = sources
-            self._rates.add(situation.group, _names(slot, candidate, sources), right)
+            self._rates.add(situation.fold, _names(slot, candidate, sources), right)
         for source in present:
-            share = f"share {slot.key} {source}"
-            self._rates.add(situation.group, [share], source in of_gold)
-        self._rates.add(situation.group, [f"absent {slot.key}"], not gold)
+            shares = [f"share {slot.key} {source}", f"share {slot.argument.name} {source}"]
+            self._rates.add(situation.fold, shares, source in of_gold)
+        self._rates.add(situation.fold, [f"absent {slot.key}"], not gold)
+
+    def settle(self) -> None:
+        """Forget the folds, and what was seen once."""
+        self._rates.settle()
+        self._right = None
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """For a file."""
@@ -139,19 +152,49 @@ class Evidence:
         by_slot = [
             rate(f"source {slot.key} {s}", prior, _WEIGHT, group) for s, prior in by_name.items()
         ]
-        shares = [rate(f"share {slot.key} {s}", 0.1, _WEIGHT, group) for s in sources]
+        share_by_name = {s: rate(f"share {name} {s}", 0.1, _WEIGHT, group) for s in sources}
+        share = [
+            rate(f"share {slot.key} {s}", prior, _WEIGHT, group)
+            for s, prior in share_by_name.items()
+        ]
         word = [rate(f"word {name} {b[-1]}", _PRIOR, _WEIGHT, group) for b in before if b]
         words = [
             rate(f"words {name} {' '.join(b[-2:])}", _PRIOR, _WEIGHT, group) for b in before if b
         ]
-        shape = rate(f"shape {slot.key} {shape_of(candidate.value)}", _PRIOR, _WEIGHT, group)
+        looks = candidate.shape
+        shape_by_name = rate(f"shape {name} {looks}", _PRIOR, _WEIGHT, group)
+        shape = rate(f"shape {slot.key} {looks}", shape_by_name, _WEIGHT, group)
         return [
             max(by_slot, default=0.0),
             max(by_name.values(), default=0.0),
-            max(shares, default=0.0),
+            max(share, default=0.0),
+            max(share_by_name.values(), default=0.0),
             shape if candidate.key else 0.0,
+            shape_by_name if candidate.key else 0.0,
             max(word, default=0.0),
             max(words, default=0.0),
+        ]
+
+    def plausible(
+        self, slot: Slot, stated: Iterable[Candidate], group: Hashable
+    ) -> list[Candidate]:
+        """Candidates of a shape, and from a source, that were right for an argument of that name."""
+        name = slot.argument.name
+        if self._right is None:
+            self._right = defaultdict(list)
+            for key in self._rates.keys():
+                what, _, rest = key.partition(" ")
+                if what in ("shape", "source"):
+                    named, _, value = rest.partition(" ")
+                    self._right[what, named].append((key, value))
+        shapes, sources = (
+            {value for key, value in self._right[what, name] if self._rates.hits(key, group)}
+            for what in ("shape", "source")
+        )
+        return [
+            candidate
+            for candidate in stated
+            if candidate.shape in shapes and not sources.isdisjoint(_sources(candidate))
         ]
 
     def absence(self, slot: Slot, group: Hashable) -> float:
@@ -168,10 +211,10 @@ def describe(
     constants: Constants,
 ) -> Floats:
     """The table (n, len(COLUMNS)) of n candidates of a slot."""
-    argument, group = slot.argument, situation.group
+    argument, group = slot.argument, situation.fold
     wanted = set(words_of(argument.name))
     told = wanted | set(words_of(argument.description))
-    ranks = _ranks(slot, candidates)
+    ranks, called = _ranks(slot, candidates), _called(slot, candidates)
     last = earlier[-1].candidate.places[-1] if earlier else None
     taken = {chosen.candidate.key for chosen in earlier}
     absence = evidence.absence(slot, group)
@@ -179,7 +222,7 @@ def describe(
     for candidate in candidates:
         value, places = candidate.value, candidate.places
         mentions = [place.mention for place in places]
-        source, by_name, share, shape, word, words = evidence.features(slot, candidate, group)
+        *rates, word, words = evidence.features(slot, candidate, group)
         backs = {role: FAR for role in ("user", "assistant", "tool", "call")}
         for back, mention in places:
             if mention.role in backs:
@@ -192,10 +235,7 @@ def describe(
         leaves_user, leaves_late = _leaves_said(value, situation.said)
         rows.append(
             [
-                source,
-                by_name,
-                share,
-                shape,
+                *rates,
                 constants.share(slot.key, candidate.key, group),
                 word,
                 words,
@@ -213,6 +253,7 @@ def describe(
                 same_name,
                 last_call,
                 *ranks.get(candidate.key, (0, 0, 0)),
+                *called.get(candidate.key, (-1, -1, -1)),
                 candidate.key in taken,
                 gap,
                 candidate.key in argument.enum,
@@ -240,7 +281,8 @@ def _before(candidate: Candidate) -> set[tuple[str, ...]]:
 def _names(slot: Slot, candidate: Candidate, sources: set[str]) -> set[str]:
     """What is counted of a candidate."""
     name = slot.argument.name
-    found = {f"shape {slot.key} {shape_of(candidate.value)}"} if candidate.key else set()
+    looks = candidate.shape
+    found = {f"shape {slot.key} {looks}", f"shape {name} {looks}"} if candidate.key else set()
     for source in sources:
         found |= {f"source {slot.key} {source}", f"source {name} {source}"}
     for before in _before(candidate):
@@ -281,6 +323,25 @@ def _ranks(slot: Slot, candidates: Sequence[Candidate]) -> dict[str, tuple[int, 
             found[candidate.key] = (rank, unused, len(shelf))
             unused += not _calls(slot, candidate)[0]
     return found
+
+
+def _called(slot: Slot, candidates: Sequence[Candidate]) -> dict[str, tuple[int, int, int]]:
+    """For each value that an earlier call had under this name: how many were called before it, and
+    how many before and after it no call of the slot itself has used."""
+    calls = []
+    for candidate in candidates:
+        own = [
+            (-back, mention.order)
+            for back, mention in candidate.places
+            if mention.role == "call" and mention.path[-1:] == (slot.argument.name,)
+        ]
+        if own:
+            calls.append((own[0], candidate.key, not _calls(slot, candidate)[0]))
+    calls.sort()
+    unused = [free for _, _, free in calls]
+    return {
+        key: (at, sum(unused[:at]), sum(unused[at + 1 :])) for at, (_, key, _) in enumerate(calls)
+    }
 
 
 def _alike(wanted: set[str], names: Sequence[str]) -> float:

@@ -29,7 +29,7 @@ def built(argument: Argument, stated: Iterable[Candidate]) -> list[Candidate]:
             ]
             known = found.get(key)
             if known is None:
-                found[key] = Candidate(key, value, type_of(value), places)
+                found[key] = Candidate.of(key, value, places)
             else:
                 known.places.extend(places)
         if len(found) >= MOST_BUILT:

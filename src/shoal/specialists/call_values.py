@@ -19,7 +19,8 @@ _MARKED = re.compile(
     re.VERBOSE,
 )
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+|(?=\.\d))(?:\.\d+)?(?![\w])")
-_NAME = re.compile(r"\b[A-Z][\w'’&.-]*(?: (?:(?:of|the|and|de|la|&) )?[A-Z0-9][\w'’&-]*)*")
+_PROPER = r"[A-Z](?:\.|[\w&-]*(?:['’][A-Z]\w+)?)"
+_NAME = re.compile(rf"\b{_PROPER}(?: (?:(?:of|the|de|la) )?(?:{_PROPER}|\d+\b))*")
 _QUOTES = "\"“”‘’`'*"
 _NUMBER_WORDS = {
     word: number
@@ -56,7 +57,7 @@ def values_in(text: str, year: int) -> Iterator[tuple[int, int, Json]]:
         yield from _marked(match, year)
     yield from _numbers(text)
     for match in _NAME.finditer(text):
-        yield match.start(), match.end(), match[0].rstrip(".'’")
+        yield match.start(), match.end(), match[0]
 
 
 def singular(word: str) -> str:
