@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.errors import ArtifactError
 from shoal.specialists.boosting import Boosting, BoostingOptions
 from shoal.specialists.call_candidates import Candidate
 from shoal.specialists.call_features import COLUMNS, Chosen, Evidence, Situation, Slot, describe
@@ -127,13 +128,12 @@ class ArgumentChooser:
         """The chooser of ``model()``.
 
         Raises:
-            ArtifactError: the trees are damaged.
+            ArtifactError: the trees are damaged, or are none over candidates.
         """
-        return cls(
-            Boosting.restore(model["trees"]),
-            Evidence(model["evidence"]),
-            Constants(model["constants"]),
-        )
+        trees = Boosting.restore(model["trees"])
+        if trees.columns != len(COLUMNS):
+            raise ArtifactError("the specialist's trees are of another version: train it again")
+        return cls(trees, Evidence(model["evidence"]), Constants(model["constants"]))
 
 
 def pool_of(slot: Slot, situation: Situation, constants: Constants) -> list[Candidate]:

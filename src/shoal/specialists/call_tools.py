@@ -6,9 +6,7 @@ how much its name and description resemble what the user asks. Tools that traini
 only the last two to go by.
 """
 
-import re
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.chat import Message
+from shoal.errors import ArtifactError
 from shoal.specialists.boosting import Boosting, BoostingOptions
 from shoal.specialists.call_candidates import words_of
 from shoal.specialists.call_features import FAR, Evidence, Situation, Slot
@@ -30,17 +29,59 @@ TALK = Tool("")
 OPTIONS = BoostingOptions(
     objective="binary", rounds=150, learning_rate=0.05, leaves=15, least_in_leaf=20, l2=1.0
 )
+MOST_MARGIN = 10.0
 _WORDS = 60  # of a message; an answer's first and last words say what it is about
 _WEIGHT = 3.0
 _BEST = 5
 _LEAST = 2
 
 
+COLUMNS = (
+    "how often it is called",
+    "was ever called",
+    "what just happened",
+    "the last two things that happened",
+    "the last three things that happened",
+    "all of the user's words",
+    "the user's words that speak for it",
+    "the user's words that speak against it",
+    "all of the LLM's words",
+    "the LLM's words that speak for it",
+    "the LLM's words that speak against it",
+    "all of the result's words",
+    "the result's words that speak for it",
+    "the result's words that speak against it",
+    "calls of it so far",
+    "messages since it was called",
+    "calls so far",
+    "messages since the user spoke",
+    "whether the last call failed",
+    "length of the conversation",
+    "values that it was not called with yet",
+    "values that nothing was called with yet",
+    "new values in the last message",
+    "new values in the user's last message",
+    "new values in the LLM's last message",
+    "new values of the user",
+    "new values in results",
+    "messages since the last new value",
+    "values that it was called with",
+    "arguments without a value",
+    "its name's words in what the user asks",
+    "its description's words in what the user asks",
+    "likeness of its description to what the user asks",
+    "likeness compared with other tools'",
+    "whether it stands for no call",
+    "number of tools",
+)
+
+
 class Ranked(NamedTuple):
-    """The likeliest tool, its log-odds, and how much they are above the next one's."""
+    """The likeliest tool, the log of its share of all tools' probabilities, and by how much its
+    log-odds are above the next one's."""
 
     tool: Tool
-    log_odds: float
+    log_share: float
     margin: float
 
 
@@ -80,9 +121,36 @@ class ToolChooser:
             _describe(situation, options, self._rates, self._evidence, senses)
         )
         best = int(scores.argmax())
+        chances = 1 / (1 + np.exp(-scores))
         rest = np.delete(scores, best)
-        margin = float(scores[best] - rest.max()) if len(rest) else 10.0
-        return Ranked(options[best], float(scores[best]), margin)
+        margin = float(scores[best] - rest.max()) if len(rest) else MOST_MARGIN
+        log_share = float(np.log(chances[best] / chances.sum()))
+        return Ranked(options[best], log_share, min(margin, MOST_MARGIN))
+
+    def reasons(
+        self, situation: Situation, tools: Sequence[Tool], chosen: Tool, senses: Senses | None
+    ) -> list[tuple[str, float]]:
+        """What about the chosen tool spoke for or against it, in log-odds."""
+        options = (TALK, *tools)
+        rows = _describe(situation, options, self._rates, self._evidence, senses)
+        row = rows[options.index(chosen)]
+        return list(zip(COLUMNS, self._trees.contributions(row)[0].tolist(), strict=False))
+
+    def model(self) -> dict[str, Any]:
+        """All of it but the evidence, for a JSON file."""
+        return {"trees": self._trees.text(), "rates": self._rates.counts()}
+
+    @classmethod
+    def restore(cls, model: dict[str, Any], evidence: Evidence) -> "ToolChooser":
+        """The chooser of ``model()``.
+
+        Raises:
+            ArtifactError: the trees are damaged, or are none over tools.
+        """
+        trees = Boosting.restore(model["trees"])
+        if trees.columns != len(COLUMNS):
+            raise ArtifactError("the specialist's trees are of another version: train it again")
+        return cls(trees, Rates(model["rates"]), evidence)
 
 
 class _Seen(NamedTuple):

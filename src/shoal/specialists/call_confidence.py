@@ -1,0 +1,84 @@
+"""From how clearly the parts of a call were chosen to the probability that all of it is right.
+
+Logistic regression over a handful of numbers. It estimates; what is promised is for the
+certificate to say.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from shoal.specialists.call_arguments import Choice
+from shoal.specialists.call_features import Situation
+from shoal.specialists.call_tools import Ranked
+
+Floats = NDArray[np.float64]
+
+CLEARNESS = 8
+"""How many numbers say how clear a call is."""
+_PULL = 1.0  # weight of the pull towards no influence, in standard units
+
+
+class Confidence(Struct, frozen=True):
+    """p(right | x) = 1 / (1 + exp(-(intercept + slopes · (x - means) / scales)))."""
+
+    intercept: float
+    slopes: tuple[float, ...]
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    def probability(self, rows: Floats) -> Floats:
+        """Rows (n, d) -> probabilities (n,)."""
+        standard = (rows - np.array(self.means)) / np.array(self.scales)
+        return np.asarray(1 / (1 + np.exp(-(self.intercept + standard @ np.array(self.slopes)))))
+
+
+def fit_confidence(rows: Floats, right: NDArray[np.bool_]) -> Confidence:
+    """Ridge logistic regression of ``right`` (n,) on ``rows`` (n, d) by Newton's method."""
+    means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-9)
+    design = np.hstack([np.ones((len(rows), 1)), (rows - means) / scales])
+    pull = np.diag([1e-2, *[_PULL] * rows.shape[1]])
+    beta = np.zeros(design.shape[1])
+    for _ in range(40):
+        p = 1 / (1 + np.exp(-design @ beta))
+        gradient = design.T @ (right - p) - pull @ beta
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + pull
+        step = np.clip(np.linalg.solve(curvature, gradient), -3, 3)
+        beta += step
+        if np.abs(step).max() < 1e-8:
+            break
+    return Confidence(float(beta[0]), *(tuple(map(float, part)) for part in (beta[1:], means, scales)))
+
+
+def clearness(ranked: Ranked, choices: Sequence[Choice], situation: Situation) -> list[float]:
+    """How clearly a call was chosen: (CLEARNESS,) numbers, most of them greater if clearer."""
+    odds = np.clip([choice.log_odds for choice in choices] or [5.0], -10, 10)
+    margins = [min(choice.margin, 10.0) for choice in choices] or [10.0]
+    return [
+        ranked.log_share,
+        min(ranked.margin, 5.0),
+        float(-np.logaddexp(0, -odds).sum()),
+        float(odds.min()),
+        float(min(margins)),
+        float(len(choices)),
+        _left_over(choices, situation),
+        float(len(situation.messages)),
+    ]
+
+
+def _left_over(choices: Sequence[Choice], situation: Situation) -> float:
+    """log(1 + numbers and marked values in the last message that the call does not use): it takes
+    another call, perhaps, to use them all."""
+    used = {choice.candidate.key for choice in choices if choice.candidate is not None}
+    types = {choice.argument.type for choice in choices} & {"integer", "number"}
+    unused = [
+        candidate
+        for key, candidate in situation.stated.items()
+        if key not in used
+        and candidate.places[-1].back == 0
+        and candidate.places[-1].mention.role == "user"
+        and candidate.type in ("integer", "number" if types else "")
+    ]
+    return float(np.log1p(len(unused)))
