@@ -76,11 +76,11 @@ class Chooser(NamedTuple):
         ranked = self.tools.rank(situation, tools_of(given, self.known), senses)
         if ranked.tool is TALK:
             return Call(TALK, ranked, [], None, [0.0] * CLEARNESS)
-        return self.call_of(situation, ranked)
+        return self.call_of(situation, ranked, senses)
 
-    def call_of(self, situation: Situation, ranked: Ranked) -> Call:
+    def call_of(self, situation: Situation, ranked: Ranked, senses: Senses | None) -> Call:
         """The call of a tool that has been chosen."""
-        choices = self.arguments.choose(situation, ranked.tool)
+        choices = self.arguments.choose(situation, ranked.tool, senses)
         values = values_of(choices)
         if values is not None and not is_valid(ranked.tool, values):
             values = None
@@ -110,7 +110,7 @@ class CallSpecialist:
         tool = next((tool for tool in tools if tool.name == name), None)
         if tool is None:
             return Prediction(None, 0.0)
-        call = self._chooser.call_of(situation, Ranked(tool, 0.0, MOST_MARGIN))
+        call = self._chooser.call_of(situation, Ranked(tool, 0.0, MOST_MARGIN), self._senses)
         return _prediction(call, self._confidence)
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
@@ -219,7 +219,7 @@ def _fit(steps: Sequence[_Step], senses: Senses | None) -> Chooser | None:
         arguments = arguments_of(call) if call else None
         if tool and arguments is not None:
             made.append(Given(situation, tool, arguments))
-    arguments_chooser = ArgumentChooser.train(made)
+    arguments_chooser = ArgumentChooser.train(made, senses)
     tools_chooser = ToolChooser.train(choices, arguments_chooser.evidence, senses)
     return Chooser(known, tools_chooser, arguments_chooser)
 

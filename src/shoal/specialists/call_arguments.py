@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from shoal.errors import ArtifactError
 from shoal.specialists.boosting import Boosting, BoostingOptions
 from shoal.specialists.call_candidates import Candidate
-from shoal.specialists.call_features import COLUMNS, Chosen, Evidence, Situation, Slot, describe
+from shoal.specialists.call_features import COLUMNS, Chosen, Evidence, Situation, Slot, describe, spaced
 from shoal.specialists.call_objects import built
 from shoal.specialists.call_rates import Constants
 from shoal.specialists.call_schema import Argument, Json, Tool, canonical, fits
+from shoal.specialists.senses import Senses
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +57,7 @@ class ArgumentChooser:
         self._trees, self._evidence, self._constants = trees, evidence, constants
 
     @classmethod
-    def train(cls, calls: Sequence[Given]) -> "ArgumentChooser":
+    def train(cls, calls: Sequence[Given], senses: Senses | None) -> "ArgumentChooser":
         """Learn from calls that were made.
 
         Raises:
@@ -78,7 +79,7 @@ class ArgumentChooser:
             earlier: list[Chosen] = []
             for argument, candidates in zip(tool.arguments, pool, strict=True):
                 slot, gold = Slot(tool, argument), _gold(argument, arguments)
-                rows.append(describe(slot, situation, candidates, earlier, evidence, constants))
+                rows.append(describe(slot, situation, candidates, earlier, evidence, constants, senses))
                 targets += [candidate.key == gold for candidate in candidates]
                 right = next((c for c in candidates if c.key == gold), None)
                 if right is not None and right.places:
@@ -88,7 +89,9 @@ class ArgumentChooser:
         constants.settle()
         return cls(trees, evidence, constants)
 
-    def choose(self, situation: Situation, tool: Tool) -> list[Choice]:
+    def choose(
+        self, situation: Situation, tool: Tool, senses: Senses | None
+    ) -> list[Choice]:
         """A value for each argument of a tool, in the tool's order."""
         choices: list[Choice] = []
         earlier: list[Chosen] = []
@@ -99,7 +102,7 @@ class ArgumentChooser:
                 choices.append(Choice(argument, None, -10.0, 0.0))
                 continue
             rows = describe(
-                slot, situation, candidates, earlier, self._evidence, self._constants
+                slot, situation, candidates, earlier, self._evidence, self._constants, senses
             )
             scores = self._trees.raw(rows)
             best = int(scores.argmax())
@@ -150,7 +153,11 @@ def pool_of(slot: Slot, situation: Situation, constants: Constants) -> list[Cand
     if len(found) > MOST_CANDIDATES:
         newest = sorted(found.values(), key=lambda c: (c.places[-1].back, -len(c.places)))
         found = {c.key: c for c in newest[:MOST_CANDIDATES]}
-    listed = [*argument.enum, *constants.often(slot.key, situation.fold)]
+    listed = constants.often(slot.key, situation.fold)
+    if argument.type == "array":
+        listed += [canonical(values)] if (values := _said(argument, situation)) else []
+    else:
+        listed += argument.enum
     if argument.default:
         listed.append(argument.default)
     if argument.type == "boolean":
@@ -161,6 +168,13 @@ def pool_of(slot: Slot, situation: Situation, constants: Constants) -> list[Cand
             found[key] = situation.stated.get(key) or Candidate.of(key, value)
     pool = list(found.values())
     return pool if argument.required else [*pool, ABSENT]
+
+
+def _said(argument: Argument, situation: Situation) -> list[Json]:
+    """Which of the values that a list may hold the user has named last, in the schema's order."""
+    words = next((words for role, words in situation.said if role == "user"), "")
+    values = [json.loads(key) for key in argument.enum]
+    return [value for value in values if isinstance(value, str) and spaced(value) in words]
 
 
 def _pools(given: Given, constants: Constants) -> list[list[Candidate]]:

@@ -31,8 +31,9 @@ class Mention(NamedTuple):
 
     ``order`` grows along the message. ``source`` says where in general it stands ("user", "tool
     get_order items[].id", "call get_order order_id"), ``path`` are the keys that lead to it in
-    JSON, ``before`` the words before it, ``around`` the words on both sides, ``share`` of the
-    message's characters are its own.
+    JSON, ``before`` the words before it, ``nearby`` the words on both sides and how many words away
+    they are (before: less than 0), ``share`` of the message's characters are its own, ``opens``:
+    it begins a sentence, so its capital may mean nothing.
     """
 
     key: str
@@ -42,8 +43,9 @@ class Mention(NamedTuple):
     order: int
     path: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
-    around: frozenset[str] = frozenset()
+    nearby: tuple[tuple[str, int], ...] = ()
     share: float = 0.0
+    opens: bool = False
 
 
 class Place(NamedTuple):
@@ -167,7 +169,9 @@ def _prose(text: str, role: str, year: int) -> Iterator[Mention]:
     starts = [start for start, _ in words]
     for start, end, value in values_in(text, year):
         first, last = bisect_left(starts, start), bisect_left(starts, end)
-        sides = [*words[max(0, first - CONTEXT) : first], *words[last : last + CONTEXT]]
+        left, right = words[max(0, first - CONTEXT) : first], words[last : last + CONTEXT]
+        nearby = [(singular(word), at - len(left)) for at, (_, word) in enumerate(left)]
+        nearby += [(singular(word), at) for at, (_, word) in enumerate(right, 1)]
         yield Mention(
             canonical(value),
             value,
@@ -176,8 +180,9 @@ def _prose(text: str, role: str, year: int) -> Iterator[Mention]:
             start,
             (),
             tuple(word for _, word in words[max(0, first - NEAR) : first]),
-            frozenset(singular(word) for _, word in sides),
+            tuple(nearby),
             (end - start) / len(text),
+            text[:start].rstrip(" \"'*(")[-1:] in ("", ".", "!", "?", ":", "\n"),
         )
 
 

@@ -16,7 +16,7 @@ from shoal.specialists.call_tools import Ranked
 
 Floats = NDArray[np.float64]
 
-CLEARNESS = 8
+CLEARNESS = 9
 """How many numbers say how clear a call is."""
 _PULL = 1.0  # weight of the pull towards no influence, in standard units
 
@@ -63,22 +63,23 @@ def clearness(ranked: Ranked, choices: Sequence[Choice], situation: Situation) -
         float(odds.min()),
         float(min(margins)),
         float(len(choices)),
-        _left_over(choices, situation),
+        *_left_over(choices, situation),
         float(len(situation.messages)),
     ]
 
 
-def _left_over(choices: Sequence[Choice], situation: Situation) -> float:
-    """log(1 + numbers and marked values in the last message that the call does not use): it takes
-    another call, perhaps, to use them all."""
-    used = {choice.candidate.key for choice in choices if choice.candidate is not None}
-    types = {choice.argument.type for choice in choices} & {"integer", "number"}
-    unused = [
-        candidate
-        for key, candidate in situation.stated.items()
-        if key not in used
-        and candidate.places[-1].back == 0
-        and candidate.places[-1].mention.role == "user"
-        and candidate.type in ("integer", "number" if types else "")
-    ]
-    return float(np.log1p(len(unused)))
+def _left_over(choices: Sequence[Choice], situation: Situation) -> list[float]:
+    """log(1 + n) of the numbers, and of the names and quoted texts, in the user's last message that
+    the call makes no use of: it takes another call, perhaps, or an argument that was left out."""
+    used = [choice.candidate.key for choice in choices if choice.candidate is not None]
+    taken = " ".join(used)
+    numbers = names = 0
+    for key, candidate in situation.stated.items():
+        back, mention = candidate.places[-1]
+        if back or mention.role != "user" or mention.opens or key in used:
+            continue
+        if candidate.type in ("integer", "number"):
+            numbers += 1
+        elif candidate.type == "string" and not str(candidate.value).islower():
+            names += str(candidate.value) not in taken
+    return [float(np.log1p(numbers)), float(np.log1p(names))]

@@ -16,12 +16,14 @@ from shoal.specialists.call_candidates import Candidate, words_of
 from shoal.specialists.call_rates import Constants, Rates
 from shoal.specialists.call_schema import Argument, Json, Tool
 from shoal.specialists.call_values import WORD
+from shoal.specialists.senses import Senses
 
 Floats = NDArray[np.float64]
 
 FAR = 60
 """Messages back that stand for "never"."""
 _WEIGHT = 2.0
+_EMBEDDED = 80  # characters of a value that is put through the encoder
 _PRIOR = 0.05
 _TYPES = ("string", "integer", "number", "boolean", "array", "object", "absent")
 
@@ -37,7 +39,14 @@ COLUMNS = (
     "words before",
     "key like the name",
     "path like the name",
-    "words around like the description",
+    "its name's words before",
+    "its name's words after",
+    "its description's words around",
+    "its name's words around, next to others",
+    "its description's words around, next to others",
+    "begins a sentence",
+    "likeness to the description",
+    "likeness to the description, next to others",
     "value like the name",
     "messages back",
     "messages back at first",
@@ -105,7 +114,7 @@ class Chosen(NamedTuple):
 def said_in(messages: Sequence[Message]) -> list[tuple[str, str]]:
     """Role and words, each between spaces, of the messages of people and of the LLM; last first."""
     return [
-        (message.role, _spaced(message.text) if message.role in ("user", "assistant") else "")
+        (message.role, spaced(message.text) if message.role in ("user", "assistant") else "")
         for message in reversed(messages)
     ]
 
@@ -209,6 +218,7 @@ def describe(
     earlier: Sequence[Chosen],
     evidence: Evidence,
     constants: Constants,
+    senses: Senses | None,
 ) -> Floats:
     """The table (n, len(COLUMNS)) of n candidates of a slot."""
     argument, group = slot.argument, situation.fold
@@ -219,7 +229,11 @@ def describe(
     taken = {chosen.candidate.key for chosen in earlier}
     absence = evidence.absence(slot, group)
     rows = []
-    for candidate in candidates:
+    alike = _likeness(argument, candidates, senses)
+    most_alike = max(alike, default=0.0)
+    near = [_near(wanted, told, candidate) for candidate in candidates]
+    closest = [max(column, default=0.0) for column in zip(*map(_sums, near), strict=True)]
+    for at, candidate in enumerate(candidates):
         value, places = candidate.value, candidate.places
         mentions = [place.mention for place in places]
         *rates, word, words = evidence.features(slot, candidate, group)
@@ -241,7 +255,11 @@ def describe(
                 words,
                 max((_alike(wanted, m.path[-1:]) for m in mentions if m.path), default=0.0),
                 max((_alike(wanted, m.path) for m in mentions if m.path), default=0.0),
-                max((len(told & m.around) / (len(told) + 1) for m in mentions), default=0.0),
+                *near[at],
+                *(n / (best + 1e-9) for n, best in zip(_sums(near[at]), closest, strict=True)),
+                all(m.opens for m in mentions) if mentions else -1.0,
+                alike[at],
+                alike[at] - most_alike,
                 _alike(told, [value]) if isinstance(value, str) else 0.0,
                 min((place.back for place in places), default=FAR),
                 max((place.back for place in places), default=FAR),
@@ -268,6 +286,47 @@ def describe(
             ]
         )
     return np.array(rows, dtype=np.float64).reshape(-1, len(COLUMNS))
+
+
+def _likeness(
+    argument: Argument, candidates: Sequence[Candidate], senses: Senses | None
+) -> list[float]:
+    """The cosine of each text that somebody said and the argument's name and description; -1 of
+    what is no such text."""
+    if senses is None:
+        return [-1.0] * len(candidates)
+    texts = {
+        c.key: str(c.value)
+        for c in candidates
+        if c.type == "string"
+        and len(c.key) <= _EMBEDDED
+        and any(p.mention.role == "user" for p in c.places)
+    }
+    if not texts:
+        return [-1.0] * len(candidates)
+    wanted = f"{' '.join(words_of(argument.name))}: {argument.description}"
+    vectors = senses.embed([wanted, *texts.values()])
+    found = dict(zip(texts, (vectors[1:] @ vectors[0]).tolist(), strict=True))
+    return [found.get(candidate.key, -1.0) for candidate in candidates]
+
+
+def _near(name: set[str], told: set[str], candidate: Candidate) -> tuple[float, float, float]:
+    """How near the words of an argument's name stand before and after a value, and how near those
+    of its description: sums of 1 / distance, the greatest over the places."""
+    best = (0.0, 0.0, 0.0)
+    for _, mention in candidate.places:
+        nearby = mention.nearby
+        found = (
+            sum(1 / -d for word, d in nearby if d < 0 and word in name),
+            sum(1 / d for word, d in nearby if d > 0 and word in name),
+            sum(1 / abs(d) for word, d in nearby if word in told and word not in name),
+        )
+        best = max(best, found, key=sum)
+    return best
+
+
+def _sums(near: tuple[float, float, float]) -> tuple[float, float]:
+    return near[0] + near[1], sum(near)
 
 
 def _sources(candidate: Candidate) -> set[str]:
@@ -350,7 +409,8 @@ def _alike(wanted: set[str], names: Sequence[str]) -> float:
     return len(wanted & words) / len(wanted | words) if words else 0.0
 
 
-def _spaced(text: str) -> str:
+def spaced(text: str) -> str:
+    """The words of a text in lower case, each between spaces: to look for one text in another."""
     return f" {' '.join(WORD.findall(text.lower()))} "
 
 
@@ -358,7 +418,7 @@ def _said(value: Json, said: Sequence[tuple[str, str]]) -> tuple[int, int]:
     """Messages back to where the user and the LLM last said a text, whatever its punctuation."""
     if not isinstance(value, str) or not value or len(value) > 80:
         return FAR, FAR
-    needle = _spaced(value)
+    needle = spaced(value)
     found = {"user": FAR, "assistant": FAR}
     for back, (role, words) in enumerate(said[:FAR]):
         if needle in words and found[role] == FAR:
@@ -376,7 +436,7 @@ def _leaves_said(value: Json, said: Sequence[tuple[str, str]]) -> tuple[float, f
         return 0.0, 0.0
     user = " ".join(words for role, words in said if role == "user")
     late = " ".join(words for _, words in said[:4])
-    needles = [_spaced(leaf) for leaf in leaves]
+    needles = [spaced(leaf) for leaf in leaves]
     return (
         sum(needle in user for needle in needles) / len(needles),
         sum(needle in late for needle in needles) / len(needles),

@@ -18,9 +18,26 @@ _MARKED = re.compile(
     |(?P<token>\#?\w(?:[\w/.-]*\w)?)""",
     re.VERBOSE,
 )
-_NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+|(?=\.\d))(?:\.\d+)?(?![\w])")
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+|(?=\.\d))(?:\.\d+)?(?!\d)"
+    r"(?: ?(?P<percent>%|percent\b)| (?P<scale>hundred|thousand|million|billion)\b)?"
+)
+_SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
 _PROPER = r"[A-Z](?:\.|[\w&-]*(?:['’][A-Z]\w+)?)"
 _NAME = re.compile(rf"\b{_PROPER}(?: (?:(?:of|the|de|la) )?(?:{_PROPER}|\d+\b))*")
+_ITEM = rf"(?:[-+]?\d+(?:\.\d+)?|'[^'\n]{{1,60}}'|\"[^\"\n]{{1,60}}\"|{_NAME.pattern})"
+_ENUMERATION = re.compile(rf"{_ITEM}(?:, ?(?:and |or )?{_ITEM}| (?:and|or) {_ITEM})+")
+_PLAIN_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+_PLACE = re.compile(rf"{_NAME.pattern}, {_NAME.pattern}")
+_LOWER = re.compile(r"(?<![\w'’])[a-z][a-z-]{2,}(?![\w'’])")
+_STOP = frozenset(
+    "the and for with from that this these those what which who whose whom how when where why are "
+    "was were been being have has had does did doing would could should will can may might must "
+    "not but than then there here its his her their our your mine you she him they them also into "
+    "over under between per each any all some such please give find get tell show calculate "
+    "compute determine want need like using use given about more most other out let".split()
+)
+_SHORT = 600  # characters of a text that is read word by word
 _QUOTES = "\"“”‘’`'*"
 _NUMBER_WORDS = {
     word: number
@@ -56,8 +73,12 @@ def values_in(text: str, year: int) -> Iterator[tuple[int, int, Json]]:
     for match in _MARKED.finditer(text):
         yield from _marked(match, year)
     yield from _numbers(text)
-    for match in _NAME.finditer(text):
-        yield match.start(), match.end(), match[0]
+    for match in (*_NAME.finditer(text), *_PLACE.finditer(text)):
+        if match[0].lower() not in _STOP:
+            yield match.start(), match.end(), match[0]
+    yield from _lists(text)
+    if len(text) < _SHORT:
+        yield from _plain_words(text)
 
 
 def singular(word: str) -> str:
@@ -87,10 +108,43 @@ def _marked(match: re.Match[str], year: int) -> Iterator[tuple[int, int, Json]]:
 
 def _numbers(text: str) -> Iterator[tuple[int, int, Json]]:
     for match in _NUMBER.finditer(text):
-        if len(match[0]) > 18:  # no number anybody reckons with, and int() takes a square of time
+        if len(match[0]) > 30:  # no number anybody reckons with
             continue
-        number = float(match[0].replace(",", "").replace("−", "-"))
-        yield match.start(), match.end(), int(number) if number.is_integer() else number
+        number = float(re.sub(r"[^\d.+-]", "", match[0].replace("−", "-")))
+        yield match.start(), match.end(), whole(number)
+        if match["percent"]:
+            yield match.start(), match.end(), whole(round(number / 100, 12))
+        elif match["scale"]:
+            yield match.start(), match.end(), whole(number * _SCALES[match["scale"]])
+
+
+def _plain_words(text: str) -> Iterator[tuple[int, int, Json]]:
+    """Words without any mark, and pairs of them."""
+    before: re.Match[str] | None = None
+    for match in _LOWER.finditer(text):
+        if match[0] in _STOP:
+            before = None
+            continue
+        yield match.start(), match.end(), match[0]
+        if before and match.start() == before.end() + 1:
+            yield before.start(), match.end(), f"{before[0]} {match[0]}"
+        before = match
+
+
+def _lists(text: str) -> Iterator[tuple[int, int, Json]]:
+    """Enumerations: of numbers, of names, of quoted texts."""
+    for match in _ENUMERATION.finditer(text):
+        items = [item.strip(" ,") for item in re.split(r",? (?:and|or) |, ?", match[0])]
+        numbers = [float(item) for item in items if _PLAIN_NUMBER.fullmatch(item)]
+        if len(numbers) == len(items):
+            yield match.start(), match.end(), [whole(number) for number in numbers]
+        elif not numbers:
+            yield match.start(), match.end(), [item.strip(_QUOTES) for item in items if item]
+
+
+def whole(number: float) -> int | float:
+    """The number as an int where it is one."""
+    return int(number) if number.is_integer() else number
 
 
 def _dates(text: str, year: int) -> Iterator[tuple[int, int, Json]]:
