@@ -53,7 +53,7 @@ def airline() -> list[Step]:
     for row in lines("agent_traces/airline_trajectories.jsonl.gz"):
         messages = [Message("system", policy["airline"])]
         made: list[tuple[Input, tuple[ToolCall, ...] | None]] = []
-        for turn in json.loads(row["traj"]):
+        for turn in row["traj"]:
             calls = tuple(
                 ToolCall("", call["name"], call["arguments"])
                 for call in turn.get("tool_calls") or ()

@@ -80,11 +80,17 @@ class FieldsContract(Struct, frozen=True, tag="fields", omit_defaults=True):
 
 
 class NumberContract(Struct, frozen=True, tag="number", omit_defaults=True):
-    """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed)."""
+    """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed).
+
+    Two numbers are the same if they differ by at most ``absolute``, or by at most the share
+    ``relative`` of the lesser of the two; by default if they are equal.
+    """
 
     prefix: str = ""
     suffix: str = ""
     decimals: int = -1
+    absolute: float = 0.0
+    relative: float = 0.0
 
 
 class CallContract(Struct, frozen=True, tag="call"):
