@@ -25,7 +25,7 @@ from benchmarks.data import DATA, lines
 from shoal.chat import Answer, Message, ToolCall
 from shoal.guarantees import Selection, interval, select
 from shoal.specialists.call import KIND, CallSpecialist, train_call
-from shoal.specialists.call_schema import arguments_of
+from shoal.specialists.calls.schema import arguments_of
 from shoal.specialists.kind import Recipe
 from shoal.specialists.specialist import Prediction
 from shoal.tasks import CallContract, Input, Output, same, written
@@ -152,7 +152,8 @@ def airline_report() -> None:
     known = [(found, step) for found, step in zip(told, steps, strict=True) if step.calls]
     as_told = np.array(
         [
-            bool(p.output) and same(contract, written(contract, p.output), Answer(tool_calls=s.calls))
+            bool(p.output)
+            and same(contract, written(contract, p.output), Answer(tool_calls=s.calls))
             for p, s in known
         ]
     )
@@ -172,8 +173,7 @@ class Prompt(NamedTuple):
         if not self.allowed:
             return None
         return tuple(
-            ToolCall("", name, json.dumps({k: v for k, v in _first(values).items()}))
-            for name, values in self.allowed
+            ToolCall("", name, json.dumps(_first(values))) for name, values in self.allowed
         )
 
     def accepts(self, output: Output | None) -> bool:
@@ -212,7 +212,7 @@ def _equal(a: Any, b: Any) -> bool:
         return a.keys() <= b.keys() and all(
             any(_equal(a[k], one) for one in b[k]) if k in a else "" in b[k] for k in b
         )
-    return type(a) is not bool and type(b) is not bool and a == b or a is b
+    return (type(a) is not bool and type(b) is not bool and a == b) or a is b
 
 
 def _bare(text: str) -> str:
@@ -233,7 +233,9 @@ def berkeley() -> list[Prompt]:
             (name if name in names else name.rsplit("_", 1)[0], values)
             for name, values in truth.items()
         ]
-        prompts.append(Prompt(row["category"], Input(row["question"], (), messages, tools), allowed))
+        prompts.append(
+            Prompt(row["category"], Input(row["question"], (), messages, tools), allowed)
+        )
     return prompts
 
 

@@ -43,9 +43,7 @@ class Set(NamedTuple):
 def table(name: str, loaded: Any) -> Set:
     """One of scikit-learn's sets."""
     names = [str(column) for column in loaded.feature_names]
-    inputs = [
-        Input(json.dumps(dict(zip(names, row, strict=True)))) for row in loaded.data.tolist()
-    ]
+    inputs = [Input(json.dumps(dict(zip(names, row, strict=True)))) for row in loaded.data.tolist()]
     if hasattr(loaded, "target_names"):
         labels = tuple(str(label) for label in loaded.target_names)
         outputs: list[Any] = [labels[i] for i in loaded.target]
@@ -142,7 +140,10 @@ def main() -> None:
         count = 5 * asked.repeats
         n = len(data.inputs)  # intervals are over rows, not over repeats of them
         print(f"{data.name}: {n} rows, {asked.repeats} x 5 folds")
-        for name, found, spent in (("Shoal", ours, cpu[0]), ("HistGradientBoosting", theirs, cpu[1])):
+        for name, found, spent in (
+            ("Shoal", ours, cpu[0]),
+            ("HistGradientBoosting", theirs, cpu[1]),
+        ):
             report(f"{name}, first order", data, found[:n], wanted[:n], spent / count)
             if asked.repeats > 1:
                 report(f"{name}, all orders", data, found, wanted, spent / count)

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from shoal.chat import ToolCall
 from shoal.errors import LearningError
 from shoal.specialists.boosting import folds_of
-from shoal.specialists.call_arguments import ArgumentChooser, Choice, Given, values_of
-from shoal.specialists.call_candidates import Reader
-from shoal.specialists.call_confidence import CLEARNESS, Confidence, clearness, fit_confidence
-from shoal.specialists.call_episodes import episodes
-from shoal.specialists.call_features import Situation, said_in
-from shoal.specialists.call_schema import (
+from shoal.specialists.calls.arguments import ArgumentChooser, Choice, Given, values_of
+from shoal.specialists.calls.candidates import Reader
+from shoal.specialists.calls.confidence import CLEARNESS, Confidence, clearness, fit_confidence
+from shoal.specialists.calls.episodes import episodes
+from shoal.specialists.calls.schema import (
     Tool,
     arguments_of,
     canonical,
@@ -30,7 +29,8 @@ from shoal.specialists.call_schema import (
     observed,
     offered,
 )
-from shoal.specialists.call_tools import MOST_MARGIN, TALK, Ranked, ToolChooser
+from shoal.specialists.calls.situation import Situation, situation_of
+from shoal.specialists.calls.tools import MOST_MARGIN, TALK, Ranked, ToolChooser
 from shoal.specialists.files import write_model
 from shoal.specialists.kind import Kind, Recipe
 from shoal.specialists.senses import Senses
@@ -100,12 +100,12 @@ class CallSpecialist:
 
     def predict(self, given: Input) -> Prediction:
         """The next call; some 10 ms, more for long conversations and many tools."""
-        call = self._chooser.call(_situation(given, Reader()), given, self._senses)
+        call = self._chooser.call(situation_of(given.messages, Reader()), given, self._senses)
         return _prediction(call, self._confidence)
 
     def arguments_for(self, given: Input, name: str) -> Prediction:
         """The call of the tool of that name, as if nothing else could come next."""
-        situation = _situation(given, Reader())
+        situation = situation_of(given.messages, Reader())
         tools = tools_of(given, self._chooser.known)
         tool = next((tool for tool in tools if tool.name == name), None)
         if tool is None:
@@ -115,7 +115,7 @@ class CallSpecialist:
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """Where each argument's value stands, and what spoke for the tool, in log-odds."""
-        situation = _situation(given, Reader())
+        situation = situation_of(given.messages, Reader())
         call = self._chooser.call(situation, given, self._senses)
         tools = tools_of(given, self._chooser.known)
         name = call.tool.name or "no call"
@@ -185,14 +185,16 @@ def train_call(
     fold = folds_of(groups, np.array([call is not None for call in wanted]), FOLDS)
     reader = Reader(_REMEMBERED)
     situations = [
-        _situation(given, reader)._replace(group=group, fold=group % FOLDS)
+        situation_of(given.messages, reader)._replace(group=group, fold=group % FOLDS)
         for given, group in zip(inputs, groups, strict=True)
     ]
     steps = list(zip(inputs, situations, wanted, strict=True))
     calls: list[Call | None] = [None] * len(steps)
     for k in range(int(fold.max()) + 1):
-        chooser = _fit([step for step, out in zip(steps, fold == k, strict=True) if not out], senses)
-        for row in np.flatnonzero(fold == k):
+        chooser = _fit(
+            [step for step, out in zip(steps, fold == k, strict=True) if not out], senses
+        )
+        for row in np.flatnonzero(fold == k).tolist():
             new = situations[row]._replace(group=None, fold=None)
             calls[row] = chooser.call(new, inputs[row], senses) if chooser else None
     right = np.array([_is(call, output) for call, output in zip(calls, wanted, strict=True)])
@@ -244,11 +246,6 @@ def _informed(tool: Tool, seen: Tool | None) -> Tool:
     return msgspec.structs.replace(tool, arguments=arguments)
 
 
-def _situation(given: Input, reader: Reader) -> Situation:
-    stated = reader.candidates(given.messages)
-    return Situation(given.messages, stated, said_in(given.messages))
-
-
 def _single(output: Output | None) -> ToolCall | None:
     if isinstance(output, tuple) and len(output) == 1:
         return output[0]
@@ -276,7 +273,7 @@ def _left_out(
     for k in range(int(fold.max()) + 1):
         others = made & (fold != k)
         judge = fit_confidence(rows[others], right[others]) if others.any() else confidence
-        for row in np.flatnonzero(made & (fold == k)):
+        for row in np.flatnonzero(made & (fold == k)).tolist():
             call = calls[row]
             assert call is not None
             left_out[row] = _prediction(call, judge)

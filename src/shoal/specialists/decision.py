@@ -112,7 +112,8 @@ class NumberDecision:
         row = row_of(given)
         if row is None:
             return ()
-        return _reasons(self._table, row, self._trees.contributions(self._table.numbers([row])[0])[0])
+        moved = self._trees.contributions(self._table.numbers([row])[0])[0]
+        return _reasons(self._table, row, moved)
 
     def save(self, folder: Path) -> None:
         """Write ``model.json`` and ``model.safetensors`` into ``folder``."""
@@ -272,8 +273,9 @@ def _train_number(
     found, signals = np.empty(len(rows)), np.empty(len(rows))
     for k in range(int(fold.max()) + 1):
         inside, outside = fold == k, np.flatnonzero(fold != k)
+        others = [groups[i] for i in outside]
         trees, within = _fit_number(
-            contract, rows[outside], targets[outside], options, [groups[i] for i in outside], decimals
+            contract, rows[outside], targets[outside], options, others, decimals
         )
         found[inside] = np.round(trees.predict(rows[inside]), decimals)
         signals[inside] = within.probability(rows[inside], trees.predict(rows[inside]))

@@ -42,7 +42,9 @@ _NUMBER = re.compile(
     r"(?P<scale>[kKM]|mn|bn)?(?: ?(?P<after>[^\d\s]{1,12}(?: [^\d\s]{1,12})?))?"
 )
 _SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "mn": 1e6, "bn": 1e9}
-_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::\d{2}(?:\.\d+)?)?)?(?:Z|[+-]\d{2}:?\d{2})?")
+_DATE = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+)
 _ABSENT = frozenset({"", "-", "n/a", "na", "none", "null", "nan", "unknown", "missing", "?"})
 
 
@@ -92,7 +94,10 @@ def row_of(given: Input) -> Row | None:
         slots: Row = {}
         for name, value in given.slots:
             inner = _object_row(value) or (_pairs_row(value) if "\n" in value.strip() else None)
-            slots |= {f"{name}.{key}": cell for key, cell in inner.items()} if inner else {name: value}
+            if inner:
+                slots |= {f"{name}.{key}": cell for key, cell in inner.items()}
+            else:
+                slots[name] = value
         return slots
     return found or None
 
@@ -107,8 +112,8 @@ def why_no_table(inputs: Sequence[Input]) -> str:
             f"its inputs are no table: only {len(read)} of {len(rows)} are a JSON object or lines "
             "of the form 'name: value'"
         )
-    shared = [name for name, n in Counter(k for row in read for k in row).items() if 2 * n >= len(read)]
-    if len(shared) < 2:
+    counts = Counter(name for row in read for name in row)
+    if sum(2 * n >= len(read) for n in counts.values()) < 2:
         return "its inputs are no table: fewer than two names of values recur in most of them"
     if len(Table.fit(read).columns) < 2:
         return "its inputs are no table: what recurs in them is text, not numbers and categories"

@@ -93,10 +93,15 @@ class NumberContract(Struct, frozen=True, tag="number", omit_defaults=True):
     relative: float = 0.0
 
 
-class CallContract(Struct, frozen=True, tag="call"):
-    """Calls of these tools, by name."""
+class CallContract(Struct, frozen=True, tag="call", omit_defaults=True):
+    """Calls of these tools, by name.
+
+    ``talks``: in some steps the LLM answers in text instead, as an agent does. Such a step keeps no
+    contract that a specialist could: it is an example of where to decline.
+    """
 
     tools: tuple[str, ...]
+    talks: bool = False
 
 
 class TextContract(Struct, frozen=True, tag="text", omit_defaults=True):
@@ -111,9 +116,10 @@ Contract = (
 
 
 def is_closed(contract: Contract) -> bool:
-    """Whether it can be learned without generating text: labels, or fields of such kinds."""
+    """Whether it can be learned without generating text: labels, numbers, calls of tools, or fields
+    of such kinds. (Of a call's arguments those that are stated nowhere are declined.)"""
     match contract:
-        case LabelContract() | LabelsContract():
+        case LabelContract() | LabelsContract() | NumberContract() | CallContract():
             return True
         case FieldsContract(fields=fields):
             return all(field.kind in CLOSED_KINDS for field in fields)

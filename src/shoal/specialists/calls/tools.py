@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from shoal.chat import Message
 from shoal.errors import ArtifactError
 from shoal.specialists.boosting import Boosting, BoostingOptions
-from shoal.specialists.call_candidates import words_of
-from shoal.specialists.call_features import FAR, Evidence, Situation, Slot
-from shoal.specialists.call_rates import Rates
-from shoal.specialists.call_schema import Tool
+from shoal.specialists.calls.candidates import words_of
+from shoal.specialists.calls.evidence import Evidence
+from shoal.specialists.calls.rates import Rates
+from shoal.specialists.calls.schema import Tool
+from shoal.specialists.calls.situation import FAR, Situation, Slot
 from shoal.specialists.senses import Senses
 
 Floats = NDArray[np.float64]
@@ -101,7 +102,7 @@ class ToolChooser:
         """Learn from steps: a situation, the tools offered and the name of the one called ("" for
         none). ``evidence`` is that of the arguments."""
         rates = Rates()
-        for situation, tools, called in steps:
+        for situation, _, called in steps:
             names = ["step", *_seen(situation.messages).all()]
             rates.add(situation.fold, names, False)
             rates.add(situation.fold, [f"{name} > {called}" for name in names], True)
@@ -117,9 +118,7 @@ class ToolChooser:
     def rank(self, situation: Situation, tools: Sequence[Tool], senses: Senses | None) -> Ranked:
         """The tool to call, ``TALK`` for none."""
         options = (TALK, *tools)
-        scores = self._trees.raw(
-            _describe(situation, options, self._rates, self._evidence, senses)
-        )
+        scores = self._trees.raw(_describe(situation, options, self._rates, self._evidence, senses))
         best = int(scores.argmax())
         chances = 1 / (1 + np.exp(-scores))
         rest = np.delete(scores, best)

@@ -1,30 +1,24 @@
 """Candidates of an argument -> a table of numbers.
 
 Everything here is about one slot in one situation. Rates are taken without the situation's own
-conversation, so that a table made in training looks like one made in serving.
+fold, so that a table made in training looks like one made in serving.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.chat import Message
-from shoal.specialists.call_candidates import Candidate, words_of
-from shoal.specialists.call_rates import Constants, Rates
-from shoal.specialists.call_schema import Argument, Json, Tool
-from shoal.specialists.call_values import WORD
+from shoal.specialists.calls.candidates import Candidate, words_of
+from shoal.specialists.calls.evidence import Evidence
+from shoal.specialists.calls.rates import Constants
+from shoal.specialists.calls.schema import Argument, Json
+from shoal.specialists.calls.situation import FAR, Chosen, Situation, Slot, spaced
 from shoal.specialists.senses import Senses
 
 Floats = NDArray[np.float64]
 
-FAR = 60
-"""Messages back that stand for "never"."""
-_WEIGHT = 2.0
 _EMBEDDED = 80  # characters of a value that is put through the encoder
-_PRIOR = 0.05
 _TYPES = ("string", "integer", "number", "boolean", "array", "object", "absent")
 
 COLUMNS = (
@@ -81,136 +75,6 @@ COLUMNS = (
 )
 
 
-class Slot(NamedTuple):
-    """An argument of a tool that wants a value."""
-
-    tool: Tool
-    argument: Argument
-
-    @property
-    def key(self) -> str:
-        """The slot's name."""
-        return f"{self.tool.name}.{self.argument.name}"
-
-
-class Situation(NamedTuple):
-    """A conversation before a call: its messages, what they state, what was said (role, words),
-    which conversation it is, and in which fold of the training part (None: a new one)."""
-
-    messages: Sequence[Message]
-    stated: Mapping[str, Candidate]
-    said: Sequence[tuple[str, str]]
-    group: Hashable = None
-    fold: int | None = None
-
-
-class Chosen(NamedTuple):
-    """An argument of the same call that has its value already."""
-
-    name: str
-    candidate: Candidate
-
-
-def said_in(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    """Role and words, each between spaces, of the messages of people and of the LLM; last first."""
-    return [
-        (message.role, spaced(message.text) if message.role in ("user", "assistant") else "")
-        for message in reversed(messages)
-    ]
-
-
-class Evidence:
-    """How often values of a source, of a shape, after a word … were right for a slot."""
-
-    def __init__(self, counts: Mapping[str, Sequence[int]] | None = None) -> None:
-        self._rates = Rates(counts)
-        self._right: dict[tuple[str, str], list[tuple[str, str]]] | None = None
-
-    def add(
-        self, slot: Slot, situation: Situation, candidates: Sequence[Candidate], gold: str
-    ) -> None:
-        """Count what was to choose from, and what was right."""
-        of_gold: set[str] = set()
-        present: set[str] = set()
-        for candidate in candidates:
-            right = candidate.key == gold
-            sources = _sources(candidate)
-            present |= sources
-            if right:
-                of_gold = sources
-            self._rates.add(situation.fold, _names(slot, candidate, sources), right)
-        for source in present:
-            shares = [f"share {slot.key} {source}", f"share {slot.argument.name} {source}"]
-            self._rates.add(situation.fold, shares, source in of_gold)
-        self._rates.add(situation.fold, [f"absent {slot.key}"], not gold)
-
-    def settle(self) -> None:
-        """Forget the folds, and what was seen once."""
-        self._rates.settle()
-        self._right = None
-
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """For a file."""
-        return self._rates.counts()
-
-    def features(self, slot: Slot, candidate: Candidate, group: Hashable) -> list[float]:
-        """The first columns of a candidate's row."""
-        rate, name = self._rates.rate, slot.argument.name
-        sources, before = _sources(candidate), _before(candidate)
-        by_name = {s: rate(f"source {name} {s}", _PRIOR, _WEIGHT, group) for s in sources}
-        by_slot = [
-            rate(f"source {slot.key} {s}", prior, _WEIGHT, group) for s, prior in by_name.items()
-        ]
-        share_by_name = {s: rate(f"share {name} {s}", 0.1, _WEIGHT, group) for s in sources}
-        share = [
-            rate(f"share {slot.key} {s}", prior, _WEIGHT, group)
-            for s, prior in share_by_name.items()
-        ]
-        word = [rate(f"word {name} {b[-1]}", _PRIOR, _WEIGHT, group) for b in before if b]
-        words = [
-            rate(f"words {name} {' '.join(b[-2:])}", _PRIOR, _WEIGHT, group) for b in before if b
-        ]
-        looks = candidate.shape
-        shape_by_name = rate(f"shape {name} {looks}", _PRIOR, _WEIGHT, group)
-        shape = rate(f"shape {slot.key} {looks}", shape_by_name, _WEIGHT, group)
-        return [
-            max(by_slot, default=0.0),
-            max(by_name.values(), default=0.0),
-            max(share, default=0.0),
-            max(share_by_name.values(), default=0.0),
-            shape if candidate.key else 0.0,
-            shape_by_name if candidate.key else 0.0,
-            max(word, default=0.0),
-            max(words, default=0.0),
-        ]
-
-    def plausible(
-        self, slot: Slot, stated: Iterable[Candidate], group: Hashable
-    ) -> list[Candidate]:
-        """Candidates of a shape, and from a source, that were right for an argument of that name."""
-        name = slot.argument.name
-        if self._right is None:
-            self._right = defaultdict(list)
-            for key in self._rates.keys():
-                what, _, rest = key.partition(" ")
-                if what in ("shape", "source"):
-                    named, _, value = rest.partition(" ")
-                    self._right[what, named].append((key, value))
-        shapes, sources = (
-            {value for key, value in self._right[what, name] if self._rates.hits(key, group)}
-            for what in ("shape", "source")
-        )
-        return [
-            candidate
-            for candidate in stated
-            if candidate.shape in shapes and not sources.isdisjoint(_sources(candidate))
-        ]
-
-    def absence(self, slot: Slot, group: Hashable) -> float:
-        """How often the argument was left out."""
-        return self._rates.rate(f"absent {slot.key}", 0.5, 1.0, group)
-
-
 def describe(
     slot: Slot,
     situation: Situation,
@@ -237,14 +101,19 @@ def describe(
         value, places = candidate.value, candidate.places
         mentions = [place.mention for place in places]
         *rates, word, words = evidence.features(slot, candidate, group)
-        backs = {role: FAR for role in ("user", "assistant", "tool", "call")}
+        backs = dict.fromkeys(("user", "assistant", "tool", "call"), FAR)
         for back, mention in places:
             if mention.role in backs:
                 backs[mention.role] = min(back, backs[mention.role])
         same_tool, same_name, last_call = _calls(slot, candidate)
         latest = places[-1] if places else None
         gap = -1.0
-        if last and latest and latest.back == last.back and latest.mention.role == last.mention.role:
+        if (
+            last
+            and latest
+            and latest.back == last.back
+            and latest.mention.role == last.mention.role
+        ):
             gap = float(latest.mention.order - last.mention.order)
         leaves_user, leaves_late = _leaves_said(value, situation.said)
         rows.append(
@@ -329,27 +198,6 @@ def _sums(near: tuple[float, float, float]) -> tuple[float, float]:
     return near[0] + near[1], sum(near)
 
 
-def _sources(candidate: Candidate) -> set[str]:
-    return {place.mention.source for place in candidate.places}
-
-
-def _before(candidate: Candidate) -> set[tuple[str, ...]]:
-    return {p.mention.before for p in candidate.places if p.mention.role in ("user", "assistant")}
-
-
-def _names(slot: Slot, candidate: Candidate, sources: set[str]) -> set[str]:
-    """What is counted of a candidate."""
-    name = slot.argument.name
-    looks = candidate.shape
-    found = {f"shape {slot.key} {looks}", f"shape {name} {looks}"} if candidate.key else set()
-    for source in sources:
-        found |= {f"source {slot.key} {source}", f"source {name} {source}"}
-    for before in _before(candidate):
-        if before:
-            found |= {f"word {name} {before[-1]}", f"words {name} {' '.join(before[-2:])}"}
-    return found
-
-
 def _calls(slot: Slot, candidate: Candidate) -> tuple[int, int, int]:
     """Earlier calls with this value: of the same slot, under the same name, messages since."""
     same = f"call {slot.tool.name} {slot.argument.name}"
@@ -407,11 +255,6 @@ def _alike(wanted: set[str], names: Sequence[str]) -> float:
     """Jaccard similarity of the words."""
     words = {word for name in names for word in words_of(name)}
     return len(wanted & words) / len(wanted | words) if words else 0.0
-
-
-def spaced(text: str) -> str:
-    """The words of a text in lower case, each between spaces: to look for one text in another."""
-    return f" {' '.join(WORD.findall(text.lower()))} "
 
 
 def _said(value: Json, said: Sequence[tuple[str, str]]) -> tuple[int, int]:

@@ -10,9 +10,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from shoal.specialists.call_arguments import Choice
-from shoal.specialists.call_features import Situation
-from shoal.specialists.call_tools import Ranked
+from shoal.specialists.calls.arguments import Choice
+from shoal.specialists.calls.situation import Situation
+from shoal.specialists.calls.tools import Ranked
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +49,9 @@ def fit_confidence(rows: Floats, right: NDArray[np.bool_]) -> Confidence:
         beta += step
         if np.abs(step).max() < 1e-8:
             break
-    return Confidence(float(beta[0]), *(tuple(map(float, part)) for part in (beta[1:], means, scales)))
+    return Confidence(
+        float(beta[0]), *(tuple(map(float, part)) for part in (beta[1:], means, scales))
+    )
 
 
 def clearness(ranked: Ranked, choices: Sequence[Choice], situation: Situation) -> list[float]:

@@ -8,7 +8,7 @@ import datetime
 import re
 from collections.abc import Iterator
 
-from shoal.specialists.call_schema import Json
+from shoal.specialists.calls.schema import Json
 
 WORD = re.compile(r"[^\W_]+")
 _MARKED = re.compile(
@@ -31,24 +31,29 @@ _PLAIN_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _PLACE = re.compile(rf"{_NAME.pattern}, {_NAME.pattern}")
 _LOWER = re.compile(r"(?<![\w'’])[a-z][a-z-]{2,}(?![\w'’])")
 _STOP = frozenset(
-    "the and for with from that this these those what which who whose whom how when where why are "
-    "was were been being have has had does did doing would could should will can may might must "
-    "not but than then there here its his her their our your mine you she him they them also into "
-    "over under between per each any all some such please give find get tell show calculate "
-    "compute determine want need like using use given about more most other out let".split()
+    WORD.findall(
+        "the and for with from that this these those what which who whose whom how when where "
+        "why are was were been being have has had does did doing would could should will can "
+        "may might must not but than then there here its his her their our your mine you she "
+        "him they them also into over under between per each any all some such please give "
+        "find get tell show calculate compute determine want need like using use given about "
+        "more most other out let"
+    )
 )
 _SHORT = 600  # characters of a text that is read word by word
 _QUOTES = "\"“”‘’`'*"
 _NUMBER_WORDS = {
     word: number
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty".split()
+        WORD.findall(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+            "fifteen sixteen seventeen eighteen nineteen twenty"
+        )
     )
 }
-_MONTHS = (
+_MONTHS = WORD.findall(
     "january february march april may june july august september october november december"
-).split()
+)
 _MONTH = "|".join(f"{name}|{name[:4]}|{name[:3]}" for name in _MONTHS)
 _DATES = (
     re.compile(r"\b(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})\b"),

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError
 from shoal.specialists.boosting import Boosting, BoostingOptions
-from shoal.specialists.call_candidates import Candidate
-from shoal.specialists.call_features import COLUMNS, Chosen, Evidence, Situation, Slot, describe, spaced
-from shoal.specialists.call_objects import built
-from shoal.specialists.call_rates import Constants
-from shoal.specialists.call_schema import Argument, Json, Tool, canonical, fits
+from shoal.specialists.calls.candidates import Candidate
+from shoal.specialists.calls.evidence import Evidence
+from shoal.specialists.calls.features import COLUMNS, describe
+from shoal.specialists.calls.objects import built
+from shoal.specialists.calls.rates import Constants
+from shoal.specialists.calls.schema import Argument, Json, Tool, canonical, fits
+from shoal.specialists.calls.situation import Chosen, Situation, Slot, spaced
 from shoal.specialists.senses import Senses
 
 Floats = NDArray[np.float64]
@@ -72,14 +74,18 @@ class ArgumentChooser:
         pools = [_pools(given, constants) for given in calls]
         for (situation, tool, arguments), pool in zip(calls, pools, strict=True):
             for argument, candidates in zip(tool.arguments, pool, strict=True):
-                evidence.add(Slot(tool, argument), situation, candidates, _gold(argument, arguments))
+                evidence.add(
+                    Slot(tool, argument), situation, candidates, _gold(argument, arguments)
+                )
         rows: list[Floats] = [np.empty((0, len(COLUMNS)))]
         targets: list[bool] = []
         for (situation, tool, arguments), pool in zip(calls, pools, strict=True):
             earlier: list[Chosen] = []
             for argument, candidates in zip(tool.arguments, pool, strict=True):
                 slot, gold = Slot(tool, argument), _gold(argument, arguments)
-                rows.append(describe(slot, situation, candidates, earlier, evidence, constants, senses))
+                rows.append(
+                    describe(slot, situation, candidates, earlier, evidence, constants, senses)
+                )
                 targets += [candidate.key == gold for candidate in candidates]
                 right = next((c for c in candidates if c.key == gold), None)
                 if right is not None and right.places:
@@ -89,9 +95,7 @@ class ArgumentChooser:
         constants.settle()
         return cls(trees, evidence, constants)
 
-    def choose(
-        self, situation: Situation, tool: Tool, senses: Senses | None
-    ) -> list[Choice]:
+    def choose(self, situation: Situation, tool: Tool, senses: Senses | None) -> list[Choice]:
         """A value for each argument of a tool, in the tool's order."""
         choices: list[Choice] = []
         earlier: list[Chosen] = []

@@ -106,7 +106,7 @@ def _validator(schema: str) -> Callable[[Json], bool]:
         validator = jsonschema_rs.validator_for(
             _standard(json.loads(schema)),
             offline=True,
-            pattern_options=jsonschema_rs.RegexOptions(),  # linear in the text, whatever the pattern
+            pattern_options=jsonschema_rs.RegexOptions(),  # takes time linear in the text
         )
     except (ValueError, RecursionError):
         return lambda arguments: False
@@ -186,9 +186,7 @@ def _common_type(values: Sequence[Json]) -> str:
 
 def _common_keys(values: Sequence[Json]) -> tuple[str, ...]:
     """The keys of the objects that values are or hold, if they all have the same."""
-    objects = [
-        item for value in values for item in (value if isinstance(value, list) else [value])
-    ]
+    objects = [item for value in values for item in (value if isinstance(value, list) else [value])]
     if not objects or not all(isinstance(item, dict) for item in objects):
         return ()
     keys = {tuple(item) for item in objects}

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from shoal.chat import Message
-from shoal.specialists.call_schema import Json, arguments_of, canonical, shape_of, type_of
-from shoal.specialists.call_values import WORD, singular, values_in
+from shoal.specialists.calls.schema import Json, arguments_of, canonical, shape_of, type_of
+from shoal.specialists.calls.values import WORD, singular, values_in
 
 MOST_MENTIONS = 4_000
 """Of a longer conversation the newest mentions are looked at."""
@@ -199,5 +199,3 @@ def _year(messages: Sequence[Message]) -> int:
         if found:
             return int(found[1])
     return 0
-
-

@@ -51,9 +51,9 @@ class Rates:
         own = self._own[without][key, True] if without is not None and self._hits[key] else 0
         return self._hits[key] - own
 
-    def keys(self) -> list[str]:
-        """All keys that were ever a hit."""
-        return [key for key, hits in self._hits.items() if hits]
+    def starting(self, start: str) -> list[str]:
+        """The keys that were ever a hit and start so."""
+        return [key for key, hits in self._hits.items() if hits and key.startswith(start)]
 
     def settle(self, least: int = 2) -> None:
         """Forget the folds, and what was seen fewer than ``least`` times: it says little, and a

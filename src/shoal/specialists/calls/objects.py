@@ -6,8 +6,8 @@ among others: the flights of a reservation, without their prices.
 
 from collections.abc import Iterable, Iterator
 
-from shoal.specialists.call_candidates import Candidate, Place
-from shoal.specialists.call_schema import Argument, Json, canonical, type_of
+from shoal.specialists.calls.candidates import Candidate, Place
+from shoal.specialists.calls.schema import Argument, Json, canonical, type_of
 
 MOST_BUILT = 200
 
