@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 
 from benchmarks.data import DATA, lines
 from shoal.chat import Answer, Message, ToolCall
+from shoal.encoder import Encoder
 from shoal.guarantees import Selection, interval, select
 from shoal.specialists.call import KIND, CallSpecialist, train_call
 from shoal.specialists.calls.schema import arguments_of
 from shoal.specialists.kind import Recipe
+from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction
 from shoal.tasks import CallContract, Input, Output, same, written
 from shoal.tasks.template import transcript_of
@@ -141,13 +143,16 @@ def airline_report() -> None:
     made = [(p.output[0], step) for p, step in pairs if isinstance(p.output, tuple)]
     good = np.array([right(p, step) for p, step in pairs])
     named = sum(bool(s.calls) and call.name == (s.calls or [call])[0].name for call, s in made)
+    alike = sum((p.output is not None) == (step.calls is not None) for p, step in pairs)
+    print("calls where the LLM calls, talks not where it talks:", rate(alike, len(steps)))
     print("calls made:", rate(len(made), len(steps)))
     print("  the LLM called something too:", rate(sum(bool(s.calls) for _, s in made), len(made)))
     print("  the same tool:", rate(named, len(made)))
     print("  the same call:", rate(int(good.sum()), len(made)))
     sooner = sum(_plain(call) in step.later for call, step in made)
     print("  the LLM makes this very call now or later:", rate(sooner, len(made)))
-    print("of the LLM's calls, made likewise:", rate(int(good.sum()), calling))
+    print("of the LLM's calls, the same tool:", rate(named, calling))
+    print("of the LLM's calls, the same call:", rate(int(good.sum()), calling))
     certified("all steps", [p.signal for p in predictions], ~good)
     known = [(found, step) for found, step in zip(told, steps, strict=True) if step.calls]
     as_told = np.array(
@@ -239,8 +244,10 @@ def berkeley() -> list[Prompt]:
     return prompts
 
 
-def berkeley_report(seeds: int) -> None:
+def berkeley_report(seeds: int, recipe: Recipe) -> None:
     """Random halves."""
+    print(f"recipe {recipe.name}")
+    senses = Senses(Encoder(threads=1)) if recipe.encoder else None
     prompts = berkeley()
     contract = CallContract(tuple(sorted({name for p in prompts for name, _ in p.allowed})))
     shares: dict[float, list[tuple[int, int, int]]] = {alpha: [] for alpha in ALPHAS}
@@ -251,7 +258,7 @@ def berkeley_report(seeds: int) -> None:
         live = [prompts[i] for i in order[len(prompts) // 2 :]]
         began = time.process_time()
         trained = train_call(
-            contract, [p.given for p in past], [p.output() for p in past], None, KIND.recipes[0]
+            contract, [p.given for p in past], [p.output() for p in past], senses, recipe
         )
         cpu = time.process_time() - began
         began = time.process_time()
@@ -286,9 +293,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=("airline", "berkeley"))
     asked = parser.parse_args()
-    reports: dict[str, Callable[[], None]] = {
+    reports: dict[str, Callable[[], object]] = {
         "airline": airline_report,
-        "berkeley": lambda: berkeley_report(asked.seeds),
+        "berkeley": lambda: [berkeley_report(asked.seeds, recipe) for recipe in KIND.recipes],
     }
     for name, report in reports.items():
         if asked.only in (None, name):

@@ -167,8 +167,6 @@ def test_closed_contracts_are_those_without_free_text() -> None:
     assert all(map(is_closed, (ORDER, NumberContract(), CallContract(("f",)))))
     free = FieldsContract((Field("why", "text"),))
     assert not any(map(is_closed, (free, TextContract())))
-    free = FieldsContract((Field("why", "text"),))
-    assert not any(map(is_closed, (free, TextContract())))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from shoal.errors import LearningError
+from shoal.errors import ArtifactError, LearningError
 from shoal.specialists.boosting import Boosting, BoostingOptions, cross_fit, folds_of
 from shoal.specialists.confidence import Curve, fit_curve
 from shoal.specialists.files import write_model
@@ -87,15 +87,23 @@ class LabelDecision:
 
 
 class NumberDecision:
-    """Trees for the number, and trees for whether it is within tolerance."""
+    """Trees for the number, trees for whether it is within tolerance, and the curve from what these
+    say to the signal."""
 
     kind = "decision"
 
     def __init__(
-        self, table: Table, trees: Boosting, within: "Within", decimals: int, recipe: str
+        self,
+        table: Table,
+        trees: Boosting,
+        within: "Within",
+        curve: Curve,
+        decimals: int,
+        recipe: str,
     ) -> None:
         self.recipe = recipe
-        self._table, self._trees, self._within, self._decimals = table, trees, within, decimals
+        self._table, self._trees, self._within = table, trees, within
+        self._curve, self._decimals = curve, decimals
 
     def predict(self, given: Input) -> Prediction:
         """Predict one number; declines what is no row."""
@@ -104,7 +112,8 @@ class NumberDecision:
             return Prediction(None, 0.0)
         numbers = self._table.numbers([row])
         found = self._trees.predict(numbers)
-        signal = float(self._within.probability(numbers, found)[0])
+        close = float(self._within.probability(numbers, found)[0])
+        signal = float(np.exp(self._curve.log_probability(close)))
         return Prediction(round(float(found[0]), self._decimals), signal)
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
@@ -125,7 +134,8 @@ class NumberDecision:
             "trees": self._trees.text(),
             "within": self._within.trees.text() if self._within.trees else "",
         }
-        write_model(folder, model, {"share": np.array([self._within.share])})
+        curve = np.array([self._curve.intercept, self._curve.slope])
+        write_model(folder, model, {"share": np.array([self._within.share]), "curve": curve})
 
 
 class Within:
@@ -270,7 +280,7 @@ def _train_number(
     decimals = contract.decimals if contract.decimals >= 0 else _decimals(targets)
     rows, groups = data.rows, data.groups
     fold = folds_of(groups, targets, _FOLDS)
-    found, signals = np.empty(len(rows)), np.empty(len(rows))
+    found, close = np.empty(len(rows)), np.empty(len(rows))
     for k in range(int(fold.max()) + 1):
         inside, outside = fold == k, np.flatnonzero(fold != k)
         others = [groups[i] for i in outside]
@@ -278,16 +288,22 @@ def _train_number(
             contract, rows[outside], targets[outside], options, others, decimals
         )
         found[inside] = np.round(trees.predict(rows[inside]), decimals)
-        signals[inside] = within.probability(rows[inside], trees.predict(rows[inside]))
+        close[inside] = within.probability(rows[inside], trees.predict(rows[inside]))
     trees, within = _fit_number(contract, rows, targets, options, groups, decimals)
     all_found = np.round(data.spread(found, trees), decimals)
-    all_signals = within.probability(data.numbers, trees.predict(data.numbers))
-    all_signals[data.usable] = signals
+    all_close = within.probability(data.numbers, trees.predict(data.numbers))
+    all_close[data.usable] = close
+    right = np.zeros(len(all_found), dtype=bool)
+    right[data.usable] = _close(contract, all_found[data.usable], targets)
+    margins = all_close.astype(np.float32)
+    curve = fit_curve(margins, right)
+    signals = np.exp(curve.log_probability(margins))
     left_out = [
         Prediction(float(number), float(signal)) if readable else Prediction(None, 0.0)
-        for number, signal, readable in zip(all_found, all_signals, data.readable, strict=True)
+        for number, signal, readable in zip(all_found, signals, data.readable, strict=True)
     ]
-    return Trained(NumberDecision(data.table, trees, within, decimals, recipe.name), left_out)
+    specialist = NumberDecision(data.table, trees, within, curve, decimals, recipe.name)
+    return Trained(specialist, left_out)
 
 
 def _fit_number(
@@ -299,13 +315,14 @@ def _fit_number(
     decimals: int,
 ) -> tuple[Boosting, Within]:
     fitted = cross_fit(rows, targets, options, groups, _FOLDS)
-    close = np.array(
-        [
-            same_number(contract, float(found), float(wanted))
-            for found, wanted in zip(np.round(fitted.left_out, decimals), targets, strict=True)
-        ]
-    )
+    close = _close(contract, np.round(fitted.left_out, decimals), targets)
     return fitted.boosting, Within.train(rows, fitted.left_out, close)
+
+
+def _close(contract: NumberContract, found: Floats, wanted: Floats) -> NDArray[np.bool_]:
+    """Whether each number is the same as the one that is wanted."""
+    pairs = zip(found.tolist(), wanted.tolist(), strict=True)
+    return np.array([same_number(contract, a, b) for a, b in pairs], dtype=bool)
 
 
 def restore_decision(
@@ -315,14 +332,14 @@ def restore_decision(
     table = msgspec.convert(model["table"], Table)
     trees = Boosting.restore(model["trees"])
     if trees.columns != len(table.columns):
-        raise ValueError("its table and its trees differ: train it again")
+        raise ArtifactError("the specialist's table and trees differ: train it again")
+    curve = Curve(*map(float, arrays["curve"]))
     if "labels" in model:
-        curve = Curve(*map(float, arrays["curve"]))
         return LabelDecision(table, tuple(model["labels"]), trees, curve, model["recipe"])
     within = Within(
         Boosting.restore(model["within"]) if model["within"] else None, float(arrays["share"][0])
     )
-    return NumberDecision(table, trees, within, int(model["decimals"]), model["recipe"])
+    return NumberDecision(table, trees, within, curve, int(model["decimals"]), model["recipe"])
 
 
 def _joined(rows: Floats, found: Floats) -> Floats:
@@ -335,10 +352,12 @@ def _chances(found: Floats) -> Floats:
 
 
 def _best(chances: Floats) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """The likeliest of k labels (n,), and its log-odds over the next (n,)."""
+    """The likeliest of k labels (n,), and its log-odds over the next (n,), as a share of the most
+    they can be."""
     logs = np.log(np.maximum(chances, _LEAST_PROBABILITY))
     two = np.partition(logs, -2, axis=1)[:, -2:]
-    return chances.argmax(axis=1), (two[:, 1] - two[:, 0]).astype(np.float32)
+    margins = (two[:, 1] - two[:, 0]) / -math.log(_LEAST_PROBABILITY)
+    return chances.argmax(axis=1), margins.astype(np.float32)
 
 
 def _decimals(targets: Floats) -> int:

@@ -34,8 +34,8 @@ _LEAST_WORDS = 20  # a column with so few different words is one of categories i
 _DEPTH = 4
 _LONGEST = 10_000  # characters of a line that is taken apart
 _NAME = r"[^\W\d][\w .()/%#-]{0,60}"
-_PAIR = re.compile(rf"\s*(?:[-*•|]\s*)?[\"']?({_NAME}?)[\"']?\s*[:=|]\s*(.*?)\s*\|?\s*")
-_PIECES = re.compile(rf"[;,]\s+(?={_NAME}[:=])|\s+(?=[^\W\d]\w*=)")
+_PAIR = re.compile(rf"(?:[-*•|]\s{{0,9}})?[\"']?({_NAME}?)[\"']?\s{{0,9}}[:=|](.*)")
+_PIECES = re.compile(rf"[;,]\s{{1,9}}(?={_NAME}[:=])|\s{{1,9}}(?=[^\W\d]\w*=)")
 _NUMBER = re.compile(
     r"(?P<before>[^\w\s.+−-]{0,3}|[A-Z]{3} ) ?(?P<sign>[-+−]?)(?P<symbol>[$€£¥]?)"
     r"(?P<digits>\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?|\d*\.?\d+(?:[eE][-+]?\d{1,3})?)"
@@ -151,11 +151,11 @@ def _pairs_row(text: str) -> Row | None:
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) == 1:
         lines = _PIECES.split(lines[0][:_LONGEST])
-    matches = [_PAIR.fullmatch(line) for line in lines[:MOST_COLUMNS]]
+    matches = [_PAIR.fullmatch(line.strip()) for line in lines[:MOST_COLUMNS]]
     pairs = [match for match in matches if match]
     if len(pairs) < 2 or len(pairs) < 0.8 * len(lines):
         return None
-    return {match[1].strip(): match[2].strip("\"'") for match in pairs}
+    return {match[1].strip(): match[2].strip(" \t|\"'") for match in pairs}
 
 
 def _column(name: str, cells: Sequence[Cell]) -> Column | None:

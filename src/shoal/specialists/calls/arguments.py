@@ -125,6 +125,7 @@ class ArgumentChooser:
     def model(self) -> dict[str, Any]:
         """All of it, for a JSON file."""
         return {
+            "columns": list(COLUMNS),
             "trees": self._trees.text(),
             "evidence": self._evidence.counts(),
             "constants": self._constants.counts(),
@@ -138,7 +139,7 @@ class ArgumentChooser:
             ArtifactError: the trees are damaged, or are none over candidates.
         """
         trees = Boosting.restore(model["trees"])
-        if trees.columns != len(COLUMNS):
+        if tuple(model["columns"]) != COLUMNS or trees.columns != len(COLUMNS):
             raise ArtifactError("the specialist's trees are of another version: train it again")
         return cls(trees, Evidence(model["evidence"]), Constants(model["constants"]))
 

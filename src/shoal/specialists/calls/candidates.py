@@ -167,13 +167,18 @@ def _prose(text: str, role: str, year: int) -> Iterator[Mention]:
     text = text if len(text) <= MOST_TEXT else text[: MOST_TEXT // 2] + text[-MOST_TEXT // 2 :]
     words = [(match.start(), match[0].lower()) for match in WORD.finditer(text)]
     starts = [start for start, _ in words]
+    seen: set[tuple[int, int, str]] = set()
     for start, end, value in values_in(text, year):
+        key = canonical(value)
+        if (start, end, key) in seen:
+            continue
+        seen.add((start, end, key))
         first, last = bisect_left(starts, start), bisect_left(starts, end)
         left, right = words[max(0, first - CONTEXT) : first], words[last : last + CONTEXT]
         nearby = [(singular(word), at - len(left)) for at, (_, word) in enumerate(left)]
         nearby += [(singular(word), at) for at, (_, word) in enumerate(right, 1)]
         yield Mention(
-            canonical(value),
+            key,
             value,
             role,
             role,

@@ -137,7 +137,11 @@ class ToolChooser:
 
     def model(self) -> dict[str, Any]:
         """All of it but the evidence, for a JSON file."""
-        return {"trees": self._trees.text(), "rates": self._rates.counts()}
+        return {
+            "columns": list(COLUMNS),
+            "trees": self._trees.text(),
+            "rates": self._rates.counts(),
+        }
 
     @classmethod
     def restore(cls, model: dict[str, Any], evidence: Evidence) -> "ToolChooser":
@@ -147,7 +151,7 @@ class ToolChooser:
             ArtifactError: the trees are damaged, or are none over tools.
         """
         trees = Boosting.restore(model["trees"])
-        if trees.columns != len(COLUMNS):
+        if tuple(model["columns"]) != COLUMNS or trees.columns != len(COLUMNS):
             raise ArtifactError("the specialist's trees are of another version: train it again")
         return cls(trees, Rates(model["rates"]), evidence)
 

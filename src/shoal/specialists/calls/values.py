@@ -23,10 +23,17 @@ _NUMBER = re.compile(
     r"(?: ?(?P<percent>%|percent\b)| (?P<scale>hundred|thousand|million|billion)\b)?"
 )
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
-_PROPER = r"[A-Z](?:\.|[\w&-]*(?:['’][A-Z]\w+)?)"
-_NAME = re.compile(rf"\b{_PROPER}(?: (?:(?:of|the|de|la) )?(?:{_PROPER}|\d+\b))*")
-_ITEM = rf"(?:[-+]?\d+(?:\.\d+)?|'[^'\n]{{1,60}}'|\"[^\"\n]{{1,60}}\"|{_NAME.pattern})"
-_ENUMERATION = re.compile(rf"{_ITEM}(?:, ?(?:and |or )?{_ITEM}| (?:and|or) {_ITEM})+")
+# Everything that may repeat is bounded, and begins where a word does: a long text of one kind would
+# else be gone through again from each of its signs.
+_PROPER = r"[A-Z](?:\.|[\w&-]{0,40}(?:['’][A-Z]\w{1,40})?)(?![\w&-])"
+_NAME = re.compile(
+    rf"(?<![\w&-]){_PROPER}(?: (?:(?:of|the|de|la) )?(?:{_PROPER}|\d{{1,18}}\b)){{0,5}}"
+)
+_ITEM = (
+    r"(?:(?<![\w.])[-+]?\d{1,18}(?:\.\d{1,18})?"
+    rf"|'[^'\n]{{1,60}}'|\"[^\"\n]{{1,60}}\"|{_NAME.pattern})"
+)
+_ENUMERATION = re.compile(rf"{_ITEM}(?:, ?(?:and |or )?{_ITEM}| (?:and|or) {_ITEM}){{1,50}}")
 _PLAIN_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _PLACE = re.compile(rf"{_NAME.pattern}, {_NAME.pattern}")
 _LOWER = re.compile(r"(?<![\w'’])[a-z][a-z-]{2,}(?![\w'’])")
@@ -88,7 +95,8 @@ def values_in(text: str, year: int) -> Iterator[tuple[int, int, Json]]:
 
 def singular(word: str) -> str:
     """An English word without the plural's s."""
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    plural = len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is"))
+    return word[:-1] if plural else word
 
 
 def _marked(match: re.Match[str], year: int) -> Iterator[tuple[int, int, Json]]:
