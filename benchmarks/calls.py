@@ -235,8 +235,9 @@ def berkeley() -> list[Prompt]:
         truth = row["ground_truth"] or {}
         names = {function["name"] for function in functions}
         allowed = [
-            (name if name in names else name.rsplit("_", 1)[0], values)
+            (name if name in names else name.rsplit("_", 1)[0], one)
             for name, values in truth.items()
+            for one in (values if isinstance(values, list) else [values])
         ]
         prompts.append(
             Prompt(row["category"], Input(row["question"], (), messages, tools), allowed)

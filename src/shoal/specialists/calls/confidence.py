@@ -16,7 +16,7 @@ from shoal.specialists.calls.tools import Ranked
 
 Floats = NDArray[np.float64]
 
-CLEARNESS = 9
+CLEARNESS = 5
 """How many numbers say how clear a call is."""
 _PULL = 1.0  # weight of the pull towards no influence, in standard units
 
@@ -55,18 +55,14 @@ def fit_confidence(rows: Floats, right: NDArray[np.bool_]) -> Confidence:
 
 
 def clearness(ranked: Ranked, choices: Sequence[Choice], situation: Situation) -> list[float]:
-    """How clearly a call was chosen: (CLEARNESS,) numbers, most of them greater if clearer."""
+    """How clearly a call was chosen, (CLEARNESS,) numbers: the clearness of the tool, that of all
+    arguments, and what the call leaves over. Few, since there may be few calls to learn from."""
     odds = np.clip([choice.log_odds for choice in choices] or [5.0], -10, 10)
-    margins = [min(choice.margin, 10.0) for choice in choices] or [10.0]
     return [
         ranked.log_share,
         min(ranked.margin, 5.0),
         float(-np.logaddexp(0, -odds).sum()),
-        float(odds.min()),
-        float(min(margins)),
-        float(len(choices)),
         *_left_over(choices, situation),
-        float(len(situation.messages)),
     ]
 
 
