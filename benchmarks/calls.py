@@ -235,9 +235,9 @@ def berkeley() -> list[Prompt]:
         truth = row["ground_truth"] or {}
         names = {function["name"] for function in functions}
         allowed = [
-            (name if name in names else name.rsplit("_", 1)[0], one)
+            (name if name in names else name.rsplit("_", 1)[0], values)
             for name, values in truth.items()
-            for one in (values if isinstance(values, list) else [values])
+            if isinstance(values, dict)  # in one row the name of an argument has slipped out
         ]
         prompts.append(
             Prompt(row["category"], Input(row["question"], (), messages, tools), allowed)
