@@ -247,9 +247,8 @@ def _informed(tool: Tool, seen: Tool | None) -> Tool:
 
 
 def _single(output: Output | None) -> ToolCall | None:
-    if isinstance(output, tuple) and len(output) == 1:
-        return output[0]
-    return None
+    call = output[0] if isinstance(output, tuple) and len(output) == 1 else None
+    return call if isinstance(call, ToolCall) else None
 
 
 def _is(call: Call | None, wanted: ToolCall | None) -> bool:

@@ -7,6 +7,7 @@ messages; and two conversations that begin with the same message, or with the sa
 
 from collections.abc import Sequence
 
+from shoal.chat import ToolCall
 from shoal.specialists.calls.schema import arguments_of, canonical
 from shoal.tasks.contract import Output
 from shoal.tasks.input import Input
@@ -41,6 +42,7 @@ def _opening(given: Input) -> str:
 
 def _first_call(given: Input, output: Output | None) -> str:
     made = [call for message in given.messages for call in message.tool_calls]
-    made += output if isinstance(output, tuple) else ()
+    if isinstance(output, tuple):
+        made += [call for call in output if isinstance(call, ToolCall)]
     arguments = arguments_of(made[0]) if made else None
     return f"{made[0].name} {canonical(arguments)}" if arguments else ""
