@@ -1,8 +1,11 @@
 """The ladder: which recipes learn which contract."""
 
+from collections.abc import Sequence
+
 import pytest
 from parcel_office import TASK, make_lessons, make_task
 
+from shoal.chat import Message
 from shoal.errors import LearningError
 from shoal.flywheel.ladder import effort, recipes_for, train, why_not
 from shoal.specialists.senses import Senses
@@ -21,15 +24,32 @@ SPAN = Field("sender", "span")
 NUMBER = Field("weight", "number")
 DATE, SPANS = Field("sent", "date"), Field("goods", "spans")
 BOTH = ["terms", "terms+encoder"]
+TEXTS = [Input("a violin"), Input("a spade")]
+ROWS = [Input('{"weight": 3, "fragile": true}'), Input('{"weight": 5, "fragile": false}')]
 
 
-def names(contract: Contract) -> list[str]:
-    return [recipe.name for recipe in recipes_for(make_task(contract=contract))]
+def names(contract: Contract, inputs: Sequence[Input] = TEXTS) -> list[str]:
+    return [recipe.name for recipe in recipes_for(make_task(contract=contract), inputs)]
 
 
 def test_labels_are_learned_cheapest_first() -> None:
     assert names(TASK.contract) == BOTH
-    assert [recipe.encoder for recipe in recipes_for(TASK)] == [False, True]
+    assert [recipe.encoder for recipe in recipes_for(TASK, TEXTS)] == [False, True]
+
+
+def test_rows_of_a_table_are_decided_by_trees_as_well() -> None:
+    assert sorted(names(TASK.contract, ROWS)) == sorted(["trees", *BOTH])
+    assert names(NumberContract(), ROWS) == ["trees"]
+    with pytest.raises(LearningError, match="its inputs are no table"):
+        names(NumberContract(), TEXTS)
+
+
+def test_calls_need_messages() -> None:
+    contract = CallContract(("look_up",))
+    asked = [Input("where?", messages=(Message("user", "where?"),))]
+    assert names(contract, asked) == ["trees", "trees+encoder"]
+    with pytest.raises(LearningError, match="no messages"):
+        names(contract, TEXTS)
 
 
 def test_fields_without_spans_need_no_encoder() -> None:
@@ -57,7 +77,7 @@ def test_free_fields_are_refused_by_name(kind: str) -> None:
         names(contract)
 
 
-@pytest.mark.parametrize("contract", [TextContract(), NumberContract(), CallContract(("look_up",))])
+@pytest.mark.parametrize("contract", [TextContract(), TextContract(json=True)])
 def test_other_contracts_are_refused_in_plain_words(contract: Contract) -> None:
     reason = why_not(make_task(contract=contract))
     assert reason.startswith("its answers are ")
@@ -73,7 +93,7 @@ def test_what_can_be_learned_is_not_refused() -> None:
 
 def test_each_recipe_trains_by_its_name(senses: Senses) -> None:
     lessons = make_lessons(range(60))
-    for recipe in recipes_for(TASK):
+    for recipe in recipes_for(TASK, lessons.inputs):
         specialist, left_out = train(lessons, recipe, senses)
         assert specialist.recipe == recipe.name
         assert len(left_out) == 60

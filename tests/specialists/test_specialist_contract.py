@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from agent_steps import CONTRACT as CALLS
+from agent_steps import agent_steps
 from desk_messages import FIELDS, HEADS, LABEL, LABELS, SPANS, desk_messages, inputs_of
+from loan_rows import RATE, VERDICT, loan_rows
 from product_pairs import MATCH, product_pairs
 
 from shoal.encoder import Encoder
@@ -64,6 +67,27 @@ def remembered(contract: Contract) -> Case:
     )
 
 
+STEPS, OTHER_STEPS = agent_steps(16), agent_steps(4, seed=1)
+LOANS, OTHER_LOANS = loan_rows(100), loan_rows(12, seed=1)
+ODD_ROWS = [Input('{"amount": "much", "other": [1, "x", {}]}'), Input("amount: 3\npurpose: boat")]
+
+
+def of_calls(recipe: str) -> Case:
+    """What a recipe learns of the agent's steps."""
+    found = kind_of("call")
+    assert found is not None
+    chosen = next(each for each in found.recipes if each.name == recipe)
+    return Case(found, chosen, CALLS, *STEPS, [*OTHER_STEPS.inputs, *INPUTS])
+
+
+def of_loans(contract: Contract, outputs: list[Output | None]) -> Case:
+    """What is learned of the applications."""
+    found = kind_of("decision")
+    assert found is not None
+    asked = [*OTHER_LOANS.inputs, *ODD_ROWS, *INPUTS]
+    return Case(found, found.recipes[0], contract, LOANS.inputs, outputs, asked)
+
+
 CASES = {
     "label, terms": case_of(LABEL, "label", "terms"),
     "label, terms and encoder": case_of(LABEL, "label", "terms+encoder"),
@@ -78,6 +102,10 @@ CASES = {
     "match, pairs": matching("pairs"),
     "match, pairs and encoder": matching("pairs+encoder"),
     "fields, chain": case_of(FIELDS, "fields", "crf+encoder"),
+    "call, trees": of_calls("trees"),
+    "call, trees and encoder": of_calls("trees+encoder"),
+    "decision, label": of_loans(VERDICT, LOANS.verdicts),
+    "decision, number": of_loans(RATE, LOANS.rates),
 }
 
 
@@ -261,6 +289,8 @@ def test_files_of_another_specialist_are_refused(
     altered = altered.replace('"digests": [', '"digests": ["zzz", ')
     altered = altered.replace('"keys": ["order"', '"keys": ["extra", "order"')
     altered = altered.replace('"grams": ["', '"grams": ["zzz", "')
+    altered = altered.replace('"columns": ["', '"columns": ["zzz", "')
+    altered = altered.replace('"columns": [{', '"columns": [{"kind": "date", "name": "zzz"}, {')
     model.write_text(altered)
     with pytest.raises(ArtifactError, match="train it again"):
         load_specialist(card_of(case, trained.specialist, senses.digest), saved, senses)

@@ -145,7 +145,15 @@ def calling(name: str) -> tuple[str, Answer]:
 
 def test_tool_calls() -> None:
     assert infer([calling("f"), calling("g")] * 10) == CallContract(("f", "g"))
-    assert infer([calling("f"), ("", Answer("hello"))] * 10) == TextContract()
+    assert infer([calling("f"), ("", Answer("hello"))] * 10) == CallContract(("f",), talks=True)
+    assert infer([calling("f")] + [("", Answer("hello"))] * 20) == TextContract()
+
+
+def test_an_agent_that_talks_once_may_talk_again() -> None:
+    talking = [("", Answer("hello"))] * 10
+    known = revise(CallContract(("f",)), [calling("g")] * 10 + talking)
+    assert known == CallContract(("f", "g"), talks=True)
+    assert revise(known, [calling("g")] * 10) == known
 
 
 def test_cut_and_refused_answers_are_no_evidence() -> None:

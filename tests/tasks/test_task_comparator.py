@@ -81,6 +81,34 @@ def test_calls_are_compared_by_name_and_json() -> None:
     assert same(contract, calling(("f", "")), calling(("f", "{}")))
 
 
+@pytest.mark.parametrize(
+    ("contract", "a", "b", "equal"),
+    [
+        (NumberContract(absolute=0.5), "10", "10.5", True),
+        (NumberContract(absolute=0.5), "10", "10.51", False),
+        (NumberContract(relative=0.05), "100", "105", True),
+        (NumberContract(relative=0.05), "100", "105.1", False),
+        (NumberContract(relative=0.05), "-100", "-104", True),
+        (NumberContract(relative=0.9), "1", "-1", False),
+        (NumberContract(relative=0.5), "0", "0.001", False),
+        (NumberContract(absolute=1, relative=0.05), "100", "104.9", True),
+        (NumberContract(absolute=0.1), "0.3", "0.2", True),
+        (NumberContract(relative=0.5), "9" * 400, "5", False),
+        (NumberContract(relative=0.5), "9" * 400, "-" + "9" * 400, False),
+    ],
+)
+def test_numbers_are_the_same_within_the_tolerance(
+    contract: NumberContract, a: str, b: str, equal: bool
+) -> None:
+    assert same(contract, Answer(a), Answer(b)) is equal
+    assert same(contract, Answer(b), Answer(a)) is equal
+
+
+def test_certificates_name_the_tolerance() -> None:
+    assert comparator_name(NumberContract(relative=0.05)) == "equal within 5 %"
+    assert comparator_name(NumberContract(absolute=0.5)) == "equal within 0.5"
+
+
 def test_a_cut_answer_is_not_the_same_as_a_whole_one() -> None:
     contract = LabelContract(("yes", "no"))
     assert not same(contract, Answer("yes"), Answer("yes", complete=False))
@@ -91,6 +119,9 @@ def test_every_contract_has_a_name_for_its_comparator() -> None:
         LabelContract(("a",)),
         ORDER,
         NumberContract(),
+        NumberContract(absolute=0.5),
+        NumberContract(relative=0.05),
+        NumberContract(absolute=0.5, relative=0.05),
         CallContract(("f",)),
         TextContract(),
         TextContract(json=True),

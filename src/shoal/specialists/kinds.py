@@ -1,6 +1,6 @@
 """All kinds of specialists there are."""
 
-from shoal.specialists import fields, label, match, memo, multi_label
+from shoal.specialists import call, decision, fields, label, match, memo, multi_label
 from shoal.specialists.kind import Kind
 
 KINDS: tuple[Kind, ...] = (
@@ -9,6 +9,8 @@ KINDS: tuple[Kind, ...] = (
     multi_label.KIND,
     fields.KIND,
     match.KIND,
+    decision.KIND,
+    call.KIND,
 )
 
 

@@ -1,5 +1,6 @@
 """What "the same answer" means for each contract."""
 
+import math
 import unicodedata
 
 import msgspec
@@ -29,7 +30,7 @@ def same(contract: Contract, a: Answer, b: Answer) -> bool:
     - fields: field by field: absent, ``null`` and ``""`` are equal where a value may be missing,
       labels as above, numbers, dates and booleans by value, spans and lists of them (in order)
       after folding case and whitespace, text as below, nested JSON by value;
-    - number: equal by value (1.0 is 1, "1,000" is 1000);
+    - number: equal by value (1.0 is 1, "1,000" is 1000), or within the contract's tolerance;
     - call: the same tools in the same order with arguments equal as JSON;
     - text: equal after NFKC, case folding, whitespace folded, closing punctuation dropped (if the
       text is always JSON: equal by value).
@@ -45,6 +46,10 @@ def same(contract: Contract, a: Answer, b: Answer) -> bool:
         assert isinstance(first, dict)
         assert isinstance(second, dict)
         return all(same_value(f, first[f.name], second[f.name]) for f in contract.fields)
+    if isinstance(contract, NumberContract):
+        assert isinstance(first, float)
+        assert isinstance(second, float)
+        return same_number(contract, first, second)
     if isinstance(contract, CallContract):
         return _same_calls(a, b)
     if isinstance(contract, TextContract):
@@ -61,14 +66,27 @@ def comparator_name(contract: Contract) -> str:
             return "equal set of labels"
         case FieldsContract():
             return "equal JSON per field"
-        case NumberContract():
+        case NumberContract(absolute=0, relative=0):
             return "equal number"
+        case NumberContract(absolute=absolute, relative=relative):
+            within = [f"{absolute:g}"] if absolute else []
+            within += [f"{100 * relative:g} %"] if relative else []
+            return f"equal within {' or '.join(within)}"
         case CallContract():
             return "equal call"
         case TextContract(json=True):
             return "equal JSON"
         case TextContract():
             return "same text after normalising"
+
+
+def same_number(contract: NumberContract, a: float, b: float) -> bool:
+    """Whether two numbers are the same within the contract's tolerance, whichever comes first."""
+    if a == b or not (math.isfinite(a) and math.isfinite(b)):
+        return a == b
+    gap = abs(a - b)
+    allowed = max(contract.absolute, contract.relative * min(abs(a), abs(b)))
+    return gap <= allowed or math.isclose(gap, allowed, rel_tol=1e-9)
 
 
 def same_value(field: Field, a: Scalar, b: Scalar) -> bool:

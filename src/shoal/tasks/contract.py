@@ -87,18 +87,28 @@ class NumberContract(Struct, frozen=True, tag="number", omit_defaults=True):
     """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed).
 
     ``reasoned`` as for labels.
+
+    Two numbers are the same if they differ by at most ``absolute``, or by at most the share
+    ``relative`` of the lesser of the two; by default if they are equal.
     """
 
     prefix: str = ""
     suffix: str = ""
     decimals: int = -1
     reasoned: bool = False
+    absolute: float = 0.0
+    relative: float = 0.0
 
 
-class CallContract(Struct, frozen=True, tag="call"):
-    """Calls of these tools, by name."""
+class CallContract(Struct, frozen=True, tag="call", omit_defaults=True):
+    """Calls of these tools, by name.
+
+    ``talks``: in some steps the LLM answers in text instead, as an agent does. Such a step keeps no
+    contract that a specialist could: it is an example of where to decline.
+    """
 
     tools: tuple[str, ...]
+    talks: bool = False
 
 
 class TextContract(Struct, frozen=True, tag="text", omit_defaults=True):
@@ -113,9 +123,10 @@ Contract = (
 
 
 def is_closed(contract: Contract) -> bool:
-    """Whether it can be learned without generating text: labels, or fields of such kinds."""
+    """Whether it can be learned without generating text: labels, numbers, calls of tools, or fields
+    of such kinds. (Of a call's arguments those that are stated nowhere are declined.)"""
     match contract:
-        case LabelContract() | LabelsContract():
+        case LabelContract() | LabelsContract() | NumberContract() | CallContract():
             return True
         case FieldsContract(fields=fields):
             return all(field.kind in CLOSED_KINDS for field in fields)

@@ -56,8 +56,8 @@ def explain(contract: Contract) -> str:
             return f"a number, written as {prefix}123{suffix}" + (
                 " at the end of reasoning" if reasoned else ""
             )
-        case CallContract(tools=tools):
-            return f"calls of tools: {_listed(tools)}"
+        case CallContract(tools=tools, talks=talks):
+            return f"calls of tools: {_listed(tools)}{', or text' if talks else ''}"
         case TextContract(json=True):
             return "JSON without a fixed set of fields"
         case TextContract():

@@ -2,7 +2,7 @@
 
 The rule, in this order; shares are of the answers that are complete and not refused:
 
-1. at least 98 % call tools: calls;
+1. at least 10 % call tools: calls; of an agent that also talks if not 98 % do;
 2. at least 98 % are a JSON object, in a code fence or not: fields (``field_inference``), or JSON
    text if the keys vary without end; JSON arrays are JSON text;
    (of labels: labels, as are lists of labels; ``label_sets``);
@@ -44,6 +44,7 @@ from shoal.tasks.wording import bare, closing, number_in
 T = TypeVar("T")
 
 SAME_FORM = 0.98
+MIXED_FORM = 0.1
 SAME_AFFIX = 0.95
 MAX_NUMBER_LABELS = 12
 STYLE_SAMPLE = 50
@@ -64,8 +65,9 @@ def infer(pairs: Sequence[tuple[str, Answer]], literals: str = "") -> Contract:
     if not usable:
         return TextContract()
     calling = [answer for _, answer in usable if answer.tool_calls]
-    if len(calling) >= SAME_FORM * len(usable):
-        return CallContract(tuple(sorted({c.name for a in calling for c in a.tool_calls})))
+    if len(calling) >= MIXED_FORM * len(usable):
+        tools = tuple(sorted({call.name for answer in calling for call in answer.tool_calls}))
+        return CallContract(tools, talks=len(calling) < SAME_FORM * len(usable))
     if len(calling) > (1 - SAME_FORM) * len(usable):
         return TextContract()
     return _infer_text([(text, a.text) for text, a in usable if not a.tool_calls], literals)
@@ -100,7 +102,7 @@ def join(a: Contract, b: Contract) -> Contract | None:
         case FieldsContract(), FieldsContract():
             return _join_fields(a, b)
         case CallContract(), CallContract():
-            return CallContract(tuple(sorted({*a.tools, *b.tools})))
+            return CallContract(tuple(sorted({*a.tools, *b.tools})), a.talks or b.talks)
         case NumberContract(), NumberContract() if _affixes(a) == _affixes(b):
             return a if a.decimals == b.decimals else msgspec.structs.replace(a, decimals=-1)
         case TextContract(), TextContract():

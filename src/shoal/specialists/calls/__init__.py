@@ -1,0 +1,1 @@
+"""What kind ``call`` is made of: candidates, evidence, tools and arguments."""
