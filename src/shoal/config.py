@@ -9,7 +9,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
@@ -21,7 +21,7 @@ from pydantic_settings import (
 
 from shoal.engines import EngineOptions, RecordedOptions
 from shoal.errors import ConfigError
-from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.gateway.options import GatewayOptions, TracingOptions
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
 from shoal.routing.budget import BudgetOptions
@@ -33,10 +33,19 @@ from shoal.storage import StoreOptions
 
 _ENV_PREFIX = "SHOAL_"
 _LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
-_BUDGETS = frozenset(BudgetOptions.model_fields)
-_CACHE = frozenset(TaskCacheOptions.model_fields)
-_SWITCHES = frozenset({"per_label"})  # of a task: true or false
+T = TypeVar("T", BudgetOptions, LessonOptions)
+
 _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
+
+
+class TaskOptions(BudgetOptions, TaskCacheOptions, LessonOptions):
+    """``[tasks.NAME]``: what is promised of one task, where that differs, its budgets, how long its
+    answers are cached, and how it is to be learned."""
+
+    alpha: float | None = None
+    confidence: float | None = None
+    audit_rate: float | None = None
+    per_label: bool | None = None
 
 
 class Config(BaseSettings):
@@ -59,7 +68,7 @@ class Config(BaseSettings):
     privacy: PrivacyOptions = PrivacyOptions()
     cache: CacheOptions = CacheOptions()
     cascade: CascadeOptions = CascadeOptions()
-    tasks: dict[str, dict[str, float]] = Field(default_factory=dict)
+    tasks: dict[str, TaskOptions] = Field(default_factory=dict)
     models: dict[str, EngineOptions] = Field(default_factory=dict)
 
     @classmethod
@@ -80,12 +89,17 @@ class Config(BaseSettings):
 
     def task_budgets(self) -> dict[str, BudgetOptions]:
         """The budgets of each task that has any."""
-        found = {name: _budgets(own) for name, own in self.tasks.items()}
+        found = {name: _part(BudgetOptions, own) for name, own in self.tasks.items()}
         return {name: budgets for name, budgets in found.items() if budgets.model_fields_set}
+
+    def lesson_options(self) -> dict[str, LessonOptions]:
+        """How each task is to be learned that has a way of its own."""
+        found = {name: _part(LessonOptions, own) for name, own in self.tasks.items()}
+        return {name: options for name, options in found.items() if options.model_fields_set}
 
     def answer_cache(self) -> AnswerCache:
         """A cache for the tasks that have one, empty."""
-        own = {name: _task_cache(own).cache_s for name, own in self.tasks.items()}
+        own = {name: task.cache_s for name, task in self.tasks.items()}
         seconds = {name: each for name, each in own.items() if each is not None}
         return AnswerCache(seconds, int(self.cache.max_mb * 1_000_000))
 
@@ -153,8 +167,6 @@ def _odd(
                 yield at, "a name should be text that can be written, without control characters"
             yield from _odd(inner, stated.get(name), (*at, name))
         return
-    if at[:1] == ("tasks",) and at[-1] in _SWITCHES:  # a number like the others, as it was read
-        value = bool(value)
     if said := _oddness(value, None if _variable(at) in os.environ else given):
         yield at, said
 
@@ -179,24 +191,21 @@ def _is_text(value: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in value)
 
 
-def _promise(base: PromiseOptions, own: dict[str, float]) -> PromiseOptions:
-    others = {name: value for name, value in own.items() if name not in _BUDGETS | _CACHE}
-    return PromiseOptions(**base.model_dump() | others)
+def _promise(base: PromiseOptions, own: TaskOptions) -> PromiseOptions:
+    """Checked by what checks it for all tasks."""
+    stated = own.model_dump(include=set(PromiseOptions.model_fields), exclude_none=True)
+    return PromiseOptions(**base.model_dump() | stated)
 
 
-def _budgets(own: dict[str, float]) -> BudgetOptions:
-    return BudgetOptions(**{name: value for name, value in own.items() if name in _BUDGETS})
+def _part(kind: type[T], own: TaskOptions) -> T:
+    """What a task states of one kind of options."""
+    stated = own.model_dump(include=set(kind.model_fields), exclude_unset=True)
+    return kind(**stated)
 
 
-def _task_cache(own: dict[str, float]) -> TaskCacheOptions:
-    return TaskCacheOptions(**{name: value for name, value in own.items() if name in _CACHE})
-
-
-def _check_task(base: PromiseOptions, own: dict[str, float], place: str) -> None:
+def _check_task(base: PromiseOptions, own: TaskOptions, place: str) -> None:
     try:
         _promise(base, own)
-        _budgets(own)
-        _task_cache(own)
     except ValidationError as error:
         raise ConfigError(_explain(error, place, ".")) from None
 

@@ -54,6 +54,7 @@ def new_learner(config: Config, store: Store) -> Learner:
         config.reference_label,
         privacy=config.privacy,
         cascade=config.cascade,
+        own=config.lesson_options(),
     )
 
 

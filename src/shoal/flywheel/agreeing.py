@@ -8,16 +8,17 @@ each, and together keep the promise for all that is answered in the LLM's place 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import uuid_utils
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.chat import Answer
 from shoal.flywheel.certification import Verdict, file_verdict
 from shoal.flywheel.lessons import digest_of, token_rates
-from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, redrawn_at
 from shoal.guarantees import Certificate, Refusal, Selection, assumptions_of, delta_at, select_level
 from shoal.routing.agreement import KIND, agreement_id, shares, weigh
@@ -47,9 +48,10 @@ class AgreementExaminer:
         options: LearnOptions,
         models: Sequence[str],
         label: Callable[[str], str] = str,
+        own: Mapping[str, LessonOptions] | None = None,
     ) -> None:
         self._store, self._options, self._models = store, options, tuple(models)
-        self._label = label
+        self._label, self._own = label, own or {}
 
     def heard(self, task: Task) -> list[Heard]:
         """The examples on which every voice was heard, oldest first, for the LLM asked most."""
@@ -79,6 +81,8 @@ class AgreementExaminer:
         Raises:
             LearningError: another process did meanwhile.
         """
+        own = self._own.get(task.name, LessonOptions())
+        task = replace(task, contract=own.applied(task.contract))
         rung = agreement_id(task.id)
         nth = len(self._store.attempts.list(rung)) + 1
         delta = delta_at(nth, promise.delta)

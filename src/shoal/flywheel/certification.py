@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from shoal.errors import LearningError
 from shoal.flywheel.lessons import Lessons, curate, scrubbed
-from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
 from shoal.flywheel.trial import Candidate, LadderStep, Outcome, attempt, prepare
 from shoal.guarantees import Certificate, Refusal, assumptions_of, delta_at
@@ -61,20 +61,26 @@ class Examiner:
         senses: Callable[[], Senses],
         label: Callable[[str], str] = str,
         privacy: PrivacyOptions | None = None,
+        own: Mapping[str, LessonOptions] | None = None,
     ) -> None:
+        """``own`` are tasks, by name, that have ways of their own to be learned."""
         self._store, self._options = store, options
+        self._own = own or {}
         self._senses, self._label = senses, label
         self._privacy = privacy or PrivacyOptions()
 
     def lessons(self, task: Task) -> Lessons:
         """What can be learned from now: examples since the promise was last broken."""
         at = time.time()
+        own = self._own.get(task.name, LessonOptions())
+        task = replace(task, contract=own.applied(task.contract))
         examples = self._store.examples.of(task.id, limit=self._options.max_examples)
         if self._privacy.learns_less:
             examples = (scrubbed(example, self._privacy.scrubbed) for example in examples)
         since, redrawn = broken_at(self._store, task.id), redrawn_at(self._store, task.id)
         changed = changed_at(self._store, task.id)
-        return replace(curate(task, examples, since, redrawn, changed), at=at)
+        lessons = curate(task, examples, since, redrawn, changed)
+        return replace(lessons, at=at, monotone=own.monotone)
 
     def certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
         """Try to certify; spends from the task's error budget, whatever comes of it.

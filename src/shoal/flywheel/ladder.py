@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from shoal.errors import LearningError
 from shoal.flywheel.lessons import Lessons
+from shoal.specialists.decision import KIND as DECISION_KIND
+from shoal.specialists.decision import decision_kind
 from shoal.specialists.kind import Recipe
 from shoal.specialists.kinds import KINDS, kind_of
 from shoal.specialists.senses import Senses
@@ -63,7 +65,11 @@ def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
         LearningError: nothing can be learned.
         ArtifactError: the encoder's weights are missing or damaged.
     """
-    kind = kind_of(recipe.kind)
+    kind = (
+        decision_kind(lessons.monotone)
+        if recipe.kind == DECISION_KIND.name
+        else kind_of(recipe.kind)
+    )
     assert kind is not None
     contract, needed = lessons.task.contract, senses if recipe.encoder else None
     return kind.train(contract, lessons.inputs, lessons.outputs, needed, recipe)

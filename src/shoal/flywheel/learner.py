@@ -13,7 +13,7 @@ from shoal.flywheel.agreeing import AgreementExaminer, serving_card
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
-from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, lapsed_at, promote, redrawn_at
 from shoal.flywheel.watch import Watch
 from shoal.routing.agreement import agreement_id
@@ -48,13 +48,14 @@ class Learner:
         encoder: Encoder | None = None,
         privacy: PrivacyOptions | None = None,
         cascade: CascadeOptions | None = None,
+        own: Mapping[str, LessonOptions] | None = None,
     ) -> None:
         self._store, self._options = store, options
         self._promises, self._default = promises, default
         self._senses = Senses(encoder) if encoder else None
-        self.examiner = Examiner(store, options, self.senses, label, privacy)
+        self.examiner = Examiner(store, options, self.senses, label, privacy, own)
         self.cascade = cascade or CascadeOptions()
-        self.agreement = AgreementExaminer(store, options, self.cascade.models, label)
+        self.agreement = AgreementExaminer(store, options, self.cascade.models, label, own)
         self.watch = Watch(store, options)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -40,13 +41,15 @@ class Lesson(Struct, frozen=True):
 
 class Lessons(Struct, frozen=True):
     """The lessons of one task, oldest first; ``model`` gave the LLM's answers. ``at`` is when they
-    were read (unix seconds): what happened to the task since, they do not know."""
+    were read (unix seconds): what happened to the task since, they do not know. ``monotone`` are
+    the directions of columns, for tables."""
 
     task: Task
     model: str
     lessons: tuple[Lesson, ...]
     rates: TokenRates | None
     at: float = 0.0
+    monotone: Mapping[str, str] = MappingProxyType({})
 
     @property
     def inputs(self) -> list[Input]:
