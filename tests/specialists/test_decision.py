@@ -173,5 +173,5 @@ def test_three_labels() -> None:
 
 def test_it_refuses_what_is_no_table() -> None:
     assert KIND.refusal(VERDICT, LOANS.inputs, KIND.recipes[0]) == ""
-    assert KIND.refusal(VERDICT, [], KIND.recipes[0]) == ""
+    assert KIND.refusal(VERDICT, [], KIND.recipes[0]).endswith("is not known")
     assert "no table" in KIND.refusal(VERDICT, [Input("hello")] * 9, KIND.recipes[0])

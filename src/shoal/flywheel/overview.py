@@ -11,7 +11,9 @@ from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import usable_certificate
 from shoal.guarantees import Certificate
 from shoal.storage import Attempt, Stage, Store, Volume
-from shoal.tasks import Task
+from shoal.tasks import Input, Matcher, Task
+
+_LOOKED_AT = 50  # examples
 
 NOTHING = Volume(
     calls=0,
@@ -76,9 +78,17 @@ def proof_of(store: Store, task: Task, options: LearnOptions) -> Proof:
     attempts = store.attempts.list(task.id)
     if attempts:
         return Proof(why_not=f"refused: {verdict_of(attempts[-1]).reason}")
-    if reason := why_not(task):
+    if reason := why_not(task) or why_not(task, _latest_inputs(store, task)):
         return Proof(why_not=reason)
     return Proof(why_not=f"not tried yet: the learner does so at {options.min_examples} examples")
+
+
+def _latest_inputs(store: Store, task: Task) -> list[Input]:
+    """Enough to judge by what kind of inputs it has."""
+    matcher = Matcher([task])
+    recorded = store.examples.of(task.id, limit=_LOOKED_AT)
+    matches = [(matcher.find(example.request), example.request) for example in recorded]
+    return [match.input_of(request) for match, request in matches if match]
 
 
 def verdict_of(attempt: Attempt) -> Verdict:

@@ -406,8 +406,13 @@ def _fits(contract: Contract) -> bool:
     return isinstance(contract, LabelContract | NumberContract)
 
 
+_UNKNOWN = "whether its inputs are a table is not known"
+
+
 def _refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str:
-    return why_no_table(inputs) if inputs else ""
+    if not inputs:  # of labels, other kinds learn whatever the inputs are
+        return _UNKNOWN if isinstance(contract, LabelContract) else ""
+    return why_no_table(inputs)
 
 
 def decision_kind(monotone: Monotone) -> Kind:

@@ -336,7 +336,7 @@ def _fits(contract: Contract) -> bool:
 
 def _refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str:
     if not inputs:
-        return ""  # without loading anything
+        return "whether its inputs hold a pair of records is not known"
     return why_unavailable() or ("" if way_of(inputs) else _NO_PAIR)
 
 
