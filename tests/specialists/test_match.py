@@ -145,7 +145,7 @@ def test_what_it_fits_and_why_not() -> None:
     assert not KIND.fits(FieldsContract(()))
     assert KIND.refusal(MATCH, SEEN.inputs, LIGHT) == ""
     assert "hold no pair of records" in KIND.refusal(MATCH, [Input("hello")], LIGHT)
-    assert KIND.refusal(MATCH, [], LIGHT) .endswith("is not known")
+    assert KIND.refusal(MATCH, [], LIGHT).endswith("is not known")
 
 
 def test_what_cannot_be_learned_is_a_clear_error() -> None:
