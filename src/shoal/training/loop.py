@@ -34,7 +34,7 @@ class LoopOptions(Struct, frozen=True):
     """How to train: ``rate`` is the highest rate of the topmost layer, each one below has
     ``layer_decay`` of it; ``patience`` epochs without a better score end it."""
 
-    epochs: int = 8
+    epochs: int = 6
     batch: int = 32
     rate: float = 2e-4
     layer_decay: float = 0.9
