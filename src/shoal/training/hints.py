@@ -1,6 +1,7 @@
 """What an LLM tells of an example beyond its answer, and how that trains.
 
-- *Soft labels*: how likely it found each label (Hinton et al. 2015), where it gave log-probabilities.
+- *Soft labels*: how likely it found each label, where it gave log-probabilities (Hinton et al.
+  2015).
 - *Rationales*, "distilling step by step" (Hsieh et al. 2023): there, a generative model learns to
   write the rationale as a second task. An encoder writes nothing, so here, in the form that suits
   it, it learns to predict the rationale's vector (the frozen encoder's) from the input's.

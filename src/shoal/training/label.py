@@ -21,7 +21,6 @@ from shoal.specialists.confidence import Curve, fit_curve
 from shoal.specialists.head import Floats, Head
 from shoal.specialists.machine import KernelMachine
 from shoal.specialists.senses import Senses
-from shoal.specialists.specialist import Trained
 from shoal.specialists.tuned_encoder import encoder_arrays
 from shoal.specialists.tuned_label import Blend, TunedLabel
 from shoal.tasks import Contract, Input, LabelContract, Output
@@ -79,7 +78,9 @@ class LabelLearner(Learner):
         self.identity = told.hexdigest()
         means = nn.functional.normalize(targets.T @ self.vectors(texts), dim=-1)
         self.prototypes = nn.Parameter(means)
-        self.says = nn.Linear(encoder.size.dim, encoder.size.dim) if rationales is not None else None
+        self.says = (
+            nn.Linear(encoder.size.dim, encoder.size.dim) if rationales is not None else None
+        )
 
     def loss(self, rows: list[int]) -> Tensor:
         """Cross-entropy, and what the options add to it."""
@@ -202,17 +203,3 @@ def blended(head: Head, cosines: Floats, light: Floats, wanted: np.ndarray) -> t
     blend = Blend(*map(float, np.exp(np.clip(found.x, -7, 7))))
     best, margins = head.decide(blend.logits(cosines, light))
     return blend, fit_curve(margins, best == wanted)
-
-
-def train_label(
-    contract: Contract,
-    inputs: Sequence[Input],
-    outputs: Sequence[Output | None],
-    senses: Senses | None,
-) -> Trained:
-    """As every kind trains; held out: what it says of unseen examples, its caller finds out."""
-    if senses is None:
-        raise LearningError("fine-tuning starts from the encoder, and there is none")
-    return Trained(tune_label(contract, inputs, outputs, senses), [])
-
-

@@ -113,7 +113,11 @@ class _Run:
         self.learner, self.options = learner, options
         self.named = {n: p for n, p in learner.named_parameters() if p.requires_grad}
         groups = [
-            {"params": [p], "rate": _rate(learner, name, options), "weight_decay": _decay(p, options)}
+            {
+                "params": [p],
+                "rate": _rate(learner, name, options),
+                "weight_decay": _decay(p, options),
+            }
             for name, p in self.named.items()
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=options.rate, fused=True)
@@ -214,7 +218,9 @@ class _Run:
 def _rate(learner: Learner, name: str, options: LoopOptions) -> float:
     if not name.startswith("encoder."):
         return options.head_rate
-    return options.rate * options.layer_decay ** learner.encoder.depth(name.removeprefix("encoder."))
+    return options.rate * options.layer_decay ** learner.encoder.depth(
+        name.removeprefix("encoder.")
+    )
 
 
 def _decay(parameter: Tensor, options: LoopOptions) -> float:

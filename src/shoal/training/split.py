@@ -7,15 +7,15 @@ import hashlib
 from collections.abc import Sequence
 
 FEW = 2_000  # below, every example trains, for a number of epochs fixed beforehand
-_SHARE, _MOST = 20, 1_000  # one in so many validates, and no more than that
+_MOST = 1_500  # no more validate than that
 
 
-def validation_rows(texts: Sequence[str]) -> list[int]:
-    """Row numbers of about 5 % of n texts, drawn by text: equal texts are on one side. None of
-    fewer than ``FEW``."""
-    if len(texts) < FEW:
+def validation_rows(texts: Sequence[str], one_in: int = 20, few: int = FEW) -> list[int]:
+    """Row numbers of about one in so many of n texts, drawn by text: equal texts are on one side.
+    None of fewer than ``few``."""
+    if len(texts) < few:
         return []
-    drawn = [row for row, text in enumerate(texts) if _number(text) % _SHARE == 0]
+    drawn = [row for row, text in enumerate(texts) if _number(text) % one_in == 0]
     return drawn[:_MOST]
 
 
