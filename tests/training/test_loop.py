@@ -15,7 +15,9 @@ from pulled import OPTIONS, Pulled
 from shoal.training.loop import fit
 
 
-@pytest.mark.parametrize("dies_at", [3, 8, 18])
+@pytest.mark.parametrize(
+    "dies_at", [8, *(pytest.param(at, marks=pytest.mark.slow) for at in (3, 18))]
+)
 def test_killed_and_resumed_it_ends_as_if_never_stopped(folder: Path, dies_at: int) -> None:
     whole, resumed = Pulled(), Pulled()
     history = fit(whole, OPTIONS)
@@ -59,11 +61,14 @@ def test_only_the_last_state_is_kept(folder: Path) -> None:
 
 
 def test_the_best_epoch_is_what_remains() -> None:
-    best_second, two_epochs = Pulled([0.1, 0.9, 0.5, 0.6]), Pulled([0.1, 0.9])
-    assert fit(best_second, OPTIONS).best == 2
-    stopped = msgspec.structs.replace(OPTIONS, patience=0)
-    fit(two_epochs, stopped)  # ends early if its scores run out: see below
-    assert two_epochs.scores == []
+    ended, stopped = Pulled([0.1, 0.9, 0.5, 0.6]), Pulled([0.1, 0.9, 0.5])
+    assert fit(ended, OPTIONS).best == 2
+    fit(stopped, msgspec.structs.replace(OPTIONS, patience=0))
+    assert stopped.steps == 15
+    np.testing.assert_array_equal(stopped.direction.detach(), ended.direction.detach())
+    last = Pulled([0.1, 0.2, 0.3, 0.4])
+    fit(last, OPTIONS)
+    assert (last.direction != ended.direction).any()
 
 
 def test_it_stops_when_it_gets_no_better() -> None:

@@ -44,7 +44,7 @@ def test_labels_that_occur_once_give_no_contrast() -> None:
     vectors = torch.eye(3, requires_grad=True)
     loss = contrastive(vectors, torch.tensor([0, 1, 2]), 0.1)
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert float(vectors.grad.abs().sum()) == 0
 
 

@@ -31,5 +31,6 @@ class TunedWeights(Weights):
 
     def tensors(self) -> dict[str, Array]:
         """Every tensor, float32: the replaced ones, else the published ones."""
-        replaced = {name: np.asarray(tensor, np.float32) for name, tensor in self.replaced.items()}
+        # Copies: the conversion changes some in place.
+        replaced = {name: np.array(tensor, np.float32) for name, tensor in self.replaced.items()}
         return super().tensors() | replaced

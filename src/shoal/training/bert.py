@@ -160,4 +160,4 @@ def tuned_tensors(model: Bert) -> dict[str, Array]:
                 found[f"{start}.attention.self.{name}.{part}"] = third
             for own, published in (*_LINEARS, *_NORMS):
                 found[f"{start}.{published}.{part}"] = layer.get_submodule(own).get_parameter(part)
-    return {name: tensor.detach().float().cpu().numpy() for name, tensor in found.items()}
+    return {name: tensor.detach().float().cpu().clone().numpy() for name, tensor in found.items()}
