@@ -5,6 +5,7 @@ from typing import Any
 from shoal.errors import ArtifactError
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Specialist
+from shoal.specialists.tuned_fields import restore_tuned_fields
 from shoal.specialists.tuned_label import restore_tuned_label
 from shoal.specialists.tuned_match import restore_tuned_match
 from shoal.tasks.contract import Contract
@@ -17,6 +18,8 @@ def restore_tuned(
     match model["kind"]:
         case "label":
             return restore_tuned_label(model, arrays, senses)
+        case "fields":
+            return restore_tuned_fields(contract, model, arrays, senses)
         case "match":
             return restore_tuned_match(contract, model, arrays, senses)
         case kind:

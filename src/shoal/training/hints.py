@@ -45,7 +45,8 @@ def soft_labels(labels: Sequence[str], tokens: Mapping[str, float]) -> dict[str,
 
 def soft_targets(head: Head, wanted: np.ndarray, hints: Sequence[Hint]) -> Floats:
     """Distributions (n, k): the hint's where there is one, else all on the wanted column (n,)."""
-    targets = np.eye(len(head.values), dtype=np.float32)[wanted]
+    targets = np.zeros((len(wanted), len(head.values)), np.float32)
+    targets[np.arange(len(wanted)), wanted] = 1
     for row, hint in enumerate(hints):
         told = np.array([hint.soft.get(str(v), 0.0) for v in head.values], np.float32)
         if told.sum() > 0:

@@ -158,7 +158,7 @@ class _Run:
             group["lr"] = group["rate"] * factor
         with torch.autocast(self.learner.device.type, torch.bfloat16):
             loss = self.learner.loss(rows)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.named.values(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()

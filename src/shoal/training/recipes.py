@@ -17,6 +17,7 @@ from shoal.tasks import Contract, Input, Output
 
 RECIPES = (
     Recipe("label", TUNED, encoder=True, cost=8, share=0.5, held_out=True),
+    Recipe("fields", TUNED, encoder=True, cost=8, share=0.5, held_out=True),
     Recipe("match", TUNED, encoder=True, cost=20, share=0.4, held_out=True),
 )
 
@@ -54,6 +55,10 @@ def train(
             from shoal.training.label import tune_label
 
             return Trained(tune_label(contract, inputs, outputs, senses), [])
+        case "fields":
+            from shoal.training.fields import tune_fields
+
+            return Trained(tune_fields(contract, inputs, outputs, senses), [])
         case "match":
             from shoal.training.match import tune_match
 
