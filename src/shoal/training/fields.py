@@ -17,19 +17,20 @@ from msgspec import json as msgspec_json
 from torch import Tensor, nn
 
 from shoal.errors import LearningError
+from shoal.specialists.chain import tags_in
 from shoal.specialists.fields import KIND, FieldsSpecialist, train_fields
 from shoal.specialists.places import locate
 from shoal.specialists.senses import Senses
 from shoal.specialists.tuned_encoder import encoder_arrays, tuned_encoder
 from shoal.specialists.tuned_fields import TunedFields
 from shoal.tasks import Contract, Field, FieldsContract, Input, Output
-from shoal.tasks.contract import Scalar
+from shoal.tasks.contract import COPIED_KINDS, Scalar
 from shoal.training.bert import Bert, load, pooled, tuned_tensors
 from shoal.training.loop import Learner, LoopOptions, fit
 from shoal.training.split import validation_rows
 from shoal.training.texts import TokenisedTexts, in_order
 
-_COPIED = ("span", "number")
+_LIGHT = next(recipe for recipe in KIND.recipes if recipe.name == "terms+encoder")
 _IGNORED = -100  # what torch's cross-entropy leaves out
 _LENGTH = 16.0  # a unit vector's numbers are small; the heads' would have to grow first
 
@@ -146,7 +147,7 @@ def tune_fields(
     fit(learner, options, folder, show)
     arrays = encoder_arrays(tuned_tensors(learner.encoder))
     seen = Senses(tuned_encoder(senses, arrays))
-    light = train_fields(contract, inputs, outputs, seen, KIND.recipes[-1]).specialist
+    light = train_fields(contract, inputs, outputs, seen, _LIGHT).specialist
     assert isinstance(light, FieldsSpecialist)
     return TunedFields(light, arrays)
 
@@ -155,27 +156,15 @@ def targets_of(
     fields: Sequence[Field], texts: Sequence[str], rows: Sequence[Values], tokens: TokenisedTexts
 ) -> FieldsTargets:
     """What is to be learned of ``texts`` (n,) whose fields are ``rows`` (n,)."""
-    copied = [field.name for field in fields if field.kind in _COPIED]
-    closed = [field.name for field in fields if field.kind not in _COPIED]
+    copied = [field for field in fields if field.kind in COPIED_KINDS]
+    closed = [field.name for field in fields if field.kind not in COPIED_KINDS]
     tags = []
     for text, row, offsets in zip(texts, rows, tokens.offsets, strict=True):
-        places = locate(text, {name: row[name] for name in copied})
-        tags.append(_tags(copied, places, offsets))
-    known = [sorted({row[name] for row in rows}, key=repr) for name in closed]
-    heads = [*zip(closed, known, strict=True)]
-    values = [[found.index(row[name]) for name, found in heads] for row in rows]
+        found = locate(text, copied, row)
+        places = [(at, p) for at, field in enumerate(copied) for p in found.get(field.name, ())]
+        tags.append(tags_in(offsets, places))  # [CLS] and [SEP] cover nothing: outside
+    values_of = [sorted({row[name] for row in rows}, key=repr) for name in closed]
+    heads = [*zip(closed, values_of, strict=True)]
+    values = [[known.index(row[name]) for name, known in heads] for row in rows]
     numbers = torch.tensor(values, dtype=torch.int64).reshape(len(rows), len(closed))
-    return FieldsTargets(tags, numbers, [len(found) for found in known], len(copied))
-
-
-def _tags(
-    keys: Sequence[str], places: dict[str, tuple[int, int]], offsets: np.ndarray
-) -> np.ndarray:
-    """(t,) of the tokens at ``offsets`` (t, 2); the signs at both ends are outside."""
-    found = np.zeros(len(offsets), np.int64)
-    for column, key in enumerate(keys):
-        start, end = places.get(key, (0, 0))
-        covered = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
-        found[covered] = 2 + 2 * column
-        found[covered[:1]] = 1 + 2 * column
-    return found
+    return FieldsTargets(tags, numbers, [len(known) for known in values_of], len(copied))
