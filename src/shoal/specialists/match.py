@@ -129,7 +129,7 @@ class MatchSpecialist:
         senses: Senses | None,
     ) -> None:
         self.recipe = recipe
-        self._labels, self._way, self._features, self._matches = labels, way, features, matches
+        self.labels, self.way, self._features, self._matches = labels, way, features, matches
         self._trees, self._scale, self._senses = trees, scale, senses
         wanted = len(features.names) + (senses is not None) + len(_MATCHED)
         if trees.columns != wanted:
@@ -140,15 +140,15 @@ class MatchSpecialist:
     def predict(self, given: Input) -> Prediction:
         """Predict one of the two labels; declines where the input holds no pair. One to three ms,
         and the encoder's time where the recipe has one."""
-        pair = find_pair(given, self._way)
+        pair = find_pair(given, self.way)
         if pair is None:
             return Prediction(None, 0.0)
         score = float(self._trees.raw(self._row(pair)[None, :])[0])
-        return self._scale.prediction(self._labels, score)
+        return self._scale.prediction(self.labels, score)
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """Which features decided, and how much each moved the trees' score (log-odds)."""
-        pair = find_pair(given, self._way)
+        pair = find_pair(given, self.way)
         if pair is None:
             return ()
         row = self._row(pair)
@@ -164,17 +164,21 @@ class MatchSpecialist:
 
     def save(self, folder: Path) -> None:
         """Write ``model.json`` and ``model.safetensors`` into ``folder``."""
+        write_model(folder, *self.parts())
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What ``restore_match`` reads: what is no array, and arrays by name."""
         model = {
             "kind": self.kind,
             "recipe": self.recipe,
-            "labels": self._labels,
-            "way": self._way,
+            "labels": self.labels,
+            "way": self.way,
             "features": self._features.model(),
             "matches": {left: sorted(right) for left, right in self._matches.of_left.items()},
             "trees": self._trees.text(),
             "scale": self._scale.numbers(),
         }
-        write_model(folder, model, self._features.arrays())
+        return model, self._features.arrays()
 
     def _row(self, pair: Pair) -> Floats:
         left, right = pair

@@ -22,32 +22,32 @@ class Senses:
     """An encoder and its memory of the ``remember`` texts last encoded (1.6 KB each)."""
 
     def __init__(self, encoder: Encoder, remember: int = 20_000) -> None:
-        self._encoder, self._remember = encoder, remember
+        self.encoder, self._remember = encoder, remember
         self._vectors: OrderedDict[bytes, Floats] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
     def digest(self) -> str:
         """The encoder's: a specialist works with the encoder it was trained with, or not at all."""
-        return self._encoder.digest
+        return self.encoder.digest
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """n texts -> unit rows (n, d)."""
         if not texts:
-            return np.empty((0, self._encoder.dim), np.float32)
+            return np.empty((0, self.encoder.dim), np.float32)
         keys = [_key(text) for text in texts]
         with self._lock:
             known = {key: self._vectors[key] for key in keys if key in self._vectors}
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if new:
-            fresh = dict(zip(new, self._encoder.encode(list(new.values())), strict=True))
+            fresh = dict(zip(new, self.encoder.encode(list(new.values())), strict=True))
             known |= fresh
             self._keep(fresh)
         return np.stack([known[key] for key in keys])
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """Offsets and states of the tokens of each text."""
-        return self._encoder.tokens(texts)
+        return self.encoder.tokens(texts)
 
     def _keep(self, vectors: dict[bytes, Floats]) -> None:
         with self._lock:

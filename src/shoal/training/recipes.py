@@ -1,0 +1,67 @@
+"""The recipes that fine-tune, in the form in which the other recipes are known.
+
+They are ``held_out``: training once takes minutes, so the calibration examples stay out of it, and
+``Trained.left_out`` is empty. Listing them loads no torch.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+
+from shoal.errors import LearningError
+from shoal.specialists.kind import Recipe
+from shoal.specialists.kinds import kind_of
+from shoal.specialists.senses import Senses
+from shoal.specialists.specialist import Trained
+from shoal.specialists.tuned_encoder import TUNED
+from shoal.tasks import Contract, Input, Output
+
+RECIPES = (
+    Recipe("label", TUNED, encoder=True, cost=8, share=0.5, held_out=True),
+    Recipe("fields", TUNED, encoder=True, cost=8, share=0.5, held_out=True),
+    Recipe("match", TUNED, encoder=True, cost=20, share=0.4, held_out=True),
+)
+
+_EXTRA = "fine-tuning needs the extra `train`: pip install 'shoal[train]'"
+
+
+def refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str:
+    """Why the recipe cannot learn this, in plain words; "" if it can."""
+    if importlib.util.find_spec("torch") is None:
+        return _EXTRA
+    kind = kind_of(recipe.kind)
+    if kind is None or not kind.fits(contract):
+        return f"its answers are none that a {recipe.kind} gives"
+    return kind.refusal(contract, inputs, kind.recipes[-1])
+
+
+def train(
+    contract: Contract,
+    inputs: Sequence[Input],
+    outputs: Sequence[Output | None],
+    senses: Senses | None,
+    recipe: Recipe,
+) -> Trained:
+    """Fine-tune on all inputs (n,) and outputs (n,), None where the reference breaks the contract.
+
+    Raises:
+        LearningError: the extra is not installed, there is no encoder, or nothing can be learned.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise LearningError(_EXTRA)
+    if senses is None:
+        raise LearningError("fine-tuning starts from the encoder, and there is none")
+    match recipe.kind:
+        case "label":
+            from shoal.training.label import tune_label
+
+            return Trained(tune_label(contract, inputs, outputs, senses), [])
+        case "fields":
+            from shoal.training.fields import tune_fields
+
+            return Trained(tune_fields(contract, inputs, outputs, senses), [])
+        case "match":
+            from shoal.training.match import tune_match
+
+            return Trained(tune_match(contract, inputs, outputs, senses), [])
+        case kind:
+            raise LearningError(f"no recipe fine-tunes a {kind}")

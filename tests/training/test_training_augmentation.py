@@ -1,0 +1,60 @@
+import pytest
+
+from shoal.chat import Answer, Request
+from shoal.tasks import Input, LabelContract
+from shoal.training.augmentation import augment
+
+CONTRACT = LabelContract(("order", "refund", "never seen"))
+INPUTS = [Input("my order"), Input("order it"), Input("a refund please")]
+OUTPUTS = ["order", "order", "refund"]
+
+
+class Scripted:
+    """Says what it was told to, and remembers what it was asked."""
+
+    name = "scripted"
+
+    def __init__(self, answer: Answer) -> None:
+        self.given, self.asked = answer, list[Request]()
+
+    async def answer(self, request: Request) -> Answer:
+        self.asked.append(request)
+        return self.given
+
+
+async def test_rare_labels_get_more_examples_and_the_count_is_told() -> None:
+    llm = Scripted(Answer("give me another\nmy order!\none more"))
+    made = await augment(llm, "m", CONTRACT, INPUTS, OUTPUTS, least=4)
+    assert [*made.outputs] == ["order", "refund"]  # each of the two is asked for anew
+    assert made.told() == (
+        "2 examples made up by the LLM in 2 calls (5 asked for, 3 repeated and dropped)"
+    )
+
+
+async def test_nothing_that_is_known_is_taken_twice_and_all_is_marked() -> None:
+    llm = Scripted(Answer("1. Give me my money back\n- A REFUND, please!\ni want it refunded"))
+    made = await augment(llm, "m", CONTRACT, INPUTS[2:], OUTPUTS[2:], least=9)
+    assert [each.text for each in made.inputs] == ["Give me my money back", "i want it refunded"]
+    assert made.outputs == ("refund", "refund")
+    assert all(hint.augmented for hint in made.hints)
+    assert (made.calls, made.asked, made.repeated) == (1, 8, 1)
+    assert '"refund"' in llm.asked[0].messages[0].text
+    assert "a refund please" in llm.asked[0].messages[0].text
+
+
+@pytest.mark.parametrize("answer", [Answer(refusal="no"), Answer("cut o", complete=False)])
+async def test_an_answer_that_is_none_adds_nothing(answer: Answer) -> None:
+    made = await augment(Scripted(answer), "m", CONTRACT, INPUTS, OUTPUTS)
+    assert made.inputs == ()
+
+
+async def test_labels_with_enough_examples_are_not_asked_for() -> None:
+    llm = Scripted(Answer("x"))
+    made = await augment(llm, "m", CONTRACT, INPUTS, OUTPUTS, least=1)
+    assert (made.calls, llm.asked) == (0, [])
+
+
+async def test_it_asks_for_no_more_than_are_missing() -> None:
+    llm = Scripted(Answer("\n".join(f"refund number {n}" for n in range(30))))
+    made = await augment(llm, "m", CONTRACT, INPUTS[2:], OUTPUTS[2:], least=4)
+    assert len(made.inputs) == 3
