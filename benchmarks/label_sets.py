@@ -20,6 +20,7 @@ from benchmarks.data import ENTITIES, support_desk
 from benchmarks.promise import ALPHAS, DELTA, Realised, report
 from shoal.chat import Answer
 from shoal.encoder import Encoder
+from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.flywheel.trial import Prepared, attempt, prepare
 from shoal.guarantees import delta_at, interval
@@ -51,8 +52,9 @@ def one_split(past: Rows, live: Rows, senses: Senses, telling: bool) -> dict[flo
     lessons = lessons_of(past)
     prepared = cache(lambda recipe: prepare(lessons, recipe, False, lambda: senses))
     runs = {}
+    recipes = recipes_for(TASK, lessons.inputs)
     for alpha in ALPHAS:
-        candidate = attempt(TASK, lessons.inputs, alpha, delta_at(1, DELTA), prepared).candidate
+        candidate = attempt(recipes, alpha, delta_at(1, DELTA), prepared).candidate
         runs[alpha] = Realised(len(live))
         for row in live if candidate else ():
             prediction = candidate.specialist.predict(Input(row["message"])) if candidate else None

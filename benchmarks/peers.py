@@ -30,6 +30,7 @@ from benchmarks.data import LABELS, lines, support_desk
 from shoal.chat import Answer
 from shoal.encoder import Encoder
 from shoal.encoder.weights import find_weights
+from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.flywheel.trial import attempt, prepare
 from shoal.guarantees import delta_at, interval, lower_bound
@@ -71,8 +72,7 @@ def by_shoal(past: Rows, live: Rows, senses: Senses) -> Run:
     lessons = Lessons(task, "llm", made, None)
     began = time.process_time()
     outcome = attempt(
-        task,
-        lessons.inputs,
+        recipes_for(task, lessons.inputs),
         ALPHA,
         delta_at(1, DELTA),
         lambda recipe: prepare(lessons, recipe, False, lambda: senses),

@@ -22,6 +22,7 @@ from msgspec import Struct
 from benchmarks.data import ENTITIES, LABELS, support_desk
 from shoal.chat import Answer
 from shoal.encoder import Encoder
+from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.flywheel.trial import Prepared, attempt, prepare
 from shoal.guarantees import delta_at, lower_bound
@@ -111,8 +112,9 @@ def one_split(
     prepared = cache(lambda recipe: prepare(lessons, recipe, False, senses))
     answers = cache(lambda recipe: live_answers(task, prepared(recipe), live))
     runs = {}
+    recipes = recipes_for(task, lessons.inputs)
     for alpha in ALPHAS:
-        candidate = attempt(task, lessons.inputs, alpha, delta_at(1, DELTA), prepared).candidate
+        candidate = attempt(recipes, alpha, delta_at(1, DELTA), prepared).candidate
         runs[alpha] = Realised(len(live))
         for signal, wrong in answers(candidate.recipe) if candidate else ():
             if candidate and signal >= candidate.selection.threshold:

@@ -1,5 +1,6 @@
 """The ladder: which recipes learn which contract."""
 
+import importlib.util
 from collections.abc import Sequence
 
 import pytest
@@ -98,3 +99,17 @@ def test_each_recipe_trains_by_its_name(senses: Senses) -> None:
         assert specialist.recipe == recipe.name
         assert len(left_out) == 60
         assert specialist.predict(Input("a violin")).output == "music"
+
+
+def test_tuning_is_tried_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    light = recipes_for(TASK)
+    assert not any(recipe.held_out for recipe in light)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    tuned = recipes_for(TASK, (), fine_tune=True)
+    assert [recipe.name for recipe in tuned] == [*BOTH, "tuned"]
+    assert tuned[-1].held_out
+
+
+def test_without_torch_nothing_is_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert recipes_for(TASK, (), fine_tune=True) == recipes_for(TASK)

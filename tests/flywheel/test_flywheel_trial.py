@@ -10,6 +10,7 @@ from parcel_office import TASK, desk_of, make_example, make_lessons
 
 from shoal.chat import Answer
 from shoal.flywheel import ladder, trial
+from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lesson, Lessons, curate
 from shoal.flywheel.trial import Candidate, Prepared, attempt, judge, prepare
 from shoal.guarantees import Refusal
@@ -290,7 +291,7 @@ class TestAttempt:
         spent = self.deltas(monkeypatch)
         poor, good = prepared(*wrong(range(100))), prepared(*right(range(200)))
         found = self.prepare({"terms": poor, "terms+encoder": good})
-        outcome = attempt(TASK, (), ALPHA, DELTA, found)
+        outcome = attempt(recipes_for(TASK), ALPHA, DELTA, found)
         assert spent == pytest.approx([0.2 * DELTA, 0.8 * DELTA])
         assert outcome.candidate is not None
         assert outcome.candidate.recipe.name == "terms+encoder"
@@ -306,7 +307,7 @@ class TestAttempt:
         assert outcome.candidate.recipe.name == "terms"
         better = prepared(*right(range(240)), *wrong(range(240, 400), signal=0.1))
         found = self.prepare({"terms": same, "terms+encoder": better})
-        climbed = attempt(TASK, (), ALPHA, DELTA, found)
+        climbed = attempt(recipes_for(TASK), ALPHA, DELTA, found)
         assert climbed.candidate is not None
         assert climbed.candidate.recipe.name == "terms+encoder"
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from shoal.errors import LearningError
+from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
@@ -95,8 +96,7 @@ class Examiner:
         held_out = self._options.calibration == "held-out"
         try:
             outcome = attempt(
-                task,
-                lessons.inputs,
+                recipes_for(task, lessons.inputs, self._options.fine_tune),
                 promise.alpha,
                 delta,
                 lambda recipe: prepare(lessons, recipe, held_out, self._senses),

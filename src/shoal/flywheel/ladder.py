@@ -13,15 +13,21 @@ from shoal.specialists.specialist import Trained
 from shoal.tasks import FieldsContract, Input, Task
 from shoal.tasks.contract import COPIED_KINDS
 from shoal.tasks.describe import explain
+from shoal.training import recipes
 
 
-def recipes_for(task: Task, inputs: Sequence[Input] = ()) -> tuple[Recipe, ...]:
-    """The recipes that can learn the task's contract, from these inputs if there are any.
+def recipes_for(
+    task: Task, inputs: Sequence[Input] = (), fine_tune: bool = False
+) -> tuple[Recipe, ...]:
+    """The recipes that can learn the task's contract, from these inputs if there are any;
+    ``fine_tune``: those that tune an encoder for minutes, too.
 
     Raises:
         LearningError: none can; says why.
     """
-    found, reasons = [], []
+    found, reasons = [], list[str]()
+    if fine_tune:
+        found = [r for r in recipes.RECIPES if not recipes.refusal(task.contract, inputs, r)]
     for kind in KINDS:
         if not kind.fits(task.contract):
             continue
@@ -65,11 +71,13 @@ def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
         LearningError: nothing can be learned.
         ArtifactError: the encoder's weights are missing or damaged.
     """
+    contract, needed = lessons.task.contract, senses if recipe.encoder else None
+    if recipe in recipes.RECIPES:
+        return recipes.train(contract, lessons.inputs, lessons.outputs, needed, recipe)
     kind = (
         decision_kind(lessons.monotone)
         if recipe.kind == DECISION_KIND.name
         else kind_of(recipe.kind)
     )
     assert kind is not None
-    contract, needed = lessons.task.contract, senses if recipe.encoder else None
     return kind.train(contract, lessons.inputs, lessons.outputs, needed, recipe)

@@ -19,7 +19,8 @@ class LearnOptions(BaseModel):
     examples of the last attempt before the next, since each look spends from the error budget.
     ``shadow_calls`` must agree with the LLM as promised before a shadow serves. ``calibration``
     "cross-fitted" uses every example both ways, "held-out" keeps a third away from training, which
-    makes the bound exact for any number of examples.
+    makes the bound exact for any number of examples. ``fine_tune``: where lighter recipes serve
+    too little, an encoder is tuned for the task, which takes minutes and the extra ``train``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +34,7 @@ class LearnOptions(BaseModel):
     shadow_calls: int = Field(default=50, ge=1)
     lapse_days: float = Field(default=90, gt=0, le=36_500)
     calibration: Literal["cross-fitted", "held-out"] = "cross-fitted"
+    fine_tune: bool = False
 
 
 class LessonOptions(BaseModel):

@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.chat import Answer
-from shoal.flywheel.ladder import recipes_for, train
+from shoal.flywheel.ladder import train
 from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.guarantees import (
     Calibration,
@@ -30,7 +30,7 @@ from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Specialist
 from shoal.storage import Mistake
-from shoal.tasks import Contract, Input, Task, read, same, written
+from shoal.tasks import Contract, Input, read, same, written
 from shoal.tasks.answer_label import has_labels, label_of
 
 GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
@@ -91,14 +91,14 @@ class Prepared(Struct, frozen=True):
 
 
 def attempt(
-    task: Task,
-    inputs: Sequence[Input],
+    recipes: Sequence[Recipe],
     alpha: float,
     delta: float,
     prepare: Callable[[Recipe], Prepared],
     per_label: bool = False,
 ) -> Outcome:
-    """Climb the ladder: prepare a candidate, judge it, keep the cheapest that serves well.
+    """Climb the ladder of ``recipes``: prepare a candidate, judge it, keep the cheapest that serves
+    well.
 
     ``delta`` is what this attempt may spend; each recipe spends its share of it, so that the
     promise holds whichever is kept (union bound). ``per_label`` is as for ``judge``.
@@ -109,7 +109,6 @@ def attempt(
     """
     best: Candidate | None = None
     refusals, ladder = [], []
-    recipes = recipes_for(task, inputs)
     total = sum(recipe.share for recipe in recipes)
     for recipe in recipes:
         ready = prepare(recipe)
