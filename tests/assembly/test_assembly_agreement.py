@@ -1,5 +1,6 @@
 """Cheaper models: tried beside the LLM, certified, and then answering where they agree."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -226,3 +227,50 @@ async def test_a_cascade_of_unknown_models_is_refused(store: Store) -> None:
     with pytest.raises(ConfigError, match=r"cascade\.models: expected names of models"):
         async with open_desk(store, Clerk(), cascade=unknown):
             pass
+
+
+async def test_what_the_models_cost_is_counted_though_the_llm_fails(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    before = spent(store)
+    llm.error = EngineUnreachable("the LLM is out")
+    async with open_desk(store, llm, ann, Parrot("bob"), cascade=SMALL) as desk:
+        with pytest.raises(EngineUnreachable):
+            await ask(desk, request_of(text_of(500)))
+        await desk.settle()
+    assert spent(store) - before == pytest.approx(2 * (60 * 10e-6 + 2 * 100e-6))
+
+
+async def test_a_caller_that_hangs_up_leaves_nothing_uncounted(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    before = spent(store)
+    bob.may_answer.clear()
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        asking = asyncio.create_task(ask(desk, request_of(text_of(500))))
+        await asyncio.sleep(0.2)  # ann has answered by then, and bob thinks on
+        assert len(bob.asked) > EXAMPLES
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await desk.settle()
+    assert spent(store) - before == pytest.approx(60 * 10e-6 + 2 * 100e-6)
+
+
+async def test_a_model_that_is_gone_from_the_settings_is_not_asked_for(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    asked = len(ann.asked)
+    async with open_desk(store, llm, ann) as desk:
+        handled, _ = await ask(desk, request_of(text_of(500)))
+    assert handled.receipt.answered_by == "gpt"
+    assert "no model 'bob'" in handled.receipt.tried[0].reason
+    assert len(ann.asked) == asked
+
+
+def spent(store: Store) -> float:
+    """USD beside the calls' own."""
+    return sum(row.audit_cost for row in store.spend.list("model", ""))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from shoal.assembly.counting import Counting
 from shoal.assembly.handled import Handled, Said
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.roster import OwnRung, Post
+from shoal.assembly.spending import record_spending
 from shoal.chat import Answer
 from shoal.errors import ShoalError
 from shoal.routing.agreement import AgreementRung
@@ -56,7 +58,7 @@ class Rungs:
         serving = post.rung.card.id if post.stage == "serve" and post.rung else ""
         if second.certificate.after != serving or (serving and first.unsure is None):
             return first  # its certificate speaks of other calls than this one
-        refusal = _refusal(second, handled, post)
+        refusal = _refusal(second, handled, post) or _unknown(second, handled)
         if refusal:
             return replace(first, tried=(*first.tried, second.passed_over(refusal)))
         return await self._by_agreement(handled, second, first)
@@ -95,9 +97,13 @@ class Rungs:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     async def _by_agreement(self, handled: Handled, rung: AgreementRung, first: Climb) -> Climb:
-        began = time.perf_counter()
-        asked = [self._ask(handled, name) for name in rung.certificate.models]
-        found = await asyncio.gather(*asked)
+        began, heard = time.perf_counter(), list[Said]()
+        asked = [self._ask(handled, name, heard) for name in rung.certificate.models]
+        try:
+            found = await asyncio.gather(*asked)
+        except BaseException:  # a caller that hung up: those who had answered are paid
+            self.pay(heard)
+            raise
         took = time.perf_counter() - began
         said = tuple(one for one in found if isinstance(one, Said))
         line = Tried(rung.name, False, "", latency_ms=took * 1e3, at=time.time() - took)
@@ -113,8 +119,16 @@ class Rungs:
         tried = (*first.tried, verdict.tried)
         return Climb(tried, verdict.answer, accepted, first.unsure, said)
 
-    async def _ask(self, handled: Handled, name: str) -> Said | ShoalError:
-        """Ask one model, with what it may cost set aside; any failure is a reason to go on."""
+    def pay(self, said: Sequence[Said]) -> None:
+        """Count what models said for a call that nobody got an answer to."""
+        for one in said:
+            recorded = record_spending(self._store, replace(one.spent, purpose="try"))
+            if one.reservation is not None:
+                one.reservation.settle(one.spent.cost, recorded)
+
+    async def _ask(self, handled: Handled, name: str, heard: list[Said]) -> Said | ShoalError:
+        """Ask one model, with what it may cost set aside; any failure is a reason to go on. What it
+        says is added to ``heard``."""
         holding = Holding(self._purse, handled, self._store)
         try:
             model = handled.regime.models.get(name)
@@ -122,7 +136,8 @@ class Rungs:
                 said = await self._aside.ask(handled, model)
         except ShoalError as error:
             return error
-        return replace(said, reservation=holding.reservation)
+        heard.append(replace(said, reservation=holding.reservation))
+        return heard[-1]
 
 
 _SILENT = Answer(complete=False)  # agrees with nothing
@@ -135,6 +150,13 @@ def _refusal(rung: OwnRung, handled: Handled, post: Post) -> str:
     if labelled and rung.certificate.labels is None:
         return "certified on the average over all answers, promised is each label by itself"
     return _promises_less(rung, promise) or rung.refusal(handled.request, receipt.llm, receipt.at)
+
+
+def _unknown(rung: AgreementRung, handled: Handled) -> str:
+    """Why not all of its models can be asked; "" if they can."""
+    known = set(handled.regime.models)
+    missing = [name for name in rung.certificate.models if name not in known]
+    return f"shoal.toml names no model {missing[0]!r} any more" if missing else ""
 
 
 def _promises_less(rung: OwnRung, promise: PromiseOptions) -> str:

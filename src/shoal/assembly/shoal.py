@@ -142,7 +142,11 @@ class Shoal:
         if climb.answer is not None:
             return _by_rung(handled, climb)
         reason = climb.tried[-1].reason if climb.tried else _why_not_small(post)
-        return await self._by_llm(handled, reason, climb.tried)
+        try:
+            return await self._by_llm(handled, reason, climb.tried)
+        except BaseException:  # whatever it was, ``finish`` is not called
+            self._rungs.pay(climb.said)
+            raise
 
     async def finish(self, served: Served, answer: Answer, error: str) -> Receipt:
         """Record the call, and compare it with the reference where that is due; returns its
