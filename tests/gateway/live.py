@@ -86,7 +86,8 @@ class FakeDesk:
     async def call(self, call_id: str, why: bool = False) -> bytes:
         for served, answer, error in self.finished:
             if served.receipt.call_id == call_id:
-                return json.dumps({"id": call_id, "text": answer.text, "error": error}).encode()
+                told = {"id": call_id, "text": answer.text, "error": error}
+                return json.dumps(told | ({"why": True} if why else {})).encode()
         raise NotFound(f"there is no call {call_id!r}")
 
     async def feedback(self, call_id: str, verdict: str, answer: str, caller: Caller) -> None:

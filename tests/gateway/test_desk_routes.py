@@ -44,6 +44,10 @@ async def test_calls(http: aiohttp.ClientSession, gateway: str) -> None:
         200,
         {"id": id, "text": "hi", "error": ""},
     )
+    status, told = await get(http, f"{gateway}/shoal/calls/{id}?why=true")
+    assert (status, told["why"]) == (200, True)
+    status, told = await get(http, f"{gateway}/shoal/calls/{id}?why=perhaps")
+    assert (status, told["error"]["param"]) == (400, "why")
     status, told = await get(http, f"{gateway}/shoal/calls/none")
     assert (status, told["error"]) == (
         404,
