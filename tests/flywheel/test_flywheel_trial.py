@@ -280,7 +280,7 @@ class TestAttempt:
 
     def test_a_cheap_candidate_that_serves_well_is_kept(self) -> None:
         outcome = attempt(
-            TASK, (), ALPHA, DELTA, self.prepare({"terms": prepared(*right(range(200)))})
+            recipes_for(TASK), ALPHA, DELTA, self.prepare({"terms": prepared(*right(range(200)))})
         )
         assert outcome.candidate is not None
         assert outcome.candidate.recipe.name == "terms"
@@ -301,7 +301,7 @@ class TestAttempt:
         half = right(range(200)) + wrong(range(200, 400), signal=0.1)
         same = prepared(*half)
         outcome = attempt(
-            TASK, (), ALPHA, DELTA, self.prepare({"terms": same, "terms+encoder": same})
+            recipes_for(TASK), ALPHA, DELTA, self.prepare({"terms": same, "terms+encoder": same})
         )
         assert outcome.candidate is not None
         assert outcome.candidate.recipe.name == "terms"
@@ -314,7 +314,7 @@ class TestAttempt:
     def test_when_all_are_refused_each_says_why(self) -> None:
         poor = prepared(*wrong(range(100)))
         outcome = attempt(
-            TASK, (), ALPHA, DELTA, self.prepare({"terms": poor, "terms+encoder": poor})
+            recipes_for(TASK), ALPHA, DELTA, self.prepare({"terms": poor, "terms+encoder": poor})
         )
         assert outcome.candidate is None
         assert [name for name, _ in outcome.refusals] == ["terms", "terms+encoder"]
