@@ -130,6 +130,8 @@ async def test_where_they_agree_they_answer(store: Store) -> None:
     each = 60 * 10e-6 + 2 * 100e-6
     assert view.receipt.cost == pytest.approx(2 * each)
     assert view.receipt.llm_cost_estimated
+    volume = store.calls.volumes()[TASK.id]
+    assert (volume.calls, volume.small) == (EXAMPLES + 2, 2)
 
 
 async def test_where_they_do_not_the_llm_answers_and_all_is_paid(store: Store) -> None:

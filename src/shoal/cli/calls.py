@@ -177,8 +177,9 @@ def _summary(call: CallRecord, task: str) -> CallSummary:
 
 def _row(call: CallRecord, task: str) -> Row:
     who = "failed" if call.error else call.answered_by
-    if who == f"specialist/{task}":
-        who = "specialist"
+    kind, _, of = who.partition("/")
+    if kind in ("specialist", "agreement") and of == task:
+        who = kind
     return Row((short_moment(call.at), task, who, f"{call.latency_ms:.0f}", call.id))
 
 

@@ -1,7 +1,7 @@
 """How many calls each task has, and what they cost."""
 
 from msgspec import Struct
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, or_, select
 
 from shoal.storage.schema import calls
 
@@ -28,7 +28,8 @@ class Volume(Struct, frozen=True, kw_only=True):
 def volumes(conn: Connection, since: float = 0.0) -> dict[str, Volume]:
     """The volume of each task (by id; "" for calls without one) since that moment."""
     priced = calls.c.cost.is_not(None) & calls.c.llm_cost.is_not(None)
-    small = (calls.c.error == "") & calls.c.answered_by.startswith("specialist/")
+    by_rung = or_(*(calls.c.answered_by.startswith(kind) for kind in ("specialist/", "agreement/")))
+    small = (calls.c.error == "") & by_rung
     query = select(
         calls.c.task,
         func.count().label("calls"),
