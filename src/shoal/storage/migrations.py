@@ -214,6 +214,11 @@ def proving(conn: Connection) -> None:
     )
 
 
+def weighing(conn: Connection) -> None:
+    """9: how sure a specialist was of what it would have said, beside what it would have said."""
+    _run(conn, "ALTER TABLE tries ADD COLUMN signal REAL")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     recording,
     learning,
@@ -223,6 +228,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     keeping,
     trying,
     proving,
+    weighing,
 )
 
 
