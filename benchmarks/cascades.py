@@ -1,6 +1,6 @@
 """What would cascades have done with recorded answers of many models?
 
-    python -m benchmarks.cascades [function_calling] [routing] [matching] [bbh] [--seeds 20]
+    python -m benchmarks.cascades [PART ...] [--seeds 20]
 
 All figures are "recorded": no model is asked. Thresholds are chosen or certified on other calls
 than those they are measured on; intervals are 2.5 % to 97.5 % quantiles over random splits.
@@ -8,7 +8,7 @@ than those they are measured on; intervals are 2.5 % to 97.5 % quantiles over ra
 
 import argparse
 
-PARTS = ("function_calling", "routing", "matching", "bbh")
+PARTS = ("function_calling", "routing", "matching", "bbh", "served")
 
 
 def main() -> None:
@@ -28,6 +28,8 @@ def main() -> None:
             from benchmarks.cascades_routing import main as run
         elif part == "matching":
             from benchmarks.cascades_matching import main as run
+        elif part == "served":
+            from benchmarks.cascades_served import main as run
         else:
             from benchmarks.cascades_bbh import main as run
         run(asked.seeds)

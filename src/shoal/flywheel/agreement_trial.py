@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shoal.chat import Answer
 from shoal.errors import LearningError
-from shoal.flywheel.distinct import select_twice
+from shoal.flywheel.lessons import first_of
 from shoal.flywheel.trial import WORTH_A_STEP, LadderStep
 from shoal.guarantees import Refusal, Selection, select, select_level
 from shoal.routing.agreement import KIND, Agreed, shares
@@ -82,9 +82,8 @@ _Tried = tuple[str, "Proven | Refusal", float]
 def _by_share(seen: Sequence[Seen], wrong: NDArray[np.bool_], alpha: float, delta: float) -> _Tried:
     signals = np.array([each.share for each in seen])
     levels = shares(len(seen[0].support))
-    found = select_twice(
-        lambda rows: select_level(signals[rows], wrong[rows], levels, alpha, delta),
-        [each.text for each in seen],
+    found = select_level(
+        signals, wrong, levels, alpha, delta, first_of([each.text for each in seen])
     )
     return SHARE, found if isinstance(found, Refusal) else Proven(SHARE, found, None, 0.0), 0.0
 
@@ -108,11 +107,8 @@ def _by_learning(
     except LearningError:  # all right, or all wrong: the share says as much
         return None
     scores = np.maximum(trust.scores(calibrates), -_FAR)
-    outcomes = wrong[apart]
-    found = select_twice(
-        lambda rows: select(scores[rows], outcomes[rows], alpha, delta),
-        [each.text for each in calibrates],
-    )
+    first = first_of([each.text for each in calibrates])
+    found = select(scores, wrong[apart], alpha, delta, first=first)
     spent = time.process_time() - began
     if isinstance(found, Refusal):
         return LEARNED, found, spent

@@ -82,6 +82,12 @@ class Lessons(Struct, frozen=True):
         return sum(pairs) / len(pairs) if len(pairs) >= _PAIRS else None
 
 
+def first_of(texts: Sequence[str]) -> list[bool]:
+    """Of each of n inputs whether it is the first of its like."""
+    at = {text: row for row, text in reversed([*enumerate(texts)])}
+    return [at[text] == row for row, text in enumerate(texts)]
+
+
 def digest_of(rows: Iterable[Sequence[str]]) -> str:
     """SHA-256 over rows of texts, as certificates name their data."""
     found = hashlib.sha256()

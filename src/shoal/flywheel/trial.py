@@ -12,9 +12,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.chat import Answer
-from shoal.flywheel.distinct import once, select_twice
 from shoal.flywheel.ladder import train
-from shoal.flywheel.lessons import Lesson, Lessons
+from shoal.flywheel.lessons import Lesson, Lessons, first_of
 from shoal.guarantees import (
     Calibration,
     LabelProof,
@@ -24,7 +23,6 @@ from shoal.guarantees import (
     Selection,
     select,
     select_by_label,
-    strictest,
     upper_bound,
 )
 from shoal.specialists.kind import Recipe
@@ -164,7 +162,11 @@ def judge(
     """
     judged = _Judged.of(prepared)
     labelled = per_label and has_labels(prepared.contract)
-    found = _by_label(judged, alpha, delta) if labelled else _on_average(judged, alpha, delta)
+    found = (
+        select_by_label(judged.signals, judged.wrong, judged.names, alpha, delta, judged.first)
+        if labelled
+        else select(judged.signals, judged.wrong, alpha, delta, first=judged.first)
+    )
     if isinstance(found, Refusal):
         return found
     proofs = found.proofs if isinstance(found, LabelSelection) else None
@@ -222,9 +224,9 @@ class _Judged(Struct, frozen=True):
         return [label or "" for label in self.labels]
 
     @property
-    def texts(self) -> list[str]:
-        """Of each its input."""
-        return [lesson.text for lesson, _ in self.pairs]
+    def first(self) -> list[bool]:
+        """Of each whether it is the first with its input."""
+        return first_of([lesson.text for lesson, _ in self.pairs])
 
     def calibration(self) -> Calibration:
         lessons = [lesson for lesson, _ in self.pairs]
@@ -242,32 +244,6 @@ class _Judged(Struct, frozen=True):
             if wrong and p.output is not None and served(p)
         ]
         return tuple(sorted(found, key=lambda one: -one.signal)[:_KEPT_MISTAKES])
-
-
-def _on_average(judged: _Judged, alpha: float, delta: float) -> Selection | Refusal:
-    signals, wrong = judged.signals, judged.wrong
-    return select_twice(lambda rows: select(signals[rows], wrong[rows], alpha, delta), judged.texts)
-
-
-def _by_label(judged: _Judged, alpha: float, delta: float) -> LabelSelection | Refusal:
-    """The same for each label by itself. Answers without an output are of the label "", which
-    nobody serves."""
-    signals, wrong, names = judged.signals, judged.wrong, judged.names
-    first = once(judged.texts)
-    found = select_by_label(signals, wrong, names, alpha, delta)
-    if len(first) == len(wrong) or isinstance(found, Refusal):
-        return found
-    distinct = select_by_label(
-        signals[first], wrong[first], [names[row] for row in first], alpha, delta
-    )
-    if isinstance(distinct, Refusal):
-        return distinct
-    both = strictest(found, distinct)
-    if both is not None:
-        return both
-    reason = "no label can be proven over calls and over distinct inputs as well"
-    chosen = distinct.selection
-    return Refusal(reason, chosen.n, chosen.coverage, chosen.accepted, 0, None, alpha, delta)
 
 
 _Unseen = Sequence[tuple[Lesson, Prediction]]

@@ -15,7 +15,7 @@ from shoal.guarantees.bounds import (
     upper_bound,
 )
 from shoal.guarantees.budget import delta_at, delta_left
-from shoal.guarantees.by_label import LabelProof, LabelSelection, select_by_label, strictest
+from shoal.guarantees.by_label import LabelProof, LabelSelection, select_by_label
 from shoal.guarantees.calibration import Calibration
 from shoal.guarantees.certificate import Certificate, Method, PeopleCheck, assumptions_of
 from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts
@@ -84,7 +84,6 @@ __all__ = [
     "select_by_label",
     "select_level",
     "select_setting",
-    "strictest",
     "tallies",
     "upper_bound",
     "worst",

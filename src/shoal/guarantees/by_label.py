@@ -62,7 +62,12 @@ class LabelSelection(Struct, frozen=True):
 
 
 def select_by_label(
-    scores: ArrayLike, wrong: ArrayLike, labels: Sequence[str], alpha: float, delta: float
+    scores: ArrayLike,
+    wrong: ArrayLike,
+    labels: Sequence[str],
+    alpha: float,
+    delta: float,
+    first: ArrayLike | None = None,
 ) -> LabelSelection | Refusal:
     """Choose a threshold for each label, at a risk proven to be ``alpha`` or less for each.
 
@@ -75,6 +80,7 @@ def select_by_label(
         labels: (n,) the labels that were predicted.
         alpha: risk allowed among the accepted of each label, in (0, 1).
         delta: probability with which any of the promises may fail, in (0, 1).
+        first: as for ``select``.
 
     Raises:
         LearningError: arguments of different lengths, or a score that is not finite.
@@ -85,35 +91,23 @@ def select_by_label(
     s, w = np.asarray(scores, dtype=np.float64), np.asarray(wrong, dtype=bool)
     if s.ndim != 1 or not s.shape == w.shape == (len(labels),):
         raise LearningError(f"scores {s.shape}, outcomes {w.shape}, labels ({len(labels)},) differ")
-    names, place, counts = np.unique(np.array(labels, dtype=str), False, True, True)
+    f = np.ones(s.shape, bool) if first is None else np.asarray(first, dtype=bool)
+    names, place = np.unique(np.array(labels, dtype=str), return_inverse=True)
+    counts = np.bincount(place[f], minlength=names.size)  # of distinct inputs: these are evidence
     order = np.argsort(-counts, kind="stable")
     ways = _levels(counts[order], alpha, delta)
     proofs, carried = [], 0.0
     for index, level in zip(order, ways, strict=True):
         inside = place == index
-        curve = RiskCurve.of(s[inside], w[inside])
+        curve = RiskCurve.of(s[inside], w[inside], f[inside])
         walked = walk_on(
-            curve, alpha, max(level, _FAINT * delta), default_starts(curve.total), carried
+            curve, alpha, max(level, _FAINT * delta), default_starts(curve.distinct), carried
         )
         carried = walked.left
         proofs += _proof(str(names[index]), curve, walked, alpha)
     if not proofs:
-        return _refusal(s, w, place, names, order, alpha, delta)
+        return _refusal(s[f], w[f], place[f], names, order, alpha, delta)
     return LabelSelection(_summary(proofs, len(labels), alpha, delta), tuple(proofs))
-
-
-def strictest(first: LabelSelection, second: LabelSelection) -> LabelSelection | None:
-    """Of two choices the labels that both allow, each with the stricter proof; None if none is."""
-    others = {proof.label: proof for proof in second.proofs}
-    kept = [
-        max(proof, others[proof.label], key=lambda one: one.threshold)
-        for proof in first.proofs
-        if proof.label in others
-    ]
-    chosen = first.selection
-    if not kept:
-        return None
-    return LabelSelection(_summary(kept, chosen.n, chosen.alpha, chosen.delta), tuple(kept))
 
 
 def _levels(counts: NDArray[np.int_], alpha: float, delta: float) -> list[float]:

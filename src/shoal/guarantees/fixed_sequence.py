@@ -31,6 +31,12 @@ any bad threshold is passed, the level in hand at a group's threshold is at most
 group's own levels. The groups are disjoint and fixed by the same counts, so the chances of a bad
 pass add up to at most delta.
 
+*Equal inputs.* An input that is sent again is no second piece of evidence. Where it is known which
+examples are the first of their input, a threshold is passed only if its p-value among these is
+within the level as well (an intersection-union test: Berger 1982), and the starts are coverages of
+distinct inputs. So the promise over calls is no
+weaker than without them, and the one over distinct inputs holds too.
+
 *Ties.* Thresholds stand between distinct scores and a start moves up to the nearest one, so the
 count above is random; each test is exact given it. If the risk crosses alpha once, everything above
 still holds. For tied scores *and* a curve that crosses alpha several times we have a proof only for
@@ -64,10 +70,13 @@ class RiskCurve(NamedTuple):
     accepted: NDArray[np.float64]  # (k,) examples at or above the threshold
     errors: NDArray[np.float64]  # (k,) of these, the wrong ones
     total: int  # examples in all
+    firsts: NDArray[np.float64]  # (k,) of those accepted, the first of their input
+    first_errors: NDArray[np.float64]  # (k,) of these, the wrong ones
 
     @classmethod
-    def of(cls, scores: ArrayLike, wrong: ArrayLike) -> Self:
-        """From (n,) scores, the higher the surer, and (n,) outcomes.
+    def of(cls, scores: ArrayLike, wrong: ArrayLike, first: ArrayLike | None = None) -> Self:
+        """From (n,) scores, the higher the surer, (n,) outcomes, and (n,) whether each example is
+        the first of its input; None: all are.
 
         Raises:
             LearningError: different lengths, or a score that is not finite.
@@ -78,20 +87,43 @@ class RiskCurve(NamedTuple):
         if not np.isfinite(s).all():
             bad = int(np.flatnonzero(~np.isfinite(s))[0])
             raise LearningError(f"the score of example {bad} is {s[bad]}; scores must be finite")
+        f = np.ones(s.shape, bool) if first is None else np.asarray(first, dtype=bool)
+        if f.shape != s.shape:
+            raise LearningError(f"scores {s.shape} and first inputs {f.shape} must both be (n,)")
         if s.size == 0:
-            return cls(s, s, s, 0)
+            return cls(s, s, s, 0, s, s)
         order = np.argsort(-s)
-        s, errors = s[order], np.cumsum(w[order], dtype=np.float64)
+        s, w, f = s[order], w[order], f[order]
         last = np.append(np.flatnonzero(s[:-1] > s[1:]), s.size - 1)  # where runs of ties end
-        return cls(_gaps(s, last), last + 1.0, errors[last], s.size)
+        errors, firsts, both = (np.cumsum(x, dtype=np.float64)[last] for x in (w, f, w & f))
+        return cls(_gaps(s, last), last + 1.0, errors, s.size, firsts, both)
+
+    @property
+    def distinct(self) -> int:
+        """Distinct inputs in all."""
+        return int(self.firsts[-1]) if self.total else 0
+
+    def p_values(
+        self,
+        alpha: float,
+        entries: NDArray[np.intp] | slice = slice(None),
+        factor: NDArray[np.float64] | float = 1.0,
+    ) -> NDArray[np.float64]:
+        """Of "the risk is above alpha, over calls or over distinct inputs", for all entries or some
+        of them; as if there were ``factor`` times as many examples."""
+        calls = p_values(self.errors[entries] * factor, self.accepted[entries] * factor, alpha)
+        if self.distinct == self.total:
+            return calls
+        errors, firsts = self.first_errors[entries], self.firsts[entries]
+        return np.maximum(calls, p_values(errors * factor, firsts * factor, alpha))
 
     def entries(self, coverage: NDArray[np.float64]) -> NDArray[np.intp]:
-        """The entry for each coverage, the nearest that accepts no more.
+        """The entry for each coverage of the distinct inputs, the nearest that accepts no more.
 
         A tie that straddles the place is left out whole, unless nothing surer was seen: then it is
         the tie's own entry, which skips no threshold that could have been passed.
         """
-        at = np.searchsorted(self.accepted, coverage * self.total + 1e-9, side="right")
+        at = np.searchsorted(self.firsts, coverage * self.distinct + 1e-9, side="right")
         return np.maximum(at - 1, 0)
 
 
@@ -140,7 +172,7 @@ def walk_on(
     Raises: what ``walk`` raises.
     """
     ordered = _checked(starts)
-    p = p_values(curve.errors, curve.accepted, alpha)
+    p = curve.p_values(alpha)
     firsts = curve.entries(np.array([start.coverage for start in ordered])).tolist()
     found, level = None, carried
     for start, (low, high) in zip(ordered, pairwise([*firsts, p.size]), strict=True):

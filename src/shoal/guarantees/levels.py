@@ -17,7 +17,12 @@ from shoal.guarantees.selection import Refusal, Selection
 
 
 def select_level(
-    scores: ArrayLike, wrong: ArrayLike, levels: Sequence[float], alpha: float, delta: float
+    scores: ArrayLike,
+    wrong: ArrayLike,
+    levels: Sequence[float],
+    alpha: float,
+    delta: float,
+    first: ArrayLike | None = None,
 ) -> Selection | Refusal:
     """The lowest of ``levels`` at or above which the risk is proven to be ``alpha`` or less.
 
@@ -27,6 +32,7 @@ def select_level(
         levels: thresholds to choose from.
         alpha: risk allowed among the accepted, in (0, 1).
         delta: probability with which the promise may fail, in (0, 1).
+        first: as for ``select``.
 
     Raises:
         ValueError: ``alpha`` or ``delta`` is out of range, or there is no level.
@@ -36,10 +42,11 @@ def select_level(
     if not levels:
         raise ValueError("there must be a level to choose")
     s, w = np.asarray(scores, dtype=np.float64), np.asarray(wrong, dtype=bool)
+    f = np.ones(s.shape, bool) if first is None else np.asarray(first, dtype=bool)
     part = delta / len(levels)
     for level in sorted(levels):
-        accepted, errors = int((s >= level).sum()), int(w[s >= level].sum())
-        if accepted and p_values(np.array([errors]), np.array([accepted]), alpha)[0] <= part:
+        accepted, errors = _count(s >= level, w)
+        if accepted and _p_value(s >= level, w, f, alpha) <= part:
             low, high = interval(accepted, len(s), 1.0 - delta)
             return Selection(
                 threshold=float(level),
@@ -53,7 +60,23 @@ def select_level(
                 alpha=alpha,
                 delta=delta,
             )
-    return _refuse(s, w, levels, alpha, delta)
+    return _refuse(s[f], w[f], levels, alpha, delta)
+
+
+def _count(accepted: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many, and how many of these are wrong."""
+    return int(accepted.sum()), int((accepted & wrong).sum())
+
+
+def _p_value(
+    accepted: NDArray[np.bool_],
+    wrong: NDArray[np.bool_],
+    first: NDArray[np.bool_],
+    alpha: float,
+) -> float:
+    """Of "the risk is above alpha, over calls or over distinct inputs" (intersection-union)."""
+    counts = np.array([_count(accepted, wrong), _count(accepted & first, wrong)])
+    return float(p_values(counts[:, 1], counts[:, 0], alpha).max())
 
 
 def _refuse(
@@ -64,7 +87,7 @@ def _refuse(
     delta: float,
 ) -> Refusal:
     """The level with the smallest rate of errors is the most promising, the lower of equals."""
-    counts = [(int((s >= level).sum()), int(w[s >= level].sum())) for level in sorted(levels)]
+    counts = [_count(s >= level, w) for level in sorted(levels)]
     accepted, errors = min(counts, key=lambda count: count[1] / max(1, count[0]))
     rate, n = errors / max(1, accepted), len(s)
     more = _more_needed(accepted, errors, n, alpha, delta / len(levels))

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from shoal.guarantees.bounds import (
     clean_examples_needed,
     interval,
-    p_values,
     require_rate,
     upper_bound,
 )
@@ -71,6 +70,7 @@ def select(
     alpha: float,
     delta: float,
     starts: Sequence[Start] | None = None,
+    first: ArrayLike | None = None,
 ) -> Selection | Refusal:
     """Choose the threshold that accepts most, at a risk proven to be ``alpha`` or less.
 
@@ -84,6 +84,9 @@ def select(
         delta: probability with which the promise may fail, in (0, 1).
         starts: where walks begin, ``default_starts(n)`` if None. They may depend on n or on a
             training split, never on the labels or scores of these examples.
+        first: (n,) whether each example is the first of its input; None: all are. The promise must
+            hold over calls and over distinct inputs, for the same input sent twice, by a client
+            that tries again, is no second piece of evidence.
 
     Raises:
         LearningError: scores and outcomes of different lengths, or a score that is not finite.
@@ -91,10 +94,15 @@ def select(
     """
     require_rate("alpha", alpha)
     require_rate("delta", delta)
-    curve = RiskCurve.of(scores, wrong)
+    curve = RiskCurve.of(scores, wrong, first)
     if curve.total == 0:
         return _without_examples(alpha, delta)
-    found = walk(curve, alpha, delta, default_starts(curve.total) if starts is None else starts)
+    found = walk(curve, alpha, delta, default_starts(curve.distinct) if starts is None else starts)
+    if found is None and curve.distinct < curve.total:
+        rows = np.asarray(first, dtype=bool)
+        refused = select(np.asarray(scores)[rows], np.asarray(wrong)[rows], alpha, delta, starts)
+        if isinstance(refused, Refusal):
+            return refused  # in terms of the inputs, which are what more is needed of
     if found is None:
         return _refuse(curve, alpha, delta, starts)
     accepted, errors = int(curve.accepted[found.entry]), int(curve.errors[found.entry])
@@ -144,7 +152,7 @@ def _growth_needed(
     entries = curve.entries(np.array([[s.coverage for s in plan] for plan in plans]))
     levels = delta * np.array([[s.weight for s in plan] for plan in plans])
     factor = (totals / curve.total)[:, None]
-    p = p_values(curve.errors[entries] * factor, curve.accepted[entries] * factor, alpha)
+    p = curve.p_values(alpha, entries, factor)
     passed = np.argwhere(p <= levels)  # (·, 2) of growth and start, the least growth first
     if passed.size == 0:
         return None

@@ -21,6 +21,9 @@ from shoal.routing.trust import Seen, Trust
 from shoal.specialists.card import Card
 from shoal.tasks.comparator import same
 from shoal.tasks.contract import Contract, read
+from shoal.tasks.wording import flattened
+
+_LONGEST = 100  # characters of an answer by which it is told from others
 
 KIND = "agreement"
 """The kind of the cards of such rungs."""
@@ -66,7 +69,8 @@ def weigh(contract: Contract, voices: Voices, validators: Sequence[Validator] = 
         support = tuple(_says(contract, one, other) for other in said)
         if support.count(True) > most.count(True):
             chosen, most = one, support
-    return Agreed(chosen, Seen(voices.request, voices.text, most, voices.own))
+    said_so = "" if chosen is None else flattened(chosen.text)[:_LONGEST]
+    return Agreed(chosen, Seen(voices.request, voices.text, most, voices.own, said_so))
 
 
 def _says(contract: Contract, one: Answer | None, other: Answer | None) -> bool | None:
