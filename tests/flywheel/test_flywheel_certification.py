@@ -26,7 +26,7 @@ from shoal.chat import Answer
 from shoal.errors import LearningError
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.promotion import promote, redraw
-from shoal.guarantees import Certificate, delta_at
+from shoal.guarantees import Certificate, delta_at, percent
 from shoal.specialists.card import Card
 from shoal.specialists.loading import load_specialist
 from shoal.specialists.senses import Senses
@@ -166,7 +166,7 @@ def test_a_refusal_tells_that_the_llm_differs_from_itself(store: Store, examiner
     agreement = examiner.lessons(TASK).self_agreement()
     assert agreement is not None
     assert agreement < 0.6
-    assert f"the LLM agrees with itself only {agreement:.0%}" in certify(examiner).reason
+    assert f"the LLM agrees with itself only {percent(agreement)}" in certify(examiner).reason
 
 
 @pytest.mark.parametrize(

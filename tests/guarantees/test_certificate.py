@@ -87,6 +87,20 @@ def test_what_was_not_checked_is_said_too() -> None:
     assert text.index("Not promised:") < text.index("exchangeable")
 
 
+@pytest.mark.parametrize(
+    ("agreement", "told"),
+    [(0.5, "50 %"), (0.996, "99.6 %"), (0.9996, "99.96 %"), (249_999 / 250_000, "99.9996 %")],
+)
+def test_nearly_always_is_not_told_as_always(agreement: float, told: str) -> None:
+    text = msgspec.structs.replace(_SOUND, self_agreement=agreement).describe()
+    assert f"agrees with itself {told} of the time" in text
+
+
+def test_always_is_told_as_always() -> None:
+    text = msgspec.structs.replace(_SOUND, self_agreement=1.0).describe()
+    assert "agrees with itself 100 % of the time" in text
+
+
 def test_every_assumption_is_printed() -> None:
     text = _SOUND.describe()
     assert all(f"- {assumption}" in text for assumption in _SOUND.assumptions)

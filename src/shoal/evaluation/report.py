@@ -11,7 +11,7 @@ from html import escape
 from msgspec import Struct
 
 from shoal.evaluation import report_charts as charts
-from shoal.guarantees import Calibration, Certificate, EProcess, anytime_upper_bound
+from shoal.guarantees import Calibration, Certificate, EProcess, anytime_upper_bound, percent
 
 _CUT = 1_500  # characters of a text that are shown
 _STYLE = """
@@ -99,9 +99,9 @@ def _summary(facts: Facts) -> str:
     each = " and of each label by itself" if found.labels is not None else ""
     lead = (
         f"Of the answers that the specialist gives itself{each}, at most "
-        f"<b>{_percent(found.alpha)}</b> differ from {escape(found.reference)}, with "
-        f"<b>{_percent(found.confidence)}</b> confidence. It answers about "
-        f"<b>{_percent(found.coverage)}</b> of the calls."
+        f"<b>{percent(found.alpha)}</b> differ from {escape(found.reference)}, with "
+        f"<b>{percent(found.confidence)}</b> confidence. It answers about "
+        f"<b>{percent(found.coverage)}</b> of the calls."
     )
     state = (
         "" if not facts.why_not else f'<p class="none">Not in force: {escape(facts.why_not)}.</p>'
@@ -109,11 +109,11 @@ def _summary(facts: Facts) -> str:
     rows += [
         ("Measured on", f"{found.n:,} {found.method} examples"),
         ("Would have answered", f"{found.accepted:,}, of which {found.errors} differed"),
-        ("Upper bound of the risk", _percent(found.risk_bound)),
-        ("Coverage", f"{_percent(found.coverage_low)} to {_percent(found.coverage_high)}"),
+        ("Upper bound of the risk", percent(found.risk_bound)),
+        ("Coverage", f"{percent(found.coverage_low)} to {percent(found.coverage_high)}"),
         ("Compared by", found.comparator),
         ("The reference agrees with itself", _share(found.self_agreement)),
-        ("Attempt", f"{found.attempt}, spent {_percent(found.delta_spent)} of the error budget"),
+        ("Attempt", f"{found.attempt}, spent {percent(found.delta_spent)} of the error budget"),
         ("Valid", f"{_utc(found.issued_at)} until {_utc(found.lapses_at)}"),
         ("Certificate", found.id),
         ("Data", found.data_digest),
@@ -154,8 +154,8 @@ def _slices(found: Certificate) -> str:
             f"{part.n:,}",
             f"{part.accepted:,}",
             str(part.errors),
-            _percent(part.errors / part.accepted) if part.accepted else "-",
-            _percent(part.risk_high) if part.accepted else "-",
+            percent(part.errors / part.accepted) if part.accepted else "-",
+            percent(part.risk_high) if part.accepted else "-",
         )
         for part in found.slices
     ]
@@ -175,7 +175,7 @@ def _labels(found: Certificate) -> str:
         return ""
     head = ("label, promised by itself", "threshold", "accepted", "differed", "bound")
     rows = [
-        (p.label, f"{p.threshold:.4f}", f"{p.accepted:,}", str(p.errors), _percent(p.risk_bound))
+        (p.label, f"{p.threshold:.4f}", f"{p.accepted:,}", str(p.errors), percent(p.risk_bound))
         for p in found.labels
     ]
     return _table(head, rows)
@@ -206,7 +206,7 @@ def _audits(facts: Facts, delta: float) -> str:
     text = (
         f"{process.n:,} answers were compared with the reference after they were given; "
         f"{process.errors} differed. At all moments together, their share is at most "
-        f"{_percent(bound)} with {_percent(1 - delta)} confidence. The evidence against the "
+        f"{percent(bound)} with {percent(1 - delta)} confidence. The evidence against the "
         f"promise is {process.e_value:.3g}; at {1 / delta:.3g} the specialist is taken back."
     )
     wrong = _examples("Audits that differed", facts.disagreements, "audits")
@@ -219,7 +219,7 @@ def _ladder(facts: Facts) -> str:
             step.name,
             f"{step.train_s:.1f} s",
             "-" if step.answer_ms is None else f"{step.answer_ms:.2f} ms",
-            _percent(step.coverage),
+            percent(step.coverage),
             step.outcome,
         )
         for step in facts.ladder
@@ -251,11 +251,7 @@ def _cut(text: str) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "not measured" if value is None else _percent(value)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return "not measured" if value is None else percent(value)
 
 
 def _utc(seconds: float) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from shoal.guarantees import RiskCurve, interval
+from shoal.guarantees import RiskCurve, interval, percent
 from shoal.guarantees.bounds import upper_bound
 
 _WIDTH, _HEIGHT = 640.0, 320.0
@@ -55,7 +55,7 @@ def risk_coverage(
     parts = [
         f'<path class="bound" d="{frame.path(list(coverage), bound)}"/>',
         f'<path class="line" d="{frame.path(list(coverage), list(risk))}"/>',
-        _level(frame, alpha, f"promised: {_percent(alpha)}"),
+        _level(frame, alpha, f"promised: {percent(alpha)}"),
     ]
     if point is not None:
         x, y, high = frame.x(point[0]), frame.y(point[1]), frame.y(point[2])
@@ -135,7 +135,3 @@ def _chart(frame: Frame, across: str, up: str, parts: Sequence[str]) -> str:
         f'<text transform="translate(12 {middle:.1f}) rotate(-90)" text-anchor="middle">'
         f"{escape(up)}</text></svg>"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

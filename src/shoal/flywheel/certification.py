@@ -20,7 +20,7 @@ from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
 from shoal.flywheel.trial import Candidate, LadderStep, Outcome, attempt, prepare
-from shoal.guarantees import Certificate, Refusal, delta_at
+from shoal.guarantees import Certificate, Refusal, delta_at, percent
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
@@ -175,7 +175,7 @@ class Examiner:
     ) -> Verdict:
         agreement = lessons.self_agreement()
         if agreement is not None and agreement < 1:
-            reason += f"; the LLM agrees with itself only {agreement:.0%} of the time"
+            reason += f"; the LLM agrees with itself only {percent(agreement)} of the time"
         verdict = Verdict(
             lessons.task.id,
             len(lessons.lessons),

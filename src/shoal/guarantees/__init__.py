@@ -40,6 +40,7 @@ from shoal.guarantees.sequential import (
     confidence_sequence,
     log_e_path,
 )
+from shoal.guarantees.shares import percent
 from shoal.guarantees.slices import Slice, worst
 from shoal.guarantees.strangers import Strangers
 
@@ -78,6 +79,7 @@ __all__ = [
     "mean_costs",
     "p_value",
     "p_values",
+    "percent",
     "picks",
     "plan",
     "select",

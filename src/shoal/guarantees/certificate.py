@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from shoal.errors import StoreError
 from shoal.guarantees.by_label import LabelProof
+from shoal.guarantees.shares import percent
 from shoal.guarantees.slices import By, Slice, worst
 
 Method = Literal["held-out", "cross-fitted"]
@@ -195,25 +196,25 @@ class Certificate(Struct, frozen=True, kw_only=True):
                 *self._where(),
                 "Not promised:",
                 *(f"- {assumption}" for assumption in self.assumptions),
-                f"Attempt {self.attempt} of this task, which spent {_percent(self.delta_spent)} of "
-                f"the {_percent(1.0 - self.confidence)} error budget. Data: {self.data_digest}.",
+                f"Attempt {self.attempt} of this task, which spent {percent(self.delta_spent)} of "
+                f"the {percent(1.0 - self.confidence)} error budget. Data: {self.data_digest}.",
                 f"Valid from {_utc(self.issued_at)} until {_utc(self.lapses_at)}.",
             )
         )
 
     def _promise(self) -> tuple[str, ...]:
-        measured = _percent(self.errors / self.accepted) if self.accepted else "none"
+        measured = percent(self.errors / self.accepted) if self.accepted else "none"
         return (
             f"Certificate {self.id}: {self._who()} for the task {self.task}.",
-            f"Promise: of the answers it gives itself, at most {_percent(self.alpha)} differ from "
-            f"{self.reference}, with {_percent(self.confidence)} confidence. "
+            f"Promise: of the answers it gives itself, at most {percent(self.alpha)} differ from "
+            f"{self.reference}, with {percent(self.confidence)} confidence. "
             f"Answers are compared by: {self.comparator}.",
-            f"It answers about {_percent(self.coverage)} of the calls "
-            f"({_percent(self.coverage_low)} to {_percent(self.coverage_high)}); "
+            f"It answers about {percent(self.coverage)} of the calls "
+            f"({percent(self.coverage_low)} to {percent(self.coverage_high)}); "
             "the rest go on to the LLM.",
             f"Measured on {self.n} {self.method} examples: it would have answered {self.accepted}, "
             f"of which {self.errors} differed ({measured}; "
-            f"upper bound {_percent(self.risk_bound)}).",
+            f"upper bound {percent(self.risk_bound)}).",
             *self._signal(),
         )
 
@@ -245,7 +246,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
             lines.append("Where it was worst (looked at, not promised):")
         lines += [
             f"- by {part.by}: {part.name}, {part.errors} of {part.accepted} differed "
-            f"({_percent(part.errors / part.accepted)}; alone, at most {_percent(part.risk_high)})"
+            f"({percent(part.errors / part.accepted)}; alone, at most {percent(part.risk_high)})"
             for part in found
         ]
         return tuple(lines)
@@ -253,11 +254,11 @@ class Certificate(Struct, frozen=True, kw_only=True):
     def _checks(self) -> tuple[str, ...]:
         itself, people = self.self_agreement, self.people
         return (
-            f"{self.reference} agrees with itself {_percent(itself)} of the time."
+            f"{self.reference} agrees with itself {percent(itself)} of the time."
             if itself is not None
             else f"How often {self.reference} agrees with itself was not measured.",
             f"People judged {people.n} of its answers and found {people.errors} wrong "
-            f"(upper bound {_percent(people.risk_bound)}); people choose what they judge, so this "
+            f"(upper bound {percent(people.risk_bound)}); people choose what they judge, so this "
             "is a biased sample and no part of the promise."
             if people is not None
             else "No answer of it has been judged by people.",
@@ -268,10 +269,6 @@ def assumptions_of(method: Method, reference: str) -> tuple[str, ...]:
     """What a certificate does not promise, each line readable after "Not promised:"."""
     common = (EXCHANGEABLE, REFERENCE.format(reference=reference), DRIFT, ONE_BY_ONE)
     return (*common, CROSS_FITTED) if method == "cross-fitted" else common
-
-
-def _percent(share: float) -> str:
-    return f"{100.0 * share:.3g} %"
 
 
 def _utc(seconds: float) -> str:

@@ -21,6 +21,7 @@ from shoal.guarantees.bounds import (
     upper_bound,
 )
 from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts, walk
+from shoal.guarantees.shares import percent
 
 _GROWTH = 1.05 ** np.arange(1, 81)  # up to 50 times as many examples, 5 % at a step
 
@@ -167,21 +168,17 @@ def _surest_tenth(curve: RiskCurve) -> int:
 def _too_few(accepted: int, errors: int, n: int, more: int, alpha: float, delta: float) -> str:
     return (
         f"need about {more} more examples: of the surest {accepted} of {n}, {errors} disagree "
-        f"({_percent(errors / accepted)}), and that is too few examples to be "
-        f"{_percent(1.0 - delta)} sure of at most {_percent(alpha)}"
+        f"({percent(errors / accepted)}), and that is too few examples to be "
+        f"{percent(1.0 - delta)} sure of at most {percent(alpha)}"
     )
 
 
 def _too_wrong(accepted: int, errors: int, n: int, alpha: float) -> str:
-    part = "tenth" if accepted <= math.ceil(n / 10) else f"{_percent(accepted / n)}"
-    rate, allowed = _percent(errors / accepted), _percent(alpha)
+    part = "tenth" if accepted <= math.ceil(n / 10) else f"{percent(accepted / n)}"
+    rate, allowed = percent(errors / accepted), percent(alpha)
     if errors / accepted > alpha:
         return f"even the surest {part} disagrees {rate} of the time, above {allowed}"
     return (
         f"the surest {part} disagrees {rate} of the time, within {allowed}, but what comes next "
         "does not, and 50 times as many examples would not help: it takes a surer score"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100.0 * share:.3g} %"
