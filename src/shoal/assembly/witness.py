@@ -1,7 +1,7 @@
 """Compares answers with the reference after they have left: shadows and audits.
 
 It never delays a caller. What it finds goes into the store together with the certificate's
-e-process; when that crosses, the demotion is in the same transaction.
+e-processes; when one crosses, the demotion is in the same transaction.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ from shoal.guarantees import Certificate
 from shoal.routing.rung import Rung, Verdict
 from shoal.storage import Audit, Spending, Store
 from shoal.tasks import same
+from shoal.tasks.answer_label import label_of
+from shoal.tasks.contract import read
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ class Witness:
             kind=kind,
             agrees=same(rung.card.contract, answer, reference),
             reference=replace(kept, body=b""),
+            label=_label(rung, answer),
         )
         delta = 1 - certificate.confidence
         done = self._store.writer.submit(
@@ -98,3 +101,10 @@ class Witness:
         if demoted:
             log.warning("%s was demoted: audits broke its promise", rung.name)
             await self._demoted()
+
+
+def _label(rung: OwnRung, answer: Answer) -> str | None:
+    """The label of a small answer, if its certificate promises each label by itself."""
+    if rung.certificate.labels is None:
+        return None
+    return label_of(rung.card.contract, read(rung.card.contract, answer))

@@ -272,7 +272,8 @@ def file_verdict(
             )
         if certificate is not None and card is not None:
             store.cards.insert(conn, _card_row(card))
-            store.certificates.insert(conn, _certificate_row(certificate, card))
+            row = _certificate_row(certificate, card)
+            store.certificates.insert(conn, row, certificate.served_labels)
         store.events.insert(conn, event)
 
 

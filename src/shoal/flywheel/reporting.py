@@ -41,7 +41,7 @@ def facts_of(store: Store, task: Task, options: LearnOptions) -> Facts:
         ladder=_ladder(store, task),
         mistakes=_mistakes(store, task, certificate.id) if certificate else (),
         disagreements=_disagreements(store, task, audits),
-        process=store.audits.process(certificate.id) if certificate else None,
+        watch=store.audits.watch(certificate.id) if certificate else None,
         log_e=tuple(path),
         llm_cost=volume.llm_cost / volume.priced if volume and volume.priced else None,
         llm_ms=_llm_ms(store, task),

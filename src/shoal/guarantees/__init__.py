@@ -42,8 +42,10 @@ from shoal.guarantees.sequential import (
 )
 from shoal.guarantees.slices import Slice, worst
 from shoal.guarantees.strangers import Strangers
+from shoal.guarantees.watching import Broken, Watch
 
 __all__ = [
+    "Broken",
     "Calibration",
     "Certificate",
     "EProcess",
@@ -62,6 +64,7 @@ __all__ = [
     "Start",
     "Strangers",
     "Target",
+    "Watch",
     "anytime_lower_bound",
     "anytime_upper_bound",
     "assumptions_of",

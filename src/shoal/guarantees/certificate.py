@@ -123,6 +123,11 @@ class Certificate(Struct, frozen=True, kw_only=True):
         found = (proof.threshold for proof in self.labels if proof.label == label)
         return next(found, math.inf)
 
+    @property
+    def served_labels(self) -> tuple[str, ...]:
+        """The labels promised by themselves; none where the promise is on the average."""
+        return tuple(proof.label for proof in self.labels or ())
+
     def worst_slices(self) -> tuple[Slice, ...]:
         """The worst slice by label, by length and by time, as far as each was looked at."""
         found = (worst(self.slices, by) for by in get_args(By))

@@ -214,6 +214,19 @@ def proving(conn: Connection) -> None:
     )
 
 
+def watching(conn: Connection) -> None:
+    """9: the e-process of each label, where a certificate promises each by itself."""
+    _run(
+        conn,
+        "ALTER TABLE audits ADD COLUMN label TEXT",
+        """CREATE TABLE label_eprocesses (
+            certificate TEXT NOT NULL,
+            label TEXT NOT NULL,
+            state BLOB NOT NULL,
+            PRIMARY KEY (certificate, label))""",
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     recording,
     learning,
@@ -223,6 +236,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     keeping,
     trying,
     proving,
+    watching,
 )
 
 
