@@ -1,7 +1,8 @@
 """Compares answers with the reference after they have left: shadows and audits.
 
 It never delays a caller. What it finds goes into the store together with the certificate's
-e-processes; when one crosses, the demotion is in the same transaction.
+e-processes; when one crosses, the demotion is in the same transaction. Where people are the
+reference nothing is compared here: what they say is waited for (``reviewing``).
 """
 
 import asyncio
@@ -50,12 +51,14 @@ class Witness:
         if post is None:
             return
         if handled.rung is not None:
-            if receipt.sampled:
+            if receipt.sampled and not handled.rung.certificate.by_people:
                 self.background.start(handled.regime, self._audit(handled, handled.rung, answer))
             return
         rung = post.rung
         if rung is None or post.stage != "shadow" or handled.answerer is not handled.model:
             return  # what stands in for the LLM is no reference
+        if rung.certificate.by_people:
+            return  # no LLM knows what people would say
         if not rung.refusal(handled.request, receipt.llm, receipt.at):
             self.background.start(handled.regime, self._shadow(handled, rung, answer))
 

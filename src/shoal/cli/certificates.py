@@ -101,7 +101,7 @@ def certificate(
     settings = read_config(config)
     with open_store(settings) as store:
         found = find_task(store, task)
-        proof = proof_of(store, found, settings.learn)
+        proof = proof_of(store, found, settings.learn, settings.promise_of(found.name))
         standing = _standing(store, found, found.id, proof)
         rung = agreement_id(found.id)
         if store.attempts.list(rung):

@@ -17,7 +17,7 @@ from shoal.guarantees.bounds import (
 from shoal.guarantees.budget import delta_at, delta_left
 from shoal.guarantees.by_label import LabelProof, LabelSelection, select_by_label, strictest
 from shoal.guarantees.calibration import Calibration
-from shoal.guarantees.certificate import Certificate, Method, PeopleCheck, assumptions_of
+from shoal.guarantees.certificate import PEOPLE, Certificate, Method, PeopleCheck, assumptions_of
 from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts
 from shoal.guarantees.joint import (
     Examples,
@@ -45,6 +45,7 @@ from shoal.guarantees.strangers import Strangers
 from shoal.guarantees.watching import Broken, Watch
 
 __all__ = [
+    "PEOPLE",
     "Broken",
     "Calibration",
     "Certificate",

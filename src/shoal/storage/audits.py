@@ -25,7 +25,8 @@ _encode = msgspec.json.Encoder().encode
 class Audit(Struct, frozen=True, kw_only=True):
     """A call whose small answer was compared with the reference's.
 
-    ``kind`` is "audit" for a call that was served, "shadow" for one that only would have been;
+    ``kind`` is "audit" for a call that was served, "shadow" for one that only would have been,
+    "review" for one that was served and judged by a person, whose answer is "" if not given;
     ``label`` is the small answer's, where the certificate promises each label by itself.
     """
 
@@ -33,7 +34,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     at: float
     task: str
     certificate: str
-    kind: Literal["audit", "shadow"]
+    kind: Literal["audit", "shadow", "review"]
     agrees: bool
     reference: Answer
     label: str | None = None
