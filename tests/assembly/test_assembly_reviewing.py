@@ -111,7 +111,7 @@ async def test_a_word_waits_for_those_on_calls_before_it(store: Store) -> None:
 async def test_words_on_calls_that_were_not_drawn_move_nothing(store: Store) -> None:
     serving(store, by_people())
     async with open_desk(store, Clerk(), promises=HALF) as desk:
-        drawn = await served(desk, 4)
+        drawn = await served(desk, 20)
         everything = store.calls.list(CallFilter(limit=500))
         others = [call.id for call in everything if call.id not in drawn]
         assert others
@@ -121,7 +121,7 @@ async def test_words_on_calls_that_were_not_drawn_move_nothing(store: Store) -> 
         for call_id in drawn:
             await desk.feedback(call_id, "right", "")
     process = store.audits.process("c-1")
-    assert (process.n, process.errors) == (4, 0)
+    assert (process.n, process.errors) == (20, 0)
 
 
 async def test_calls_that_are_asked_no_more_hold_up_nothing(store: Store) -> None:
