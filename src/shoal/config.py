@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,6 +26,7 @@ from shoal.gateway.options import GatewayOptions, TracingOptions
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
 from shoal.routing.budget import BudgetOptions
 from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.judging import JudgingOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.tokenizer import names_file
@@ -33,7 +34,7 @@ from shoal.storage import StoreOptions
 
 _ENV_PREFIX = "SHOAL_"
 _LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
-T = TypeVar("T", BudgetOptions, LessonOptions)
+T = TypeVar("T", BudgetOptions, JudgingOptions, LessonOptions)
 
 _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
 
@@ -84,6 +85,13 @@ class Config(BaseSettings):
         """The environment over the file, which comes in as arguments."""
         return env_settings, init_settings
 
+    _folder: Path = PrivateAttr(Path())
+
+    @property
+    def folder(self) -> Path:
+        """Where the file stands, to which paths in it are relative."""
+        return self._folder
+
     def promise_of(self, task: str) -> PromiseOptions:
         """What is to be promised of a task, by name."""
         return _promise(self.promise, self.tasks.get(task, TaskOptions()))
@@ -100,6 +108,11 @@ class Config(BaseSettings):
     def lesson_options(self) -> dict[str, LessonOptions]:
         """How each task is to be learned that has a way of its own."""
         found = {name: _part(LessonOptions, own) for name, own in self.tasks.items()}
+        return {name: options for name, options in found.items() if options.model_fields_set}
+
+    def judging_options(self) -> dict[str, JudgingOptions]:
+        """How the answers of each task are judged that has a way of its own."""
+        found = {name: _part(JudgingOptions, own) for name, own in self.tasks.items()}
         return {name: options for name, options in found.items() if options.model_fields_set}
 
     def answer_cache(self) -> AnswerCache:
@@ -137,6 +150,7 @@ def read_config(path: Path) -> Config:
         raise ConfigError("\n".join(problems))
     for name, own in config.tasks.items():
         _check_task(config.promise, own, f"{path}: tasks.{name}")
+    config._folder = path.resolve().parent
     return config
 
 

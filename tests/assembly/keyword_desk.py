@@ -21,6 +21,7 @@ from shoal.flywheel.finding import task_row
 from shoal.flywheel.promotion import promote
 from shoal.guarantees import Certificate, assumptions_of
 from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.judging import JudgingOptions
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card, TokenRates
@@ -201,9 +202,11 @@ async def open_desk(
     audit_rate: float = NEVER,
     promises: Mapping[str, PromiseOptions] | None = None,
     cascade: CascadeOptions | None = None,
+    judging: JudgingOptions | None = None,
 ) -> AsyncIterator[Shoal]:
     default = PromiseOptions(audit_rate=audit_rate)
-    regime = Regime(models(*engines), promises or {}, default, cascade=cascade)
+    own = {} if judging is None else {TASK.name: judging}
+    regime = Regime(models(*engines), promises or {}, default, cascade=cascade, judging=own)
     async with Shoal(store, regime) as desk:
         yield desk
 

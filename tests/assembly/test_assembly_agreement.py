@@ -17,20 +17,24 @@ from keyword_desk import (
     serving,
     text_of,
 )
+from msgspec.structs import replace
 
 from shoal.assembly import Shoal
 from shoal.chat import Answer, Request, Usage
 from shoal.errors import ConfigError, EngineUnreachable
 from shoal.flywheel.agreeing import AgreementExaminer, serving_card
+from shoal.flywheel.agreement_trial import SHARE
 from shoal.flywheel.certification import Verdict
 from shoal.flywheel.finding import task_row
-from shoal.flywheel.options import LearnOptions
+from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import promote
 from shoal.guarantees import Certificate
 from shoal.routing.agreement import agreement_id
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.promise import PromiseOptions
+from shoal.routing.signals.registry import register_validator
 from shoal.storage import Store
+from shoal.tasks.comparators import register
 
 RUNG = agreement_id(TASK.id)
 SMALL = CascadeOptions(models=("ann", "bob"), tries=300, try_rate=1)
@@ -52,9 +56,12 @@ async def tell(desk: Shoal, texts: Sequence[str]) -> None:
     await desk.settle()
 
 
-def certify_agreement(store: Store, promise: PromiseOptions = PROMISE) -> Verdict:
-    examiner = AgreementExaminer(store, LearnOptions(), SMALL.models)
-    return examiner.certify(TASK, examiner.heard(TASK), promise)
+def certify_agreement(
+    store: Store, models: Sequence[str] = SMALL.models, own: LessonOptions | None = None
+) -> Verdict:
+    judged = {} if own is None else {TASK.name: own}
+    examiner = AgreementExaminer(store, LearnOptions(), models, own=judged)
+    return examiner.certify(TASK, examiner.heard(TASK), PROMISE)
 
 
 async def agreeing(store: Store, *engines: Clerk) -> Certificate:
@@ -271,6 +278,108 @@ async def test_a_model_that_is_gone_from_the_settings_is_not_asked_for(store: St
     assert handled.receipt.answered_by == "gpt"
     assert "no model 'bob'" in handled.receipt.tried[0].reason
     assert len(ann.asked) == asked
+
+
+class Narrow(Clerk):
+    """A cheap model that takes what is for the first department to be for the second."""
+
+    async def answer(self, request: Request) -> Answer:
+        said = await super().answer(request)
+        return replace(said, text=LABELS[1]) if said.text == LABELS[0] else said
+
+
+async def test_one_model_alone_answers_where_it_may_be_trusted(store: Store) -> None:
+    """Two thirds of its answers are right, and which, the message tells."""
+    known_task(store)
+    alone = SMALL.model_copy(update={"models": ("ann",), "tries": 400})
+    llm, ann = Clerk(), Narrow("ann")
+    async with open_desk(store, llm, ann, cascade=alone) as desk:
+        await tell(desk, [text_of(number) for number in range(400)])
+    verdict = certify_agreement(store, alone.models)
+    certificate = verdict.certificate
+    assert certificate is not None, verdict.reason
+    assert (certificate.signal, certificate.models) == ("learned", ("ann",))
+    assert 0.55 < certificate.coverage < 0.75
+    assert [step.recipe for step in verdict.ladder if step.refused] == [SHARE]
+    promote(store, RUNG, "serve", "test", "for a test")
+    async with open_desk(store, llm, ann, cascade=alone) as desk:
+        knows, answer = await ask(desk, request_of(text_of(3 * 500 + 1)))
+        knows_not, right = await ask(desk, request_of(text_of(3 * 500)))
+    assert (knows.receipt.answered_by, answer.text) == ("agreement/department", LABELS[1])
+    assert (knows_not.receipt.answered_by, right.text) == ("gpt", LABELS[0])
+    assert knows_not.receipt.tried[0].reason == "they may be wrong"
+
+
+async def test_a_voice_that_fails_a_validator_is_not_counted(store: Store) -> None:
+    register_validator("test.py:not_returns", NotReturns())
+    own = LessonOptions(validators=("test.py:not_returns",))
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL, judging=own) as desk:
+        await tell(desk, [text_of(number) for number in range(EXAMPLES)])
+    verdict = certify_agreement(store, own=own)
+    certificate = verdict.certificate
+    assert certificate is not None, verdict.reason
+    assert certificate.validators == own.validators
+    assert certificate.coverage == pytest.approx(2 / 3, abs=0.05)
+    promote(store, RUNG, "serve", "test", "for a test")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL, judging=own) as desk:
+        passes, _ = await ask(desk, request_of(text_of(LABELS.index("payments"))))
+        fails, _ = await ask(desk, request_of(text_of(LABELS.index("returns"))))
+    assert passes.receipt.answered_by == "agreement/department"
+    assert fails.receipt.tried[0].reason == "no answer of the models counts"
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        handled, _ = await ask(desk, request_of(text_of(1)))
+    assert handled.receipt.answered_by == "gpt"
+    assert "other validators" in handled.receipt.tried[0].reason
+
+
+class NotReturns:
+    """A validator that knows of no returns."""
+
+    name = "not returns"
+
+    def complaint(self, request: Request, answer: Answer) -> str:
+        return "we take nothing back" if answer.text == "returns" else ""
+
+
+async def test_answers_are_the_same_as_the_tasks_comparator_says(store: Store) -> None:
+    """Ann and Bob are never of the LLM's words, and for this task that does not matter."""
+    register("test.py:alike", lambda a, b: True)
+    own = LessonOptions(comparator="test.py:alike")
+    known_task(store)
+    llm, ann, bob = Clerk(), Parrot("ann"), Parrot("bob")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL, judging=own) as desk:
+        await tell(desk, [text_of(number) for number in range(EXAMPLES)])
+    assert certify_agreement(store).certificate is None
+    certificate = certify_agreement(store, own=own).certificate
+    assert certificate is not None
+    assert (certificate.comparator, certificate.coverage) == ("test.py:alike", 1.0)
+    promote(store, RUNG, "serve", "test", "for a test")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL, judging=own, audit_rate=1) as desk:
+        handled, _ = await ask(desk, request_of(text_of(2)))
+        await desk.settle()
+    assert handled.receipt.answered_by == "agreement/department"
+    assert store.audits.process(certificate.id).errors == 0
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        handled, _ = await ask(desk, request_of(text_of(2)))
+    assert handled.receipt.answered_by == "gpt"
+    assert handled.receipt.tried[0].reason == (
+        "certified with answers compared by: test.py:alike; shoal.toml says: equal label"
+    )
+
+
+async def test_how_sure_a_specialist_was_is_kept_with_what_it_would_have_said(
+    store: Store,
+) -> None:
+    card = serving(store)
+    alone = SMALL.model_copy(update={"models": ("ann",)})
+    async with open_desk(store, Clerk(), Clerk("ann"), cascade=alone) as desk:
+        handled, _ = await ask(desk, request_of(UNCLEAR))
+        await desk.settle()
+    tries = store.tries.of_calls([handled.receipt.call_id])[handled.receipt.call_id]
+    assert tries[card.id].signal == handled.receipt.tried[0].signal
+    assert tries["ann"].signal is None
 
 
 def spent(store: Store) -> float:

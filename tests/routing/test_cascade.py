@@ -16,10 +16,9 @@ from shoal.routing.scored import FREE, OwnScore, ScoredAnswerer
 from shoal.routing.signals import Agreement, Evidence, KeepsContract, Valid
 from shoal.specialists.specialist import Prediction
 from shoal.tasks import Input, LabelContract
-from shoal.tasks.comparators import of_contract
 
 CONTRACT = LabelContract(("refund", "delivery", "other"))
-AGREE = Agreement(of_contract(CONTRACT))
+AGREE = Agreement(CONTRACT)
 DOLLAR = Tariff(input=1.0, output=1.0)  # a millionth a token
 INF = float("inf")
 

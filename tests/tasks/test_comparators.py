@@ -1,33 +1,35 @@
 """The hook for a task's own comparator."""
 
 import pytest
+from msgspec.structs import replace
 
 from shoal.chat import Answer
 from shoal.errors import ConfigError
-from shoal.tasks import LabelContract, NumberContract
-from shoal.tasks.comparators import Comparators, of_contract
+from shoal.tasks import LabelContract, TextContract, comparator_name, same
+from shoal.tasks.comparators import register
+
+LABELS = LabelContract(("apple", "ant", "bee"))
 
 
-def test_a_task_has_its_own_and_others_their_contracts() -> None:
-    known = Comparators()
-    known.register("first letter", lambda a, b: a.text[:1] == b.text[:1])
-    known.assign("topic", "first letter")
-    contract = LabelContract(("apple", "ant"))
+def test_a_contract_that_names_a_comparator_is_compared_by_it() -> None:
+    register("first letter", lambda a, b: a.text[:1] == b.text[:1])
+    own = replace(LABELS, comparator="first letter")
     apple, ant = Answer(text="apple"), Answer(text="ant")
-    assert known.of("topic", contract)(apple, ant)
-    assert known.of("topic", contract).name == "first letter"
-    assert not known.of("another", contract)(apple, ant)
-    assert known.of("another", contract).name == "equal label"
+    assert same(own, apple, ant)
+    assert not same(own, apple, Answer(text="bee"))
+    assert not same(LABELS, apple, ant)
+    assert comparator_name(own) == "first letter"
+    assert comparator_name(LABELS) == "equal label"
 
 
-def test_contracts_decide_by_themselves() -> None:
-    assert of_contract(NumberContract())(Answer(text="1,000"), Answer(text="1000.0"))
+def test_what_breaks_the_contract_is_not_put_before_it() -> None:
+    register("all alike", lambda a, b: True)
+    own = replace(LABELS, comparator="all alike")
+    assert not same(own, Answer(text="apple"), Answer(text="avocado"))
+    assert not same(own, Answer(text="apple"), Answer(text="apple", complete=False))
 
 
-def test_names_are_taken_once_and_known_when_used() -> None:
-    known = Comparators()
-    known.register("x", lambda a, b: True)
-    with pytest.raises(ConfigError, match="already"):
-        known.register("x", lambda a, b: False)
-    with pytest.raises(ConfigError, match="no comparator 'y' is registered; there are: x"):
-        known.assign("topic", "y")
+def test_a_comparator_that_nobody_registered_is_an_error() -> None:
+    own = replace(TextContract(), comparator="nobody's")
+    with pytest.raises(ConfigError, match='no comparator "nobody\'s"'):
+        same(own, Answer(text="a"), Answer(text="b"))

@@ -12,6 +12,7 @@ from shoal.routing.budget import Reservation
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.rate_limits import Allowance
 from shoal.routing.receipt import Served
+from shoal.routing.rung import Verdict
 from shoal.storage import Spending
 from shoal.tasks import Match
 
@@ -34,8 +35,8 @@ class Handled(Served, frozen=True, kw_only=True):
     ``reservation`` what was set aside of budgets. ``began`` is a reading of ``time.perf_counter``.
     ``cache_key`` is what the answer may be cached under, b"" if it may not; ``cached`` is where it
     came from, if it was. ``rung`` is what answered in the LLM's place, None if none did; ``unsure``
-    what the task's specialist would have said, had it been surer, and ``said`` what the models did
-    that were asked whether they agree.
+    what the task's specialist said that would have answered, had it been surer, and ``said`` what
+    the models did that were asked whether they agree.
     """
 
     request: Request
@@ -53,5 +54,5 @@ class Handled(Served, frozen=True, kw_only=True):
     cache_key: bytes = b""
     cached: Cached | None = None
     rung: OwnRung | None = None
-    unsure: Answer | None = None
+    unsure: Verdict | None = None
     said: tuple[Said, ...] = ()

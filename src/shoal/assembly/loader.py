@@ -4,6 +4,7 @@ import threading
 
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError
+from shoal.routing.trust import Trust
 from shoal.specialists.card import Card
 from shoal.specialists.loading import load_specialist
 from shoal.specialists.senses import Senses
@@ -29,6 +30,20 @@ class Loader:
         """
         folder = self._store.artifacts.open(card.artifact)
         return load_specialist(card, folder, self._encoder_for(card))
+
+    def load_trust(self, card: Card) -> Trust | None:
+        """What the signal of a rung of cheaper models was learned to be; None if nothing was.
+
+        Raises:
+            ArtifactError: its files are damaged, or made for another encoder.
+        """
+        if not card.artifact:
+            return None
+        senses = self._encoder_for(card)
+        if card.encoder and (senses is None or senses.digest != card.encoder):
+            raise ArtifactError(f"the signal {card.id} was learned with another encoder")
+        folder = self._store.artifacts.open(card.artifact)
+        return Trust.restore(folder, senses if card.encoder else None)
 
     def _encoder_for(self, card: Card) -> Senses | None:
         """The encoder, built for the first card that needs it; one that failed is not tried again,

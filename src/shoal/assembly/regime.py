@@ -10,8 +10,11 @@ from shoal.assembly.shield import Discretion
 from shoal.errors import ConfigError
 from shoal.routing.answer_cache import AnswerCache
 from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.judging import JudgingOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
+
+_AS_CONTRACTS_SAY = JudgingOptions()
 
 
 class Regime:
@@ -26,10 +29,12 @@ class Regime:
         privacy: PrivacyOptions | None = None,
         cache: AnswerCache | None = None,
         cascade: CascadeOptions | None = None,
+        judging: Mapping[str, JudgingOptions] | None = None,
     ) -> None:
         """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
-        ``cache`` None: nothing is cached; ``cascade`` None: no rungs but specialists and the LLM. A
-        cache belongs to one regime, so a reload empties it.
+        ``cache`` None: nothing is cached; ``cascade`` None: no rungs but specialists and the LLM;
+        ``judging``: tasks, by name, whose answers are judged in ways of their own. A cache belongs
+        to one regime, so a reload empties it.
 
         Raises:
             ConfigError: the cascade names a model that is none.
@@ -40,6 +45,7 @@ class Regime:
         self.cache = AnswerCache({}, 0) if cache is None else cache
         self.discretion = Discretion(self.privacy)
         self._promises, self._default = dict(promises), default
+        self._judging = dict(judging or {})
         self._holders = 0
         self._unheld = asyncio.Event()
         self._unheld.set()
@@ -47,6 +53,10 @@ class Regime:
     def promise(self, task: str) -> PromiseOptions:
         """What is promised of a task, by name."""
         return self._promises.get(task, self._default)
+
+    def judging(self, task: str) -> JudgingOptions:
+        """How answers of a task are judged, by name."""
+        return self._judging.get(task, _AS_CONTRACTS_SAY)
 
     def hold(self) -> Self:
         """A call begins, or something that it has started: ``let_go`` once for each."""

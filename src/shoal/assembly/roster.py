@@ -4,6 +4,7 @@ A roster never changes; a new one is read when the store's revision does. A spec
 are damaged is left out, with the reason, and its task goes to the LLM.
 """
 
+import logging
 from collections.abc import Mapping
 
 import msgspec
@@ -19,6 +20,8 @@ from shoal.routing.rung import Rung
 from shoal.specialists.card import Card
 from shoal.storage import Stage, Standing, Store
 from shoal.tasks import Match, Matcher, Task
+
+log = logging.getLogger(__name__)
 
 OwnRung = Rung | AgreementRung
 """What answers in the LLM's place, on a certificate."""
@@ -54,6 +57,7 @@ class RosterReader:
     def __init__(self, store: Store, loader: Loader | None = None) -> None:
         self._store, self._loader = store, loader or Loader(store)
         self._rungs: dict[str, Rung] = {}
+        self._agreements: dict[str, AgreementRung] = {}
 
     def read(self) -> Roster:
         """The roster of now. Takes file reads, and a second where specialists must be loaded.
@@ -73,6 +77,9 @@ class RosterReader:
         }
         used = {post.rung.certificate.id for post in posts.values() if post.rung}
         self._rungs = {key: rung for key, rung in self._rungs.items() if key in used}
+        agreeing = {post.agreement.certificate.id for post in posts.values() if post.agreement}
+        kept = {key: rung for key, rung in self._agreements.items() if key in agreeing}
+        self._agreements = kept
         return Roster(revision, Matcher(tasks), posts)
 
     def _post(self, task: Task, standing: Standing | None) -> Post:
@@ -86,9 +93,22 @@ class RosterReader:
     def _agreement(self, task: Task, standing: Standing | None) -> AgreementRung | None:
         if standing is None or standing.stage != "serve":
             return None
-        card = msgspec.json.decode(self._store.cards.get(standing.card).spec, type=Card)
-        spec = self._store.certificates.get(standing.certificate).spec
-        return AgreementRung(f"agreement/{task.name}", card, Certificate.from_json(spec))
+        name = f"agreement/{task.name}"
+        known = self._agreements.get(standing.certificate)
+        if known is not None:
+            return known if known.name == name else replace(known, name=name)
+        try:
+            card = msgspec.json.decode(self._store.cards.get(standing.card).spec, type=Card)
+            certificate = Certificate.from_json(
+                self._store.certificates.get(standing.certificate).spec
+            )
+            trust = self._loader.load_trust(card)
+        except (ArtifactError, StoreError, msgspec.DecodeError) as error:
+            log.warning("%s is left out: %s", name, error)
+            return None
+        rung = AgreementRung(name, card, certificate, trust)
+        self._agreements[standing.certificate] = rung
+        return rung
 
     def _rung(self, standing: Standing, task_name: str) -> Rung:
         known = self._rungs.get(standing.certificate)

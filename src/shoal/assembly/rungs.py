@@ -16,25 +16,27 @@ from shoal.assembly.roster import OwnRung, Post
 from shoal.assembly.spending import record_spending
 from shoal.chat import Answer
 from shoal.errors import ShoalError
-from shoal.routing.agreement import AgreementRung
+from shoal.routing.agreement import AgreementRung, Voices
+from shoal.routing.judging import JudgingOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Tried
 from shoal.routing.rung import Verdict
 from shoal.storage import Store
+from shoal.tasks import comparator_name
 from shoal.tasks.answer_label import has_labels
 
 
 class Climb(Struct, frozen=True):
     """What came of asking the rungs: ``answer`` by ``rung``, or neither; all who were ``tried``.
 
-    ``unsure`` is what the specialist would have said, had it been surer, ``said`` what the models
-    did that were asked whether they agree.
+    ``unsure`` is what the specialist said that would have answered, had it been surer, ``said``
+    what the models did that were asked whether they agree.
     """
 
     tried: tuple[Tried, ...]
     answer: Answer | None = None
     rung: OwnRung | None = None
-    unsure: Answer | None = None
+    unsure: Verdict | None = None
     said: tuple[Said, ...] = ()
 
 
@@ -58,7 +60,7 @@ class Rungs:
         serving = post.rung.card.id if post.stage == "serve" and post.rung else ""
         if second.certificate.after != serving or (serving and first.unsure is None):
             return first  # its certificate speaks of other calls than this one
-        refusal = _refusal(second, handled, post) or _unknown(second, handled)
+        refusal = _refusal(second, handled, post) or _not_as_certified(second, handled, post)
         if refusal:
             return replace(first, tried=(*first.tried, second.passed_over(refusal)))
         return await self._by_agreement(handled, second, first)
@@ -81,7 +83,7 @@ class Rungs:
             return Climb((rung.passed_over(refusal),))
         verdict = await self._predict(self._pool, handled)
         if verdict.answer is None:
-            return Climb((verdict.tried,), unsure=verdict.unsure)
+            return Climb((verdict.tried,), unsure=verdict if verdict.withheld else None)
         return Climb((verdict.tried,), verdict.answer, rung)
 
     async def _predict(self, pool: ThreadPoolExecutor, handled: Handled) -> Verdict:
@@ -111,10 +113,12 @@ class Rungs:
         if failed:
             tried = (*first.tried, replace(line, reason=str(failed[0])))
             return replace(first, tried=tried, said=said)
-        voices = [one.answer for one in said]
-        if rung.certificate.after:
-            voices.insert(0, first.unsure or _SILENT)
-        verdict = rung.judge(voices, handled.request, line)
+        voices = _voices(rung, handled, first, said)
+        try:  # in a thread: a validator of one's own, or an input's vector, may take long
+            verdict = await asyncio.to_thread(rung.judge, voices, line)
+        except ShoalError as error:
+            tried = (*first.tried, replace(line, reason=str(error)))
+            return replace(first, tried=tried, said=said)
         accepted = rung if verdict.answer is not None else None
         tried = (*first.tried, verdict.tried)
         return Climb(tried, verdict.answer, accepted, first.unsure, said)
@@ -140,7 +144,17 @@ class Rungs:
         return heard[-1]
 
 
-_SILENT = Answer(complete=False)  # agrees with nothing
+def _voices(rung: AgreementRung, handled: Handled, first: Climb, said: Sequence[Said]) -> Voices:
+    match = handled.match
+    assert match is not None
+    given = handled.regime.discretion.learned(match.input_of(handled.request))
+    answers: list[Answer | None] = [one.answer for one in said]
+    own = None
+    if rung.certificate.after:
+        assert first.unsure is not None
+        answers.insert(0, first.unsure.withheld)
+        own = first.unsure.tried.signal
+    return Voices(handled.request, given.text, tuple(answers), own)
 
 
 def _refusal(rung: OwnRung, handled: Handled, post: Post) -> str:
@@ -152,14 +166,32 @@ def _refusal(rung: OwnRung, handled: Handled, post: Post) -> str:
     if rung.certificate.by_people != promise.by_people:
         of = ("people", "the LLM") if rung.certificate.by_people else ("the LLM", "people")
         return f"certified to agree with {of[0]}, promised is agreement with {of[1]}"
+    other = _compared_otherwise(rung, handled.regime.judging(post.task.name))
+    if other:
+        return other
     return _promises_less(rung, promise) or rung.refusal(handled.request, receipt.llm, receipt.at)
 
 
-def _unknown(rung: AgreementRung, handled: Handled) -> str:
-    """Why not all of its models can be asked; "" if they can."""
+def _not_as_certified(rung: AgreementRung, handled: Handled, post: Post) -> str:
+    """Why its models cannot be asked and judged as its certificate says; "" if they can."""
     known = set(handled.regime.models)
     missing = [name for name in rung.certificate.models if name not in known]
-    return f"shoal.toml names no model {missing[0]!r} any more" if missing else ""
+    if missing:
+        return f"shoal.toml names no model {missing[0]!r} any more"
+    if rung.certificate.validators != handled.regime.judging(post.task.name).validators:
+        return "certified with other validators than shoal.toml names"
+    return ""
+
+
+def _compared_otherwise(rung: OwnRung, judging: JudgingOptions) -> str:
+    """Why a certificate's comparator does not do now; "" if it does."""
+    wanted = judging.applied(rung.card.contract)
+    if wanted == rung.card.contract:
+        return ""
+    return (
+        f"certified with answers compared by: {rung.certificate.comparator}; "
+        f"shoal.toml says: {comparator_name(wanted)}"
+    )
 
 
 def _promises_less(rung: OwnRung, promise: PromiseOptions) -> str:

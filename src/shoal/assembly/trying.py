@@ -13,8 +13,8 @@ from shoal.assembly.handled import Handled, Said
 from shoal.assembly.models import Model
 from shoal.assembly.purse import Purse
 from shoal.assembly.spending import Recorded
-from shoal.chat import Answer
 from shoal.guarantees import draw
+from shoal.routing.rung import Verdict
 from shoal.storage import Spending, Store, Try
 
 _COUNT_S = 60.0  # between two looks at how many tries a task has, which other processes add to
@@ -44,8 +44,6 @@ class Trying:
         after = post.rung.card.id if post.stage == "serve" and post.rung else ""
         if after and handled.unsure is None:
             return  # the specialist answered, or was not asked: such a call goes no further
-        if not after and len(cascade.models) < 2:
-            return  # nobody to agree with
         if handled.said:  # in the LLM's place they are asked anyhow: the fair sample is kept
             due = receipt.sampled
         else:
@@ -113,14 +111,16 @@ def _try_of(handled: Handled, said: Said, after: str) -> Try:
     )
 
 
-def _unsure_of(handled: Handled, answer: Answer, after: str) -> Try:
+def _unsure_of(handled: Handled, verdict: Verdict, after: str) -> Try:
     """What the specialist would have said, as one more voice."""
+    assert verdict.withheld is not None
     return Try(
         call_id=handled.receipt.call_id,
         model=after,
         after=after,
         at=handled.receipt.at,
-        answer=answer,
+        answer=verdict.withheld,
         cost=0.0,
         latency_ms=0.0,
+        signal=verdict.tried.signal,
     )

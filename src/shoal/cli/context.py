@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from shoal.assembly.hooks import register_hooks
 from shoal.config import Config, read_config
 from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.learner import Learner
@@ -45,7 +46,12 @@ def store_at(path: Path) -> Iterator[Store]:
 
 
 def new_learner(config: Config, store: Store) -> Learner:
-    """A learner as the settings say."""
+    """A learner as the settings say.
+
+    Raises:
+        ConfigError: a comparator or validator cannot be loaded.
+    """
+    register_hooks(config.judging_options().values(), config.folder)
     return Learner(
         store,
         config.learn,

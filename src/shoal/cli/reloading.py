@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from shoal.assembly import Models, Purse, Regime, Shoal
+from shoal.assembly.hooks import register_hooks
 from shoal.cli.figures import one_line
 from shoal.cli.learner_process import LearnerProcess
 from shoal.config import Config, read_config
@@ -24,11 +25,19 @@ def regime_of(config: Config) -> Regime:
     """Models, promises and privacy rules of these settings.
 
     Raises:
-        ConfigError: a model cannot be opened.
+        ConfigError: a model cannot be opened, or a comparator or validator not be loaded.
     """
-    models = Models.open(config.models)
-    privacy, cache = config.privacy, config.answer_cache()
-    return Regime(models, config.promises(), config.promise, privacy, cache, config.cascade)
+    judging = config.judging_options()
+    register_hooks(judging.values(), config.folder)
+    return Regime(
+        Models.open(config.models),
+        config.promises(),
+        config.promise,
+        config.privacy,
+        config.answer_cache(),
+        config.cascade,
+        judging,
+    )
 
 
 def same_to_learner(one: Config, other: Config) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
+from shoal.assembly.hooks import register_hooks
 from shoal.assembly.reviewing import take_word
 from shoal.assembly.shield import Discretion
 from shoal.chat import Answer
@@ -88,6 +89,7 @@ def _say(
         verdict="right" if right else "answer",
         answer=Discretion(settings.privacy).kept_text(answer or ""),
     )
+    register_hooks(settings.judging_options().values(), settings.folder)
     with store.database.transaction() as conn:
         demoted = take_word(store, conn, word, settings.promise_of)
     if demoted:

@@ -1,75 +1,81 @@
-"""Certifies the agreement of cheaper models on what a task's specialist passes on.
+"""Certifies cheaper models on what a task's specialist passes on.
 
-Nothing is trained: the models' answers to a fair sample of the calls are compared with the LLM's.
-While a specialist serves, only calls count that it was too unsure of, so that its threshold is
-fixed before the first of them came; its certificate and this one spend half of the error budget
-each, and together keep the promise for all that is answered in the LLM's place (union bound).
+The models' answers to a fair sample of the calls are compared with the LLM's. While a specialist
+serves, only calls count that it was too unsure of, so that its threshold is fixed before the first
+of them came; its certificate and this one spend half of the error budget each, and together keep
+the promise for all that is answered in the LLM's place (union bound).
 """
 
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-import numpy as np
 import uuid_utils
 from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.chat import Answer
-from shoal.flywheel.certification import Verdict, file_verdict
+from shoal.flywheel.agreement_trial import Proven, attempt_agreement, is_wrong
+from shoal.flywheel.certification import Verdict, file_verdict, nearest_reason
+from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.lessons import digest_of, token_rates
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, redrawn_at
-from shoal.guarantees import Certificate, Refusal, Selection, assumptions_of, delta_at, select_level
-from shoal.routing.agreement import KIND, agreement_id, shares, weigh
+from shoal.guarantees import delta_at
+from shoal.routing.agreement import KIND, Voices, agreement_id, weigh
+from shoal.routing.privacy import PrivacyOptions, scrub_input
 from shoal.routing.promise import PromiseOptions
+from shoal.routing.signals.registry import validators_of
 from shoal.specialists.card import Card
-from shoal.storage import Example, Store
-from shoal.tasks import Task, comparator_name, same
-
-_DAY = 86_400.0
+from shoal.specialists.senses import Senses
+from shoal.storage import Example, Store, Try
+from shoal.tasks import Matcher, Task, comparator_name
 
 
 class Heard(Struct, frozen=True):
     """One example: what each voice said, and the LLM's answer."""
 
     example: Example
-    voices: tuple[Answer, ...]
+    voices: Voices
     reference: Answer
 
 
 class AgreementExaminer:
-    """Certifies, for tasks of one store, how often these ``models`` may agree on an answer that is
-    not the LLM's. ``label`` is as of ``Examiner``."""
+    """Certifies, for tasks of one store, how often what these ``models`` say may not be the LLM's.
+
+    ``senses`` gives the encoder, None if there is none. ``label`` is as of ``Examiner``.
+    """
 
     def __init__(
         self,
         store: Store,
         options: LearnOptions,
         models: Sequence[str],
+        senses: Callable[[], Senses | None] = lambda: None,
         label: Callable[[str], str] = str,
+        privacy: PrivacyOptions | None = None,
         own: Mapping[str, LessonOptions] | None = None,
     ) -> None:
+        """``own`` are tasks, by name, whose answers are judged in ways of their own."""
         self._store, self._options, self._models = store, options, tuple(models)
-        self._label, self._own = label, own or {}
+        self._senses, self._label, self._own = senses, label, own or {}
+        self._privacy = privacy or PrivacyOptions()
 
     def heard(self, task: Task) -> list[Heard]:
         """The examples on which every voice was heard, oldest first, for the LLM asked most."""
         since = max(broken_at(self._store, agreement_id(task.id)), redrawn_at(self._store, task.id))
         after = serving_card(self._store, task.id)
         recorded = self._store.examples.of(task.id, limit=self._options.max_examples)
-        examples = [example for example in recorded if example.at >= since]
+        examples = [each for each in recorded if each.at >= since and each.llm_answer]
         tries = self._store.tries.of_calls([example.call_id for example in examples])
-        wanted = (after, *self._models) if after else self._models
-        if len(wanted) < 2:
-            return []
+        matcher = Matcher([task])
         found = []
         for example in examples:
-            said = tries.get(example.call_id, {})
-            voices = [said[name].answer for name in wanted if name in said]
-            fits = all(each.after == after for each in said.values())
-            if example.llm_answer and fits and len(voices) == len(wanted):
-                found.append(Heard(example, tuple(voices), example.llm_answer))
+            voices = self._voices(example, tries.get(example.call_id, {}), after, matcher)
+            if voices is not None and example.llm_answer is not None:
+                found.append(Heard(example, voices, example.llm_answer))
         models = Counter(heard.example.request.model for heard in found)
         llm = max(models, key=lambda name: (models[name], name), default="")
         kept = [heard for heard in found if heard.example.request.model == llm]
@@ -80,42 +86,71 @@ class AgreementExaminer:
 
         Raises:
             LearningError: another process did meanwhile.
+            ConfigError: a comparator or validator of the task is not known here.
         """
         own = self._own.get(task.name, LessonOptions())
-        task = replace(task, contract=own.applied(task.contract))
+        contract = own.applied(task.contract)
         rung = agreement_id(task.id)
         nth = len(self._store.attempts.list(rung)) + 1
         delta = delta_at(nth, promise.delta)
-        agreed = [weigh(task.contract, each.voices) for each in heard]
+        validators = validators_of(own.validators)
+        agreed = [weigh(contract, each.voices, validators) for each in heard]
         wrong = [
-            one.chosen is None or not same(task.contract, one.chosen, each.reference)
-            for one, each in zip(agreed, heard, strict=True)
+            is_wrong(contract, one, each.reference) for one, each in zip(agreed, heard, strict=True)
         ]
-        signals = [one.signal for one in agreed]
-        levels = shares(len(heard[0].voices))
-        found = select_level(signals, wrong, levels, promise.alpha, delta)
-        if isinstance(found, Refusal):
-            reason = f"agreement of {', '.join(self._models)}: {found.reason}"
-            refusals = ((KIND, found),)
-            verdict = Verdict(
-                rung, len(heard), reason, None, refusals, promise.alpha, promise.confidence
-            )
-            file_verdict(self._store, verdict, nth)
-            return verdict
-        card = self._card(task, heard, float(1 - np.mean(wrong)))
-        certificate = self._certificate(task, card, found, promise, nth, delta)
+        seen = [one.seen for one in agreed]
+        found = attempt_agreement(seen, wrong, promise.alpha, delta, self._senses())
         verdict = Verdict(
             rung,
             len(heard),
-            certificate=certificate,
+            refusals=found.refusals,
             alpha=promise.alpha,
             confidence=promise.confidence,
+            ladder=found.ladder,
+            comparator=comparator_name(contract),
+            validators=own.validators,
         )
+        if found.proven is None:
+            reason = f"agreement of {', '.join(self._models)}: {nearest_reason(found.refusals)}"
+            verdict = replace(verdict, reason=reason)
+            file_verdict(self._store, verdict, nth)
+            return verdict
+        right = 1 - sum(wrong) / len(wrong)
+        card = self._card(replace(task, contract=contract), heard, found.proven, right)
+        reference, days = self._label(card.llm), self._options.lapse_days
+        grounds = Grounds(promise, nth, delta, reference, "held-out", days)
+        certificate = replace(
+            issued(task.name, card, found.proven.selection, grounds),
+            models=self._models,
+            after=serving_card(self._store, task.id),
+            signal=found.proven.signal,
+            validators=own.validators,
+        )
+        verdict = replace(verdict, certificate=certificate)
         file_verdict(self._store, verdict, nth, card)
         return verdict
 
-    def _card(self, task: Task, heard: Sequence[Heard], agreement: float) -> Card:
+    def _voices(
+        self, example: Example, said: Mapping[str, Try], after: str, matcher: Matcher
+    ) -> Voices | None:
+        """What was said of a call that went past the specialist of card ``after``; None if it did
+        not, or not every voice was heard, or it is none of the task's any more."""
+        wanted = (after, *self._models) if after else self._models
+        if any(name not in said for name in wanted):
+            return None
+        match = matcher.find(example.request)
+        if match is None or any(each.after != after for each in said.values()):
+            return None
+        given = match.input_of(example.request)
+        if self._privacy.learns_less:  # as it will be seen when it serves
+            given = scrub_input(given, self._privacy.scrubbed)
+        own = said[after].signal if after else None
+        own = float("-inf") if after and own is None else own
+        return Voices(example.request, given.text, tuple(said[name].answer for name in wanted), own)
+
+    def _card(self, task: Task, heard: Sequence[Heard], proven: Proven, agreement: float) -> Card:
         examples = [each.example for each in heard]
+        senses = self._senses() if proven.trust is not None else None
         return Card(
             id=str(uuid_utils.uuid7()),
             task=agreement_id(task.id),
@@ -123,52 +158,23 @@ class AgreementExaminer:
             recipe=" + ".join(self._models),
             contract=task.contract,
             llm=examples[0].request.model,
-            encoder="",
-            artifact="",
+            encoder=senses.digest if senses else "",
+            artifact=self._artifact(proven),
             examples=len(heard),
             agreement=agreement,
             data_digest=_digest(heard),
             trained_at=time.time(),
-            cpu_seconds=0.0,
+            cpu_seconds=proven.cpu_seconds,
             rates=token_rates(examples),
         )
 
-    def _certificate(
-        self,
-        task: Task,
-        card: Card,
-        found: Selection,
-        promise: PromiseOptions,
-        nth: int,
-        delta: float,
-    ) -> Certificate:
-        reference = self._label(card.llm)
-        return Certificate(
-            id=str(uuid_utils.uuid7()),
-            task=task.name,
-            specialist=card.id,
-            alpha=promise.alpha,
-            confidence=promise.confidence,
-            delta_spent=delta,
-            attempt=nth,
-            threshold=found.threshold,
-            n=found.n,
-            accepted=found.accepted,
-            errors=found.errors,
-            risk_bound=found.risk_bound,
-            coverage=found.coverage,
-            coverage_low=found.coverage_low,
-            coverage_high=found.coverage_high,
-            reference=reference,
-            comparator=comparator_name(task.contract),
-            method="held-out",
-            data_digest=card.data_digest,
-            assumptions=assumptions_of("held-out", reference),
-            issued_at=card.trained_at,
-            lapses_at=card.trained_at + self._options.lapse_days * _DAY,
-            models=self._models,
-            after=serving_card(self._store, task.id),
-        )
+    def _artifact(self, proven: Proven) -> str:
+        """The digest of the files of what was learned, "" if nothing was."""
+        if proven.trust is None:
+            return ""
+        with tempfile.TemporaryDirectory() as folder:
+            proven.trust.save(Path(folder))
+            return self._store.artifacts.put(Path(folder))
 
 
 def serving_card(store: Store, task: str) -> str:
@@ -179,7 +185,11 @@ def serving_card(store: Store, task: str) -> str:
 
 def _digest(heard: Sequence[Heard]) -> str:
     lines = (
-        (each.example.call_id, *(voice.text for voice in each.voices), each.reference.text)
+        (
+            each.example.call_id,
+            *("" if voice is None else voice.text for voice in each.voices.answers),
+            each.reference.text,
+        )
         for each in heard
     )
     return digest_of(lines)

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from shoal.errors import LearningError
+from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions, LessonOptions
@@ -27,14 +28,14 @@ from shoal.specialists.senses import Senses
 from shoal.storage import CardRow, CertificateRow, Event, Store
 from shoal.tasks import Task, comparator_name
 
-_DAY = 86_400.0
-
 
 class Verdict(Struct, frozen=True):
     """What an attempt came to: a certificate, or the reason why not, in plain words.
 
     Stored with the attempt; ``examples`` is how many lessons it rested on, of which ``by_people``
     only those that people reviewed, ``alpha`` and ``confidence`` what was to be promised.
+    ``comparator`` and ``validators`` are how answers were judged ("" and () of attempts that are
+    older than these fields).
     """
 
     task: str
@@ -47,6 +48,8 @@ class Verdict(Struct, frozen=True):
     per_label: bool = False
     ladder: tuple[LadderStep, ...] = ()
     by_people: bool = False
+    comparator: str = ""
+    validators: tuple[str, ...] = ()
 
 
 class Examiner:
@@ -111,7 +114,7 @@ class Examiner:
         except LearningError as error:
             return self._refuse(lessons, promise, nth, Outcome(None, ()), str(error))
         if outcome.candidate is None:
-            return self._refuse(lessons, promise, nth, outcome, _reason(outcome))
+            return self._refuse(lessons, promise, nth, outcome, nearest_reason(outcome.refusals))
         return self._grant(lessons, promise, outcome, nth, delta)
 
     def _grant(
@@ -124,40 +127,19 @@ class Examiner:
     ) -> Verdict:
         candidate = outcome.candidate
         assert candidate is not None
-        now = time.time()
-        card = self._card(lessons, candidate, now)
+        card = self._card(lessons, candidate, time.time())
         apart = candidate.recipe.held_out
         method: Literal["held-out", "cross-fitted"] = (
             "held-out" if apart else self._options.calibration
         )
         reference = PEOPLE if lessons.by_people else self._label(lessons.model)
-        chosen = candidate.selection
-        certificate = Certificate(
-            id=str(uuid_utils.uuid7()),
-            task=lessons.task.name,
-            specialist=card.id,
-            alpha=promise.alpha,
-            confidence=promise.confidence,
-            delta_spent=delta,
-            attempt=nth,
-            threshold=chosen.threshold,
-            n=chosen.n,
-            accepted=chosen.accepted,
-            errors=chosen.errors,
-            risk_bound=chosen.risk_bound,
-            coverage=chosen.coverage,
-            coverage_low=chosen.coverage_low,
-            coverage_high=chosen.coverage_high,
-            reference=reference,
-            comparator=comparator_name(lessons.task.contract),
-            method=method,
-            data_digest=lessons.digest,
-            assumptions=assumptions_of(method, reference, lessons.by_people),
+        grounds = Grounds(promise, nth, delta, reference, method, self._options.lapse_days)
+        certificate = replace(
+            issued(lessons.task.name, card, candidate.selection, grounds),
             people=candidate.people,
             self_agreement=None if lessons.by_people else lessons.self_agreement(),
             by_people=lessons.by_people,
-            issued_at=now,
-            lapses_at=now + self._options.lapse_days * _DAY,
+            assumptions=assumptions_of(method, reference, lessons.by_people),
             labels=candidate.labels,
             unread=candidate.unread,
             versions=candidate.versions,
@@ -172,6 +154,7 @@ class Examiner:
             confidence=promise.confidence,
             per_label=promise.per_label,
             ladder=outcome.ladder,
+            comparator=certificate.comparator,
         )
         self._write(verdict, lessons, nth, Granted(card, candidate))
         return verdict
@@ -216,6 +199,7 @@ class Examiner:
             confidence=promise.confidence,
             per_label=promise.per_label,
             ladder=outcome.ladder,
+            comparator=comparator_name(lessons.task.contract),
         )
         self._write(verdict, lessons, nth)
         return verdict
@@ -289,11 +273,10 @@ def file_verdict(
         store.events.insert(conn, event)
 
 
-def _reason(outcome: Outcome) -> str:
+def nearest_reason(refusals: Sequence[tuple[str, Refusal]]) -> str:
     """The reason of the recipe that came nearest."""
-    refusals = [refusal for _, refusal in outcome.refusals]
     nearest = min(
-        refusals,
+        (refusal for _, refusal in refusals),
         key=lambda r: (r.examples_needed is None, r.examples_needed or 0, r.errors),
     )
     return nearest.reason

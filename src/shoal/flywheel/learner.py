@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from shoal.encoder import Encoder
-from shoal.errors import LearningError, ShoalError
+from shoal.errors import ArtifactError, LearningError, ShoalError
 from shoal.flywheel.agreeing import AgreementExaminer, serving_card
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
@@ -23,7 +23,7 @@ from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
 from shoal.storage import Store, Volume
-from shoal.tasks import Task
+from shoal.tasks import Task, comparator_name
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,10 @@ class Learner:
         self._senses = Senses(encoder) if encoder else None
         self.examiner = Examiner(store, options, self.senses, label, privacy, own)
         self.cascade = cascade or CascadeOptions()
-        self.agreement = AgreementExaminer(store, options, self.cascade.models, label, own)
+        self._own = own or {}
+        self.agreement = AgreementExaminer(
+            store, options, self.cascade.models, self._senses_if_any, label, privacy, own
+        )
         self.watch = Watch(store, options)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when
@@ -72,6 +75,12 @@ class Learner:
         if self._senses is None:
             self._senses = Senses(Encoder(threads=2))
         return self._senses
+
+    def _senses_if_any(self) -> Senses | None:
+        try:
+            return self.senses()
+        except ArtifactError:
+            return None
 
     def run(self, stop: threading.Event) -> None:
         """Turn after turn until told to stop, watching meanwhile; a turn that fails is logged and
@@ -184,10 +193,19 @@ class Learner:
         wanted_now = promise.alpha, promise.confidence, promise.per_label, promise.by_people
         if wanted_then != wanted_now:
             return first
+        if self._judged_otherwise(task, rung, last):
+            return first
         wanted = last.examples * self._options.growth
         if last.examples < most:
             return min(wanted, most)
         return wanted  # more than are ever read: it waits until the certificate has aged
+
+    def _judged_otherwise(self, task: Task, rung: str, last: Verdict) -> bool:
+        """Whether answers are compared or checked in another way than at the last attempt."""
+        own = self._own.get(task.name, LessonOptions())
+        if last.comparator not in ("", comparator_name(own.applied(task.contract))):
+            return True
+        return rung != task.id and last.validators != own.validators
 
     def _stale_before(self, task: Task, rung: str) -> float:
         """Attempts from before this moment count no more: since then the promise was broken or a

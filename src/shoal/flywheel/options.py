@@ -1,14 +1,10 @@
 """What ``shoal.toml`` says about learning."""
 
-import re
 from typing import Literal
 
-from msgspec.structs import replace
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from shoal.tasks import Contract, NumberContract
-
-_TOLERANCE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*")
+from shoal.routing.judging import JudgingOptions
 
 
 class LearnOptions(BaseModel):
@@ -37,34 +33,11 @@ class LearnOptions(BaseModel):
     fine_tune: bool = False
 
 
-class LessonOptions(BaseModel):
+class LessonOptions(JudgingOptions):
     """How one task is to be learned.
 
-    ``tolerance``: two numbers that differ by no more are the same answer; "5 %" of the lesser of
-    them, or a number like "0.5". ``monotone``: for columns of a table, "increasing" or "decreasing"
-    for a number; of two labels, the one that greater values speak for.
+    ``monotone``: for columns of a table, "increasing" or "decreasing" for a number; of two labels,
+    the one that greater values speak for.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    tolerance: str | None = None
     monotone: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("tolerance")
-    @classmethod
-    def _readable(cls, value: str | None) -> str | None:
-        if value is not None and not _TOLERANCE.fullmatch(value):
-            raise ValueError('a tolerance should be like "5 %" or "0.5"')
-        return value
-
-    def applied(self, contract: Contract) -> Contract:
-        """The contract with the tolerance, if it is one of numbers."""
-        found = _TOLERANCE.fullmatch(self.tolerance or "")
-        if found is None or not isinstance(contract, NumberContract):
-            return contract
-        amount = float(found[1])
-        return (
-            replace(contract, relative=amount / 100)
-            if found[2]
-            else replace(contract, absolute=amount)
-        )

@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.chat import Answer
+from shoal.flywheel.distinct import once, select_twice
 from shoal.flywheel.ladder import train
 from shoal.flywheel.lessons import Lesson, Lessons
 from shoal.guarantees import (
@@ -231,10 +232,9 @@ class _Judged(Struct, frozen=True):
         return [label or "" for label in self.labels]
 
     @property
-    def once(self) -> list[int]:
-        """Row numbers: each input once."""
-        texts = [lesson.text for lesson, _ in self.pairs]
-        return list({text: row for row, text in reversed(list(enumerate(texts)))}.values())
+    def texts(self) -> list[str]:
+        """Of each its input."""
+        return [lesson.text for lesson, _ in self.pairs]
 
     def calibration(self) -> Calibration:
         lessons = [lesson for lesson, _ in self.pairs]
@@ -255,26 +255,20 @@ class _Judged(Struct, frozen=True):
 
 
 def _on_average(judged: _Judged, alpha: float, delta: float) -> Selection | Refusal:
-    """The promise must hold over calls, and over distinct inputs as well: the same input sent
-    twice, by a client that tries again, is no second piece of evidence."""
-    signals, wrong, once = judged.signals, judged.wrong, judged.once
-    found = select(signals, wrong, alpha, delta)
-    if len(once) == len(wrong) or isinstance(found, Refusal):
-        return found
-    distinct = select(signals[once], wrong[once], alpha, delta)
-    passed = isinstance(distinct, Selection) and distinct.threshold < found.threshold
-    return found if passed else distinct
+    signals, wrong = judged.signals, judged.wrong
+    return select_twice(lambda rows: select(signals[rows], wrong[rows], alpha, delta), judged.texts)
 
 
 def _by_label(judged: _Judged, alpha: float, delta: float) -> LabelSelection | Refusal:
     """The same for each label by itself. Answers without an output are of the label "", which
     nobody serves."""
-    signals, wrong, once, names = judged.signals, judged.wrong, judged.once, judged.names
+    signals, wrong, names = judged.signals, judged.wrong, judged.names
+    first = once(judged.texts)
     found = select_by_label(signals, wrong, names, alpha, delta)
-    if len(once) == len(wrong) or isinstance(found, Refusal):
+    if len(first) == len(wrong) or isinstance(found, Refusal):
         return found
     distinct = select_by_label(
-        signals[once], wrong[once], [names[row] for row in once], alpha, delta
+        signals[first], wrong[first], [names[row] for row in first], alpha, delta
     )
     if isinstance(distinct, Refusal):
         return distinct

@@ -67,8 +67,9 @@ class Certificate(Struct, frozen=True, kw_only=True):
     the share accepted, with its interval. ``assumptions`` say what is not promised,
     ``self_agreement`` how often the reference agrees with itself (None if not measured).
     ``specialist`` is the id of its card; times are Unix seconds. For a rung on which cheaper models
-    agree, ``models`` are these, and ``after`` is the card of the specialist whose leftovers it was
-    measured on, "" for all calls. With ``labels`` the promise holds for each label by itself, at a
+    agree, ``models`` are these, ``signal`` is what the threshold is on, ``validators`` what their
+    answers had to pass, and ``after`` is the card of the specialist whose leftovers it was measured
+    on, "" for all calls. With ``labels`` the promise holds for each label by itself, at a
     threshold of its own, and other labels are not served; None: it holds for the average.
     ``slices`` say where the errors were, and promise nothing. Of the ``n`` reference answers
     ``unread`` broke the contract; ``versions`` are the names that the provider gave them.
@@ -109,6 +110,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
     slices: tuple[Slice, ...] = ()
     unread: int = 0
     versions: tuple[str, ...] = ()
+    signal: str = ""
+    validators: tuple[str, ...] = ()
     by_people: bool = False
 
     def __post_init__(self) -> None:
@@ -227,12 +230,21 @@ class Certificate(Struct, frozen=True, kw_only=True):
             f"Measured on {self.n} {self.method} examples: it would have answered {self.accepted}, "
             f"of which {self.errors} differed ({measured}; "
             f"upper bound {_percent(self.risk_bound)}).",
+            *self._signal(),
         )
+
+    def _signal(self) -> tuple[str, ...]:
+        """Of a rung of cheaper models: by what it accepts, and what answers had to pass."""
+        if not self.models:
+            return ()
+        passed = f" Answers count that pass: {', '.join(self.validators)}." * bool(self.validators)
+        return (f"Signal: {self.signal or 'share of the voices that agree'}.{passed}",)
 
     def _who(self) -> str:
         if not self.models:
             return f"specialist {self.specialist}"
-        voices = f"agreement of {', '.join(self.models)}"
+        names = ", ".join(self.models)
+        voices = f"agreement of {names}" if len(self.models) > 1 or self.after else names
         return f"{voices}, after specialist {self.after}," if self.after else voices
 
     def _where(self) -> tuple[str, ...]:

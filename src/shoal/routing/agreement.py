@@ -1,8 +1,9 @@
-"""A rung of cheaper models: where enough of them agree, their answer is accepted.
+"""A rung of cheaper models: their answer is accepted where its signal reaches what is certified.
 
 It stands between a task's specialist and the LLM, and is certified on the calls that the specialist
 passes on, or on all of them while no specialist serves. What the specialist would have said, though
-too unsure to be served, counts as one voice.
+too unsure to be served, counts as one voice. The signal is the share of the voices that agree, or
+what was learned of when they are right (``trust``).
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from shoal.chat import Answer, Request, Usage
 from shoal.guarantees import Certificate
 from shoal.routing.receipt import Tried
 from shoal.routing.rung import Verdict, cut_short, refusal
+from shoal.routing.signals.registry import validators_of
+from shoal.routing.signals.validators import Validator
+from shoal.routing.trust import Seen, Trust
 from shoal.specialists.card import Card
 from shoal.tasks.comparator import same
 from shoal.tasks.contract import Contract, read
@@ -27,39 +31,69 @@ def agreement_id(task: str) -> str:
     return f"{task}/{KIND}"
 
 
-class Agreed(Struct, frozen=True):
-    """``signal`` is the share of the other voices that say the same as the ``chosen`` answer, which
-    is None if no voice keeps the contract."""
+class Voices(Struct, frozen=True):
+    """What was said of one call whose input is ``text``: by the specialist, if one serves, with
+    ``own`` as its signal, then by the models in the order of the certificate."""
 
-    signal: float
+    request: Request
+    text: str
+    answers: tuple[Answer | None, ...]
+    own: float | None = None
+
+
+class Agreed(Struct, frozen=True):
+    """The ``chosen`` answer, None if no voice counts, and what is known of it."""
+
     chosen: Answer | None
+    seen: Seen
 
 
 def shares(voices: int) -> tuple[float, ...]:
-    """The signals of so many voices of which at least two agree."""
-    return tuple(most / (voices - 1) for most in range(1, voices))
+    """The signals that so many voices can have where at least two agree, or the only one counts."""
+    return tuple(most / (voices - 1) for most in range(1, voices)) if voices > 1 else (1.0,)
 
 
-def weigh(contract: Contract, voices: Sequence[Answer | None]) -> Agreed:
-    """The answer that most voices give, the first of those equally common; two voices at least."""
-    kept = [v for v in voices if v is not None and read(contract, v) not in (None, "")]
-    support = [sum(same(contract, one, other) for other in kept) for one in kept]
-    if not kept:
-        return Agreed(0.0, None)
-    most = max(support)
-    return Agreed((most - 1) / max(1, len(voices) - 1), kept[support.index(most)])
+def weigh(contract: Contract, voices: Voices, validators: Sequence[Validator] = ()) -> Agreed:
+    """The answer that most voices give, the first of those equally common. Only a voice counts that
+    keeps the contract and passes the ``validators``."""
+    said = [
+        one if one is not None and _counts(contract, voices.request, one, validators) else None
+        for one in voices.answers
+    ]
+    chosen: Answer | None = None
+    most: tuple[bool | None, ...] = (None,) * len(said)
+    for one in said:
+        support = tuple(_says(contract, one, other) for other in said)
+        if support.count(True) > most.count(True):
+            chosen, most = one, support
+    return Agreed(chosen, Seen(voices.request, voices.text, most, voices.own))
+
+
+def _says(contract: Contract, one: Answer | None, other: Answer | None) -> bool | None:
+    """Whether the other voice says the same; None if either does not count."""
+    if one is None or other is None:
+        return None
+    return one is other or same(contract, one, other)
+
+
+def _counts(
+    contract: Contract, request: Request, answer: Answer, validators: Sequence[Validator]
+) -> bool:
+    kept = read(contract, answer) not in (None, "")
+    return kept and not any(each.complaint(request, answer) for each in validators)
 
 
 class AgreementRung(Struct, frozen=True):
-    """Serves a call if the share of voices that agree reaches the certified threshold.
+    """Serves a call if the signal of the chosen answer reaches the certified threshold.
 
     ``name`` is "agreement/" and the task's name; the certificate names the ``models`` to ask, and
-    the specialist ``after`` which.
+    the specialist ``after`` which. ``trust`` None: the signal is the share that agrees.
     """
 
     name: str
     card: Card
     certificate: Certificate
+    trust: Trust | None = None
 
     def refusal(self, request: Request, llm: str, now: float) -> str:
         """Why this request is not the rung's to answer; "" if it is."""
@@ -69,21 +103,32 @@ class AgreementRung(Struct, frozen=True):
         """The receipt's line for a rung that was not asked."""
         return Tried(self.name, False, reason, certificate=self.certificate.id)
 
-    def judge(self, voices: Sequence[Answer | None], request: Request, asked: Tried) -> Verdict:
-        """Accept what enough voices say, or go on. ``asked`` tells when and how long they took."""
-        agreed = weigh(self.card.contract, voices)
+    def judge(self, voices: Voices, asked: Tried) -> Verdict:
+        """Accept what may be trusted, or go on. ``asked`` tells when and how long they took.
+
+        Raises:
+            ConfigError: the task's comparator, or a validator, is not known here.
+        """
+        validators = validators_of(self.certificate.validators)
+        agreed = weigh(self.card.contract, voices, validators)
+        seen = agreed.seen
+        signal = seen.share if self.trust is None else float(self.trust.scores([seen])[0])
         line = replace(
             asked,
             answerer=self.name,
-            signal=agreed.signal,
+            signal=None if agreed.chosen is None else signal,
             threshold=self.certificate.threshold,
             certificate=self.certificate.id,
         )
-        if agreed.chosen is None or not agreed.signal >= self.certificate.threshold:
-            return Verdict(None, replace(line, reason="too few of the models agree"))
-        if cut_short(request, agreed.chosen):
+        if agreed.chosen is None:
+            return Verdict(None, replace(line, reason="no answer of the models counts"))
+        if not signal >= self.certificate.threshold:  # so that NaN does not pass
+            under = "too few of the models agree" if self.trust is None else "they may be wrong"
+            return Verdict(None, replace(line, reason=under))
+        if cut_short(voices.request, agreed.chosen):
             return Verdict(None, replace(line, reason="the caller wants it shorter"))
         answer = replace(
             agreed.chosen, model=self.name, usage=Usage(), body=b"", id="", request_id=""
         )
-        return Verdict(answer, replace(line, accepted=True, reason="enough of the models agree"))
+        enough = "enough of the models agree" if self.trust is None else "they may be trusted"
+        return Verdict(answer, replace(line, accepted=True, reason=enough))

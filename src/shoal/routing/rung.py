@@ -21,11 +21,11 @@ from shoal.tasks.input import Input
 
 class Verdict(Struct, frozen=True):
     """What a rung said: an answer if it accepts, and in any case the line for the receipt.
-    ``unsure`` is what it would have answered, had it been surer."""
+    ``withheld`` is what it would have answered, had it been surer."""
 
     answer: Answer | None
     tried: Tried
-    unsure: Answer | None = None
+    withheld: Answer | None = None
 
 
 class Rung(Struct, frozen=True):
@@ -55,7 +55,7 @@ class Rung(Struct, frozen=True):
             reason = "signal under the certified threshold"
             if needed == math.inf:
                 reason = "answers with this label are not certified"
-            return replace(self._decline(began, prediction.signal, reason), unsure=answer)
+            return replace(self._decline(began, prediction.signal, reason), withheld=answer)
         if cut_short(request, answer):
             return self._decline(began, prediction.signal, "the caller wants it shorter")
         calls = tuple(replace(call, id=f"call_{uuid.uuid4().hex}") for call in answer.tool_calls)

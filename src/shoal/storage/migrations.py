@@ -214,8 +214,13 @@ def proving(conn: Connection) -> None:
     )
 
 
+def weighing(conn: Connection) -> None:
+    """9: how sure a specialist was of what it would have said, beside what it would have said."""
+    _run(conn, "ALTER TABLE tries ADD COLUMN signal REAL")
+
+
 def watching(conn: Connection) -> None:
-    """9: the e-process of each label, where a certificate promises each by itself."""
+    """10: the e-process of each label, where a certificate promises each by itself."""
     _run(
         conn,
         "ALTER TABLE audits ADD COLUMN label TEXT",
@@ -236,6 +241,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     keeping,
     trying,
     proving,
+    weighing,
     watching,
 )
 

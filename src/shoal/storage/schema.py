@@ -151,6 +151,7 @@ tries = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("cost", Float),
     Column("latency_ms", Float, nullable=False),
+    Column("signal", Float),  # of a specialist: how sure it was
 )
 
 calibrations = Table(

@@ -21,7 +21,8 @@ class Try(Struct, frozen=True, kw_only=True):
     """One model's answer to one call. ``cost`` in USD, None if its price is unknown.
 
     ``after`` is the card of the specialist that was too unsure to serve the call, "" if none was to
-    serve it; with that card as ``model``, ``answer`` is what that specialist would have said.
+    serve it; with that card as ``model``, ``answer`` is what that specialist would have said, and
+    ``signal`` how sure it was of it.
     """
 
     call_id: str
@@ -31,6 +32,7 @@ class Try(Struct, frozen=True, kw_only=True):
     answer: Answer
     cost: float | None
     latency_ms: float
+    signal: float | None = None
 
 
 class Tries:
@@ -64,6 +66,7 @@ class Tries:
                         answer=unpack_answer(row.answer),
                         cost=row.cost,
                         latency_ms=row.latency_ms,
+                        signal=row.signal,
                     )
         return dict(found)
 

@@ -6,6 +6,7 @@ import unicodedata
 import msgspec
 
 from shoal.chat import Answer, ToolCall
+from shoal.tasks.comparators import registered
 from shoal.tasks.contract import (
     CallContract,
     Contract,
@@ -38,10 +39,18 @@ def same(contract: Contract, a: Answer, b: Answer) -> bool:
     An answer that breaks the contract, is cut short or refused equals only another such answer
     with the same text and calls, so a promise about agreement never counts it as agreement with a
     kept contract.
+
+    A task's own comparator, which its contract names, decides alone where both answers keep the
+    contract.
+
+    Raises:
+        ConfigError: no comparator of that name is registered.
     """
     first, second = read(contract, a), read(contract, b)
     if first is None or second is None:
         return first is second and _plain(a.text) == _plain(b.text) and _same_calls(a, b)
+    if contract.comparator:
+        return registered(contract.comparator)(a, b)
     if isinstance(contract, FieldsContract):
         assert isinstance(first, dict)
         assert isinstance(second, dict)
@@ -59,6 +68,8 @@ def same(contract: Contract, a: Answer, b: Answer) -> bool:
 
 def comparator_name(contract: Contract) -> str:
     """The comparator as certificates name it."""
+    if contract.comparator:
+        return contract.comparator
     match contract:
         case LabelContract():
             return "equal label"

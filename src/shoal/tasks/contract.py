@@ -31,7 +31,14 @@ COPIED_KINDS = frozenset({"number", "date", "span", "spans"})
 CLOSED_KINDS = COPIED_KINDS | {"label", "boolean"}
 
 
-class LabelContract(Struct, frozen=True, tag="label", omit_defaults=True):
+class Compared(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every contract has: the name of the task's own ``comparator``, "" for what the contract
+    itself means by the same answer."""
+
+    comparator: str = ""
+
+
+class LabelContract(Compared, frozen=True, tag="label", omit_defaults=True):
     """One of a closed set of labels, yes or no included. ``prefix`` stands before every label.
 
     ``reasoned``: the LLM may reason around it; the label stands behind the last prefix.
@@ -42,7 +49,7 @@ class LabelContract(Struct, frozen=True, tag="label", omit_defaults=True):
     reasoned: bool = False
 
 
-class LabelsContract(Struct, frozen=True, tag="labels", omit_defaults=True):
+class LabelsContract(Compared, frozen=True, tag="labels", omit_defaults=True):
     """Any number of a closed set of labels, in any order.
 
     ``separator`` stands between them ("": they are a JSON array in this ``style``), ``none`` in
@@ -76,14 +83,14 @@ class Field(Struct, frozen=True, omit_defaults=True):
         return self.optional or self.nullable
 
 
-class FieldsContract(Struct, frozen=True, tag="fields", omit_defaults=True):
+class FieldsContract(Compared, frozen=True, tag="fields", omit_defaults=True):
     """A JSON object with these fields, in this order."""
 
     fields: tuple[Field, ...]
     style: JsonStyle = JsonStyle()
 
 
-class NumberContract(Struct, frozen=True, tag="number", omit_defaults=True):
+class NumberContract(Compared, frozen=True, tag="number", omit_defaults=True):
     """One number, what stands around it ("$", " %") and its decimals (-1: as many as needed).
 
     ``reasoned`` as for labels.
@@ -100,7 +107,7 @@ class NumberContract(Struct, frozen=True, tag="number", omit_defaults=True):
     relative: float = 0.0
 
 
-class CallContract(Struct, frozen=True, tag="call", omit_defaults=True):
+class CallContract(Compared, frozen=True, tag="call", omit_defaults=True):
     """Calls of these tools, by name.
 
     ``talks``: in some steps the LLM answers in text instead, as an agent does. Such a step keeps no
@@ -111,7 +118,7 @@ class CallContract(Struct, frozen=True, tag="call", omit_defaults=True):
     talks: bool = False
 
 
-class TextContract(Struct, frozen=True, tag="text", omit_defaults=True):
+class TextContract(Compared, frozen=True, tag="text", omit_defaults=True):
     """Text without a form of its own; ``json`` if it is always JSON of varying keys."""
 
     json: bool = False

@@ -11,6 +11,7 @@ from shoal.errors import LearningError
 from shoal.routing.signals import (
     Agreement,
     CallsFitTools,
+    CitesRequest,
     Evidence,
     KeepsSchema,
     Learned,
@@ -19,7 +20,6 @@ from shoal.routing.signals import (
 )
 from shoal.routing.signals.learned import look_of
 from shoal.tasks import NumberContract
-from shoal.tasks.comparators import of_contract
 
 SCHEMA = {
     "type": "object",
@@ -38,7 +38,7 @@ ASKED = Request("m", (Message("user", "Weather in Kyiv for 3 days?"),), TOOLS, F
 
 def numbers(answer: str, *witnesses: str | None) -> float:
     said = tuple(None if one is None else Answer(text=one) for one in witnesses)
-    signal = Agreement(of_contract(NumberContract()))
+    signal = Agreement(NumberContract())
     return signal.score(Evidence(ASKED, Answer(text=answer), said))
 
 
@@ -54,12 +54,12 @@ def test_agreement_is_the_share_of_witnesses_that_say_the_same() -> None:
     [
         ('{"city": "Kyiv", "days": 3}', ""),
         ('{"city": "Kyiv", "days": 3.0}', ""),
-        ('{"days": 3}', "city is missing"),
-        ('{"city": ""}', "length of 0"),
-        ('{"city": "Kyiv", "days": 99}', "out of range"),
-        ('{"city": "Kyiv", "days": true}', "not of type integer"),
-        ('{"city": "Kyiv", "units": "kelvin"}', "none of the values"),
-        ('{"city": "Kyiv", "when": 1}', "when is not allowed"),
+        ('{"days": 3}', '"city" is a required property'),
+        ('{"city": ""}', "shorter than 1 character"),
+        ('{"city": "Kyiv", "days": 99}', "greater than the maximum"),
+        ('{"city": "Kyiv", "days": true}', 'not of type "integer"'),
+        ('{"city": "Kyiv", "units": "kelvin"}', "is not one of"),
+        ('{"city": "Kyiv", "when": 1}', "'when' was unexpected"),
         ('{"city": ', "not JSON"),
     ],
 )
@@ -116,3 +116,50 @@ def test_there_must_be_something_to_learn() -> None:
         fit_logistic(np.ones((5, 1)), np.ones(5))
     with pytest.raises(LearningError, match="must be"):
         fit_logistic(np.ones((5, 1)), np.ones(4))
+
+
+def citing(text: str) -> str:
+    asked = Request(
+        "m",
+        (
+            Message(
+                "system",
+                "Answer from the passages, and cite them.\n[1] The ferry to Aero leaves "
+                "at nine.\n[2] Bicycles travel free of charge.",
+            ),
+            Message("user", "When does it leave?"),
+        ),
+    )
+    return CitesRequest().complaint(asked, Answer(text=text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "At nine [1].",
+        "It says “the Ferry to Aero leaves at nine.”",
+        'Free [2]: "bicycles travel  free".',
+    ],
+)
+def test_what_is_cited_stands_in_the_request(text: str) -> None:
+    assert citing(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("At nine.", "nothing is cited"),
+        ('It is called "Aero".', "nothing is cited"),
+        ("At nine [3].", "'[3]'"),
+        ('At nine [1]: "the ferry leaves at ten".', "'the ferry leaves at ten'"),
+    ],
+)
+def test_what_is_not_there_is_a_complaint(text: str, complaint: str) -> None:
+    assert complaint in citing(text)
+
+
+def test_a_schema_that_would_be_fetched_is_not() -> None:
+    schema = {"$ref": "http://127.0.0.1:9/schema.json"}
+    form = json.dumps({"type": "json_schema", "json_schema": {"name": "w", "schema": schema}})
+    asked = Request("m", (Message("user", "?"),), "", form)
+    assert KeepsSchema().complaint(asked, Answer(text="{}")) == "the schema cannot be read"

@@ -9,6 +9,7 @@ from shoal.routing.signals.learned import Learned, Logistic, fit_logistic
 from shoal.routing.signals.signal import Evidence, Signal
 from shoal.routing.signals.validators import (
     CallsFitTools,
+    CitesRequest,
     KeepsContract,
     KeepsSchema,
     Valid,
@@ -18,6 +19,7 @@ from shoal.routing.signals.validators import (
 __all__ = [
     "Agreement",
     "CallsFitTools",
+    "CitesRequest",
     "Evidence",
     "KeepsContract",
     "KeepsSchema",

@@ -4,15 +4,19 @@ A validator says what is wrong with an answer; what passes is not thereby right.
 signal (``Valid``) whose certificate says how often what passed was wrong after all.
 """
 
+import json
+import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from shoal.chat import Answer, Request
-from shoal.routing.signals.schema import breach
+from shoal.formats.json_schema import breach
 from shoal.routing.signals.signal import Evidence
+from shoal.specialists.calls.schema import arguments_of, offered
 from shoal.tasks.contract import Contract, read
+from shoal.tasks.wording import flattened
 
 
 class Validator(Protocol):
@@ -66,11 +70,11 @@ class KeepsSchema:
     def complaint(self, request: Request, answer: Answer) -> str:
         """A request without a schema has nothing to break."""
         schema = _schema_of(request.response_format)
-        if schema is None:
+        if not schema:
             return ""
         try:
-            return breach(msgspec.json.decode(answer.text), schema)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return breach(schema, json.loads(answer.text))
+        except (ValueError, RecursionError):
             return "the answer is not JSON"
 
 
@@ -84,54 +88,64 @@ class CallsFitTools:
 
     def complaint(self, request: Request, answer: Answer) -> str:
         """Of the first call that does not fit."""
-        if not answer.tool_calls:
-            return ""
-        known = _tools_of(request.tools)
+        known = {tool.name: tool for tool in offered(request.tools)}
         for call in answer.tool_calls:
             if call.name not in known:
                 return f"there is no tool {call.name!r}"
-            try:
-                given = msgspec.json.decode(call.arguments or "{}")
-            except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            given = arguments_of(call)
+            if given is None:
                 return f"{call.name}: the arguments are not JSON"
-            found = breach(given, known[call.name])
+            schema = known[call.name].schema
+            found = breach(schema, given) if schema else ""
             if found:
                 return f"{call.name}: {found}"
         return ""
 
 
+class CitesRequest:
+    """The answer cites, and whatever it cites stands in the request.
+
+    Cited are passages by their marks, like [3], and words of the sources in quotation marks, at
+    least three at once; they count as found whatever their case and spacing.
+    """
+
+    name = "citations found"
+
+    def complaint(self, request: Request, answer: Answer) -> str:
+        """The first mark or quotation that the request does not have."""
+        given = flattened("\n".join(message.text for message in request.messages))
+        said = answer.text.translate(_QUOTES)
+        quoted = [q for q in _QUOTATION.findall(said) if len(q.split()) >= _LEAST_WORDS]
+        cited = [*_MARK.findall(said), *quoted]
+        if not cited:
+            return "nothing is cited"
+        given = given.translate(_QUOTES)
+        missing = [one for one in cited if flattened(one.rstrip(" .,")) not in given]
+        return f"the request does not have {missing[0]!r}" if missing else ""
+
+
+_LEAST_WORDS = 3
+_MARK = re.compile(r"\[\d{1,4}\]")
+_QUOTATION = re.compile(r'"([^"]+)"')
+_QUOTES = str.maketrans(dict.fromkeys("“”„«»", '"') | dict.fromkeys("‘’", "'"))
+
+
 class _JsonSchema(msgspec.Struct):
-    schema: dict[str, Any] | None = None
+    schema: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _ResponseFormat(msgspec.Struct):
     json_schema: _JsonSchema | None = None
 
 
-class _Function(msgspec.Struct):
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class _Tool(msgspec.Struct):
-    function: _Function | None = None
-
-
 _formats = msgspec.json.Decoder(_ResponseFormat)
-_tools = msgspec.json.Decoder(list[_Tool])
 
 
-def _schema_of(response_format: str) -> dict[str, Any] | None:
+def _schema_of(response_format: str) -> str:
+    """The JSON text of the schema that a response format asks for, "" for none."""
     try:
         found = _formats.decode(response_format or "{}").json_schema
     except msgspec.DecodeError:  # of a shape that is not ours to judge
-        return None
-    return None if found is None else found.schema
-
-
-def _tools_of(tools: str) -> dict[str, dict[str, Any]]:
-    try:
-        decoded = _tools.decode(tools or "[]")
-    except msgspec.DecodeError:
-        return {}
-    return {t.function.name: t.function.parameters for t in decoded if t.function is not None}
+        return ""
+    schema = "" if found is None else bytes(found.schema).decode()
+    return "" if schema == "null" else schema

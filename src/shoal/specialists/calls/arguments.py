@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError
+from shoal.formats.json_schema import Json
 from shoal.specialists.boosting import Boosting, BoostingOptions
 from shoal.specialists.calls.candidates import Candidate
 from shoal.specialists.calls.evidence import Evidence
 from shoal.specialists.calls.features import COLUMNS, describe
 from shoal.specialists.calls.objects import built
 from shoal.specialists.calls.rates import Constants
-from shoal.specialists.calls.schema import Argument, Json, Tool, canonical, fits
+from shoal.specialists.calls.schema import Argument, Tool, canonical, fits
 from shoal.specialists.calls.situation import Chosen, Situation, Slot, spaced
 from shoal.specialists.senses import Senses
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from shoal.chat import Message
-from shoal.specialists.calls.schema import Json, arguments_of, canonical, shape_of, type_of
+from shoal.formats.json_schema import Json
+from shoal.specialists.calls.schema import arguments_of, canonical, shape_of, type_of
 from shoal.specialists.calls.values import WORD, singular, values_in
 
 MOST_MENTIONS = 4_000

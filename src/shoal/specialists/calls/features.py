@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.formats.json_schema import Json
 from shoal.specialists.calls.candidates import Candidate, words_of
 from shoal.specialists.calls.evidence import Evidence
 from shoal.specialists.calls.rates import Constants
-from shoal.specialists.calls.schema import Argument, Json
+from shoal.specialists.calls.schema import Argument
 from shoal.specialists.calls.situation import FAR, Chosen, Situation, Slot, spaced
 from shoal.specialists.senses import Senses
 

@@ -6,8 +6,9 @@ among others: the flights of a reservation, without their prices.
 
 from collections.abc import Iterable, Iterator
 
+from shoal.formats.json_schema import Json
 from shoal.specialists.calls.candidates import Candidate, Place
-from shoal.specialists.calls.schema import Argument, Json, canonical, type_of
+from shoal.specialists.calls.schema import Argument, canonical, type_of
 
 MOST_BUILT = 200
 

@@ -5,20 +5,15 @@ What this module does not know: which tool to call, and where the values come fr
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from shoal.chat import ToolCall
-
-Json = Any
-"""A value as ``json.loads`` gives it."""
-
-_TYPES = {"dict": "object", "float": "number", "tuple": "array", "bool": "boolean"}
-"""What some tools call JSON Schema's types, by Python's names."""
+from shoal.formats import json_schema
+from shoal.formats.json_schema import TYPES, Json
 
 
 class Argument(Struct, frozen=True, omit_defaults=True):
@@ -94,40 +89,7 @@ def canonical(value: Json) -> str:
 
 def is_valid(tool: Tool, arguments: dict[str, Json]) -> bool:
     """Whether the arguments keep the tool's schema; a schema that cannot be read keeps nobody."""
-    return _validator(tool.schema)(arguments) if tool.schema else True
-
-
-@lru_cache(maxsize=1024)
-def _validator(schema: str) -> Callable[[Json], bool]:
-    import jsonschema_rs
-
-    try:
-        # Offline: whoever sends a request must not make Shoal fetch addresses of their choice.
-        validator = jsonschema_rs.validator_for(
-            _standard(json.loads(schema)),
-            offline=True,
-            pattern_options=jsonschema_rs.RegexOptions(),  # takes time linear in the text
-        )
-    except (ValueError, RecursionError):
-        return lambda arguments: False
-    return validator.is_valid
-
-
-def _standard(schema: Json) -> Json:
-    """The schema with JSON Schema's names for types."""
-    if isinstance(schema, list):
-        return [_standard(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    written = {key: _standard(value) for key, value in schema.items()}
-    if isinstance(written.get("type"), str):
-        written["type"] = _TYPES.get(written["type"], written["type"])
-        if written["type"] == "any":
-            del written["type"]
-    for key in ("optional", "required"):  # "required": true, of an argument, is OpenAPI 2's
-        if isinstance(written.get(key), bool):
-            del written[key]
-    return written
+    return json_schema.is_valid(tool.schema, arguments) if tool.schema else True
 
 
 def _function(item: dict[str, Json]) -> dict[str, Json]:
@@ -155,7 +117,7 @@ def _argument(name: str, schema: dict[str, Json], required: bool) -> Argument:
     properties = schema.get("properties") or inner.get("properties")
     return Argument(
         name=name,
-        type=_TYPES.get(kind, kind) if isinstance(kind, str) and kind != "any" else "",
+        type=TYPES.get(kind, kind) if isinstance(kind, str) and kind != "any" else "",
         required=required,
         description=str(schema.get("description") or ""),
         enum=tuple(map(canonical, values)) if isinstance(values, list) else (),

@@ -8,7 +8,7 @@ import datetime
 import re
 from collections.abc import Iterator
 
-from shoal.specialists.calls.schema import Json
+from shoal.formats.json_schema import Json
 
 WORD = re.compile(r"[^\W_]+")
 _MARKED = re.compile(
