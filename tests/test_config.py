@@ -324,3 +324,15 @@ def test_a_promise_for_each_label_of_one_task(file: Path) -> None:
     file.write_text("[tasks.topic]\nalpha = true\n")
     with pytest.raises(ConfigError, match="should be a number"):
         read_config(file)
+
+
+def test_a_task_may_have_people_as_its_reference(tmp_path: Path) -> None:
+    file = tmp_path / "shoal.toml"
+    file.write_text('[tasks.topic]\nreference = "people"\n')
+    config = read_config(file)
+    assert config.promise_of("topic").by_people
+    assert not config.promise_of("mood").by_people
+    assert config.promises()["topic"].reference == "people"
+    file.write_text('[promise]\nreference = "the boss"\n')
+    with pytest.raises(ConfigError, match=r"promise\.reference"):
+        read_config(file)

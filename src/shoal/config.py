@@ -9,7 +9,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from pydantic_settings import (
@@ -47,6 +47,7 @@ class TaskOptions(BudgetOptions, TaskCacheOptions, LessonOptions):
     confidence: float | None = None
     audit_rate: float | None = None
     per_label: bool | None = None
+    reference: Literal["llm", "people"] | None = None
 
 
 class Config(BaseSettings):
@@ -90,6 +91,10 @@ class Config(BaseSettings):
     def folder(self) -> Path:
         """Where the file stands, to which paths in it are relative."""
         return self._folder
+
+    def promise_of(self, task: str) -> PromiseOptions:
+        """What is to be promised of a task, by name."""
+        return _promise(self.promise, self.tasks.get(task, TaskOptions()))
 
     def promises(self) -> dict[str, PromiseOptions]:
         """The promise of each task that has one of its own."""

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from keyword_desk import (
+    LABELS,
     NEVER,
     TASK,
     UNCLEAR,
@@ -17,11 +18,13 @@ from keyword_desk import (
     seen,
     serving,
     text_of,
+    threshold,
 )
 from msgspec.structs import replace
 
 from shoal.errors import EngineUnreachable
 from shoal.flywheel.promotion import promote
+from shoal.guarantees import Certificate, LabelProof
 from shoal.guarantees.sequential import EProcess
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
@@ -207,3 +210,50 @@ async def test_an_answer_that_broke_off_is_not_compared(store: Store) -> None:
         await desk.settle()
         view = await seen(desk, handled.receipt.call_id)
     assert (view.error, view.audit) == ("the client hung up", None)
+
+
+def make_certificate_by_label() -> Certificate:
+    proofs = tuple(LabelProof(label, threshold(), 300, 200, 2, 0.03) for label in LABELS)
+    return replace(make_certificate(), labels=proofs)
+
+
+async def test_a_broken_promise_of_one_label_demotes_and_names_it(store: Store) -> None:
+    serving(store, make_certificate_by_label())
+    clerk = Clerk()
+    async with open_desk(store, clerk, audit_rate=1) as desk:
+        for number in range(90):
+            await ask(desk, request_of(text_of(number)))
+        await desk.settle()
+        clerk.mistakes = {"returns": "payments"}  # what the LLM calls returns from now on
+        number = LABELS.index("returns")
+        while desk.roster.posts[TASK.id].stage == "serve":
+            await ask(desk, request_of(text_of(number)))
+            await desk.settle()
+            number += 3
+            assert number < 60
+    newest = store.events.list(TASK.id)[0]
+    assert (newest.kind, newest.by) == ("demoted", "audit")
+    assert "audited answers that said 'returns' were wrong" in newest.reason
+    watch = store.audits.watch("c-1")
+    assert [watch.labels[label].errors for label in ("delivery", "payments")] == [0, 0]
+    assert {audit.label for audit in store.audits.of_certificate("c-1")} == set(LABELS)
+
+
+async def test_shadows_are_watched_by_label_too(store: Store) -> None:
+    certify(store, make_certificate_by_label())
+    promote(store, TASK.id, "shadow", "test", "")
+    async with open_desk(store, Clerk()) as desk:
+        for number in range(6):
+            await ask(desk, request_of(text_of(number)))
+        await desk.settle()
+    processes = store.audits.watch("c-1").labels
+    assert {label: process.n for label, process in processes.items()} == dict.fromkeys(LABELS, 2)
+
+
+async def test_a_promise_on_the_average_is_watched_on_the_average(store: Store) -> None:
+    serving(store)
+    async with open_desk(store, Clerk(), audit_rate=1) as desk:
+        await ask(desk, request_of(text_of(0)))
+        await desk.settle()
+    assert store.audits.watch("c-1").labels == {}
+    assert [audit.label for audit in store.audits.of_certificate("c-1")] == [None]

@@ -1,6 +1,7 @@
 """Two small tasks and their calls, as rows of a store and as lines of a file."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from shoal.chat import Answer, Message, Request, Usage
 from shoal.flywheel.certification import Verdict
 from shoal.flywheel.finding import task_row
 from shoal.guarantees import Certificate, assumptions_of, delta_at
-from shoal.storage import CallRecord, CertificateRow, Store
+from shoal.storage import Audit, CallRecord, CertificateRow, Store
 from shoal.tasks import Contract, LabelContract, Pattern, Task, Template, TextContract
 from shoal.tasks.template import skeleton_of
 
@@ -104,10 +105,27 @@ def add_certificate(store: Store, certificate: Certificate) -> None:
     )
     verdict = Verdict("t-department", certificate.n, certificate=certificate)
     with store.database.transaction() as conn:
-        store.certificates.insert(conn, row)
+        store.certificates.insert(conn, row, certificate.served_labels)
         store.attempts.insert(
             conn, "t-department", certificate.issued_at, msgspec.json.encode(verdict)
         )
+
+
+def add_audits(store: Store, certificate: str, label: str, agree: Iterable[bool]) -> None:
+    """Audits of answers of the task department that said this label."""
+    with store.database.transaction() as conn:
+        for number, agrees in enumerate(agree):
+            made = Audit(
+                call_id=f"audited-{label}-{number}",
+                at=BEGAN + number,
+                task="t-department",
+                certificate=certificate,
+                kind="audit",
+                agrees=agrees,
+                reference=Answer(label if agrees else "payments"),
+                label=label,
+            )
+            store.audits.record(conn, made, 0.05)
 
 
 def add_refusal(store: Store, reason: str, examples: int = 210, at: float = BEGAN) -> None:

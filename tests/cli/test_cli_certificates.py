@@ -5,6 +5,7 @@ import pytest
 from command_line import Desk
 from support_desk import (
     BEGAN,
+    add_audits,
     add_calls,
     add_certificate,
     add_refusal,
@@ -15,7 +16,7 @@ from support_desk import (
 
 from shoal.errors import LearningError, NotFound
 from shoal.flywheel.promotion import promote
-from shoal.guarantees import Certificate
+from shoal.guarantees import Certificate, LabelProof
 from shoal.storage import Event, Standing
 
 
@@ -115,6 +116,30 @@ def test_a_certificate_as_json(busy_desk: Desk) -> None:
     none = busy_desk.run("certificate", "reply", "--json")
     assert none.exit_code == 2
     assert json.loads(none.stdout)["certificate"] is None
+
+
+def test_audits_are_told_by_label_where_each_is_promised(busy_desk: Desk) -> None:
+    proofs = tuple(LabelProof(label, 0.8, 300, 200, 2, 0.03) for label in ("returns", "delivery"))
+    with busy_desk.store() as store:
+        add_certificate(store, make_certificate())
+        assert (
+            json.loads(busy_desk.printed("certificate", "department", "--json"))["label_audits"]
+            == []
+        )
+        add_certificate(store, make_certificate(2, labels=proofs))
+    assert "Audits by label" not in busy_desk.printed("certificate", "department")
+    with busy_desk.store() as store:
+        add_audits(store, "c-2", "returns", [True, True, False])
+    shown = busy_desk.printed("certificate", "department")
+    assert "Audits by label; evidence of 80 against any takes the specialist back:" in shown
+    assert "- returns: 1 of 3 differed, evidence " in shown
+    assert "- delivery" not in shown
+    found = json.loads(busy_desk.printed("certificate", "department", "--json"))["label_audits"]
+    assert [(one["label"], one["n"], one["errors"]) for one in found] == [
+        ("returns", 3, 1),
+        ("delivery", 0, 0),
+    ]
+    assert [one["limit"] for one in found] == pytest.approx([80, 80])
 
 
 def test_earlier_certificates_are_shown_when_asked(busy_desk: Desk) -> None:

@@ -8,6 +8,7 @@ from support_desk import LABELS, add_calls, add_tasks, make_call, make_certifica
 
 from shoal.chat import Answer, Message
 from shoal.errors import NotFound
+from shoal.guarantees import LabelProof
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -101,3 +102,21 @@ def test_a_certificate_without_points_still_reports(desk: Desk) -> None:
         add_certificate(store, make_certificate())
     desk.printed("report", "department", "--out", "old.html")
     assert "calibration points were not kept" in read(desk, "old.html")
+
+
+def test_audits_are_told_by_label_where_each_is_promised(desk: Desk) -> None:
+    from support_desk import add_audits, add_certificate
+
+    proofs = tuple(LabelProof(label, 0.8, 300, 200, 2, 0.03) for label in ("<returns>", "delivery"))
+    with desk.store() as store:
+        add_tasks(store, "department")
+        add_certificate(store, make_certificate(labels=proofs))
+        add_audits(store, "c-1", "<returns>", [True, False])
+    desk.printed("report", "department", "--out", "by-label.html")
+    text = read(desk, "by-label.html")
+    assert "evidence against the promise is" in text
+    assert "at 40 the specialist is taken back" in text
+    assert "the evidence of any reaches 80." in text.replace("\n", " ")
+    row = "<td><pre>&lt;returns&gt;</pre></td><td><pre>2</pre></td><td><pre>1</pre></td>"
+    assert row in text
+    assert text.index(row) < text.index("<td><pre>delivery</pre></td><td><pre>0</pre></td>")

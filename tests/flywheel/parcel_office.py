@@ -158,7 +158,7 @@ def add_certificate(store: Store, certificate: Certificate, task: Task = TASK) -
     )
     with store.database.transaction() as conn:
         store.cards.insert(conn, card)
-        store.certificates.insert(conn, row)
+        store.certificates.insert(conn, row, certificate.served_labels)
 
 
 def audit(
@@ -188,6 +188,7 @@ def _audit(store: Store, certificate: str, number: int, agrees: bool, task: str)
         kind="audit",
         agrees=agrees,
         reference=Answer(desk_of(number)),
+        label=said,
     )
     with store.database.transaction() as conn:
         store.calls.insert(conn, call)

@@ -83,6 +83,18 @@ def test_held_out_is_named_and_keeps_a_part_away(store: Store, senses: Senses) -
     assert certificate.reference == "gpt"
 
 
+def test_a_promise_for_each_label_is_watched_by_label(store: Store, examiner: Examiner) -> None:
+    fill(store, range(400))
+    promise = PROMISE.model_copy(update={"per_label": True})
+    certificate = granted(examiner.certify(examiner.lessons(TASK), promise))
+    watch = store.audits.watch(certificate.id)
+    assert certificate.labels is not None
+    assert set(watch.labels) == set(certificate.served_labels) > {"garden"}
+    assert {process.alpha for process in watch.labels.values()} == {PROMISE.alpha}
+    average = granted(certify(examiner))
+    assert store.audits.watch(average.id).labels == {}
+
+
 def test_card_and_artifact_are_stored_and_serve(store: Store, examiner: Examiner) -> None:
     fill(store, range(250))
     certificate = granted(certify(examiner))

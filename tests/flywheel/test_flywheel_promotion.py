@@ -5,6 +5,7 @@ import time
 import msgspec
 import pytest
 from parcel_office import (
+    DESKS,
     TASK,
     add_certificate,
     add_task,
@@ -22,6 +23,7 @@ from shoal.flywheel.promotion import (
     redrawn_at,
     usable_certificate,
 )
+from shoal.guarantees import LabelProof
 from shoal.storage import Event, Store
 
 
@@ -93,6 +95,17 @@ def test_what_audits_broke_is_not_promoted_again(store: Store) -> None:
         promote(store, TASK.id, "shadow", "a person", "")
     add_certificate(store, make_certificate(2, issued_at=time.time()))
     assert promote(store, TASK.id, "shadow", "learner", "").certificate == "c-2"
+
+
+def test_what_audits_broke_for_one_label_is_not_promoted_again(store: Store) -> None:
+    proofs = tuple(LabelProof(desk, 0.8, 100, 90, 1, 0.05) for desk in DESKS)
+    add_certificate(store, make_certificate(labels=proofs))
+    audit(store, "c-1", [n < 60 or n % 6 > 0 for n in range(180)])  # nothing stands yet
+    watch = store.audits.watch("c-1")
+    assert not watch.average.crossed(0.05)
+    assert watch.labels["garden"].crossed(0.05 / 6)
+    with pytest.raises(LearningError, match="audits broke its certificate"):
+        promote(store, TASK.id, "serve", "a person", "")
 
 
 def test_a_person_who_demoted_may_promote_again(store: Store) -> None:

@@ -174,6 +174,66 @@ def test_what_is_undone_is_undone_whole(serving: Store) -> None:
     assert record(serving, audit(last, agrees=False))
 
 
+@pytest.fixture
+def labelled(serving: Store) -> Store:
+    """Each of four labels is promised by itself."""
+    with serving.database.transaction() as conn:
+        serving.certificates.insert(conn, replace(CERTIFICATE, id="c3"), ("a", "b", "c", "d"))
+    stand(serving, replace(SERVING, certificate="c3"))
+    return serving
+
+
+def of_label(number: int, agrees: bool, label: str | None) -> Audit:
+    return replace(audit(number, agrees), certificate="c3", label=label)
+
+
+def test_each_label_has_evidence_of_its_own(labelled: Store) -> None:
+    said = ["a", "b", "a", None, "unknown"]
+    for number, label in enumerate(said):
+        record(labelled, of_label(number, label != "a", label))
+    watch = labelled.audits.watch("c3")
+    counts = {label: (process.n, process.errors) for label, process in watch.labels.items()}
+    assert counts == {"a": (2, 2), "b": (1, 0), "c": (0, 0), "d": (0, 0)}
+    assert (watch.average.n, watch.average.errors) == (5, 2)
+    newest_first = labelled.audits.of_certificate("c3")
+    assert [made.label for made in newest_first] == said[::-1]
+    assert labelled.audits.watch("c1").labels == {}
+
+
+def test_one_label_that_breaks_its_promise_demotes_and_is_named(labelled: Store) -> None:
+    for number in range(400):
+        assert not record(labelled, of_label(number, True, "abd"[number % 3]))
+    wrong = 0
+    while not record(labelled, of_label(1000 + wrong, False, "c")):
+        wrong += 1
+        assert wrong < 20
+    wrong += 1
+    watch = labelled.audits.watch("c3")
+    assert not watch.average.crossed(DELTA)  # over all, it is far from noticed
+    standing = labelled.standings.get("t1")
+    assert standing is not None
+    assert standing.stage == "observe"
+    event = labelled.events.list("t1")[0]
+    assert (event.kind, event.by) == ("demoted", "audit")
+    assert f"{wrong} of {wrong} audited answers that said 'c' were wrong" in event.reason
+    assert "more than the certified 5.0% for each label, with confidence 95%" in event.reason
+    detail = json.loads(event.detail)
+    assert (detail["label"], detail["n"], detail["delta"]) == ("c", wrong, DELTA / 8)
+
+
+def test_a_label_is_tested_at_its_part_of_delta(labelled: Store) -> None:
+    """Evidence for which delta in full would do is not enough."""
+    number = 0
+    while not labelled.audits.watch("c3").labels["a"].crossed(DELTA):
+        assert not record(labelled, of_label(number, number % 4 > 0, "a"))
+        for spell in range(10):  # so that the average is not what breaks
+            record(labelled, of_label(10_000 + 10 * number + spell, True, "b"))
+        number += 1
+    standing = labelled.standings.get("t1")
+    assert standing is not None
+    assert standing.stage == "serve"
+
+
 def audit_many(options: StoreOptions, first: int, count: int) -> None:
     with Store.open(options) as store:
         futures = [

@@ -163,6 +163,9 @@ def _refusal(rung: OwnRung, handled: Handled, post: Post) -> str:
     labelled = promise.per_label and has_labels(post.task.contract)
     if labelled and rung.certificate.labels is None:
         return "certified on the average over all answers, promised is each label by itself"
+    if rung.certificate.by_people != promise.by_people:
+        of = ("people", "the LLM") if rung.certificate.by_people else ("the LLM", "people")
+        return f"certified to agree with {of[0]}, promised is agreement with {of[1]}"
     other = _compared_otherwise(rung, handled.regime.judging(post.task.name))
     if other:
         return other

@@ -21,6 +21,7 @@ from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.recorder import WRITE_S, Recorder
 from shoal.assembly.regime import Regime
+from shoal.assembly.reviewing import take_word
 from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.rungs import Climb, Rungs
 from shoal.assembly.shield import shield
@@ -263,7 +264,8 @@ class Shoal:
         self, call_id: str, verdict: str, answer: str, caller: Caller = ANYBODY
     ) -> None:
         """Keep a person's word on a call: a verdict, or the right answer. A key speaks of its own
-        calls only, unless its scope is admin.
+        calls only, unless its scope is admin. Where people are the reference, words on calls drawn
+        for review may end what serves the task.
 
         Raises:
             MalformedRequest: neither.
@@ -279,11 +281,15 @@ class Shoal:
             answer=await asyncio.to_thread(self._regime.discretion.kept_text, answer),
         )
         own = None if "admin" in caller.spec.scopes else caller.key or None
+        regime = self._regime
         done = self._store.writer.submit(
-            lambda conn: self._store.feedback.insert(conn, word, own), urgent=True, size=len(answer)
+            lambda conn: take_word(self._store, conn, word, regime.promise, own),
+            urgent=True,
+            size=len(answer),
         )
         try:
-            await asyncio.wait_for(asyncio.wrap_future(done), WRITE_S)
+            if await asyncio.wait_for(asyncio.wrap_future(done), WRITE_S):
+                await self.reload()
         except TimeoutError:
             raise StoreError(
                 "the store cannot be written now; this is kept until it can, unless Shoal stops"

@@ -39,6 +39,8 @@ class Trying:
         cascade, post, receipt = handled.regime.cascade, handled.post, handled.receipt
         if not cascade.models or post is None:
             return
+        if handled.regime.promise(post.task.name).by_people:
+            return  # what models agree on is compared with the LLM only
         after = post.rung.card.id if post.stage == "serve" and post.rung else ""
         if after and handled.unsure is None:
             return  # the specialist answered, or was not asked: such a call goes no further

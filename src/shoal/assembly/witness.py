@@ -1,7 +1,8 @@
 """Compares answers with the reference after they have left: shadows and audits.
 
 It never delays a caller. What it finds goes into the store together with the certificate's
-e-process; when that crosses, the demotion is in the same transaction.
+e-processes; when one crosses, the demotion is in the same transaction. Where people are the
+reference nothing is compared here: what they say is waited for (``reviewing``).
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from shoal.guarantees import Certificate
 from shoal.routing.rung import Rung, Verdict
 from shoal.storage import Audit, Spending, Store
 from shoal.tasks import same
+from shoal.tasks.answer_label import label_of
+from shoal.tasks.contract import read
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +51,14 @@ class Witness:
         if post is None:
             return
         if handled.rung is not None:
-            if receipt.sampled:
+            if receipt.sampled and not handled.rung.certificate.by_people:
                 self.background.start(handled.regime, self._audit(handled, handled.rung, answer))
             return
         rung = post.rung
         if rung is None or post.stage != "shadow" or handled.answerer is not handled.model:
             return  # what stands in for the LLM is no reference
+        if rung.certificate.by_people:
+            return  # no LLM knows what people would say
         if not rung.refusal(handled.request, receipt.llm, receipt.at):
             self.background.start(handled.regime, self._shadow(handled, rung, answer))
 
@@ -88,6 +93,7 @@ class Witness:
             kind=kind,
             agrees=agrees,
             reference=replace(kept, body=b""),
+            label=_label(rung, answer),
         )
         delta = 1 - certificate.confidence
         done = self._store.writer.submit(
@@ -100,3 +106,10 @@ class Witness:
         if demoted:
             log.warning("%s was demoted: audits broke its promise", rung.name)
             await self._demoted()
+
+
+def _label(rung: OwnRung, answer: Answer) -> str | None:
+    """The label of a small answer, if its certificate promises each label by itself."""
+    if rung.certificate.labels is None:
+        return None
+    return label_of(rung.card.contract, read(rung.card.contract, answer))

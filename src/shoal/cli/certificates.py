@@ -41,9 +41,22 @@ class AttemptSummary(Struct, frozen=True):
     reason: str
 
 
+class LabelAudits(Struct, frozen=True):
+    """The audits of one label that the newest certificate promises by itself: of ``n`` answers that
+    said it ``errors`` differed; the specialist is taken back when ``e_value`` reaches
+    ``limit``."""
+
+    label: str
+    n: int
+    errors: int
+    e_value: float
+    limit: float
+
+
 class Standing(Struct, frozen=True):
     """A task's certificates: the one in force, or why there is none, and how that came; and so of
-    the agreement of cheaper models, None if that was never tried."""
+    the agreement of cheaper models, None if that was never tried. ``label_audits`` are of the
+    newest, those with the strongest evidence first."""
 
     task: str
     stage: Stage
@@ -52,6 +65,7 @@ class Standing(Struct, frozen=True):
     attempts: list[AttemptSummary]
     all: list[Certificate]
     agreement: "Standing | None" = None
+    label_audits: list[LabelAudits] = []
 
 
 def certify(task: TaskName, config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -87,7 +101,7 @@ def certificate(
     settings = read_config(config)
     with open_store(settings) as store:
         found = find_task(store, task)
-        proof = proof_of(store, found, settings.learn)
+        proof = proof_of(store, found, settings.learn, settings.promise_of(found.name))
         standing = _standing(store, found, found.id, proof)
         rung = agreement_id(found.id)
         if store.attempts.list(rung):
@@ -114,7 +128,18 @@ def _standing(store: Store, task: Task, rung: str, proof: Proof) -> Standing:
             for attempt, verdict in verdicts
         ],
         all=[Certificate.from_json(row.spec) for row in store.certificates.list(rung)],
+        label_audits=_label_audits(store, rung),
     )
+
+
+def _label_audits(store: Store, rung: str) -> list[LabelAudits]:
+    newest = next(iter(store.certificates.list(rung)), None)
+    if newest is None:
+        return []
+    watch = store.audits.watch(newest.id)
+    _, part = watch.levels(1 - Certificate.from_json(newest.spec).confidence)
+    found = sorted(watch.labels.items(), key=lambda item: (-item[1].log_peak, item[0]))
+    return [LabelAudits(name, e.n, e.errors, e.e_value, 1 / part) for name, e in found]
 
 
 def _show(standing: Standing, every: bool) -> None:
@@ -127,6 +152,12 @@ def _show(standing: Standing, every: bool) -> None:
         when = f"{moment(last.at)} UTC, {last.examples:,} examples"
         reason = "" if last.reason in standing.why_not else f": {last.reason}"
         say(f"Attempt {last.nth} ({when}) was refused{reason}.")
+    audited = [audits for audits in standing.label_audits if audits.n]
+    if audited:
+        limit = f"{audited[0].limit:,.0f}"
+        say(f"Audits by label; evidence of {limit} against any takes the specialist back:")
+    for one in audited:
+        say(f"- {one.label}: {one.errors} of {one.n:,} differed, evidence {one.e_value:.3g}")
     say(f"Stage: {standing.stage}.")
     for earlier in standing.all if every else ():
         if earlier != standing.certificate:

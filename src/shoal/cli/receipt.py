@@ -80,6 +80,8 @@ def _rung(tried: Tried) -> str:
 def _audit(audit: Audit | None) -> str:
     if audit is None:
         return "none"
+    if audit.kind == "review":
+        return f"served, and judged by a person: {'right' if audit.agrees else 'wrong'}"
     kind = "served, and compared" if audit.kind == "audit" else "shadowed, and compared"
     if audit.agrees:
         return f"{kind} with the reference: the same answer"

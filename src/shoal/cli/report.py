@@ -28,7 +28,8 @@ def report(
     settings = read_config(config)
     with open_store(settings) as store:
         found = find_task(store, task)
-        page = render(facts_of(store, found, settings.learn))
+        promise = settings.promise_of(found.name)
+        page = render(facts_of(store, found, settings.learn, promise))
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in found.name)
     path = out or Path(f"{name}-report.html")
     try:

@@ -77,7 +77,7 @@ def list_tasks(
     settings = read_config(config)
     since = 0.0 if days is None else time.time() - days * _DAY
     with open_store(settings) as store:
-        found = overview(store, settings.learn, since)
+        found = overview(store, settings.learn, since, settings.promise_of)
     if as_json:
         show_json([_summary(item) for item in found])
     elif found:
@@ -92,7 +92,8 @@ def show(name: Name, as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFI
     settings = read_config(config)
     with open_store(settings) as store:
         task = find_task(store, name)
-        item = next(i for i in overview(store, settings.learn) if i.task.id == task.id)
+        every = overview(store, settings.learn, 0.0, settings.promise_of)
+        item = next(i for i in every if i.task.id == task.id)
         examples = _examples(store, task)
     if as_json:
         given = [{"input": text, "answer": answer} for text, answer in examples]

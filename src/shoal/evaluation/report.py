@@ -11,7 +11,7 @@ from html import escape
 from msgspec import Struct
 
 from shoal.evaluation import report_charts as charts
-from shoal.guarantees import Calibration, Certificate, EProcess, anytime_upper_bound, percent
+from shoal.guarantees import Calibration, Certificate, Watch, anytime_upper_bound, percent
 
 _CUT = 1_500  # characters of a text that are shown
 _STYLE = """
@@ -71,7 +71,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     ladder: tuple[Step, ...] = ()
     mistakes: tuple[Example, ...] = ()
     disagreements: tuple[Example, ...] = ()
-    process: EProcess | None = None
+    watch: Watch | None = None
     log_e: tuple[float, ...] = ()
     llm_cost: float | None = None
     llm_ms: float | None = None
@@ -199,18 +199,44 @@ def _examples(title: str, found: Sequence[Example], what: str) -> str:
 
 
 def _audits(facts: Facts, delta: float) -> str:
-    process = facts.process
-    if process is None or process.n == 0:
+    watch = facts.watch
+    if watch is None or watch.average.n == 0:
         return "<h2>Audits</h2><p>There are no audits yet.</p>"
+    process, (whole, _) = watch.average, watch.levels(delta)
     bound = anytime_upper_bound(process.errors, process.n, delta)
     text = (
         f"{process.n:,} answers were compared with the reference after they were given; "
         f"{process.errors} differed. At all moments together, their share is at most "
         f"{percent(bound)} with {percent(1 - delta)} confidence. The evidence against the "
-        f"promise is {process.e_value:.3g}; at {1 / delta:.3g} the specialist is taken back."
+        f"promise is {process.e_value:.3g}; at {1 / whole:.3g} the specialist is taken back."
     )
     wrong = _examples("Audits that differed", facts.disagreements, "audits")
-    return f"<h2>Audits</h2><p>{text}</p>{charts.evidence(facts.log_e, delta)}{wrong}"
+    chart = charts.evidence(facts.log_e, whole)
+    return f"<h2>Audits</h2><p>{text}</p>{chart}{_audits_by_label(watch, delta)}{wrong}"
+
+
+def _audits_by_label(watch: Watch, delta: float) -> str:
+    if not watch.labels:
+        return ""
+    _, part = watch.levels(delta)
+    share = delta / len(watch.labels)
+    head = ("label", "audited", "differed", "at most", "evidence against the promise")
+    rows = [
+        (
+            label,
+            f"{process.n:,}",
+            str(process.errors),
+            percent(anytime_upper_bound(process.errors, process.n, share)),
+            f"{process.e_value:.3g}",
+        )
+        for label, process in sorted(watch.labels.items(), key=lambda item: -item[1].log_peak)
+    ]
+    note = (
+        f"Each label is promised, and so watched, by itself: the specialist is taken back when the "
+        f"evidence of any reaches {1 / part:,.0f}. The bounds hold for all labels and at all "
+        f"moments together, with {percent(1 - delta)} confidence."
+    )
+    return f"<p class='note'>{note}</p>{_table(head, rows)}"
 
 
 def _ladder(facts: Facts) -> str:

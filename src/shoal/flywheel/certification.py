@@ -20,7 +20,7 @@ from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
 from shoal.flywheel.trial import Candidate, LadderStep, Outcome, attempt, prepare
-from shoal.guarantees import Certificate, Refusal, delta_at, percent
+from shoal.guarantees import PEOPLE, Certificate, Refusal, assumptions_of, delta_at, percent
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
@@ -32,9 +32,10 @@ from shoal.tasks import Task, comparator_name
 class Verdict(Struct, frozen=True):
     """What an attempt came to: a certificate, or the reason why not, in plain words.
 
-    Stored with the attempt; ``examples`` is how many lessons it rested on, ``alpha`` and
-    ``confidence`` what was to be promised. ``comparator`` and ``validators`` are how answers were
-    judged ("" and () of attempts that are older than these fields).
+    Stored with the attempt; ``examples`` is how many lessons it rested on, of which ``by_people``
+    only those that people reviewed, ``alpha`` and ``confidence`` what was to be promised.
+    ``comparator`` and ``validators`` are how answers were judged ("" and () of attempts that are
+    older than these fields).
     """
 
     task: str
@@ -46,6 +47,7 @@ class Verdict(Struct, frozen=True):
     confidence: float = 0.0
     per_label: bool = False
     ladder: tuple[LadderStep, ...] = ()
+    by_people: bool = False
     comparator: str = ""
     validators: tuple[str, ...] = ()
 
@@ -72,8 +74,9 @@ class Examiner:
         self._senses, self._label = senses, label
         self._privacy = privacy or PrivacyOptions()
 
-    def lessons(self, task: Task) -> Lessons:
-        """What can be learned from now: examples since the promise was last broken."""
+    def lessons(self, task: Task, promise: PromiseOptions | None = None) -> Lessons:
+        """What can be learned from now: examples since the promise was last broken. With people as
+        the reference that is to be promised, those judge that they reviewed."""
         at = time.time()
         own = self._own.get(task.name, LessonOptions())
         task = replace(task, contract=own.applied(task.contract))
@@ -82,7 +85,11 @@ class Examiner:
             examples = (scrubbed(example, self._privacy.scrubbed) for example in examples)
         since, redrawn = broken_at(self._store, task.id), redrawn_at(self._store, task.id)
         changed = changed_at(self._store, task.id)
-        lessons = curate(task, examples, since, redrawn, changed)
+        reviewed = None
+        if promise is not None and promise.by_people:
+            queue = self._store.reviews.queue(task.id, promise.audit_rate, since)
+            reviewed = frozenset(queue.counts)
+        lessons = curate(task, examples, since, redrawn, changed, reviewed)
         return replace(lessons, at=at, monotone=own.monotone)
 
     def certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
@@ -125,12 +132,14 @@ class Examiner:
         method: Literal["held-out", "cross-fitted"] = (
             "held-out" if apart else self._options.calibration
         )
-        reference = self._label(lessons.model)
+        reference = PEOPLE if lessons.by_people else self._label(lessons.model)
         grounds = Grounds(promise, nth, delta, reference, method, self._options.lapse_days)
         certificate = replace(
             issued(lessons.task.name, card, candidate.selection, grounds),
             people=candidate.people,
-            self_agreement=lessons.self_agreement(),
+            self_agreement=None if lessons.by_people else lessons.self_agreement(),
+            by_people=lessons.by_people,
+            assumptions=assumptions_of(method, reference, lessons.by_people),
             labels=candidate.labels,
             unread=candidate.unread,
             versions=candidate.versions,
@@ -138,8 +147,9 @@ class Examiner:
         )
         verdict = Verdict(
             lessons.task.id,
-            len(lessons.lessons),
+            lessons.size,
             certificate=certificate,
+            by_people=lessons.by_people,
             alpha=promise.alpha,
             confidence=promise.confidence,
             per_label=promise.per_label,
@@ -173,13 +183,17 @@ class Examiner:
     def _refuse(
         self, lessons: Lessons, promise: PromiseOptions, nth: int, outcome: Outcome, reason: str
     ) -> Verdict:
-        agreement = lessons.self_agreement()
+        agreement = None if lessons.by_people else lessons.self_agreement()
+        if lessons.by_people:
+            more = f"more reviewed calls (shoal review {lessons.task.name})"
+            reason = reason.replace("more examples", more, 1)
         if agreement is not None and agreement < 1:
             reason += f"; the LLM agrees with itself only {percent(agreement)} of the time"
         verdict = Verdict(
             lessons.task.id,
-            len(lessons.lessons),
+            lessons.size,
             reason,
+            by_people=lessons.by_people,
             refusals=outcome.refusals,
             alpha=promise.alpha,
             confidence=promise.confidence,
@@ -254,7 +268,8 @@ def file_verdict(
             )
         if certificate is not None and card is not None:
             store.cards.insert(conn, _card_row(card))
-            store.certificates.insert(conn, _certificate_row(certificate, card))
+            row = _certificate_row(certificate, card)
+            store.certificates.insert(conn, row, certificate.served_labels)
         store.events.insert(conn, event)
 
 

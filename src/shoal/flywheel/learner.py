@@ -15,6 +15,7 @@ from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, lapsed_at, promote, redrawn_at
+from shoal.flywheel.reviewing import reviews_wanted, too_few_reviews
 from shoal.flywheel.watch import Watch
 from shoal.routing.agreement import agreement_id
 from shoal.routing.cascade_options import CascadeOptions
@@ -119,22 +120,27 @@ class Learner:
 
     def promise(self, task: Task) -> PromiseOptions:
         """What is to be promised of each rung of a task: with models that may agree there are two,
-        and the error budget is halved."""
+        and the error budget is halved. Nobody compares what models agree on with people."""
         promise = self._promises.get(task.name, self._default)
-        return promise.halved if self.cascade.models else promise
+        return promise.halved if self.cascade.models and not promise.by_people else promise
 
     def certify(self, task: Task) -> Verdict:
         """Try to certify now, ripe or not.
 
         Raises:
-            LearningError: no specialist can learn it, or there are no examples; nothing was spent.
+            LearningError: no specialist can learn it, there are no examples, or too few that people
+                reviewed, where they are the reference; nothing was spent.
         """
-        lessons = self.examiner.lessons(task)
+        promise = self.promise(task)
+        lessons = self.examiner.lessons(task, promise)
         if reason := why_not(task, lessons.inputs):
             raise LearningError(f"task {task.name}: {reason}")
         if not lessons.lessons:
             raise LearningError(f"task {task.name} has no examples: no call of it has a reference")
-        return self.examiner.certify(lessons, self.promise(task))
+        nth = len(self._store.attempts.list(task.id)) + 1
+        if lessons.by_people and (few := too_few_reviews(lessons.size, promise, nth, task.name)):
+            raise LearningError(f"task {task.name}: {few}")
+        return self.examiner.certify(lessons, promise)
 
     def _due(self, task: Task, volume: Volume) -> bool:
         """Whether it may pay to count the task's lessons again, which means reading them all."""
@@ -148,7 +154,7 @@ class Learner:
             since = broken_at(self._store, task.id)
             revised = revise(self._store, task, since)
             self._certify_if_ripe(revised, volume)
-            if self.cascade.models:
+            if self.cascade.models and not self.promise(revised).by_people:
                 self._certify_agreement_if_ripe(revised)
         except LearningError as error:
             log.info("task %s: %s", task.name, error)
@@ -157,10 +163,12 @@ class Learner:
 
     def _certify_if_ripe(self, task: Task, volume: Volume) -> None:
         self._counted[task.id] = (volume.calls, time.monotonic())
-        lessons = self.examiner.lessons(task)
-        if len(lessons.lessons) < self._wanted(task) or why_not(task, lessons.inputs):
+        promise = self.promise(task)
+        lessons = self.examiner.lessons(task, promise)
+        few = len(lessons.lessons) < min(self._options.min_examples, self._options.max_examples)
+        if few or lessons.size < self._wanted(task) or why_not(task, lessons.inputs):
             return
-        verdict = self.examiner.certify(lessons, self.promise(task))
+        verdict = self.examiner.certify(lessons, promise)
         log.info("task %s: %s", task.name, verdict.reason or "certified")
         if verdict.certificate is not None:
             self._renew(task.id)
@@ -174,13 +182,16 @@ class Learner:
         """Examples wanted before the next attempt at a rung, of which ``most`` are ever read;
         attempts from before ``stale`` (unix seconds) count no more."""
         attempts = self._store.attempts.list(rung)
-        first = min(self._options.min_examples, most)
+        promise = self.promise(task)
+        first: float = min(self._options.min_examples, most)
+        if promise.by_people:
+            first = reviews_wanted(promise, len(attempts) + 1)
         if not attempts or attempts[-1].at <= stale:
             return first
         last = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
-        promise = self.promise(task)
-        wanted_then = last.alpha, last.confidence, last.per_label
-        if wanted_then != (promise.alpha, promise.confidence, promise.per_label):
+        wanted_then = last.alpha, last.confidence, last.per_label, last.by_people
+        wanted_now = promise.alpha, promise.confidence, promise.per_label, promise.by_people
+        if wanted_then != wanted_now:
             return first
         if self._judged_otherwise(task, rung, last):
             return first

@@ -42,7 +42,7 @@ class Lesson(Struct, frozen=True):
 class Lessons(Struct, frozen=True):
     """The lessons of one task, oldest first; ``model`` gave the LLM's answers. ``at`` is when they
     were read (unix seconds): what happened to the task since, they do not know. ``monotone`` are
-    the directions of columns, for tables."""
+    the directions of columns, for tables. ``by_people``: those judge that people reviewed."""
 
     task: Task
     model: str
@@ -50,6 +50,14 @@ class Lessons(Struct, frozen=True):
     rates: TokenRates | None
     at: float = 0.0
     monotone: Mapping[str, str] = MappingProxyType({})
+    by_people: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many an attempt at a certificate rests on: all, or those that people reviewed."""
+        if not self.by_people:
+            return len(self.lessons)
+        return sum(lesson.sampled for lesson in self.lessons)
 
     @property
     def inputs(self) -> list[Input]:
@@ -102,13 +110,15 @@ def curate(
     since: float = 0.0,
     redrawn: float = 0.0,
     changed: float = 0.0,
+    reviewed: Collection[str] | None = None,
 ) -> Lessons:
     """Make lessons of examples recorded since that moment, for the model that answered most.
 
     ``redrawn`` is when the task was last merged, split or widened. If some calls before that were
     sampled and others not, its parts were sampled at different rates, and together they are no fair
     sample: then only calls since judge, the older ones only train. The same holds of calls up to
-    ``changed``, when the LLM's answers became of another kind.
+    ``changed``, when the LLM's answers became of another kind. Where people are the reference, only
+    the calls ``reviewed`` judge, by id, whatever else people said.
     """
     recent = [example for example in examples if example.at >= since]
     uneven = any(not example.sampled for example in recent if example.at <= redrawn)
@@ -121,10 +131,12 @@ def curate(
         if match is None or example.request.model != model:
             continue
         judges = example.sampled and not (uneven and example.at <= redrawn)
-        judges = judges and example.at > changed
+        judges = judges and (
+            example.at > changed if reviewed is None else example.call_id in reviewed
+        )
         lessons.append(_lesson(task, example, match.input_of(example.request), judges))
     rates = token_rates([example for example in recent if example.request.model == model])
-    return Lessons(task, model, tuple(lessons), rates)
+    return Lessons(task, model, tuple(lessons), rates, by_people=reviewed is not None)
 
 
 def scrubbed(example: Example, kinds: Collection[Kind]) -> Example:

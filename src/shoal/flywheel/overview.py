@@ -1,5 +1,7 @@
 """Where every task stands: its stage, its calls, and its certificate or why it has none."""
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec import Struct
 
@@ -9,7 +11,9 @@ from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import usable_certificate
+from shoal.flywheel.reviewing import too_few_reviews
 from shoal.guarantees import Certificate
+from shoal.routing.promise import PromiseOptions
 from shoal.storage import Attempt, Stage, Store, Volume
 from shoal.tasks import Input, Matcher, Task
 
@@ -44,8 +48,14 @@ class TaskOverview(Struct, frozen=True):
     proof: Proof
 
 
-def overview(store: Store, options: LearnOptions, since: float = 0.0) -> list[TaskOverview]:
-    """Every task, those with the most calls since that moment (unix seconds) first.
+def overview(
+    store: Store,
+    options: LearnOptions,
+    since: float = 0.0,
+    promised: Callable[[str], PromiseOptions] | None = None,
+) -> list[TaskOverview]:
+    """Every task, those with the most calls since that moment (unix seconds) first; ``promised``
+    tells what is to be promised of a task, by name.
 
     Raises:
         StoreError: the store cannot be read.
@@ -57,15 +67,17 @@ def overview(store: Store, options: LearnOptions, since: float = 0.0) -> list[Ta
             task,
             stages.get(task.id, "observe"),
             volumes.get(task.id, NOTHING),
-            proof_of(store, task, options),
+            proof_of(store, task, options, promised(task.name) if promised else None),
         )
         for task in known_tasks(store)
     ]
     return sorted(found, key=lambda item: (-item.volume.calls, item.task.name))
 
 
-def proof_of(store: Store, task: Task, options: LearnOptions) -> Proof:
-    """The certificate of a task, or why there is none.
+def proof_of(
+    store: Store, task: Task, options: LearnOptions, promise: PromiseOptions | None = None
+) -> Proof:
+    """The certificate of a task, or why there is none, for what is to be promised.
 
     Raises:
         StoreDamaged: what is stored of the last attempt cannot be read.
@@ -80,6 +92,10 @@ def proof_of(store: Store, task: Task, options: LearnOptions) -> Proof:
         return Proof(why_not=f"refused: {verdict_of(attempts[-1]).reason}")
     if reason := why_not(task) or why_not(task, _latest_inputs(store, task)):
         return Proof(why_not=reason)
+    if promise is not None and promise.by_people:
+        queue = store.reviews.queue(task.id, promise.audit_rate)
+        if few := too_few_reviews(len(queue.counts), promise, 1, task.name):
+            return Proof(why_not=few)
     return Proof(why_not=f"not tried yet: the learner does so at {options.min_examples} examples")
 
 

@@ -85,8 +85,7 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
     certificate = Certificate.from_json(newest.spec)
     if certificate.lapsed(time.time()):
         raise LearningError("its certificate has lapsed: run `shoal certify TASK`")
-    process = store.audits.process(newest.id)
-    if process is not None and process.crossed(1 - certificate.confidence):
+    if store.audits.watch(newest.id).broken(1 - certificate.confidence):
         raise LearningError(
             "audits broke its certificate; it is certified again when enough new examples are in"
         )

@@ -8,6 +8,7 @@ from shoal.evaluation.report import Example, Facts, Step
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.overview import proof_of, verdict_of
 from shoal.guarantees import Certificate, log_e_path
+from shoal.routing.promise import PromiseOptions
 from shoal.storage import Audit, CallRecord, Store
 from shoal.tasks import Matcher, Task
 from shoal.tasks.describe import explain
@@ -16,13 +17,16 @@ _SHOWN = 20
 _AUDITS = 10_000
 
 
-def facts_of(store: Store, task: Task, options: LearnOptions) -> Facts:
-    """What is known of a task's newest certificate, in force or not, and of its last attempt.
+def facts_of(
+    store: Store, task: Task, options: LearnOptions, promise: PromiseOptions | None = None
+) -> Facts:
+    """What is known of a task's newest certificate, in force or not, and of its last attempt;
+    ``promise`` is as for ``proof_of``.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    proof = proof_of(store, task, options)
+    proof = proof_of(store, task, options, promise)
     rows = store.certificates.list(task.id)
     certificate = proof.certificate or (Certificate.from_json(rows[0].spec) if rows else None)
     standing = store.standings.get(task.id)
@@ -41,7 +45,7 @@ def facts_of(store: Store, task: Task, options: LearnOptions) -> Facts:
         ladder=_ladder(store, task),
         mistakes=_mistakes(store, task, certificate.id) if certificate else (),
         disagreements=_disagreements(store, task, audits),
-        process=store.audits.process(certificate.id) if certificate else None,
+        watch=store.audits.watch(certificate.id) if certificate else None,
         log_e=tuple(path),
         llm_cost=volume.llm_cost / volume.priced if volume and volume.priced else None,
         llm_ms=_llm_ms(store, task),
@@ -87,7 +91,7 @@ def _mistakes(store: Store, task: Task, certificate: str) -> tuple[Example, ...]
 def _disagreements(store: Store, task: Task, audits: list[Audit]) -> tuple[Example, ...]:
     found = []
     matcher = Matcher([task])
-    for audit in [one for one in audits if not one.agrees and one.kind == "audit"][:_SHOWN]:
+    for audit in [one for one in audits if not one.agrees and one.kind != "shadow"][:_SHOWN]:
         call = _call(store, audit.call_id)
         if call is not None:
             given, said = _input(matcher, call), _text(call.answer)

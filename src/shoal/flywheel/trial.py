@@ -87,6 +87,7 @@ class Prepared(Struct, frozen=True):
     unseen: tuple[tuple[Lesson, Prediction], ...]
     cpu_seconds: float
     answer_ms: float = 0.0
+    by_people: bool = False
 
 
 def attempt(
@@ -142,7 +143,8 @@ def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) 
     specialist, unseen = (_held_out if apart else _cross_fitted)(lessons, recipe, needed)
     spent = time.process_time() - began
     ms = _answer_ms(specialist, lessons.inputs[-_TIMED:])
-    return Prepared(recipe, lessons.task.contract, specialist, tuple(unseen), spent, ms)
+    contract, by_people = lessons.task.contract, lessons.by_people
+    return Prepared(recipe, contract, specialist, tuple(unseen), spent, ms, by_people)
 
 
 def _answer_ms(specialist: Specialist, inputs: Sequence[Input]) -> float:
@@ -156,7 +158,7 @@ def _answer_ms(specialist: Specialist, inputs: Sequence[Input]) -> float:
 def judge(
     prepared: Prepared, alpha: float, delta: float, per_label: bool = False
 ) -> Candidate | Refusal:
-    """Test a candidate against the LLM's answers on the unbiased sample of the traffic.
+    """Test a candidate against the reference's answers on the unbiased sample of the traffic.
 
     ``per_label``: the promise is to hold for each label by itself, where outputs have one.
     """
@@ -184,14 +186,14 @@ def judge(
         specialist=prepared.specialist,
         selection=selection,
         agreement=float(1 - judged.wrong.mean()),
-        people=_people(prepared.contract, prepared.unseen, served, delta),
+        people=None if prepared.by_people else _people(prepared, served, delta),
         cpu_seconds=prepared.cpu_seconds,
         calibration=judged.calibration(),
         accepted=tuple(served(prediction) for _, prediction in judged.pairs),
         labels=proofs,
         mistakes=judged.mistakes(prepared.contract, served),
         unread=sum(read(prepared.contract, answer) is None for answer in judged.answers),
-        versions=tuple(sorted({answer.model for answer in judged.answers if answer.model})),
+        versions=() if prepared.by_people else judged.versions,
     )
 
 
@@ -201,22 +203,30 @@ class _Judged(Struct, frozen=True):
     pairs: "_Unseen"
     wrong: NDArray[np.bool_]
     labels: list[str | None]
+    answers: list[Answer]  # the reference's
 
     @classmethod
     def of(cls, prepared: Prepared) -> "_Judged":
         contract = prepared.contract
-        pairs = [(lesson, p) for lesson, p in prepared.unseen if lesson.sampled and lesson.llm]
-        wrong = [not _agrees(contract, p, lesson.llm) for lesson, p in pairs]
-        labels = [label_of(contract, p.output) for _, p in pairs]
-        return cls(pairs, np.array(wrong, dtype=bool), labels)
+        found = [
+            (lesson, p, said)
+            for lesson, p in prepared.unseen
+            if lesson.sampled
+            and (said := lesson.people if prepared.by_people else lesson.llm) is not None
+        ]
+        wrong = [not _agrees(contract, p, said) for _, p, said in found]
+        labels = [label_of(contract, p.output) for _, p, _ in found]
+        pairs = [(lesson, p) for lesson, p, _ in found]
+        return cls(pairs, np.array(wrong, dtype=bool), labels, [said for *_, said in found])
 
     @property
     def signals(self) -> NDArray[np.float64]:
         return np.array([prediction.signal for _, prediction in self.pairs])
 
     @property
-    def answers(self) -> list[Answer]:
-        return [lesson.llm for lesson, _ in self.pairs if lesson.llm is not None]
+    def versions(self) -> tuple[str, ...]:
+        """Of the LLM, as its answers name it."""
+        return tuple(sorted({answer.model for answer in self.answers if answer.model}))
 
     @property
     def names(self) -> list[str]:
@@ -280,10 +290,11 @@ def _agrees(contract: Contract, prediction: Prediction, reference: Answer | None
 
 
 def _people(
-    contract: Contract, unseen: _Unseen, served: Callable[[Prediction], bool], delta: float
+    prepared: Prepared, served: Callable[[Prediction], bool], delta: float
 ) -> PeopleCheck | None:
     """What people's words say of the answers that would be served."""
-    accepted = [(lesson, p) for lesson, p in unseen if served(p)]
+    contract = prepared.contract
+    accepted = [(lesson, p) for lesson, p in prepared.unseen if served(p)]
     wrong = [
         not _agrees(contract, prediction, lesson.people)
         for lesson, prediction in accepted

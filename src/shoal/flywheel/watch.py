@@ -6,6 +6,7 @@ Audits need no watch: whoever records one demotes in the same transaction.
 import logging
 import threading
 import time
+from typing import Literal
 
 from shoal.errors import LearningError, ShoalError
 from shoal.flywheel.agreeing import serving_card
@@ -60,8 +61,12 @@ class Watch:
         if standing is not None and standing.stage != "observe":
             self._follow(task, standing)
         elif self._options.promote != "observe" and not self._held_back(task):
+            newest = usable_certificate(self._store, task)
+            to: Literal["shadow", "serve"] = "shadow"
             reason = "certified: first in shadow"
-            promote(self._store, task, "shadow", "learner", reason, seen=standing)
+            if self._options.promote == "serve" and Certificate.from_json(newest.spec).by_people:
+                to, reason = "serve", "certified by people, with whom no shadow is compared"
+            promote(self._store, task, to, "learner", reason, seen=standing)
 
     def _look_again(self, rung: str, standing: Standing | None) -> None:
         """Of an agreement: its tries were its time in shadow."""
@@ -100,11 +105,12 @@ class Watch:
 
     def _follow(self, task: str, standing: Standing) -> None:
         spec = self._store.certificates.get(standing.certificate).spec
-        if Certificate.from_json(spec).lapsed(time.time()):
+        certificate = Certificate.from_json(spec)
+        if certificate.lapsed(time.time()):
             reason = "the certificate has lapsed"
             demote(self._store, task, "learner", reason, seen=standing)
             return
-        if self._lapsed_for_newcomers(standing, Certificate.from_json(spec)):
+        if not certificate.by_people and self._lapsed_for_newcomers(standing, certificate):
             return
         if standing.stage != "shadow" or self._options.promote != "serve":
             return

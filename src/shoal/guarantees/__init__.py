@@ -17,7 +17,7 @@ from shoal.guarantees.bounds import (
 from shoal.guarantees.budget import delta_at, delta_left
 from shoal.guarantees.by_label import LabelProof, LabelSelection, select_by_label
 from shoal.guarantees.calibration import Calibration
-from shoal.guarantees.certificate import Certificate, Method, PeopleCheck, assumptions_of
+from shoal.guarantees.certificate import PEOPLE, Certificate, Method, PeopleCheck, assumptions_of
 from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts
 from shoal.guarantees.joint import (
     Examples,
@@ -43,8 +43,11 @@ from shoal.guarantees.sequential import (
 from shoal.guarantees.shares import percent
 from shoal.guarantees.slices import Slice, worst
 from shoal.guarantees.strangers import Strangers
+from shoal.guarantees.watching import Broken, Watch
 
 __all__ = [
+    "PEOPLE",
+    "Broken",
     "Calibration",
     "Certificate",
     "EProcess",
@@ -63,6 +66,7 @@ __all__ = [
     "Start",
     "Strangers",
     "Target",
+    "Watch",
     "anytime_lower_bound",
     "anytime_upper_bound",
     "assumptions_of",

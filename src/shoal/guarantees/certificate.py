@@ -30,6 +30,15 @@ ONE_BY_ONE = (
     "anything about a single answer or a chosen kind of call: the bound is on the average over all "
     "answers the specialist accepts"
 )
+PEOPLE = "people"
+REVIEWED = (
+    "that people are right: the promise is about agreement with what they said of calls that were "
+    "drawn at random for them, and their own errors are not counted"
+)
+REVIEWED_LATE = (
+    "that a break is noticed at once: served calls are drawn at random for people to judge, and "
+    "demote the specialist when they disagree too often; until they do, a change goes unseen"
+)
 CROSS_FITTED = (
     "that the confidence is exact for this sample: the scores are cross-fitted (each example was "
     "scored by a model that had not seen it), so the bound holds for large samples and stable "
@@ -65,6 +74,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
     threshold of its own, and other labels are not served; None: it holds for the average.
     ``slices`` say where the errors were, and promise nothing. Of the ``n`` reference answers
     ``unread`` broke the contract; ``versions`` are the names that the provider gave them.
+    ``by_people``: the reference are people's answers to calls drawn for review, not an LLM's.
 
     Raises:
         ValueError: the figures contradict each other, or scores are cross-fitted and the
@@ -103,6 +113,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...] = ()
     signal: str = ""
     validators: tuple[str, ...] = ()
+    by_people: bool = False
 
     def __post_init__(self) -> None:
         for holds, rule in (
@@ -126,6 +137,11 @@ class Certificate(Struct, frozen=True, kw_only=True):
             return self.threshold
         found = (proof.threshold for proof in self.labels if proof.label == label)
         return next(found, math.inf)
+
+    @property
+    def served_labels(self) -> tuple[str, ...]:
+        """The labels promised by themselves; none where the promise is on the average."""
+        return tuple(proof.label for proof in self.labels or ())
 
     def worst_slices(self) -> tuple[Slice, ...]:
         """The worst slice by label, by length and by time, as far as each was looked at."""
@@ -252,6 +268,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
         return tuple(lines)
 
     def _checks(self) -> tuple[str, ...]:
+        if self.by_people:
+            return ("The reference is what people said of calls drawn at random for them.",)
         itself, people = self.self_agreement, self.people
         return (
             f"{self.reference} agrees with itself {percent(itself)} of the time."
@@ -265,9 +283,12 @@ class Certificate(Struct, frozen=True, kw_only=True):
         )
 
 
-def assumptions_of(method: Method, reference: str) -> tuple[str, ...]:
+def assumptions_of(method: Method, reference: str, by_people: bool = False) -> tuple[str, ...]:
     """What a certificate does not promise, each line readable after "Not promised:"."""
-    common = (EXCHANGEABLE, REFERENCE.format(reference=reference), DRIFT, ONE_BY_ONE)
+    watched = (
+        (REVIEWED, REVIEWED_LATE) if by_people else (REFERENCE.format(reference=reference), DRIFT)
+    )
+    common = (EXCHANGEABLE, *watched, ONE_BY_ONE)
     return (*common, CROSS_FITTED) if method == "cross-fitted" else common
 
 

@@ -1,4 +1,4 @@
-"""Audits, and the e-process that each one moves in the transaction that records it."""
+"""Audits, and the e-processes that each one moves in the transaction that records it."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from shoal.chat import Answer
 from shoal.guarantees.sequential import EProcess
+from shoal.guarantees.watching import Broken, Watch
 from shoal.storage import eprocesses
 from shoal.storage.calls import unpack_answer
 from shoal.storage.database import AnyRow, Database, in_slices
@@ -24,16 +25,19 @@ _encode = msgspec.json.Encoder().encode
 class Audit(Struct, frozen=True, kw_only=True):
     """A call whose small answer was compared with the reference's.
 
-    ``kind`` is "audit" for a call that was served, "shadow" for one that only would have been.
+    ``kind`` is "audit" for a call that was served, "shadow" for one that only would have been,
+    "review" for one that was served and judged by a person, whose answer is "" if not given;
+    ``label`` is the small answer's, where the certificate promises each label by itself.
     """
 
     call_id: str
     at: float
     task: str
     certificate: str
-    kind: Literal["audit", "shadow"]
+    kind: Literal["audit", "shadow", "review"]
     agrees: bool
     reference: Answer
+    label: str | None = None
 
 
 class Audits:
@@ -45,12 +49,12 @@ class Audits:
     def record(
         self, conn: Connection, audit: Audit, delta: float, spent: Spending | None = None
     ) -> bool:
-        """Insert ``audit``, move its certificate's e-process and add what was ``spent`` on it, as
-        one.
+        """Insert ``audit``, move its certificate's e-processes and add what was ``spent`` on it,
+        as one.
 
-        If the e-process crosses 1/``delta`` and the certificate is what stands for the task, the
-        task goes back to observing, an event says so, and the return value is true. A call that was
-        audited before changes nothing.
+        If an e-process crosses what its part of ``delta`` allows (``Watch``) and the certificate is
+        what stands for the task, the task goes back to observing, an event says so, and the return
+        value is true. A call that was audited before changes nothing.
 
         Raises:
             NotFound: no such certificate.
@@ -60,14 +64,15 @@ class Audits:
             return False
         if spent is not None:
             add_spending(conn, spent)
-        process = before.update(not audit.agrees)
-        eprocesses.save(conn, audit.certificate, process)
+        watch = before.update(not audit.agrees, audit.label)
+        eprocesses.save(conn, audit.certificate, watch, audit.label)
         standing = standing_of(conn, audit.task)
         if standing is None or standing.certificate != audit.certificate:
             return False
-        if standing.stage == "observe" or not process.crossed(delta):
+        broken = watch.broken(delta)
+        if standing.stage == "observe" or broken is None:
             return False
-        _demote(conn, audit, standing.card, process, delta)
+        _demote(conn, audit, standing.card, broken, delta)
         return True
 
     def of_calls(self, call_ids: Iterable[str]) -> dict[str, Audit]:
@@ -83,7 +88,15 @@ class Audits:
         return [_audit(row) for row in rows]
 
     def process(self, certificate: str) -> EProcess:
-        """Where the e-process of a certificate stands.
+        """Where the e-process of a certificate stands, over all its answers.
+
+        Raises:
+            NotFound: no such certificate.
+        """
+        return self.watch(certificate).average
+
+    def watch(self, certificate: str) -> Watch:
+        """As ``process``, and where those of its labels stand.
 
         Raises:
             NotFound: no such certificate.
@@ -110,23 +123,28 @@ def _insert(conn: Connection, audit: Audit) -> bool:
     return True
 
 
-def _demote(conn: Connection, audit: Audit, card: str, process: EProcess, delta: float) -> None:
-    detail = {
+def _demote(conn: Connection, audit: Audit, card: str, broken: Broken, delta: float) -> None:
+    process, label = broken.process, broken.label
+    detail: dict[str, object] = {
         "certificate": audit.certificate,
         "card": card,
         "n": process.n,
         "errors": process.errors,
         "e_value": process.e_value,
         "alpha": process.alpha,
-        "delta": delta,
+        "delta": broken.delta,
     }
+    said, promised = "", ""
+    if label is not None:
+        detail["label"] = label
+        said, promised = f" that said {label!r}", " for each label"
     event = Event(
         at=audit.at,
         task=audit.task,
         kind="demoted",
         by="audit",
-        reason=f"{process.errors} of {process.n} audited answers were wrong: more than the "
-        f"certified {process.alpha:.1%}, with confidence {1 - delta:.0%}",
+        reason=f"{process.errors} of {process.n} audited answers{said} were wrong: more than the "
+        f"certified {process.alpha:.1%}{promised}, with confidence {1 - delta:.0%}",
         detail=_encode(detail),
     )
     set_standing(conn, Standing(task=audit.task, stage="observe", since=audit.at), event)
@@ -141,4 +159,5 @@ def _audit(row: AnyRow) -> Audit:
         kind=row.kind,
         agrees=row.agrees,
         reference=unpack_answer(row.reference),
+        label=row.label,
     )

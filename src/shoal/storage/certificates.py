@@ -7,6 +7,7 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection, func, select
 
 from shoal.errors import NotFound, StoreError
+from shoal.guarantees.watching import Watch
 from shoal.storage import eprocesses
 from shoal.storage.database import AnyRow, Database
 from shoal.storage.packing import pack, unpack
@@ -87,8 +88,11 @@ class Certificates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def insert(self, conn: Connection, certificate: CertificateRow) -> None:
-        """Add a certificate, and the e-process that watches it.
+    def insert(
+        self, conn: Connection, certificate: CertificateRow, labels: tuple[str, ...] = ()
+    ) -> None:
+        """Add a certificate, and the e-processes that watch it: one, and one for each of the
+        ``labels`` that it promises by itself.
 
         Raises:
             StoreError: there is one of that id.
@@ -101,7 +105,7 @@ class Certificates:
             )
         row = asdict(certificate) | {"spec": pack(certificate.spec)}
         conn.execute(certificates.insert(), row)
-        eprocesses.start(conn, certificate.id, certificate.alpha)
+        eprocesses.start(conn, certificate.id, Watch.start(certificate.alpha, labels))
         bump(conn)
 
     def get(self, certificate_id: str) -> CertificateRow:

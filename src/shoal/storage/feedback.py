@@ -27,16 +27,20 @@ class FeedbackLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def insert(self, conn: Connection, word: Feedback, key: str | None = None) -> None:
-        """Add a word; with ``key``, on a call that came with that key only.
+    def insert(self, conn: Connection, word: Feedback, key: str | None = None) -> str:
+        """Add a word; with ``key``, on a call that came with that key only. Returns the call's
+        task, "" if it has none.
 
         Raises:
             NotFound: no such call.
         """
-        theirs = conn.execute(select(calls.c.key).where(calls.c.id == word.call_id)).scalar()
-        if theirs is None or key not in (None, theirs):
+        query = select(calls.c.key, calls.c.task).where(calls.c.id == word.call_id)
+        found = conn.execute(query).one_or_none()
+        if found is None or key not in (None, found.key):
             raise NotFound(f"no call of id {word.call_id!r}")
         conn.execute(feedback.insert(), asdict(word))
+        task: str = found.task
+        return task
 
     def newest(self, call_ids: Iterable[str]) -> dict[str, Feedback]:
         """The newest word on each of these calls that has any."""

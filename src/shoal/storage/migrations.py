@@ -219,6 +219,19 @@ def weighing(conn: Connection) -> None:
     _run(conn, "ALTER TABLE tries ADD COLUMN signal REAL")
 
 
+def watching(conn: Connection) -> None:
+    """10: the e-process of each label, where a certificate promises each by itself."""
+    _run(
+        conn,
+        "ALTER TABLE audits ADD COLUMN label TEXT",
+        """CREATE TABLE label_eprocesses (
+            certificate TEXT NOT NULL,
+            label TEXT NOT NULL,
+            state BLOB NOT NULL,
+            PRIMARY KEY (certificate, label))""",
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     recording,
     learning,
@@ -229,6 +242,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     trying,
     proving,
     weighing,
+    watching,
 )
 
 

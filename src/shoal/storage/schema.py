@@ -138,6 +138,7 @@ audits = Table(
     Column("kind", Text, nullable=False),
     Column("agrees", Boolean, nullable=False),
     Column("reference", LargeBinary, nullable=False),
+    Column("label", Text),  # of the small answer, where each label is promised by itself
 )
 
 tries = Table(
@@ -181,6 +182,14 @@ eprocesses = Table(
     "eprocesses",
     metadata,
     Column("certificate", Text, primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+)
+
+label_eprocesses = Table(
+    "label_eprocesses",
+    metadata,
+    Column("certificate", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
     Column("state", LargeBinary, nullable=False),
 )
 

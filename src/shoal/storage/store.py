@@ -18,6 +18,7 @@ from shoal.storage.homes import open_database
 from shoal.storage.keys import Keys
 from shoal.storage.newcomers import NewcomerCounts
 from shoal.storage.options import StoreOptions
+from shoal.storage.reviews import Reviews
 from shoal.storage.spend import Spend
 from shoal.storage.sqlite import SqliteDatabase
 from shoal.storage.standings import Events, Standings
@@ -45,6 +46,7 @@ class Store:
         self.writer = Writer(database, options.durable)
         self.calls = Calls(database)
         self.feedback = FeedbackLog(database)
+        self.reviews = Reviews(database)
         self.examples = Examples(database)
         self.tasks = Tasks(database)
         self.cards = Cards(database)
