@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
 from shoal.flywheel.trial import Candidate, LadderStep, Outcome, attempt, prepare
+from shoal.flywheel.unfinished import Unfinished
 from shoal.guarantees import Certificate, Refusal, delta_at
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
@@ -71,13 +73,28 @@ class Examiner:
         self._own = own or {}
         self._senses, self._label = senses, label
         self._privacy = privacy or PrivacyOptions()
+        self.unfinished = Unfinished(store.options.path / "training")
 
     def lessons(self, task: Task) -> Lessons:
-        """What can be learned from now: examples since the promise was last broken."""
+        """What can be learned from now: examples since the promise was last broken; those of a
+        training that was broken off, if it can be resumed."""
+        begun = self.unfinished.begun(task.id) if self._options.fine_tune else None
+        if begun is not None:
+            lessons = self._lessons(task, set(begun.calls))
+            if begun.is_on(lessons):
+                return lessons
+            self.unfinished.end(task.id)
+        return self._lessons(task)
+
+    def _lessons(self, task: Task, only: Set[str] | None = None) -> Lessons:
+        """``only`` of these calls, if any are named, instead of the latest."""
         at = time.time()
         own = self._own.get(task.name, LessonOptions())
         task = replace(task, contract=own.applied(task.contract))
-        examples = self._store.examples.of(task.id, limit=self._options.max_examples)
+        examples = self._store.examples.of(task.id, None if only else self._options.max_examples)
+        if only:
+            found = (example for example in examples if example.call_id in only)
+            examples = islice(found, len(only))
         if self._privacy.learns_less:
             examples = (scrubbed(example, self._privacy.scrubbed) for example in examples)
         since, redrawn = broken_at(self._store, task.id), redrawn_at(self._store, task.id)
@@ -86,12 +103,19 @@ class Examiner:
         return replace(lessons, at=at, monotone=own.monotone)
 
     def certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
-        """Try to certify; spends from the task's error budget, whatever comes of it.
+        """Try to certify; spends from the task's error budget, whatever comes of it, unless the
+        process ends meanwhile.
 
         Raises:
             LearningError: another process certified the task meanwhile.
             ArtifactError: the encoder's weights are missing or damaged.
         """
+        if not self._options.fine_tune:
+            return self._certify(lessons, promise)
+        with self.unfinished.training(lessons) as kept:
+            return self._certify(kept, promise)
+
+    def _certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
         task = lessons.task
         nth = len(self._store.attempts.list(task.id)) + 1
         delta = delta_at(nth, promise.delta)

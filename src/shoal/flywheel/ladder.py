@@ -14,6 +14,7 @@ from shoal.tasks import FieldsContract, Input, Task
 from shoal.tasks.contract import COPIED_KINDS
 from shoal.tasks.describe import explain
 from shoal.training import recipes
+from shoal.training.hints import Aids, Hint, hint_of
 
 
 def recipes_for(
@@ -73,7 +74,8 @@ def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
     """
     contract, needed = lessons.task.contract, senses if recipe.encoder else None
     if recipe in recipes.RECIPES:
-        return recipes.train(contract, lessons.inputs, lessons.outputs, needed, recipe)
+        aids = _aids(lessons, recipe, senses)
+        return recipes.train(contract, lessons.inputs, lessons.outputs, needed, recipe, aids)
     kind = (
         decision_kind(lessons.monotone)
         if recipe.kind == DECISION_KIND.name
@@ -81,3 +83,12 @@ def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
     )
     assert kind is not None
     return kind.train(contract, lessons.inputs, lessons.outputs, needed, recipe)
+
+
+def _aids(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Aids:
+    contract = lessons.task.contract
+    hints = tuple(hint_of(contract, one.output, one.llm) for one in lessons.lessons)
+    known = hints if any(hint != Hint() for hint in hints) else ()
+    if lessons.state is None or senses is None:
+        return Aids(known)
+    return Aids(known, lessons.state / f"{recipe.kind}-{recipe.name}-{senses.digest[:16]}")

@@ -115,6 +115,8 @@ class Learner:
         if time.monotonic() - self._expired_at > _EXPIRE_S:
             self._expired_at = time.monotonic()
             self._store.expire(time.time())
+            tuned = self._store.tasks.list() if self._options.fine_tune else ()
+            self.examiner.unfinished.keep_only([task.id for task in tuned])
         return found
 
     def promise(self, task: Task) -> PromiseOptions:

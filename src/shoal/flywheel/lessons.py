@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -42,7 +43,8 @@ class Lesson(Struct, frozen=True):
 class Lessons(Struct, frozen=True):
     """The lessons of one task, oldest first; ``model`` gave the LLM's answers. ``at`` is when they
     were read (unix seconds): what happened to the task since, they do not know. ``monotone`` are
-    the directions of columns, for tables."""
+    the directions of columns, for tables. ``state`` is the folder in which a long training of these
+    lessons keeps how far it came."""
 
     task: Task
     model: str
@@ -50,6 +52,7 @@ class Lessons(Struct, frozen=True):
     rates: TokenRates | None
     at: float = 0.0
     monotone: Mapping[str, str] = MappingProxyType({})
+    state: Path | None = None
 
     @property
     def inputs(self) -> list[Input]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from shoal.chat import Answer
@@ -286,8 +287,7 @@ def _held_out(
     chosen = [_calibrates(lesson.text) for lesson in lessons.lessons]
     apart = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if out)
     rest = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if not out)
-    part = Lessons(lessons.task, lessons.model, rest, lessons.rates)
-    specialist = train(part, recipe, senses).specialist
+    specialist = train(replace(lessons, lessons=rest), recipe, senses).specialist
     return specialist, [(lesson, specialist.predict(lesson.input)) for lesson in apart]
 
 
