@@ -15,17 +15,27 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from shoal.errors import LearningError
+from shoal.flywheel.augmenting import Ask, Augmenter
 from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
-from shoal.flywheel.trial import Candidate, LadderStep, Outcome, attempt, prepare
+from shoal.flywheel.trial import (
+    Candidate,
+    LadderStep,
+    Outcome,
+    Prepared,
+    attempt,
+    prepare,
+    training_part,
+)
 from shoal.flywheel.unfinished import Unfinished
 from shoal.guarantees import Certificate, Refusal, delta_at
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
+from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
 from shoal.storage import CardRow, CertificateRow, Event, Store
 from shoal.tasks import Task, comparator_name
@@ -67,13 +77,16 @@ class Examiner:
         label: Callable[[str], str] = str,
         privacy: PrivacyOptions | None = None,
         own: Mapping[str, LessonOptions] | None = None,
+        ask: Ask | None = None,
     ) -> None:
-        """``own`` are tasks, by name, that have ways of their own to be learned."""
+        """``own`` are tasks, by name, that have ways of their own to be learned. ``ask`` reaches
+        the LLM; None: nothing is made up."""
         self._store, self._options = store, options
         self._own = own or {}
         self._senses, self._label = senses, label
         self._privacy = privacy or PrivacyOptions()
         self.unfinished = Unfinished(store.options.path / "training")
+        self._augmenter = Augmenter(ask, options.augment, self._privacy)
 
     def lessons(self, task: Task) -> Lessons:
         """What can be learned from now: examples since the promise was last broken; those of a
@@ -119,13 +132,12 @@ class Examiner:
         task = lessons.task
         nth = len(self._store.attempts.list(task.id)) + 1
         delta = delta_at(nth, promise.delta)
-        held_out = self._options.calibration == "held-out"
         try:
             outcome = attempt(
                 recipes_for(task, lessons.inputs, self._options.fine_tune),
                 promise.alpha,
                 delta,
-                lambda recipe: prepare(lessons, recipe, held_out, self._senses),
+                lambda recipe: self._prepare(lessons, recipe),
                 promise.per_label,
             )
         except LearningError as error:
@@ -133,6 +145,13 @@ class Examiner:
         if outcome.candidate is None:
             return self._refuse(lessons, promise, nth, outcome, nearest_reason(outcome.refusals))
         return self._grant(lessons, promise, outcome, nth, delta)
+
+    def _prepare(self, lessons: Lessons, recipe: Recipe) -> Prepared:
+        if recipe.held_out and recipe.kind == "label" and self._augmenter.fits(lessons):
+            made_up = self._augmenter.made_up(training_part(lessons))
+            lessons = replace(lessons, made_up=made_up)
+        held_out = self._options.calibration == "held-out"
+        return prepare(lessons, recipe, held_out, self._senses)
 
     def _grant(
         self,
@@ -157,6 +176,7 @@ class Examiner:
             self_agreement=lessons.self_agreement(),
             labels=candidate.labels,
             unread=candidate.unread,
+            made_up=candidate.made_up,
             versions=candidate.versions,
             slices=candidate.calibration.slices(np.array(candidate.accepted), promise.delta),
         )
@@ -192,6 +212,7 @@ class Examiner:
             trained_at=now,
             cpu_seconds=candidate.cpu_seconds,
             rates=lessons.rates,
+            made_up=candidate.made_up,
         )
 
     def _refuse(

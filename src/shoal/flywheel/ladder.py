@@ -74,8 +74,13 @@ def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
     """
     contract, needed = lessons.task.contract, senses if recipe.encoder else None
     if recipe in recipes.RECIPES:
-        aids = _aids(lessons, recipe, senses)
-        return recipes.train(contract, lessons.inputs, lessons.outputs, needed, recipe, aids)
+        inputs, outputs = lessons.inputs, lessons.outputs
+        if lessons.made_up is not None:
+            inputs += lessons.made_up.inputs
+            outputs += lessons.made_up.outputs
+        return recipes.train(
+            contract, inputs, outputs, needed, recipe, _aids(lessons, recipe, senses)
+        )
     kind = (
         decision_kind(lessons.monotone)
         if recipe.kind == DECISION_KIND.name
@@ -88,6 +93,7 @@ def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
 def _aids(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Aids:
     contract = lessons.task.contract
     hints = tuple(hint_of(contract, one.output, one.llm) for one in lessons.lessons)
+    hints += lessons.made_up.hints if lessons.made_up else ()
     known = hints if any(hint != Hint() for hint in hints) else ()
     if lessons.state is None or senses is None:
         return Aids(known)

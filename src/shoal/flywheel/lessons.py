@@ -14,6 +14,7 @@ from shoal.routing.privacy import Kind, scrub_call
 from shoal.specialists.card import TokenRates
 from shoal.storage import Example
 from shoal.tasks import Input, Matcher, Output, Task, read, same
+from shoal.training.augmentation import Augmented
 
 _PAIRS = 20  # of equal inputs: fewer say too little about the reference's agreement with itself
 
@@ -44,7 +45,7 @@ class Lessons(Struct, frozen=True):
     """The lessons of one task, oldest first; ``model`` gave the LLM's answers. ``at`` is when they
     were read (unix seconds): what happened to the task since, they do not know. ``monotone`` are
     the directions of columns, for tables. ``state`` is the folder in which a long training of these
-    lessons keeps how far it came."""
+    lessons keeps how far it came, ``made_up`` what an LLM made up to train on beside them."""
 
     task: Task
     model: str
@@ -53,6 +54,7 @@ class Lessons(Struct, frozen=True):
     at: float = 0.0
     monotone: Mapping[str, str] = MappingProxyType({})
     state: Path | None = None
+    made_up: Augmented | None = None
 
     @property
     def inputs(self) -> list[Input]:

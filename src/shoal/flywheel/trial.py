@@ -34,6 +34,7 @@ from shoal.specialists.specialist import Prediction, Specialist
 from shoal.storage import Mistake
 from shoal.tasks import Contract, Input, read, same, written
 from shoal.tasks.answer_label import has_labels, label_of
+from shoal.training.augmentation import Augmented
 
 GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
 WORTH_A_STEP = 0.02  # coverage that a dearer candidate must add
@@ -58,12 +59,14 @@ class Candidate(Struct, frozen=True):
     labels: tuple[LabelProof, ...] | None = None
     mistakes: tuple[Mistake, ...] = ()
     unread: int = 0  # reference answers that break the contract
+    made_up: int = 0  # by an LLM, of the examples that trained
     versions: tuple[str, ...] = ()  # of the LLM, as its answers name it
 
 
 class LadderStep(Struct, frozen=True):
     """One candidate of an attempt; ``answer_ms`` is its CPU time an answer, measured here.
-    ``refused`` says why it may not be served, "" if it may; then ``coverage`` is what it serves."""
+    ``refused`` says why it may not be served, "" if it may; then ``coverage`` is what it serves.
+    ``made_up`` tells what of its examples an LLM made up, "" if none was asked to."""
 
     kind: str
     recipe: str
@@ -71,6 +74,7 @@ class LadderStep(Struct, frozen=True):
     answer_ms: float
     coverage: float = 0.0
     refused: str = ""
+    made_up: str = ""
 
 
 class Outcome(Struct, frozen=True):
@@ -90,6 +94,7 @@ class Prepared(Struct, frozen=True):
     unseen: tuple[tuple[Lesson, Prediction], ...]
     cpu_seconds: float
     answer_ms: float = 0.0
+    made_up: Augmented | None = None
 
 
 def attempt(
@@ -129,8 +134,9 @@ def _step(ready: Prepared, found: Candidate | Refusal) -> LadderStep:
     refused = found.reason if isinstance(found, Refusal) else ""
     coverage = 0.0 if isinstance(found, Refusal) else found.selection.coverage
     recipe = ready.recipe
+    made_up = ready.made_up.told() if ready.made_up else ""
     return LadderStep(
-        recipe.kind, recipe.name, ready.cpu_seconds, ready.answer_ms, coverage, refused
+        recipe.kind, recipe.name, ready.cpu_seconds, ready.answer_ms, coverage, refused, made_up
     )
 
 
@@ -145,7 +151,8 @@ def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) 
     specialist, unseen = (_held_out if apart else _cross_fitted)(lessons, recipe, needed)
     spent = time.process_time() - began
     ms = _answer_ms(specialist, lessons.inputs[-_TIMED:])
-    return Prepared(recipe, lessons.task.contract, specialist, tuple(unseen), spent, ms)
+    contract, made_up = lessons.task.contract, lessons.made_up
+    return Prepared(recipe, contract, specialist, tuple(unseen), spent, ms, made_up)
 
 
 def _answer_ms(specialist: Specialist, inputs: Sequence[Input]) -> float:
@@ -189,6 +196,7 @@ def judge(
         accepted=tuple(served(prediction) for _, prediction in judged.pairs),
         labels=proofs,
         mistakes=judged.mistakes(prepared.contract, served),
+        made_up=len(prepared.made_up.inputs) if prepared.made_up else 0,
         unread=sum(read(prepared.contract, answer) is None for answer in judged.answers),
         versions=tuple(sorted({answer.model for answer in judged.answers if answer.model})),
     )
@@ -286,9 +294,14 @@ def _held_out(
 ) -> tuple[Specialist, _Unseen]:
     chosen = [_calibrates(lesson.text) for lesson in lessons.lessons]
     apart = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if out)
-    rest = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if not out)
-    specialist = train(replace(lessons, lessons=rest), recipe, senses).specialist
+    specialist = train(training_part(lessons), recipe, senses).specialist
     return specialist, [(lesson, specialist.predict(lesson.input)) for lesson in apart]
+
+
+def training_part(lessons: Lessons) -> Lessons:
+    """Those that train where others are held out to calibrate."""
+    rest = tuple(lesson for lesson in lessons.lessons if not _calibrates(lesson.text))
+    return replace(lessons, lessons=rest)
 
 
 def _calibrates(text: str) -> bool:
