@@ -67,6 +67,7 @@ NUMERIC = {
         "retries",
         "growth",
         "alpha",
+        "augment",
         "confidence",
         "sample",
     )

@@ -89,6 +89,16 @@ class Usage(Struct, frozen=True):
     cache_write_tokens: int = 0
 
 
+class Alternatives(Struct, frozen=True):
+    """What else a model might have written at one place of its answer's text, where it was asked to
+    tell: ``token`` stands at character ``at``; ``tokens`` are it and others that might, each with
+    its log-probability given what stands before."""
+
+    at: int
+    token: str
+    tokens: tuple[tuple[str, float], ...]
+
+
 class Answer(Struct, frozen=True):
     """What an answerer replied.
 
@@ -97,6 +107,7 @@ class Answer(Struct, frozen=True):
     they may be passed on as they came. ``complete`` is false for a stream that broke off before its
     end. ``request_id`` is what the provider's support knows the exchange by, ``id`` what callers
     may name the answer by later, where the provider keeps it; "" if it told none.
+    ``alternatives`` are of the places near both ends of the text where the model was in two minds.
     """
 
     text: str = ""
@@ -111,6 +122,7 @@ class Answer(Struct, frozen=True):
     format: Format = "chat"
     request_id: str = ""
     id: str = ""
+    alternatives: tuple[Alternatives, ...] = ()
 
 
 class CallDelta(Struct, frozen=True):
@@ -126,9 +138,9 @@ class CallDelta(Struct, frozen=True):
 class Delta(Struct, frozen=True):
     """What one step adds to an answer on its way; fields that add nothing are empty.
 
-    Text, refusal and thinking are to be joined. A ``signature`` ends the block of thinking that it
-    belongs to, a ``sealed`` one is a block of its own. Of finish reason, model, usage and id the
-    last holds.
+    Text, refusal and thinking are to be joined; ``alternatives`` are of places of this text. A
+    ``signature`` ends the block of thinking that it belongs to, a ``sealed`` one is a block of its
+    own. Of finish reason, model, usage and id the last holds.
     """
 
     text: str = ""
@@ -141,6 +153,7 @@ class Delta(Struct, frozen=True):
     model: str = ""
     usage: Usage | None = None
     id: str = ""
+    alternatives: tuple[Alternatives, ...] = ()
 
 
 class Piece(Struct, frozen=True):

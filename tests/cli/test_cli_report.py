@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 from command_line import Desk
+from msgspec.structs import replace
 from support_desk import LABELS, add_calls, add_tasks, make_call, make_certificate, request_of
 
 from shoal.chat import Answer, Message
@@ -120,3 +121,16 @@ def test_audits_are_told_by_label_where_each_is_promised(desk: Desk) -> None:
     row = "<td><pre>&lt;returns&gt;</pre></td><td><pre>2</pre></td><td><pre>1</pre></td>"
     assert row in text
     assert text.index(row) < text.index("<td><pre>delivery</pre></td><td><pre>0</pre></td>")
+
+
+def test_examples_that_the_llm_made_up_are_counted(desk: Desk) -> None:
+    from support_desk import add_certificate
+
+    with desk.store() as store:
+        add_tasks(store, "department")
+        add_certificate(store, replace(make_certificate(), made_up=12))
+    desk.printed("report", "department", "--out", "page.html")
+    words = Page(read(desk, "page.html")).words
+    assert "Examples made up by the LLM12 trained, none measured" in words
+    said = " ".join(desk.printed("certificate", "department", "--all").split())
+    assert "learned from 12 examples that the LLM made up" in said

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import func, select
 
-from shoal.chat import Answer, Message, Request, ToolCall
+from shoal.chat import Alternatives, Answer, Message, Request, ToolCall
 from shoal.errors import NotFound, StoreDamaged
 from shoal.storage import CallFilter, CallRecord, Store
 from shoal.storage.schema import calls, nodes
@@ -34,6 +34,7 @@ def test_a_call_comes_back_without_its_wire_bytes(
         body=b"the wire",
     )
     answer = Answer("", (tool,), finish_reason="tool_calls", body=b"the wire", complete=False)
+    answer = replace(answer, alternatives=(Alternatives(0, "a", (("a", -0.5), ("b", -1.0))),))
     call = make_call(1, request=request, answer=answer, sampled=True, receipt=b'{"a": 1}' * 200)
     record(call)
     expected = replace(call, request=replace(request, body=b""), answer=replace(answer, body=b""))

@@ -19,7 +19,7 @@ from shoal.specialists.senses import Senses
 from shoal.specialists.tuned_label import Blend, TunedLabel
 from shoal.tasks import Input
 from shoal.training import label
-from shoal.training.hints import Hint
+from shoal.training.hints import Aids, Hint
 from shoal.training.label import LabelOptions, blended, tune_label
 from shoal.training.loop import LoopOptions
 from shoal.training.split import validation_rows
@@ -135,7 +135,7 @@ def test_hints_train_and_what_was_made_up_never_validates(
     drawn = validation_rows([each.text for each in inputs], 3, 10)
     monkeypatch.setattr(label, "validation_rows", lambda texts: drawn)
     hints = [Hint({o: 0.8, "cancel": 0.2}, f"it says {o}", augmented=True) for o in outputs]
-    with_hints = tune_label(LABEL, inputs, outputs, tuned_from, OPTIONS, hints)
+    with_hints = tune_label(LABEL, inputs, outputs, tuned_from, OPTIONS, Aids(tuple(hints)))
     assert with_hints.blend == Blend(OPTIONS.scale)  # nothing was left to fit it on
     assert with_hints.predict(Input("refund it")).output == "refund"
 

@@ -1,5 +1,6 @@
 """The one place where the parts meet: models, store, roster and the desk that the gateway asks."""
 
+from shoal.assembly.commission import Commission
 from shoal.assembly.models import Model, Models, tariff_of
 from shoal.assembly.purse import Purse
 from shoal.assembly.regime import Regime
@@ -8,6 +9,7 @@ from shoal.assembly.shoal import Shoal
 from shoal.assembly.stored_keys import StoredKeys
 
 __all__ = [
+    "Commission",
     "Model",
     "Models",
     "Post",

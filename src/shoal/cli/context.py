@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from shoal.assembly.hooks import register_hooks
+from shoal.cli.commissioning import commissions
 from shoal.config import Config, read_config
 from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.learner import Learner
@@ -61,6 +62,7 @@ def new_learner(config: Config, store: Store) -> Learner:
         privacy=config.privacy,
         cascade=config.cascade,
         own=config.lesson_options(),
+        ask=commissions(config, store),
     )
 
 

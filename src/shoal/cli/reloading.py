@@ -14,6 +14,8 @@ from shoal.cli.figures import one_line
 from shoal.cli.learner_process import LearnerProcess
 from shoal.config import Config, read_config
 from shoal.errors import ShoalError
+from shoal.routing.budget import Budgets
+from shoal.storage import Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -38,6 +40,12 @@ def regime_of(config: Config) -> Regime:
         config.cascade,
         judging,
     )
+
+
+def budgets_of(config: Config, store: Store) -> Budgets:
+    """What was spent in this store, under the budgets of these settings."""
+    allow_unknown = config.gateway.unknown_price == "allow"
+    return Budgets(store.spend.between, config.task_budgets(), allow_unknown)
 
 
 def same_to_learner(one: Config, other: Config) -> bool:

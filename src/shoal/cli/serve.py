@@ -20,14 +20,13 @@ from shoal.cli.learner_process import LearnerProcess, learner_beside
 from shoal.cli.lock import only_learner
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
-from shoal.cli.reloading import Reloader, Rereading, regime_of
+from shoal.cli.reloading import Reloader, Rereading, budgets_of, regime_of
 from shoal.cli.workers import Crew, Seat, when_input_ends
 from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.gateway import create_app, open_tracer
 from shoal.gateway import serve as serve_app
 from shoal.gateway.server import listen, new_server, serve_on
-from shoal.routing.budget import Budgets
 from shoal.storage import Store
 
 _LEARN_ON_S = 3  # a learner that is told to stop may end what it is at within so long
@@ -72,7 +71,7 @@ async def _serve(
 ) -> None:
     async with (
         StoredKeys(store) as keys,
-        Purse(_budgets(config, store), config.gateway.assumed_output) as purse,
+        Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse) as shoal,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
@@ -119,11 +118,6 @@ def _greeting(config: Config, keys: int) -> str:
     said = f"Shoal listens on {address} for: {', '.join(config.models) or 'no model'}"
     free = "Nobody needs a key, on this machine only: `shoal keys create` makes one"
     return said if keys else f"{said}\n{free}"
-
-
-def _budgets(config: Config, store: Store) -> Budgets:
-    allow_unknown = config.gateway.unknown_price == "allow"
-    return Budgets(store.spend.between, config.task_budgets(), allow_unknown)
 
 
 def reload(config: ConfigPath = DEFAULT_CONFIG) -> None:

@@ -118,6 +118,8 @@ def _summary(facts: Facts) -> str:
         ("Certificate", found.id),
         ("Data", found.data_digest),
     ]
+    if found.made_up:
+        rows.append(("Examples made up by the LLM", f"{found.made_up:,} trained, none measured"))
     return f'{state}<p class="lead">{lead}</p>{_pairs(rows)}'
 
 

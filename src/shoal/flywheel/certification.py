@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -14,16 +15,27 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from shoal.errors import LearningError
+from shoal.flywheel.augmenting import Ask, Augmenter
 from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
-from shoal.flywheel.trial import Candidate, LadderStep, Outcome, attempt, prepare
+from shoal.flywheel.trial import (
+    Candidate,
+    LadderStep,
+    Outcome,
+    Prepared,
+    attempt,
+    prepare,
+    training_part,
+)
+from shoal.flywheel.unfinished import Unfinished
 from shoal.guarantees import PEOPLE, Certificate, Refusal, assumptions_of, delta_at, percent
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
+from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
 from shoal.storage import CardRow, CertificateRow, Event, Store
 from shoal.tasks import Task, comparator_name
@@ -67,20 +79,40 @@ class Examiner:
         label: Callable[[str], str] = str,
         privacy: PrivacyOptions | None = None,
         own: Mapping[str, LessonOptions] | None = None,
+        ask: Ask | None = None,
     ) -> None:
-        """``own`` are tasks, by name, that have ways of their own to be learned."""
+        """``own`` are tasks, by name, that have ways of their own to be learned. ``ask`` reaches
+        the LLM; None: nothing is made up."""
         self._store, self._options = store, options
         self._own = own or {}
         self._senses, self._label = senses, label
         self._privacy = privacy or PrivacyOptions()
+        self.unfinished = Unfinished(store.options.path / "training")
+        self._augmenter = Augmenter(ask, options.augment, self._privacy)
 
     def lessons(self, task: Task, promise: PromiseOptions | None = None) -> Lessons:
-        """What can be learned from now: examples since the promise was last broken. With people as
-        the reference that is to be promised, those judge that they reviewed."""
+        """What can be learned from now: examples since the promise was last broken; those of a
+        training that was broken off, if it can be resumed. With people as the reference that is to
+        be promised, those judge that they reviewed."""
+        begun = self.unfinished.begun(task.id) if self._options.fine_tune else None
+        if begun is not None:
+            lessons = self._lessons(task, promise, set(begun.calls))
+            if begun.is_on(lessons):
+                return lessons
+            self.unfinished.end(task.id)
+        return self._lessons(task, promise)
+
+    def _lessons(
+        self, task: Task, promise: PromiseOptions | None, only: Set[str] | None = None
+    ) -> Lessons:
+        """``only`` of these calls, if any are named, instead of the latest."""
         at = time.time()
         own = self._own.get(task.name, LessonOptions())
         task = replace(task, contract=own.applied(task.contract))
-        examples = self._store.examples.of(task.id, limit=self._options.max_examples)
+        examples = self._store.examples.of(task.id, None if only else self._options.max_examples)
+        if only:
+            found = (example for example in examples if example.call_id in only)
+            examples = islice(found, len(only))
         if self._privacy.learns_less:
             examples = (scrubbed(example, self._privacy.scrubbed) for example in examples)
         since, redrawn = broken_at(self._store, task.id), redrawn_at(self._store, task.id)
@@ -93,22 +125,28 @@ class Examiner:
         return replace(lessons, at=at, monotone=own.monotone)
 
     def certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
-        """Try to certify; spends from the task's error budget, whatever comes of it.
+        """Try to certify; spends from the task's error budget, whatever comes of it, unless the
+        process ends meanwhile.
 
         Raises:
             LearningError: another process certified the task meanwhile.
             ArtifactError: the encoder's weights are missing or damaged.
         """
+        if not self._options.fine_tune:
+            return self._certify(lessons, promise)
+        with self.unfinished.training(lessons) as kept:
+            return self._certify(kept, promise)
+
+    def _certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
         task = lessons.task
         nth = len(self._store.attempts.list(task.id)) + 1
         delta = delta_at(nth, promise.delta)
-        held_out = self._options.calibration == "held-out"
         try:
             outcome = attempt(
                 recipes_for(task, lessons.inputs, self._options.fine_tune),
                 promise.alpha,
                 delta,
-                lambda recipe: prepare(lessons, recipe, held_out, self._senses),
+                lambda recipe: self._prepare(lessons, recipe),
                 promise.per_label,
             )
         except LearningError as error:
@@ -116,6 +154,13 @@ class Examiner:
         if outcome.candidate is None:
             return self._refuse(lessons, promise, nth, outcome, nearest_reason(outcome.refusals))
         return self._grant(lessons, promise, outcome, nth, delta)
+
+    def _prepare(self, lessons: Lessons, recipe: Recipe) -> Prepared:
+        if recipe.held_out and recipe.kind == "label" and self._augmenter.fits(lessons):
+            made_up = self._augmenter.made_up(training_part(lessons))
+            lessons = replace(lessons, made_up=made_up)
+        held_out = self._options.calibration == "held-out"
+        return prepare(lessons, recipe, held_out, self._senses)
 
     def _grant(
         self,
@@ -142,6 +187,7 @@ class Examiner:
             assumptions=assumptions_of(method, reference, lessons.by_people),
             labels=candidate.labels,
             unread=candidate.unread,
+            made_up=candidate.made_up,
             versions=candidate.versions,
             slices=candidate.calibration.slices(np.array(candidate.accepted), promise.delta),
         )
@@ -178,6 +224,7 @@ class Examiner:
             trained_at=now,
             cpu_seconds=candidate.cpu_seconds,
             rates=lessons.rates,
+            made_up=candidate.made_up,
         )
 
     def _refuse(

@@ -14,6 +14,7 @@ from shoal.tasks import FieldsContract, Input, Task
 from shoal.tasks.contract import COPIED_KINDS
 from shoal.tasks.describe import explain
 from shoal.training import recipes
+from shoal.training.hints import Aids, Hint, hint_of
 
 
 def recipes_for(
@@ -73,7 +74,13 @@ def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
     """
     contract, needed = lessons.task.contract, senses if recipe.encoder else None
     if recipe in recipes.RECIPES:
-        return recipes.train(contract, lessons.inputs, lessons.outputs, needed, recipe)
+        inputs, outputs = lessons.inputs, lessons.outputs
+        if lessons.made_up is not None:
+            inputs += lessons.made_up.inputs
+            outputs += lessons.made_up.outputs
+        return recipes.train(
+            contract, inputs, outputs, needed, recipe, _aids(lessons, recipe, senses)
+        )
     kind = (
         decision_kind(lessons.monotone)
         if recipe.kind == DECISION_KIND.name
@@ -81,3 +88,13 @@ def train(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Trained:
     )
     assert kind is not None
     return kind.train(contract, lessons.inputs, lessons.outputs, needed, recipe)
+
+
+def _aids(lessons: Lessons, recipe: Recipe, senses: Senses | None) -> Aids:
+    contract = lessons.task.contract
+    hints = tuple(hint_of(contract, one.output, one.llm) for one in lessons.lessons)
+    hints += lessons.made_up.hints if lessons.made_up else ()
+    known = hints if any(hint != Hint() for hint in hints) else ()
+    if lessons.state is None or senses is None:
+        return Aids(known)
+    return Aids(known, lessons.state / f"{recipe.kind}-{recipe.name}-{senses.digest[:16]}")

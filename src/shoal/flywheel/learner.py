@@ -10,6 +10,7 @@ import msgspec
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError, LearningError, ShoalError
 from shoal.flywheel.agreeing import AgreementExaminer, serving_card
+from shoal.flywheel.augmenting import Ask
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
@@ -50,11 +51,12 @@ class Learner:
         privacy: PrivacyOptions | None = None,
         cascade: CascadeOptions | None = None,
         own: Mapping[str, LessonOptions] | None = None,
+        ask: Ask | None = None,
     ) -> None:
         self._store, self._options = store, options
         self._promises, self._default = promises, default
         self._senses = Senses(encoder) if encoder else None
-        self.examiner = Examiner(store, options, self.senses, label, privacy, own)
+        self.examiner = Examiner(store, options, self.senses, label, privacy, own, ask)
         self.cascade = cascade or CascadeOptions()
         self._own = own or {}
         self.agreement = AgreementExaminer(
@@ -116,6 +118,8 @@ class Learner:
         if time.monotonic() - self._expired_at > _EXPIRE_S:
             self._expired_at = time.monotonic()
             self._store.expire(time.time())
+            tuned = self._store.tasks.list() if self._options.fine_tune else ()
+            self.examiner.unfinished.keep_only([task.id for task in tuned])
         return found
 
     def promise(self, task: Task) -> PromiseOptions:

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from shoal.routing.privacy import Kind, scrub_call
 from shoal.specialists.card import TokenRates
 from shoal.storage import Example
 from shoal.tasks import Input, Matcher, Output, Task, read, same
+from shoal.training.augmentation import Augmented
 
 _PAIRS = 20  # of equal inputs: fewer say too little about the reference's agreement with itself
 
@@ -42,7 +44,9 @@ class Lesson(Struct, frozen=True):
 class Lessons(Struct, frozen=True):
     """The lessons of one task, oldest first; ``model`` gave the LLM's answers. ``at`` is when they
     were read (unix seconds): what happened to the task since, they do not know. ``monotone`` are
-    the directions of columns, for tables. ``by_people``: those judge that people reviewed."""
+    the directions of columns, for tables. ``state`` is the folder in which a long training of these
+    lessons keeps how far it came, ``made_up`` what an LLM made up to train on beside them.
+    ``by_people``: those judge that people reviewed."""
 
     task: Task
     model: str
@@ -50,6 +54,8 @@ class Lessons(Struct, frozen=True):
     rates: TokenRates | None
     at: float = 0.0
     monotone: Mapping[str, str] = MappingProxyType({})
+    state: Path | None = None
+    made_up: Augmented | None = None
     by_people: bool = False
 
     @property

@@ -16,7 +16,8 @@ class LearnOptions(BaseModel):
     ``shadow_calls`` must agree with the LLM as promised before a shadow serves. ``calibration``
     "cross-fitted" uses every example both ways, "held-out" keeps a third away from training, which
     makes the bound exact for any number of examples. ``fine_tune``: where lighter recipes serve
-    too little, an encoder is tuned for the task, which takes minutes and the extra ``train``.
+    too little, an encoder is tuned for the task, which takes minutes and the extra ``train``;
+    ``augment`` examples of rare labels, at most, the task's LLM is asked to make up for that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +32,7 @@ class LearnOptions(BaseModel):
     lapse_days: float = Field(default=90, gt=0, le=36_500)
     calibration: Literal["cross-fitted", "held-out"] = "cross-fitted"
     fine_tune: bool = False
+    augment: int = Field(default=0, ge=0)
 
 
 class LessonOptions(JudgingOptions):

@@ -7,6 +7,7 @@ from shoal.errors import NotFound
 from shoal.evaluation.report import Example, Facts, Step
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.overview import proof_of, verdict_of
+from shoal.flywheel.trial import LadderStep
 from shoal.guarantees import Certificate, log_e_path
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Audit, CallRecord, Store
@@ -64,10 +65,15 @@ def _ladder(store: Store, task: Task) -> tuple[Step, ...]:
             step.cpu_seconds,
             step.answer_ms,
             step.coverage,
-            f"refused: {step.refused}" if step.refused else _passed(step.coverage, max(passed)),
+            _outcome(step, max(passed, default=0.0)),
         )
         for step in last.ladder
     )
+
+
+def _outcome(step: LadderStep, most: float) -> str:
+    said = f"refused: {step.refused}" if step.refused else _passed(step.coverage, most)
+    return f"{said}; {step.made_up}" if step.made_up else said
 
 
 def _passed(coverage: float, most: float) -> str:

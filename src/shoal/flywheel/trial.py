@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from shoal.chat import Answer
@@ -31,6 +32,7 @@ from shoal.specialists.specialist import Prediction, Specialist
 from shoal.storage import Mistake
 from shoal.tasks import Contract, Input, read, same, written
 from shoal.tasks.answer_label import has_labels, label_of
+from shoal.training.augmentation import Augmented
 
 GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
 WORTH_A_STEP = 0.02  # coverage that a dearer candidate must add
@@ -55,12 +57,14 @@ class Candidate(Struct, frozen=True):
     labels: tuple[LabelProof, ...] | None = None
     mistakes: tuple[Mistake, ...] = ()
     unread: int = 0  # reference answers that break the contract
+    made_up: int = 0  # by an LLM, of the examples that trained
     versions: tuple[str, ...] = ()  # of the LLM, as its answers name it
 
 
 class LadderStep(Struct, frozen=True):
     """One candidate of an attempt; ``answer_ms`` is its CPU time an answer, measured here.
-    ``refused`` says why it may not be served, "" if it may; then ``coverage`` is what it serves."""
+    ``refused`` says why it may not be served, "" if it may; then ``coverage`` is what it serves.
+    ``made_up`` tells what of its examples an LLM made up, "" if none was asked to."""
 
     kind: str
     recipe: str
@@ -68,6 +72,7 @@ class LadderStep(Struct, frozen=True):
     answer_ms: float
     coverage: float = 0.0
     refused: str = ""
+    made_up: str = ""
 
 
 class Outcome(Struct, frozen=True):
@@ -88,6 +93,7 @@ class Prepared(Struct, frozen=True):
     cpu_seconds: float
     answer_ms: float = 0.0
     by_people: bool = False
+    made_up: Augmented | None = None
 
 
 def attempt(
@@ -127,8 +133,9 @@ def _step(ready: Prepared, found: Candidate | Refusal) -> LadderStep:
     refused = found.reason if isinstance(found, Refusal) else ""
     coverage = 0.0 if isinstance(found, Refusal) else found.selection.coverage
     recipe = ready.recipe
+    made_up = ready.made_up.told() if ready.made_up else ""
     return LadderStep(
-        recipe.kind, recipe.name, ready.cpu_seconds, ready.answer_ms, coverage, refused
+        recipe.kind, recipe.name, ready.cpu_seconds, ready.answer_ms, coverage, refused, made_up
     )
 
 
@@ -143,8 +150,16 @@ def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) 
     specialist, unseen = (_held_out if apart else _cross_fitted)(lessons, recipe, needed)
     spent = time.process_time() - began
     ms = _answer_ms(specialist, lessons.inputs[-_TIMED:])
-    contract, by_people = lessons.task.contract, lessons.by_people
-    return Prepared(recipe, contract, specialist, tuple(unseen), spent, ms, by_people)
+    return Prepared(
+        recipe,
+        lessons.task.contract,
+        specialist,
+        tuple(unseen),
+        spent,
+        ms,
+        by_people=lessons.by_people,
+        made_up=lessons.made_up,
+    )
 
 
 def _answer_ms(specialist: Specialist, inputs: Sequence[Input]) -> float:
@@ -192,6 +207,7 @@ def judge(
         accepted=tuple(served(prediction) for _, prediction in judged.pairs),
         labels=proofs,
         mistakes=judged.mistakes(prepared.contract, served),
+        made_up=len(prepared.made_up.inputs) if prepared.made_up else 0,
         unread=sum(read(prepared.contract, answer) is None for answer in judged.answers),
         versions=() if prepared.by_people else judged.versions,
     )
@@ -271,10 +287,14 @@ def _held_out(
 ) -> tuple[Specialist, _Unseen]:
     chosen = [_calibrates(lesson.text) for lesson in lessons.lessons]
     apart = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if out)
-    rest = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if not out)
-    part = Lessons(lessons.task, lessons.model, rest, lessons.rates)
-    specialist = train(part, recipe, senses).specialist
+    specialist = train(training_part(lessons), recipe, senses).specialist
     return specialist, [(lesson, specialist.predict(lesson.input)) for lesson in apart]
+
+
+def training_part(lessons: Lessons) -> Lessons:
+    """Those that train where others are held out to calibrate."""
+    rest = tuple(lesson for lesson in lessons.lessons if not _calibrates(lesson.text))
+    return replace(lessons, lessons=rest)
 
 
 def _calibrates(text: str) -> bool:

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from shoal.chat import Answer, CallDelta, Delta, Reasoning, ToolCall, Usage
+from shoal.chat import Alternatives, Answer, CallDelta, Delta, Reasoning, ToolCall, Usage
+from shoal.formats.alternatives import moved, near_the_ends
 
 
 class _OpenCall(Struct):
@@ -19,6 +20,8 @@ class AnswerAssembler:
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self._length = 0  # of the texts
+        self._alternatives: list[Alternatives] = []
         self._refusals: list[str] = []
         self._thoughts: list[str] = []
         self._reasoning: list[Reasoning] = []
@@ -30,6 +33,8 @@ class AnswerAssembler:
     def add(self, delta: Delta) -> None:
         """Take in one step."""
         if delta.text:
+            self._alternatives += moved(delta.alternatives, self._length)
+            self._length += len(delta.text)
             self._texts.append(delta.text)
         if delta.refusal:
             self._refusals.append(delta.refusal)
@@ -58,6 +63,7 @@ class AnswerAssembler:
             complete=complete,
             reasoning=(*self._reasoning, *last),
             id=self._id,
+            alternatives=near_the_ends(self._alternatives),
         )
 
     def _close_thought(self, signature: str, sealed: bool) -> None:
@@ -79,7 +85,7 @@ def deltas_of(answer: Answer) -> list[Delta]:
     for block in answer.reasoning:
         deltas.append(Delta(thinking=block.text, signature=block.signature, sealed=block.sealed))
     if answer.text:
-        deltas.append(Delta(text=answer.text))
+        deltas.append(Delta(text=answer.text, alternatives=answer.alternatives))
     if answer.refusal:
         deltas.append(Delta(refusal=answer.refusal))
     for index, call in enumerate(answer.tool_calls):

@@ -73,7 +73,8 @@ class Certificate(Struct, frozen=True, kw_only=True):
     on, "" for all calls. With ``labels`` the promise holds for each label by itself, at a
     threshold of its own, and other labels are not served; None: it holds for the average.
     ``slices`` say where the errors were, and promise nothing. Of the ``n`` reference answers
-    ``unread`` broke the contract; ``versions`` are the names that the provider gave them.
+    ``unread`` broke the contract; ``versions`` are the names that the provider gave them. The
+    specialist also learned from ``made_up`` examples of an LLM, none of which is among the ``n``.
     ``by_people``: the reference are people's answers to calls drawn for review, not an LLM's.
 
     Raises:
@@ -114,6 +115,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
     signal: str = ""
     validators: tuple[str, ...] = ()
     by_people: bool = False
+    made_up: int = 0
 
     def __post_init__(self) -> None:
         for holds, rule in (
@@ -209,6 +211,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
             (
                 *self._promise(),
                 *self._checks(),
+                *self._taught(),
                 *self._where(),
                 "Not promised:",
                 *(f"- {assumption}" for assumption in self.assumptions),
@@ -280,6 +283,14 @@ class Certificate(Struct, frozen=True, kw_only=True):
             "is a biased sample and no part of the promise."
             if people is not None
             else "No answer of it has been judged by people.",
+        )
+
+    def _taught(self) -> tuple[str, ...]:
+        if not self.made_up:
+            return ()
+        return (
+            f"It also learned from {self.made_up} examples that the LLM made up; none of them is "
+            "among those it was measured on.",
         )
 
 

@@ -22,6 +22,7 @@ class Card(Struct, frozen=True):
     ``task`` is the task's id, ``llm`` the model whose answers it learned, ``encoder`` the digest of
     the encoder it was trained with ("" if it needs none), ``artifact`` the digest of its files.
     ``agreement`` is the share of its examples on which, unseen, it gave the reference answer.
+    ``made_up`` examples, which are not among ``examples``, the LLM made up to train on.
     """
 
     id: str
@@ -38,3 +39,4 @@ class Card(Struct, frozen=True):
     trained_at: float
     cpu_seconds: float
     rates: TokenRates | None = None
+    made_up: int = 0

@@ -76,6 +76,7 @@ class Arrivals(Struct, frozen=True):
 _ALL = CallFilter()
 LONGEST_ANSWER_ID = 256  # characters
 _BARE_BYTES = 2_000  # of a call without its texts: ids, receipt, the structs themselves
+_TOKEN_BYTES = 150  # of an alternative: a pair, a short text and a number
 _add = InsertNew(calls, key="id", generated="number")
 _encode = msgspec.json.Encoder().encode
 _answer = msgspec.json.Decoder(Answer)
@@ -199,6 +200,7 @@ def call_bytes(call: CallRecord) -> int:
         size += _tool_bytes(message.tool_calls)
     if answer is not None:
         size += len(answer.body) + getsizeof(answer.text) + _tool_bytes(answer.tool_calls)
+        size += sum(_TOKEN_BYTES * len(one.tokens) for one in answer.alternatives)
     return size
 
 

@@ -19,7 +19,7 @@ from shoal.storage.database import AnyRow, Database
 from shoal.storage.prepared import AddUp
 from shoal.storage.schema import spend
 
-Purpose = Literal["call", "audit", "try", "attempt"]
+Purpose = Literal["call", "audit", "try", "augment", "attempt"]
 Grouping = Literal["day", "key", "model", "task"]
 
 _DAY = 86_400
@@ -28,6 +28,7 @@ _FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
 _MOST_TOKENS = 10**12  # of one call; a column holds nine million times as many
 _add = AddUp(spend, keys=("day", "key", "model", "task", "purpose"))
 _NOTHING = Usage()
+_BESIDE: tuple[Purpose, ...] = ("audit", "try", "augment")  # what no caller asked for
 
 
 class Spending(Struct, frozen=True, kw_only=True):
@@ -36,7 +37,8 @@ class Spending(Struct, frozen=True, kw_only=True):
 
     ``at`` is unix seconds, ``key`` and ``task`` are ids or "", ``model`` is who answered. An
     ``audit`` is the reference's answer to a call that was answered already: with an LLM alone there
-    would be none, so its ``llm_cost`` is 0, and so is that of a ``try`` of a cheaper model. An
+    would be none, so its ``llm_cost`` is 0, and so is that of a ``try`` of a cheaper model, and of
+    what an LLM made up to ``augment`` a specialist's examples. An
     ``attempt`` was asked for, and never came: only whoever was asked knows whether it is to be
     paid. ``held`` is what budgets count for an unknown cost, the most that it may be.
     """
@@ -55,7 +57,8 @@ class Spending(Struct, frozen=True, kw_only=True):
 class SpendRow(Struct, frozen=True, kw_only=True):
     """Sums of one group (a day, or a key's, model's or task's id). Costs are USD.
 
-    ``calls`` were answered to callers for ``cost``, ``audits`` and tries for ``audit_cost`` beside;
+    ``calls`` were answered to callers for ``cost``, ``audits``, tries and what was made up for
+    ``audit_cost`` beside;
     ``llm_cost`` is what the LLM would have cost for the calls. Of calls, audits and attempts that
     came to nothing, ``unpriced`` have an unknown price and are in no sum, though budgets count
     ``held`` for them; ``estimated`` are priced by estimates.
@@ -160,7 +163,7 @@ def _within(tokens: int) -> int:
 
 
 def _sums(by: Grouping, since: str) -> Select[tuple[object, ...]]:
-    is_call, is_audit = spend.c.purpose == "call", spend.c.purpose.in_(("audit", "try"))
+    is_call, is_audit = spend.c.purpose == "call", spend.c.purpose.in_(_BESIDE)
     whole = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
     return (
         select(

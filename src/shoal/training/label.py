@@ -7,7 +7,6 @@ are usual ones; the weights of ``FEW_SHOT`` have not been measured.
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from shoal.specialists.tuned_encoder import encoder_arrays
 from shoal.specialists.tuned_label import Blend, TunedLabel
 from shoal.tasks import Contract, Input, LabelContract, Output
 from shoal.training.bert import Bert, load, pooled, tuned_tensors
-from shoal.training.hints import Hint, rationale_vectors, soft_targets
+from shoal.training.hints import Aids, Hint, rationale_vectors, soft_targets
 from shoal.training.loop import Learner, LoopOptions, fit
 from shoal.training.losses import (
     contrastive,
@@ -64,17 +63,18 @@ class LabelLearner(Learner):
         texts: TokenisedTexts,
         targets: Tensor,
         options: LabelOptions,
-        rationales: Tensor | None = None,
+        rationales: Floats | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.texts, self.options = encoder, texts, options
         self.lengths = texts.lengths
-        self.targets, self.rationales = targets, rationales
+        self.targets = targets
+        self.rationales = None if rationales is None else torch.from_numpy(rationales)
         self.validation: tuple[TokenisedTexts, Tensor] | None = None
         told = hashlib.sha256(msgspec_json.encode([options, texts.ids]))
         told.update(targets.numpy().tobytes())
         if rationales is not None:
-            told.update(rationales.numpy().tobytes())
+            told.update(rationales.tobytes())
         self.identity = told.hexdigest()
         means = nn.functional.normalize(targets.T @ self.vectors(texts), dim=-1)
         self.prototypes = nn.Parameter(means)
@@ -136,22 +136,21 @@ def tune_label(
     outputs: Sequence[Output | None],
     senses: Senses,
     options: LabelOptions | None = None,
-    hints: Sequence[Hint] = (),
-    folder: Path | None = None,
+    aids: Aids | None = None,
     show: bool = False,
 ) -> TunedLabel:
     """Fine-tune on inputs (n,) and reference outputs (n,), None where the reference breaks the
-    contract; such examples are left out. ``hints`` (n,) are what else is known of each example.
-    With ``folder`` training can be resumed.
+    contract; such examples are left out. ``show`` draws a progress bar.
 
     Raises:
         LearningError: fewer than two labels occur.
     """
     assert isinstance(contract, LabelContract)
+    aids = aids or Aids()
     kept = [row for row, output in enumerate(outputs) if isinstance(output, str)]
     texts = [inputs[row].text for row in kept]
     wanted = [str(outputs[row]) for row in kept]
-    chosen_hints = [hints[row] for row in kept] if hints else []
+    chosen_hints = [aids.hints[row] for row in kept] if aids.hints else []
     options = options or (FEW_SHOT if len(texts) < FEW else FULL)
     head = Head("label", tuple(label for label in contract.labels if label in set(wanted)))
     if len(head.values) < 2:
@@ -171,7 +170,7 @@ def tune_label(
     if validates:
         validating = TokenisedTexts(senses.encoder, [texts[row] for row in validates])
         learner.validation = validating, torch.from_numpy(hard[validates])
-    fit(learner, options.loop, folder, show)
+    fit(learner, options.loop, aids.folder, show)
     light = KernelMachine.train(texts, head.targets(wanted), senses)
     unit = nn.functional.normalize(learner.prototypes, dim=-1).detach().cpu().numpy()
     arrays = encoder_arrays(tuned_tensors(learner.encoder)) | {"prototypes": unit}

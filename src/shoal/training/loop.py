@@ -6,6 +6,7 @@ exponential moving average of the weights (Polyak & Juditsky 1992). Each epoch d
 its dropout from a seed of its own, so training resumed after any epoch ends as if never stopped.
 """
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from torch import Tensor, nn
 from shoal.training.bert import Bert
 from shoal.training.checkpoint import copies, prefixed, read, under, write
 from shoal.training.texts import shuffled
+
+log = logging.getLogger(__name__)
 
 
 class LoopOptions(Struct, frozen=True):
@@ -84,8 +87,8 @@ def fit(
 ) -> History:
     """Train, and leave ``learner`` with its best weights, ready to serve.
 
-    With ``folder`` the state is kept there after each epoch, and taken up if there is one of the
-    same identity. ``show`` draws a progress bar.
+    With ``folder`` the state is kept there after each epoch, where the system lets it, and taken up
+    if there is one of the same identity. ``show`` draws a progress bar.
     """
     learner.to("cuda" if torch.cuda.is_available() else "cpu")
     run = _Run(learner, options)
@@ -99,7 +102,10 @@ def fit(
             for count, rate in run.one_epoch():
                 progress.update(task, advance=count, rate=f"{rate:.0f} texts/s")
             if folder is not None:
-                run.keep(folder)
+                try:
+                    run.keep(folder)
+                except OSError as error:  # a full disk, or another process that has tidied up
+                    log.warning("%s: training could not be resumed: %s", folder, error.strerror)
             progress.update(task, score=f"validation {run.history.scores[-1]:.3f}")
     learner.load_state_dict(run.best, strict=False)
     learner.eval()

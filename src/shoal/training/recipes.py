@@ -14,6 +14,7 @@ from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Trained
 from shoal.specialists.tuned_encoder import TUNED
 from shoal.tasks import Contract, Input, Output
+from shoal.training.hints import Aids
 
 RECIPES = (
     Recipe("label", TUNED, encoder=True, cost=8, share=0.5, held_out=True),
@@ -40,8 +41,10 @@ def train(
     outputs: Sequence[Output | None],
     senses: Senses | None,
     recipe: Recipe,
+    aids: Aids | None = None,
 ) -> Trained:
     """Fine-tune on all inputs (n,) and outputs (n,), None where the reference breaks the contract.
+    Of the ``aids``, hints help labels only.
 
     Raises:
         LearningError: the extra is not installed, there is no encoder, or nothing can be learned.
@@ -50,18 +53,21 @@ def train(
         raise LearningError(_EXTRA)
     if senses is None:
         raise LearningError("fine-tuning starts from the encoder, and there is none")
+    aids = aids or Aids()
     match recipe.kind:
         case "label":
             from shoal.training.label import tune_label
 
-            return Trained(tune_label(contract, inputs, outputs, senses), [])
+            return Trained(tune_label(contract, inputs, outputs, senses, aids=aids), [])
         case "fields":
             from shoal.training.fields import tune_fields
 
-            return Trained(tune_fields(contract, inputs, outputs, senses), [])
+            tuned = tune_fields(contract, inputs, outputs, senses, folder=aids.folder)
+            return Trained(tuned, [])
         case "match":
             from shoal.training.match import tune_match
 
-            return Trained(tune_match(contract, inputs, outputs, senses), [])
+            matcher = tune_match(contract, inputs, outputs, senses, folder=aids.folder)
+            return Trained(matcher, [])
         case kind:
             raise LearningError(f"no recipe fine-tunes a {kind}")

@@ -6,8 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from labelled_sample import KINDS_BY_RULE, samples
+from msgspec.structs import replace
 
-from shoal.chat import Answer, Message, Request, ToolCall
+from shoal.chat import Alternatives, Answer, Message, Request, ToolCall
 from shoal.routing.privacy import Vault, redact, scrub, scrub_call
 
 BOB, AMY = "bob@example.com", "amy@example.org"
@@ -156,6 +157,22 @@ def test_scrubbing_has_no_way_back() -> None:
     )
     plain = Answer("hello", body=b"hello")
     assert scrub(plain, KINDS_BY_RULE) is plain
+
+
+def test_tokens_that_were_likely_are_dropped_where_anything_is_found() -> None:
+    """They are pieces of texts: of this one, and of what might have stood in its place."""
+    harmless = (Alternatives(0, "refund", (("refund", -0.1), ("cancel", -2.3))),)
+    telling = (Alternatives(0, "refund", (("refund", -0.1), (BOB, -2.3))),)
+    kept = Answer("refund", alternatives=harmless)
+    assert scrub(kept, KINDS_BY_RULE) is kept
+    assert scrub(Answer(f"refund {BOB}", alternatives=harmless), ("email",)).alternatives == ()
+    assert scrub(Answer("refund", alternatives=telling), ("email",)) == Answer("refund")
+    asked = Request("m", (Message("user", BOB),))
+    assert scrub_call(asked, kept, ("email",))[1].alternatives == ()
+    outward, vault = redact(asked, ("email",))
+    told = replace(kept, text=outward.messages[0].text)
+    assert vault.restore(told) == Answer(BOB)  # the text is another now
+    assert vault.restore(kept) == kept
 
 
 def test_scrubbed_keys_hide_no_member() -> None:

@@ -5,6 +5,7 @@ from msgspec import Raw, Struct
 
 from shoal.chat import Answer, ToolCall, Usage
 from shoal.errors import EngineUnreachable
+from shoal.formats.alternatives import of_choice
 from shoal.formats.chat_completions.reasoning import (
     ReasoningDetail,
     read_reasoning,
@@ -37,6 +38,7 @@ class _Message(Struct):
 class _Choice(Struct):
     message: _Message
     finish_reason: str | None = None
+    logprobs: Raw = Raw(b"null")
 
 
 class _Reply(Struct):
@@ -84,8 +86,9 @@ def decode_answer(body: bytes) -> Answer:
     calls = [call.call() for call in message.tool_calls or ()]
     if function := message.function_call:
         calls.append(ToolCall("", function.name, function.arguments))
+    text = text_of(message.content)
     return Answer(
-        text=text_of(message.content),
+        text=text,
         tool_calls=tuple(calls),
         finish_reason=choice.finish_reason or "stop",
         refusal=message.refusal or "",
@@ -95,6 +98,7 @@ def decode_answer(body: bytes) -> Answer:
         reasoning=read_reasoning(
             message.reasoning_content or message.reasoning, message.reasoning_details
         ),
+        alternatives=of_choice(choice.logprobs, text),
     )
 
 

@@ -7,6 +7,7 @@ from msgspec import Raw, Struct
 
 from shoal.chat import CallDelta, Delta, Piece
 from shoal.errors import EngineRefused, EngineUnreachable
+from shoal.formats.alternatives import of_choice
 from shoal.formats.chat_completions.answers import completion_id, decode_usage, encode_usage
 from shoal.formats.chat_completions.reasoning import ReasoningDetail
 from shoal.formats.chat_completions.requests import (
@@ -54,6 +55,7 @@ class _Choice(Struct):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
+    logprobs: Raw = _NULL
 
 
 class _Chunk(Struct):
@@ -115,14 +117,16 @@ class ChunkDecoder:
         delta = choice.delta or _Delta()
         self.finished = self.finished or bool(choice.finish_reason)
         signature, sealed = _signature(delta.reasoning_details or ())
+        text = text_of(delta.content)
         return Delta(
-            text=text_of(delta.content),
+            text=text,
             refusal=delta.refusal or "",
             thinking=delta.reasoning_content or delta.reasoning or "",
             signature=signature,
             sealed=sealed,
             calls=tuple(self._call(call) for call in delta.tool_calls or ()),
             finish_reason=choice.finish_reason or "",
+            alternatives=of_choice(choice.logprobs, text),
         )
 
     def _call(self, piece: _Call) -> CallDelta:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Raw, Struct
 
-from shoal.chat import Answer, Reasoning, ToolCall
+from shoal.chat import Alternatives, Answer, Reasoning, ToolCall
 from shoal.errors import EngineUnreachable
+from shoal.formats.alternatives import moved, near_the_ends, of_part
 from shoal.formats.chat_completions import custom_tools
 from shoal.formats.json_text import decode_reply, explain, join_members, members_or_none, word_of
 from shoal.formats.responses.errors import WireError, refusal
@@ -84,6 +85,7 @@ class Said(Struct):
     refusal: str = ""
     calls: tuple[ToolCall, ...] = ()
     reasoning: tuple[Reasoning, ...] = ()
+    alternatives: tuple[Alternatives, ...] = ()
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
@@ -119,6 +121,7 @@ def decode_answer(body: bytes) -> Answer:
         reasoning=tuple(block for item in said for block in item.reasoning),
         format="responses",
         id=word_of(reply.id),
+        alternatives=near_the_ends(_joined((item.text, item.alternatives) for item in said)),
     )
 
 
@@ -131,15 +134,27 @@ def read_item(item: Raw) -> Said:
     kind = kind_of(item)
     if kind == "message":
         content = decode_reply(_MESSAGE, bytes(item)).content or ()
-        texts = [part.text for part in content if part.type == "output_text" and part.text]
+        parts = [part for part in content if part.type == "output_text" and part.text]
         refusals = [part.refusal for part in content if part.type == "refusal" and part.refusal]
-        return Said("".join(texts), "".join(refusals))
+        told = _joined((p.text or "", of_part(p.logprobs, p.text or "")) for p in parts)
+        text = "".join(part.text or "" for part in parts)
+        return Said(text, "".join(refusals), alternatives=tuple(told))
     if kind in CALLS:
         return Said(calls=(tool_call(decode_reply(CALL, bytes(item))),))
     if kind == "reasoning":
         block = read_reasoning(decode_reply(REASONING, bytes(item)))
         return Said(reasoning=(block,) if block else ())
     return Said()
+
+
+def _joined(pieces: Iterable[tuple[str, tuple[Alternatives, ...]]]) -> list[Alternatives]:
+    """Those of pieces of text, as of one text."""
+    found: list[Alternatives] = []
+    length = 0
+    for text, alternatives in pieces:
+        found += moved(alternatives, length)
+        length += len(text)
+    return found
 
 
 def tool_call(wire: WireCall) -> ToolCall:

@@ -7,6 +7,7 @@ from msgspec import Raw, Struct
 
 from shoal.chat import CallDelta, Delta, Piece
 from shoal.errors import EngineUnreachable
+from shoal.formats.alternatives import of_part
 from shoal.formats.events import data_of
 from shoal.formats.json_text import decode_reply, word_of
 from shoal.formats.responses.answers import WireResponse, read_item, tool_call
@@ -25,6 +26,7 @@ class _Event(Struct):
     summary_index: int = 0
     content_index: int = 0
     delta: Raw = NULL
+    logprobs: Raw = NULL
     item: Raw = NULL
     response: Raw = NULL
     error: Raw = NULL
@@ -126,7 +128,8 @@ class EventDecoder:
 
     def _text(self, event: _Event) -> Iterable[Delta]:
         self._item(event.output_index).said = True
-        yield Delta(text=_said(event))
+        text = _said(event)
+        yield Delta(text=text, alternatives=of_part(event.logprobs, text))
 
     def _refusal(self, event: _Event) -> Iterable[Delta]:
         self._item(event.output_index).said = True
@@ -169,7 +172,7 @@ class EventDecoder:
         elif not item.said:
             said = read_item(raw)
             if said.text or said.refusal:
-                yield Delta(text=said.text, refusal=said.refusal)
+                yield Delta(said.text, said.refusal, alternatives=said.alternatives)
 
     def _ended(self, event: _Event) -> Iterable[Delta]:
         response = decode_reply(_RESPONSE, bytes(event.response))

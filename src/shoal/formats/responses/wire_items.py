@@ -17,6 +17,7 @@ class WireText(Struct):
     type: str = ""
     text: str | None = None
     refusal: str | None = None
+    logprobs: Raw = NULL
 
 
 class WireReasoning(Struct):

@@ -20,7 +20,8 @@ T = TypeVar("T", str, Request, Answer)
 def scrub(thing: T, kinds: Collection[Kind], analyzer: Analyzer | None = None) -> T:
     """A text, request or answer with ``[EMAIL]`` and the like for what it holds of ``kinds``.
 
-    There is no way back. ``body`` is dropped where anything was found, in it or in the texts.
+    There is no way back. ``body`` and ``alternatives``, which hold pieces of texts, are dropped
+    where anything was found, in them or in the texts.
     """
     sightings = Sightings(kinds, analyzer)
     _look(thing, sightings)
@@ -58,6 +59,8 @@ def _look(thing: Thing, sightings: Sightings) -> None:
         sightings.look_at_request(thing)
     else:
         rewrite_answer(thing, sightings.look)
+        tokens = (token for one in thing.alternatives for token, _ in one.tokens)
+        sightings.look("answer", "\n".join(tokens), "")
     sightings.look("body", thing.body.decode(errors="replace"), "")
 
 
@@ -70,4 +73,4 @@ def _scrubbed(thing: Thing, sightings: Sightings) -> Thing:
         return apply("", thing, "")
     if isinstance(thing, Request):
         return replace(rewrite_request(thing, apply), body=b"")
-    return replace(rewrite_answer(thing, apply), body=b"")
+    return replace(rewrite_answer(thing, apply), body=b"", alternatives=())

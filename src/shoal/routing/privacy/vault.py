@@ -48,9 +48,11 @@ class Vault:
         if not self._values:
             return answer
         raw = answer.body.decode(errors="replace")
+        text = self.restore_text(answer.text)
         return replace(
             answer,
-            text=self.restore_text(answer.text),
+            text=text,
+            alternatives=answer.alternatives if text == answer.text else (),
             refusal=self.restore_text(answer.refusal),
             tool_calls=tuple(self._restore_call(call) for call in answer.tool_calls),
             reasoning=tuple(

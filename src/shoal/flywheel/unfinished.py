@@ -1,0 +1,108 @@
+"""Trainings that were broken off: which lessons they were on, and how far they came.
+
+Traffic goes on while a specialist is tuned, for minutes. A training can be resumed only on the very
+lessons it began with, so that is what the next turn learns from, if they are still what they were.
+The calls recorded since wait for the attempt after that.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.flywheel.lessons import Lessons, digest_of
+
+log = logging.getLogger(__name__)
+
+_KEPT_S = 86_400.0  # later, what was recorded since is worth more than the hours already trained
+_BEGUN = "begun.json"
+
+
+class Begun(Struct, frozen=True):
+    """What a training is on: the digest of its lessons, who may judge included, and their calls."""
+
+    digest: str
+    calls: list[str]
+
+    def is_on(self, lessons: Lessons) -> bool:
+        """Whether it is on these lessons."""
+        return self.digest == _digest(lessons)
+
+
+_begun = msgspec.json.Decoder(Begun)
+
+
+class Unfinished:
+    """The trainings of one store that are not finished: in ``home`` a folder for each task, which
+    holds ``begun.json`` and what the recipes keep.
+
+    What cannot be read or written is passed over: then nothing is resumed.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def begun(self, task: str) -> Begun | None:
+        """What the training of a task that was broken off is on; None if there is none, or one
+        too old to go on."""
+        path = self._home / task / _BEGUN
+        try:
+            if time.time() - path.stat().st_mtime > _KEPT_S:
+                self.end(task)
+                return None
+            return _begun.decode(path.read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    @contextmanager
+    def training(self, lessons: Lessons) -> Iterator[Lessons]:
+        """The lessons, with a folder for the state of a training on them; it is removed at the end,
+        unless the process is being ended. What is left of a training on others is removed before.
+        """
+        try:
+            yield replace(lessons, state=self._begin(lessons))
+        except Exception:  # trying again on the same lessons would come to the same
+            self.end(lessons.task.id)
+            raise
+        self.end(lessons.task.id)
+
+    def _begin(self, lessons: Lessons) -> Path | None:
+        """None if there can be no folder."""
+        task = lessons.task.id
+        old, folder = self.begun(task), self._home / task
+        if old is not None and old.is_on(lessons):
+            log.info("task %s: training goes on where it was broken off", lessons.task.name)
+            return folder
+        self.end(task)
+        calls = [lesson.call_id for lesson in lessons.lessons]
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            begun = Begun(_digest(lessons), calls)
+            (folder / _BEGUN).write_bytes(msgspec.json.encode(begun))
+        except OSError as error:
+            log.warning("%s: training could not be resumed: %s", folder, error.strerror)
+            return None
+        return folder
+
+    def end(self, task: str) -> None:
+        """Remove what is kept of a task."""
+        shutil.rmtree(self._home / task, ignore_errors=True)
+
+    def keep_only(self, tasks: Collection[str]) -> None:
+        """Remove what is kept of tasks that are none of these."""
+        if not self._home.is_dir():
+            return
+        for folder in self._home.iterdir():
+            if folder.name not in tasks:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _digest(lessons: Lessons) -> str:
+    judges = ("".join("01"[lesson.sampled] for lesson in lessons.lessons),)
+    return digest_of([(lessons.digest,), judges])
