@@ -1,8 +1,10 @@
 """Cheaper models: tried beside the LLM, certified, and then answering where they agree."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from keyword_desk import (
     LABELS,
@@ -11,6 +13,7 @@ from keyword_desk import (
     UNCLEAR,
     Clerk,
     ask,
+    make_certificate,
     open_desk,
     request_of,
     seen,
@@ -21,7 +24,7 @@ from msgspec.structs import replace
 
 from shoal.assembly import Shoal
 from shoal.chat import Answer, Request, Usage
-from shoal.errors import ConfigError, EngineUnreachable
+from shoal.errors import ConfigError, EngineUnreachable, LearningError
 from shoal.flywheel.agreeing import AgreementExaminer, serving_card
 from shoal.flywheel.agreement_trial import SHARE
 from shoal.flywheel.certification import Verdict
@@ -33,12 +36,12 @@ from shoal.routing.agreement import agreement_id
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.signals.registry import register_validator
-from shoal.storage import Store
+from shoal.storage import Event, Ground, Store
 from shoal.tasks.comparators import register
 
 RUNG = agreement_id(TASK.id)
 SMALL = CascadeOptions(models=("ann", "bob"), tries=300, try_rate=1)
-PROMISE = PromiseOptions(alpha=0.05, confidence=0.95)
+PROMISE = PromiseOptions(alpha=0.05, confidence=0.95).halved
 EXAMPLES = 150
 
 
@@ -61,7 +64,7 @@ def certify_agreement(
 ) -> Verdict:
     judged = {} if own is None else {TASK.name: own}
     examiner = AgreementExaminer(store, LearnOptions(), models, own=judged)
-    return examiner.certify(TASK, examiner.heard(TASK), PROMISE)
+    return examiner.certify(TASK, examiner.hearing(TASK), PROMISE)
 
 
 async def agreeing(store: Store, *engines: Clerk) -> Certificate:
@@ -94,7 +97,7 @@ async def test_models_are_tried_beside_the_llm(store: Store) -> None:
         "bob": LABELS[0],
     }
     assert tries["ann"].cost == pytest.approx(60 * 10e-6 + 2 * 100e-6)
-    assert store.tries.counts(TASK.id, "") == {"ann": 1, "bob": 1}
+    assert tried(store, "") == {"ann": 1, "bob": 1}
     row = next(row for row in store.spend.list("model", "") if row.group == "ann")
     assert (row.calls, row.audits, row.audit_cost) == (0, 1, tries["ann"].cost)
 
@@ -193,7 +196,7 @@ async def test_audits_that_disagree_take_it_back(store: Store) -> None:
 
 
 async def test_after_a_specialist_only_what_it_passes_on_counts(store: Store) -> None:
-    card = serving(store)
+    card = serving(store, replace(make_certificate(), confidence=PROMISE.confidence))
     llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
     unclear = [f"{UNCLEAR} {number} times" for number in range(EXAMPLES)]
     async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
@@ -201,7 +204,7 @@ async def test_after_a_specialist_only_what_it_passes_on_counts(store: Store) ->
         assert not ann.asked
         await tell(desk, unclear)
     assert serving_card(store, TASK.id) == card.id
-    counts = store.tries.counts(TASK.id, card.id)
+    counts = tried(store, card.id)
     assert counts["ann"] == counts["bob"] == counts[card.id] == len(ann.asked)
     verdict = certify_agreement(store)
     assert verdict.certificate is not None, verdict.reason
@@ -276,8 +279,104 @@ async def test_a_model_that_is_gone_from_the_settings_is_not_asked_for(store: St
     async with open_desk(store, llm, ann) as desk:
         handled, _ = await ask(desk, request_of(text_of(500)))
     assert handled.receipt.answered_by == "gpt"
-    assert "no model 'bob'" in handled.receipt.tried[0].reason
+    assert "no model 'ann'" in handled.receipt.tried[0].reason
     assert len(ann.asked) == asked
+
+
+async def test_a_specialist_with_the_whole_budget_leaves_the_models_none(store: Store) -> None:
+    serving(store)  # certified before there was a cascade
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        await tell(desk, [f"{UNCLEAR} {number} times" for number in range(EXAMPLES)])
+    assert certify_agreement(store).certificate is not None
+    promote(store, RUNG, "serve", "test", "for a test")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        handled, _ = await ask(desk, request_of(f"{UNCLEAR} again"))
+    assert handled.receipt.answered_by == "gpt"
+    assert "no part of the error budget" in handled.receipt.tried[1].reason
+
+
+async def test_a_cascade_taken_out_of_the_settings_answers_no_more(store: Store) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    async with open_desk(store, llm, ann, bob) as desk:
+        handled, _ = await ask(desk, request_of(text_of(500)))
+    assert handled.receipt.answered_by == "gpt"
+    assert "[cascade] in shoal.toml names no model" in handled.receipt.tried[0].reason
+
+
+async def test_calls_that_the_models_would_not_be_asked_about_are_not_tried(store: Store) -> None:
+    known_task(store)
+    ann = Clerk("ann")
+    async with open_desk(store, Clerk(), ann, Clerk("bob"), cascade=SMALL) as desk:
+        await ask(desk, request_of(text_of(1), logprobs=True))
+        await desk.settle()
+        assert not ann.asked
+        await ask(desk, request_of(text_of(1)))
+        await desk.settle()
+    assert len(ann.asked) == 1
+
+
+async def test_a_model_that_always_fails_does_not_have_the_others_paid(store: Store) -> None:
+    known_task(store)
+    few = SMALL.model_copy(update={"tries": 50})
+    ann, bob = Clerk("ann"), Clerk("bob")
+    bob.error = EngineUnreachable("bob is out")
+    async with open_desk(store, Clerk(), ann, bob, cascade=few) as desk:
+        for number in range(40):
+            await tell(desk, [text_of(number)])
+    assert len(ann.asked) <= 1
+    assert len(bob.asked) >= 39
+
+
+async def test_after_a_break_the_models_are_tried_again(store: Store) -> None:
+    known_task(store)
+    few = SMALL.model_copy(update={"tries": 50})
+    ann = Clerk("ann")
+    engines = (Clerk(), ann, Clerk("bob"))
+    async with open_desk(store, *engines, cascade=few) as desk:
+        for number in range(60):
+            await tell(desk, [text_of(number)])
+    assert len(ann.asked) == 50
+    broken = Event(at=time.time(), task=RUNG, kind="demoted", by="audit", reason="for a test")
+    with store.database.transaction() as conn:
+        store.events.insert(conn, broken)
+    async with open_desk(store, *engines, cascade=few) as desk:
+        await tell(desk, [text_of(100)])
+    assert len(ann.asked) == 51
+    assert tried(store, "") == {"ann": 1, "bob": 1}
+
+
+async def test_a_specialist_that_begins_to_serve_meanwhile_ends_the_attempt(store: Store) -> None:
+    """What was heard is of all calls; what the rung would be asked about is not any more."""
+    known_task(store)
+    async with open_desk(store, Clerk(), Clerk("ann"), Clerk("bob"), cascade=SMALL) as desk:
+        await tell(desk, [text_of(number) for number in range(EXAMPLES)])
+    examiner = AgreementExaminer(store, LearnOptions(), SMALL.models)
+    hearing = examiner.hearing(TASK)
+    assert len(hearing.heard) == EXAMPLES
+    serving(store)
+    with pytest.raises(LearningError, match="another specialist serves"):
+        examiner.certify(TASK, hearing, PROMISE)
+    assert store.attempts.list(RUNG) == []
+
+
+async def test_a_lapse_of_the_specialist_is_one_of_the_models_too(store: Store) -> None:
+    """The LLM's answers are of another kind since: an old proof about them proves nothing."""
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    now = time.time()
+    detail = msgspec.json.encode({"since": now})
+    lapsed = Event(
+        at=now, task=TASK.id, kind="lapsed", by="learner", reason="another LLM", detail=detail
+    )
+    with store.database.transaction() as conn:
+        store.events.insert(conn, lapsed)
+    with pytest.raises(LearningError, match="another LLM"):
+        promote(store, RUNG, "serve", "test", "for a test")
+    assert AgreementExaminer(store, LearnOptions(), SMALL.models).hearing(TASK).heard == ()
 
 
 class Narrow(Clerk):
@@ -380,6 +479,10 @@ async def test_how_sure_a_specialist_was_is_kept_with_what_it_would_have_said(
     tries = store.tries.of_calls([handled.receipt.call_id])[handled.receipt.call_id]
     assert tries[card.id].signal == handled.receipt.tried[0].signal
     assert tries["ann"].signal is None
+
+
+def tried(store: Store, after: str) -> dict[str, int]:
+    return store.tries.counts(Ground.now(store.events, TASK.id, RUNG, after))
 
 
 def spent(store: Store) -> float:

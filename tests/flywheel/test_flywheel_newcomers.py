@@ -9,7 +9,7 @@ from shoal.chat import Answer
 from shoal.errors import LearningError
 from shoal.flywheel.certification import Examiner
 from shoal.flywheel.newcomers import Newcomers
-from shoal.flywheel.promotion import changed_at, promote, usable_certificate
+from shoal.flywheel.promotion import promote, usable_certificate
 from shoal.guarantees import Certificate
 from shoal.specialists.senses import Senses
 from shoal.storage import Standing, Store
@@ -92,7 +92,7 @@ def test_after_it_only_calls_since_the_change_judge(
 ) -> None:
     answered(store, 1_000, 30, text="cellar")
     assert look(store, certificate)
-    since = changed_at(store, TASK.id)
+    since = store.events.changed_at(TASK.id)
     assert since > certificate.issued_at
     time.sleep(0.01)
     answered(store, 2_000, 40)

@@ -16,11 +16,9 @@ from parcel_office import (
 
 from shoal.errors import LearningError
 from shoal.flywheel.promotion import (
-    broken_at,
     demote,
     promote,
     redraw,
-    redrawn_at,
     usable_certificate,
 )
 from shoal.guarantees import LabelProof
@@ -87,10 +85,10 @@ def test_an_older_certificate_does_not_stand_in_for_a_lapsed_one(store: Store) -
 def test_what_audits_broke_is_not_promoted_again(store: Store) -> None:
     add_certificate(store, make_certificate())
     promote(store, TASK.id, "serve", "a person", "")
-    assert broken_at(store, TASK.id) == 0
+    assert store.events.broken_at(TASK.id) == 0
     assert audit(store, "c-1", [False] * 12)
     assert stage(store) == "observe"
-    assert broken_at(store, TASK.id) == pytest.approx(time.time(), abs=5)
+    assert store.events.broken_at(TASK.id) == pytest.approx(time.time(), abs=5)
     with pytest.raises(LearningError, match="audits broke its certificate"):
         promote(store, TASK.id, "shadow", "a person", "")
     add_certificate(store, make_certificate(2, issued_at=time.time()))
@@ -115,7 +113,7 @@ def test_a_person_who_demoted_may_promote_again(store: Store) -> None:
     standing = store.standings.get(TASK.id)
     assert standing is not None
     assert (standing.stage, standing.card, standing.certificate) == ("observe", "", "")
-    assert broken_at(store, TASK.id) == 0
+    assert store.events.broken_at(TASK.id) == 0
     promote(store, TASK.id, "serve", "person", "looked at")
     assert stage(store) == "serve"
     assert kinds(store) == ["promoted", "demoted", "promoted"]
@@ -127,7 +125,7 @@ def test_a_redrawn_task_observes_until_it_is_certified_again(store: Store, kind:
     promote(store, TASK.id, "serve", "a person", "")
     redraw_now(store, kind)
     assert stage(store) == "observe"
-    assert redrawn_at(store, TASK.id) == pytest.approx(time.time(), abs=5)
+    assert store.events.redrawn_at(TASK.id) == pytest.approx(time.time(), abs=5)
     (event, _) = store.events.list(TASK.id)
     assert msgspec.json.decode(event.detail) == {"from": "serve", "to": "observe"}
     with pytest.raises(LearningError, match="its calls are others now"):
@@ -160,4 +158,4 @@ def test_other_tasks_are_left_alone(store: Store) -> None:
     promote(store, TASK.id, "serve", "a person", "")
     demote(store, "t-other", "person", "")
     assert stage(store) == "serve"
-    assert broken_at(store, "t-other") == 0
+    assert store.events.broken_at("t-other") == 0

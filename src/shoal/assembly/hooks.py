@@ -17,6 +17,7 @@ from shoal.errors import ConfigError
 from shoal.routing.judging import ROWS, SQL, JudgingOptions
 from shoal.routing.signals.registry import BUILT_IN, register_validator
 from shoal.routing.signals.sql import SameRows, SqlDatabase, SqlRuns
+from shoal.routing.signals.validators import Validator
 from shoal.tasks import comparators
 
 log = logging.getLogger(__name__)
@@ -55,22 +56,34 @@ class OwnComparator:
 
 
 def register_hooks(options: Iterable[JudgingOptions], folder: Path) -> None:
-    """Make known what tasks name; files are relative to ``folder``.
+    """Make known what tasks name; files are relative to ``folder``. All of it or nothing.
 
     Raises:
         ConfigError: something is not there, or cannot be called.
     """
+    known, checks = dict[str, comparators.Same](), dict[str, Validator]()
     for own in options:
-        name = own.comparator
-        if name.startswith(ROWS):
-            comparators.register(name, SameRows(_database(name, ROWS, folder)))
-        elif name:
-            comparators.register(name, OwnComparator(name, _function(name, folder)))
+        if own.comparator:
+            known[own.comparator] = _comparator(own.comparator, folder)
         for name in own.validators:
-            if name.startswith(SQL):
-                register_validator(name, SqlRuns(_database(name, SQL, folder)))
-            elif name not in BUILT_IN:
-                register_validator(name, OwnValidator(name, _function(name, folder)))
+            if name not in BUILT_IN:
+                checks[name] = _validator(name, folder)
+    for name, same in known.items():
+        comparators.register(name, same)
+    for name, check in checks.items():
+        register_validator(name, check)
+
+
+def _comparator(name: str, folder: Path) -> comparators.Same:
+    if name.startswith(ROWS):
+        return SameRows(_database(name, ROWS, folder))
+    return OwnComparator(name, _function(name, folder))
+
+
+def _validator(name: str, folder: Path) -> Validator:
+    if name.startswith(SQL):
+        return SqlRuns(_database(name, SQL, folder))
+    return OwnValidator(name, _function(name, folder))
 
 
 def _database(name: str, prefix: str, folder: Path) -> SqlDatabase:

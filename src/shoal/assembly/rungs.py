@@ -1,6 +1,7 @@
 """Asks the rungs below the LLM: the task's specialist, then cheaper models that may agree."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,10 @@ from shoal.routing.rung import Verdict
 from shoal.storage import Store
 from shoal.tasks import comparator_name
 from shoal.tasks.answer_label import has_labels
+
+log = logging.getLogger(__name__)
+
+_ROUNDING = 1e-9
 
 
 class Climb(Struct, frozen=True):
@@ -60,7 +65,14 @@ class Rungs:
         serving = post.rung.card.id if post.stage == "serve" and post.rung else ""
         if second.certificate.after != serving or (serving and first.unsure is None):
             return first  # its certificate speaks of other calls than this one
-        refusal = _refusal(second, handled, post) or _not_as_certified(second, handled, post)
+        if post.stage == "shadow" and handled.receipt.sampled:
+            reason = "steps aside, so that the shadow is compared on a fair sample"
+            return replace(first, tried=(*first.tried, second.passed_over(reason)))
+        refusal = (
+            _refusal(second, handled, post)
+            or _not_as_certified(second, handled, post)
+            or self._too_dear(second, handled)
+        )
         if refusal:
             return replace(first, tried=(*first.tried, second.passed_over(refusal)))
         return await self._by_agreement(handled, second, first)
@@ -73,6 +85,20 @@ class Rungs:
         """Let what runs end, and begin nothing more."""
         self._pool.shutdown(wait=False)
         self._shadow_pool.shutdown(wait=False)
+
+    def _too_dear(self, rung: AgreementRung, handled: Handled) -> str:
+        """Why the caller's limit on this call's cost may be passed, if the LLM has to be asked
+        after the rung; "" if it cannot, or there is none."""
+        most = handled.caller.max_cost
+        if most is None:
+            return ""
+        models = [handled.regime.models.get(name) for name in rung.certificate.models]
+        asked = models if handled.model is None else [*models, handled.model]
+        costs = [self._purse.upper(handled, model) for model in asked]
+        known = [cost for cost in costs if cost is not None]
+        if len(known) == len(costs) and sum(known) <= most:
+            return ""
+        return "with the LLM after it, it might cost more than the caller allows"
 
     async def _by_specialist(self, handled: Handled, post: Post) -> Climb:
         rung = post.rung
@@ -103,25 +129,38 @@ class Rungs:
         asked = [self._ask(handled, name, heard) for name in rung.certificate.models]
         try:
             found = await asyncio.gather(*asked)
+            took = time.perf_counter() - began
+            line = Tried(rung.name, False, "", latency_ms=took * 1e3, at=time.time() - took)
+            verdict = await self._judged(handled, rung, first, found, line)
         except BaseException:  # a caller that hung up: those who had answered are paid
             self.pay(heard)
             raise
-        took = time.perf_counter() - began
-        said = tuple(one for one in found if isinstance(one, Said))
-        line = Tried(rung.name, False, "", latency_ms=took * 1e3, at=time.time() - took)
-        failed = [one for one in found if isinstance(one, ShoalError)]
-        if failed:
-            tried = (*first.tried, replace(line, reason=str(failed[0])))
-            return replace(first, tried=tried, said=said)
-        voices = _voices(rung, handled, first, said)
-        try:  # in a thread: a validator of one's own, or an input's vector, may take long
-            verdict = await asyncio.to_thread(rung.judge, voices, line)
-        except ShoalError as error:
-            tried = (*first.tried, replace(line, reason=str(error)))
-            return replace(first, tried=tried, said=said)
         accepted = rung if verdict.answer is not None else None
         tried = (*first.tried, verdict.tried)
-        return Climb(tried, verdict.answer, accepted, first.unsure, said)
+        return Climb(tried, verdict.answer, accepted, first.unsure, tuple(heard))
+
+    async def _judged(
+        self,
+        handled: Handled,
+        rung: AgreementRung,
+        first: Climb,
+        found: Sequence[Said | ShoalError],
+        line: Tried,
+    ) -> Verdict:
+        """Any failure is a reason to go on."""
+        said = [one for one in found if isinstance(one, Said)]
+        failed = [one for one in found if isinstance(one, ShoalError)]
+        if failed:
+            return Verdict(None, replace(line, reason=str(failed[0])))
+        try:
+            voices = await _voices(rung, handled, first, said)
+            # In a thread: a validator of one's own, or an input's vector, may take long.
+            return await asyncio.to_thread(rung.judge, voices, line)
+        except ShoalError as error:
+            return Verdict(None, replace(line, reason=str(error)))
+        except Exception as error:  # whatever broke, the LLM answers
+            log.exception("%s failed", rung.name)
+            return Verdict(None, replace(line, reason=f"failed: {type(error).__name__}"))
 
     def pay(self, said: Sequence[Said]) -> None:
         """Count what models said for a call that nobody got an answer to."""
@@ -144,17 +183,22 @@ class Rungs:
         return heard[-1]
 
 
-def _voices(rung: AgreementRung, handled: Handled, first: Climb, said: Sequence[Said]) -> Voices:
-    match = handled.match
+async def _voices(
+    rung: AgreementRung, handled: Handled, first: Climb, said: Sequence[Said]
+) -> Voices:
+    """What was said, as it was certified: from what may be stored of request and answers."""
+    match, discretion = handled.match, handled.regime.discretion
     assert match is not None
-    given = handled.regime.discretion.learned(match.input_of(handled.request))
+    given = await asyncio.to_thread(discretion.learned, match.input_of(handled.request))
     answers: list[Answer | None] = [one.answer for one in said]
     own = None
     if rung.certificate.after:
         assert first.unsure is not None
         answers.insert(0, first.unsure.withheld)
         own = first.unsure.tried.signal
-    return Voices(handled.request, given.text, tuple(answers), own)
+    storable = [one and await discretion.storable(one) for one in answers]
+    request, _ = await discretion.kept(handled.request, None)
+    return Voices(request, given.text, tuple(storable), own)
 
 
 def _refusal(rung: OwnRung, handled: Handled, post: Post) -> str:
@@ -174,12 +218,16 @@ def _refusal(rung: OwnRung, handled: Handled, post: Post) -> str:
 
 def _not_as_certified(rung: AgreementRung, handled: Handled, post: Post) -> str:
     """Why its models cannot be asked and judged as its certificate says; "" if they can."""
-    known = set(handled.regime.models)
-    missing = [name for name in rung.certificate.models if name not in known]
+    certificate, regime = rung.certificate, handled.regime
+    missing = [name for name in certificate.models if name not in regime.cascade.models]
     if missing:
-        return f"shoal.toml names no model {missing[0]!r} any more"
-    if rung.certificate.validators != handled.regime.judging(post.task.name).validators:
+        return f"[cascade] in shoal.toml names no model {missing[0]!r} any more"
+    if certificate.validators != regime.judging(post.task.name).validators:
         return "certified with other validators than shoal.toml names"
+    own = post.rung.certificate.confidence if post.stage == "serve" and post.rung else 1.0
+    budget = regime.promise(post.task.name).delta
+    if (1 - own) + (1 - certificate.confidence) > budget + _ROUNDING:
+        return "the specialist's certificate leaves it no part of the error budget"
     return ""
 
 

@@ -180,6 +180,12 @@ class Discretion:
         """An answer as it may be stored."""
         return await asyncio.to_thread(scrub, answer, self._kinds) if self._stores_less else answer
 
+    async def storable(self, answer: Answer) -> Answer | None:
+        """The answer, if it may be stored as it is, else None. What is compared later must be what
+        was said: two addresses that both became [EMAIL] are not the same."""
+        kept = await self.kept_answer(answer)
+        return answer if (kept.text, kept.tool_calls) == (answer.text, answer.tool_calls) else None
+
     def learned(self, given: Input) -> Input:
         """An input as specialists learned to see it."""
         if not self._learns_less:

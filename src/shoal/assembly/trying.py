@@ -14,8 +14,10 @@ from shoal.assembly.models import Model
 from shoal.assembly.purse import Purse
 from shoal.assembly.spending import Recorded
 from shoal.guarantees import draw
-from shoal.routing.rung import Verdict
-from shoal.storage import Spending, Store, Try
+from shoal.routing.agreement import SILENT, agreement_id
+from shoal.routing.rung import Verdict, beyond
+from shoal.storage import Ground, Spending, Store, Try
+from shoal.tasks import CallContract
 
 _COUNT_S = 60.0  # between two looks at how many tries a task has, which other processes add to
 
@@ -31,7 +33,7 @@ class Trying:
         self._store, self._purse = store, purse
         self._aside = Aside(store, counting, "try")
         self._secret = store.database.secret()
-        self._counts: dict[tuple[str, str], tuple[float, dict[str, int]]] = {}
+        self._counts: dict[tuple[str, str, str], tuple[float, dict[str, int]]] = {}
         self.background = Background("a try of a cheaper model")
 
     def after(self, handled: Handled) -> None:
@@ -44,7 +46,9 @@ class Trying:
         after = post.rung.card.id if post.stage == "serve" and post.rung else ""
         if after and handled.unsure is None:
             return  # the specialist answered, or was not asked: such a call goes no further
-        if handled.said:  # in the LLM's place they are asked anyhow: the fair sample is kept
+        if beyond(handled.request, isinstance(post.task.contract, CallContract)):
+            return  # nor would the rung be asked, so its certificate is not to speak of such calls
+        if post.agreement is not None:  # at one rate, whether or not it was asked, and said what
             due = receipt.sampled
         else:
             due = draw(receipt.call_id, cascade.try_rate, self._secret)
@@ -52,18 +56,23 @@ class Trying:
             self.background.start(handled.regime, self._try(handled, post.task.id, after))
 
     async def _try(self, handled: Handled, task: str, after: str) -> None:
-        counts = await self._counted(task, after)
+        counts = await self._counted(task, after, handled.receipt.llm)
         cascade = handled.regime.cascade
         names = [name for name in cascade.models if name != handled.receipt.llm]
         if not handled.said and all(counts.get(name, 0) >= cascade.tries for name in names):
             return
         known = {said.model.name: said for said in handled.said}
-        for name in names:
+        # Who was tried least comes first: one that always fails ends the try before it costs.
+        for name in sorted(names, key=lambda name: counts.get(name, 0)):
             counts[name] = counts.get(name, 0) + 1  # before it is asked: others are on their way
-            if name in known:
-                await self._record(handled, _try_of(handled, known[name], after))
-            else:
-                await self._ask(handled, handled.regime.models.get(name), after)
+            try:
+                if name in known:
+                    await self._record(handled, _try_of(handled, known[name], after))
+                else:
+                    await self._ask(handled, handled.regime.models.get(name), after)
+            except BaseException:  # a shutdown too: it was not tried
+                counts[name] -= 1
+                raise
         if after and handled.unsure is not None:
             await self._record(handled, _unsure_of(handled, handled.unsure, after))
 
@@ -79,7 +88,7 @@ class Trying:
     async def _record(
         self, handled: Handled, tried: Try, spent: Spending | None = None
     ) -> Recorded:
-        kept = await handled.regime.discretion.kept_answer(tried.answer)
+        kept = await handled.regime.discretion.storable(tried.answer) or SILENT
         tried = replace(tried, answer=replace(kept, body=b""))
 
         def write(conn: Connection) -> bool:
@@ -89,14 +98,18 @@ class Trying:
 
         return self._store.writer.submit(write)
 
-    async def _counted(self, task: str, after: str) -> dict[str, int]:
-        at, counts = self._counts.get((task, after), (0.0, {}))
+    async def _counted(self, task: str, after: str, llm: str) -> dict[str, int]:
+        at, counts = self._counts.get((task, after, llm), (0.0, {}))
         now = time.monotonic()
         if not at or now - at > _COUNT_S:
-            found = await asyncio.to_thread(self._store.tries.counts, task, after)
-            if self._counts.get((task, after), (0.0, counts))[0] == at:  # nobody was quicker
-                self._counts[task, after] = (now, found)
-        return self._counts[task, after][1]
+            found = await asyncio.to_thread(self._count, task, after, llm)
+            if self._counts.get((task, after, llm), (0.0, counts))[0] == at:  # nobody was quicker
+                self._counts[task, after, llm] = (now, found)
+        return self._counts[task, after, llm][1]
+
+    def _count(self, task: str, after: str, llm: str) -> dict[str, int]:
+        ground = Ground.now(self._store.events, task, agreement_id(task), after, llm)
+        return self._store.tries.counts(ground)
 
 
 def _try_of(handled: Handled, said: Said, after: str) -> Try:

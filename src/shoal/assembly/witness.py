@@ -57,6 +57,8 @@ class Witness:
         rung = post.rung
         if rung is None or post.stage != "shadow" or handled.answerer is not handled.model:
             return  # what stands in for the LLM is no reference
+        if post.agreement is not None and not receipt.sampled:
+            return  # of the others, only those come here on which the models do not agree
         if rung.certificate.by_people:
             return  # no LLM knows what people would say
         if not rung.refusal(handled.request, receipt.llm, receipt.at):

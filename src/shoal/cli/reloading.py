@@ -29,10 +29,10 @@ def regime_of(config: Config) -> Regime:
     Raises:
         ConfigError: a model cannot be opened, or a comparator or validator not be loaded.
     """
-    judging = config.judging_options()
+    models, judging = Models.open(config.models), config.judging_options()
     register_hooks(judging.values(), config.folder)
     return Regime(
-        Models.open(config.models),
+        models,
         config.promises(),
         config.promise,
         config.privacy,

@@ -16,7 +16,6 @@ from shoal.cli.figures import short_moment
 from shoal.cli.printing import say, show_json
 from shoal.config import Config, read_config
 from shoal.errors import ConfigError, NotFound
-from shoal.flywheel.promotion import broken_at
 from shoal.storage import Feedback, Store
 from shoal.tasks import Matcher, Task
 
@@ -98,7 +97,7 @@ def _say(
 
 def _reviewing(settings: Config, store: Store, task: Task, limit: int) -> Reviewing:
     promise = settings.promise_of(task.name)
-    queue = store.reviews.queue(task.id, promise.audit_rate, broken_at(store, task.id))
+    queue = store.reviews.queue(task.id, promise.audit_rate, store.events.broken_at(task.id))
     matcher = Matcher([task])
     asked = [_asked(store, matcher, call_id) for call_id in queue.waits[:limit]]
     return Reviewing(task.name, len(queue.counts), len(queue.waits), asked)

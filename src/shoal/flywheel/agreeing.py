@@ -15,23 +15,25 @@ from pathlib import Path
 import uuid_utils
 from msgspec import Struct
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from shoal.chat import Answer
+from shoal.errors import LearningError
 from shoal.flywheel.agreement_trial import Proven, attempt_agreement, is_wrong
 from shoal.flywheel.certification import Verdict, file_verdict, nearest_reason
 from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.lessons import digest_of, token_rates
 from shoal.flywheel.options import LearnOptions, LessonOptions
-from shoal.flywheel.promotion import broken_at, redrawn_at
 from shoal.guarantees import delta_at
 from shoal.routing.agreement import KIND, Voices, agreement_id, weigh
 from shoal.routing.privacy import PrivacyOptions, scrub_input
 from shoal.routing.promise import PromiseOptions
+from shoal.routing.rung import beyond
 from shoal.routing.signals.registry import validators_of
 from shoal.specialists.card import Card
 from shoal.specialists.senses import Senses
-from shoal.storage import Example, Store, Try
-from shoal.tasks import Matcher, Task, comparator_name
+from shoal.storage import Example, Ground, Store, Try
+from shoal.tasks import CallContract, Matcher, Task, comparator_name
 
 
 class Heard(Struct, frozen=True):
@@ -40,6 +42,15 @@ class Heard(Struct, frozen=True):
     example: Example
     voices: Voices
     reference: Answer
+
+
+class Hearing(Struct, frozen=True):
+    """What was ``heard``, oldest first, past the specialist of card ``after`` ("": of all calls),
+    as of ``at`` (unix seconds)."""
+
+    heard: tuple[Heard, ...]
+    after: str
+    at: float
 
 
 class AgreementExaminer:
@@ -63,34 +74,34 @@ class AgreementExaminer:
         self._senses, self._label, self._own = senses, label, own or {}
         self._privacy = privacy or PrivacyOptions()
 
-    def heard(self, task: Task) -> list[Heard]:
-        """The examples on which every voice was heard, oldest first, for the LLM asked most."""
-        since = max(broken_at(self._store, agreement_id(task.id)), redrawn_at(self._store, task.id))
-        after = serving_card(self._store, task.id)
-        recorded = self._store.examples.of(task.id, limit=self._options.max_examples)
-        examples = [each for each in recorded if each.at >= since and each.llm_answer]
-        tries = self._store.tries.of_calls([example.call_id for example in examples])
-        matcher = Matcher([task])
-        found = []
-        for example in examples:
-            voices = self._voices(example, tries.get(example.call_id, {}), after, matcher)
+    def hearing(self, task: Task) -> Hearing:
+        """The calls on which every voice was heard, for the LLM asked most: of those that the rung
+        would be asked about now."""
+        at, after = time.time(), serving_card(self._store, task.id)
+        ground = Ground.now(self._store.events, task.id, agreement_id(task.id), after)
+        tries = self._store.tries.of_task(ground)
+        matcher, found = Matcher([task]), list[Heard]()
+        for example in self._store.examples.of_calls(tries):
+            voices = self._voices(example, tries[example.call_id], after, matcher)
             if voices is not None and example.llm_answer is not None:
                 found.append(Heard(example, voices, example.llm_answer))
         models = Counter(heard.example.request.model for heard in found)
         llm = max(models, key=lambda name: (models[name], name), default="")
         kept = [heard for heard in found if heard.example.request.model == llm]
-        return sorted(kept, key=lambda heard: (heard.example.at, heard.example.call_id))
+        kept.sort(key=lambda heard: (heard.example.at, heard.example.call_id))
+        return Hearing(tuple(kept[-self._options.max_examples :]), after, at)
 
-    def certify(self, task: Task, heard: Sequence[Heard], promise: PromiseOptions) -> Verdict:
+    def certify(self, task: Task, hearing: Hearing, promise: PromiseOptions) -> Verdict:
         """Try to certify; spends from the budget of the task's agreement, whatever comes of it.
 
         Raises:
-            LearningError: another process did meanwhile.
+            LearningError: another process did meanwhile, or what was heard is no longer what the
+                rung would be asked about.
             ConfigError: a comparator or validator of the task is not known here.
         """
-        own = self._own.get(task.name, LessonOptions())
+        own, heard = self._own.get(task.name, LessonOptions()), hearing.heard
         contract = own.applied(task.contract)
-        rung = agreement_id(task.id)
+        rung, check = agreement_id(task.id), self._still_true(task, hearing)
         nth = len(self._store.attempts.list(rung)) + 1
         delta = delta_at(nth, promise.delta)
         validators = validators_of(own.validators)
@@ -113,7 +124,7 @@ class AgreementExaminer:
         if found.proven is None:
             reason = f"agreement of {', '.join(self._models)}: {nearest_reason(found.refusals)}"
             verdict = replace(verdict, reason=reason)
-            file_verdict(self._store, verdict, nth)
+            file_verdict(self._store, verdict, nth, check=check)
             return verdict
         right = 1 - sum(wrong) / len(wrong)
         card = self._card(replace(task, contract=contract), heard, found.proven, right)
@@ -122,24 +133,39 @@ class AgreementExaminer:
         certificate = replace(
             issued(task.name, card, found.proven.selection, grounds),
             models=self._models,
-            after=serving_card(self._store, task.id),
+            after=hearing.after,
             signal=found.proven.signal,
             validators=own.validators,
         )
         verdict = replace(verdict, certificate=certificate)
-        file_verdict(self._store, verdict, nth, card)
+        file_verdict(self._store, verdict, nth, card, check)
         return verdict
+
+    def _still_true(self, task: Task, hearing: Hearing) -> Callable[[Connection], None]:
+        def check(conn: Connection) -> None:
+            after = serving_card(self._store, task.id)
+            events, rung = self._store.events, agreement_id(task.id)
+            if (
+                after != hearing.after
+                or Ground.now(events, task.id, rung, after).since > hearing.at
+            ):
+                raise LearningError(
+                    "another specialist serves, or the promise was broken, while its cheaper "
+                    "models were being certified: they are tried on what comes to them now"
+                )
+
+        return check
 
     def _voices(
         self, example: Example, said: Mapping[str, Try], after: str, matcher: Matcher
     ) -> Voices | None:
-        """What was said of a call that went past the specialist of card ``after``; None if it did
-        not, or not every voice was heard, or it is none of the task's any more."""
+        """What was said of a call; None if not every voice was heard, or it is none of the task's
+        any more, or none that the rung would be asked about."""
         wanted = (after, *self._models) if after else self._models
         if any(name not in said for name in wanted):
             return None
         match = matcher.find(example.request)
-        if match is None or any(each.after != after for each in said.values()):
+        if match is None or beyond(example.request, isinstance(match.task.contract, CallContract)):
             return None
         given = match.input_of(example.request)
         if self._privacy.learns_less:  # as it will be seen when it serves

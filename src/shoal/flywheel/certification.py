@@ -20,7 +20,6 @@ from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.ladder import recipes_for
 from shoal.flywheel.lessons import Lessons, curate, scrubbed
 from shoal.flywheel.options import LearnOptions, LessonOptions
-from shoal.flywheel.promotion import broken_at, changed_at, redrawn_at
 from shoal.flywheel.trial import (
     Candidate,
     LadderStep,
@@ -115,8 +114,9 @@ class Examiner:
             examples = islice(found, len(only))
         if self._privacy.learns_less:
             examples = (scrubbed(example, self._privacy.scrubbed) for example in examples)
-        since, redrawn = broken_at(self._store, task.id), redrawn_at(self._store, task.id)
-        changed = changed_at(self._store, task.id)
+        events = self._store.events
+        since, redrawn = events.broken_at(task.id), events.redrawn_at(task.id)
+        changed = events.changed_at(task.id)
         reviewed = None
         if promise is not None and promise.by_people:
             queue = self._store.reviews.queue(task.id, promise.audit_rate, since)
@@ -267,8 +267,8 @@ class Examiner:
         file_verdict(self._store, verdict, nth, card, write_evidence)
 
     def _check_still_true(self, lessons: Lessons) -> None:
-        task = lessons.task.id
-        if max(broken_at(self._store, task), redrawn_at(self._store, task)) > lessons.at > 0:
+        task, events = lessons.task.id, self._store.events
+        if max(events.broken_at(task), events.redrawn_at(task)) > lessons.at > 0:
             raise LearningError(
                 "its promise was broken, or the task was redrawn, while it was being certified: it "
                 "is tried again on what comes after that"

@@ -15,7 +15,7 @@ from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions, LessonOptions
-from shoal.flywheel.promotion import broken_at, lapsed_at, promote, redrawn_at
+from shoal.flywheel.promotion import promote
 from shoal.flywheel.reviewing import reviews_wanted, too_few_reviews
 from shoal.flywheel.watch import Watch
 from shoal.routing.agreement import agreement_id
@@ -23,7 +23,7 @@ from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
-from shoal.storage import Store, Volume
+from shoal.storage import Ground, Store, Volume
 from shoal.tasks import Task, comparator_name
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class Learner:
 
     def _tend(self, task: Task, volume: Volume) -> None:
         try:
-            since = broken_at(self._store, task.id)
+            since = self._store.events.broken_at(task.id)
             revised = revise(self._store, task, since)
             self._certify_if_ripe(revised, volume)
             if self.cascade.models and not self.promise(revised).by_people:
@@ -215,21 +215,22 @@ class Learner:
         """Attempts from before this moment count no more: since then the promise was broken or a
         person redrew the task, or a certificate as old has nine tenths of its time behind it."""
         aged = time.time() - _RENEW_AFTER * self._options.lapse_days * 86_400
-        changed = max(redrawn_at(self._store, task.id), lapsed_at(self._store, task.id))
-        return max(aged, broken_at(self._store, rung), changed)
+        changed = max(self._store.events.redrawn_at(task.id), self._store.events.lapsed_at(task.id))
+        return max(aged, self._store.events.broken_at(rung), changed)
 
     def _certify_agreement_if_ripe(self, task: Task) -> None:
         rung, standing = agreement_id(task.id), self._store.standings.get(task.id)
-        counts = self._store.tries.counts(task.id, serving_card(self._store, task.id))
+        after = serving_card(self._store, task.id)
+        counts = self._store.tries.counts(Ground.now(self._store.events, task.id, rung, after))
         tried = min(counts.get(name, 0) for name in self.cascade.models)
         since = standing.since if standing else 0.0  # before, other calls were passed on
         stale = max(since, self._stale_before(task, rung))
         if tried < self._next(task, rung, stale, self.cascade.tries):
             return
-        heard = self.agreement.heard(task)
-        if len(heard) < self._next(task, rung, stale, self.cascade.tries):
+        hearing = self.agreement.hearing(task)
+        if len(hearing.heard) < self._next(task, rung, stale, self.cascade.tries):
             return
-        verdict = self.agreement.certify(task, heard, self.promise(task))
+        verdict = self.agreement.certify(task, hearing, self.promise(task))
         log.info("agreement on task %s: %s", task.name, verdict.reason or "certified")
         if verdict.certificate is not None:
             self._renew(rung)

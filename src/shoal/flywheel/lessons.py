@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from shoal.chat import Answer
 from shoal.routing.privacy import Kind, scrub_call
+from shoal.routing.rung import Limits, beyond
 from shoal.specialists.card import TokenRates
 from shoal.storage import Example
-from shoal.tasks import Input, Matcher, Output, Task, read, same
+from shoal.tasks import CallContract, Input, Matcher, Output, Task, read, same
 from shoal.training.augmentation import Augmented
 
 _PAIRS = 20  # of equal inputs: fewer say too little about the reference's agreement with itself
@@ -23,7 +24,8 @@ class Lesson(Struct, frozen=True):
     """One example: the input, what to learn, what the LLM said, and what a person said.
 
     ``output`` is None if the reference breaks the contract. ``llm`` is None if the LLM was never
-    asked, ``people`` if no person said what is right, ``refuted`` if none said what is wrong.
+    asked, ``people`` if no person said what is right, ``refuted`` if none said what is wrong. An
+    answer has to keep the ``limits``. ``sampled``: it may judge.
     """
 
     call_id: str
@@ -34,6 +36,7 @@ class Lesson(Struct, frozen=True):
     sampled: bool
     refuted: Answer | None = None
     at: float = 0.0
+    limits: Limits = Limits()
 
     @property
     def text(self) -> str:
@@ -123,8 +126,9 @@ def curate(
     ``redrawn`` is when the task was last merged, split or widened. If some calls before that were
     sampled and others not, its parts were sampled at different rates, and together they are no fair
     sample: then only calls since judge, the older ones only train. The same holds of calls up to
-    ``changed``, when the LLM's answers became of another kind. Where people are the reference, only
-    the calls ``reviewed`` judge, by id, whatever else people said.
+    ``changed``, when the LLM's answers became of another kind. A call that no specialist would be
+    asked about, for what its caller wants beside the answer, does not judge either. Where people
+    are the reference, only the calls ``reviewed`` judge, by id, whatever else people said.
     """
     recent = [example for example in examples if example.at >= since]
     uneven = any(not example.sampled for example in recent if example.at <= redrawn)
@@ -137,6 +141,7 @@ def curate(
         if match is None or example.request.model != model:
             continue
         judges = example.sampled and not (uneven and example.at <= redrawn)
+        judges = judges and not beyond(example.request, isinstance(task.contract, CallContract))
         judges = judges and (
             example.at > changed if reviewed is None else example.call_id in reviewed
         )
@@ -168,6 +173,7 @@ def _lesson(task: Task, example: Example, given: Input, judges: bool) -> Lesson:
         sampled=judges,
         refuted=example.refuted,
         at=example.at,
+        limits=Limits.of(example.request),
     )
 
 

@@ -4,7 +4,6 @@ import time
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
@@ -13,8 +12,6 @@ from shoal.guarantees import Certificate
 from shoal.routing.agreement import agreement_id
 from shoal.storage import CertificateRow, Event, Stage, Standing, Store
 from shoal.storage.standings import standing_of
-
-_REDRAWN = ("split", "merged", "widened")
 
 
 class Anything:
@@ -71,17 +68,18 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
     if not certificates:
         raise LearningError("it has no certificate yet: run `shoal certify TASK`")
     newest = certificates[0]
-    if newest.issued_at <= broken_at(store, task):
+    broken, redrawn, lapsed = _turned(store, task)
+    if newest.issued_at <= broken:
         raise LearningError(
             "audits broke its certificate; it is certified again when enough new examples are in"
         )
-    if newest.issued_at <= redrawn_at(store, task.partition("/")[0]):
+    if newest.issued_at <= redrawn:
         raise LearningError(
             "it was split, merged or widened since it was certified, so its calls are others now: "
             "run `shoal certify TASK`"
         )
-    if reason := _lapsed(store, newest):
-        raise LearningError(f"{reason}; it is certified again on what came since")
+    if lapsed is not None and newest.issued_at <= lapsed.at:
+        raise LearningError(f"{lapsed.reason}; it is certified again on what came since")
     certificate = Certificate.from_json(newest.spec)
     if certificate.lapsed(time.time()):
         raise LearningError("its certificate has lapsed: run `shoal certify TASK`")
@@ -115,50 +113,12 @@ def lapse(store: Store, standing: Standing, reason: str, since: float) -> None:
         store.standings.set(conn, observing, event)
 
 
-class _Lapse(Struct):
-    """The detail of an event "lapsed"."""
-
-    since: float = 0.0
-
-
-def changed_at(store: Store, task: str) -> float:
-    """When the LLM's answers to a task last became of another kind (unix seconds), by the lapse
-    that this caused; 0.0 if they never did."""
-    events = store.events.list(task, limit=1_000)
-    last = next((event for event in events if event.kind == "lapsed"), None)
-    return 0.0 if last is None else msgspec.json.decode(last.detail, type=_Lapse).since
-
-
-def lapsed_at(store: Store, task: str) -> float:
-    """When a certificate of the task last lapsed for that (unix seconds); 0.0 if none did."""
-    events = store.events.list(task, limit=1_000)
-    return next((event.at for event in events if event.kind == "lapsed"), 0.0)
-
-
-def _lapsed(store: Store, certificate: CertificateRow) -> str:
-    """Why a certificate lapsed before its time, in words; "" if it did not."""
-    events = store.events.list(certificate.task, limit=1_000)
-    last = next((event for event in events if event.kind == "lapsed"), None)
-    return "" if last is None or certificate.issued_at > last.at else last.reason
-
-
-def broken_at(store: Store, task: str) -> float:
-    """When audits last broke the task's promise (unix seconds); 0.0 if they never did.
-
-    What was recorded before is evidence of a world that has changed: it is not learned from again.
-    """
-    events = store.events.list(task, limit=1_000)
-    broken = (event.at for event in events if event.kind == "demoted" and event.by == "audit")
-    return next(broken, 0.0)
-
-
-def redrawn_at(store: Store, task: str) -> float:
-    """When the task was last split, merged or widened (unix seconds); 0.0 if it never was.
-
-    A certificate holds for the kind of calls that it was measured on, and these are others since.
-    """
-    events = store.events.list(task, limit=1_000)
-    return next((event.at for event in events if event.kind in _REDRAWN), 0.0)
+def _turned(store: Store, rung: str) -> tuple[float, float, Event | None]:
+    """When audits last broke the promise, when the task was redrawn, and the last lapse. What ends
+    a specialist's evidence ends that of its agreement too, for the traffic is one."""
+    task = rung.partition("/")[0]
+    broken = max(store.events.broken_at(rung), store.events.broken_at(task))
+    return broken, store.events.redrawn_at(task), store.events.lapsed(task)
 
 
 def redraw(store: Store, conn: Connection, event: Event) -> None:

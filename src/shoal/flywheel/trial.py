@@ -225,7 +225,7 @@ class _Judged(Struct, frozen=True):
     def of(cls, prepared: Prepared) -> "_Judged":
         contract = prepared.contract
         found = [
-            (lesson, p, said)
+            (lesson, _within_limits(contract, lesson, p), said)
             for lesson, p in prepared.unseen
             if lesson.sampled
             and (said := lesson.people if prepared.by_people else lesson.llm) is not None
@@ -307,6 +307,13 @@ def _agrees(contract: Contract, prediction: Prediction, reference: Answer | None
     if prediction.output is None or reference is None:
         return False
     return same(contract, written(contract, prediction.output), reference)
+
+
+def _within_limits(contract: Contract, lesson: Lesson, p: Prediction) -> Prediction:
+    """The prediction, without an output if that would be longer than the caller allows: it would
+    not be served, and counts as wrong."""
+    answer = None if p.output is None else written(contract, p.output)
+    return p if answer is None or not lesson.limits.cut(answer) else replace(p, output=None)
 
 
 def _people(

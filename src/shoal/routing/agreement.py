@@ -23,6 +23,9 @@ from shoal.tasks.comparator import same
 from shoal.tasks.contract import Contract, read
 from shoal.tasks.wording import flattened
 
+SILENT = Answer(complete=False)
+"""In place of an answer that counts for nothing."""
+
 _LONGEST = 100  # characters of an answer by which it is told from others
 
 KIND = "agreement"
@@ -58,7 +61,7 @@ def shares(voices: int) -> tuple[float, ...]:
 
 def weigh(contract: Contract, voices: Voices, validators: Sequence[Validator] = ()) -> Agreed:
     """The answer that most voices give, the first of those equally common. Only a voice counts that
-    keeps the contract and passes the ``validators``."""
+    keeps the contract, is as short as the caller wants it, and passes the ``validators``."""
     said = [
         one if one is not None and _counts(contract, voices.request, one, validators) else None
         for one in voices.answers
@@ -83,8 +86,9 @@ def _says(contract: Contract, one: Answer | None, other: Answer | None) -> bool 
 def _counts(
     contract: Contract, request: Request, answer: Answer, validators: Sequence[Validator]
 ) -> bool:
-    kept = read(contract, answer) not in (None, "")
-    return kept and not any(each.complaint(request, answer) for each in validators)
+    if read(contract, answer) in (None, "") or cut_short(request, answer):
+        return False
+    return not any(each.complaint(request, answer) for each in validators)
 
 
 class AgreementRung(Struct, frozen=True):
@@ -129,8 +133,6 @@ class AgreementRung(Struct, frozen=True):
         if not signal >= self.certificate.threshold:  # so that NaN does not pass
             under = "too few of the models agree" if self.trust is None else "they may be wrong"
             return Verdict(None, replace(line, reason=under))
-        if cut_short(voices.request, agreed.chosen):
-            return Verdict(None, replace(line, reason="the caller wants it shorter"))
         answer = replace(
             agreed.chosen, model=self.name, usage=Usage(), body=b"", id="", request_id=""
         )

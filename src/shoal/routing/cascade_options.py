@@ -1,6 +1,6 @@
 """What ``shoal.toml`` says about the rungs between specialists and the LLM."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class CascadeOptions(BaseModel):
@@ -13,3 +13,10 @@ class CascadeOptions(BaseModel):
     models: tuple[str, ...] = Field(default=(), max_length=3)
     tries: int = Field(default=500, ge=50, le=100_000)
     try_rate: float = Field(default=0.2, gt=0, le=1)
+
+    @field_validator("models")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each model should be named once: with itself it always agrees")
+        return value

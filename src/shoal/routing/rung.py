@@ -154,11 +154,31 @@ def beyond(request: Request, calls: bool = False) -> str:
     return ""
 
 
+class Limits(Struct, frozen=True):
+    """Where an answer has to end: before any of ``stops``, and after so many tokens."""
+
+    stops: tuple[str, ...] = ()
+    tokens: int | None = None
+
+    @classmethod
+    def of(cls, request: Request) -> "Limits":
+        """What a request asks for; nothing, if that cannot be read."""
+        try:
+            asked = _asked_decoder.decode(request.params)
+        except msgspec.DecodeError:
+            return cls()
+        stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
+        tokens = [limit for limit in (asked.max_tokens, asked.max_completion_tokens) if limit]
+        return cls(tuple(filter(None, stops)), min(tokens, default=None))
+
+    def cut(self, answer: Answer) -> bool:
+        """Whether the LLM might have been stopped before the end of such an answer."""
+        text = answer.text or "".join(call.name + call.arguments for call in answer.tool_calls)
+        tokens = len(text) / _CHARACTERS_PER_TOKEN
+        too_long = self.tokens is not None and tokens > self.tokens
+        return too_long or any(stop in text for stop in self.stops)
+
+
 def cut_short(request: Request, answer: Answer) -> bool:
     """Whether the LLM might have been stopped before the end of such an answer."""
-    text = answer.text or "".join(call.name + call.arguments for call in answer.tool_calls)
-    asked = _asked_decoder.decode(request.params)
-    stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
-    limits = [limit for limit in (asked.max_tokens, asked.max_completion_tokens) if limit]
-    tokens = len(text) / _CHARACTERS_PER_TOKEN
-    return any(stop and stop in text for stop in stops) or any(tokens > n for n in limits)
+    return Limits.of(request).cut(answer)

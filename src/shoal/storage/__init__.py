@@ -13,7 +13,7 @@ from shoal.storage.spend import Grouping, Spending, SpendRow, SpentBy
 from shoal.storage.standings import Event, Stage, Standing
 from shoal.storage.store import Store
 from shoal.storage.tasks import TaskRow
-from shoal.storage.tries import Try
+from shoal.storage.tries import Ground, Try
 from shoal.storage.volume import Volume
 from shoal.storage.writer import StoreHealth
 
@@ -29,6 +29,7 @@ __all__ = [
     "Event",
     "Example",
     "Feedback",
+    "Ground",
     "Grouping",
     "KeyRow",
     "Mistake",

@@ -1,6 +1,6 @@
 """Examples: recorded calls with the answer that should have been given."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from msgspec import Struct
@@ -9,7 +9,7 @@ from sqlalchemy import and_, exists, or_, select
 from shoal.chat import Answer, Request
 from shoal.storage.audits import Audit, audits_of
 from shoal.storage.calls import CallRecord, numbered_calls
-from shoal.storage.database import Database
+from shoal.storage.database import Database, in_slices
 from shoal.storage.feedback import Feedback, newest_feedback
 from shoal.storage.schema import audits, calls, feedback
 
@@ -54,6 +54,18 @@ class Examples:
             for example in page[: None if limit is None else limit - found]:
                 yield example
                 found += 1
+
+    def of_calls(self, call_ids: Iterable[str]) -> Iterator[Example]:
+        """The examples among these calls."""
+        for ids in in_slices(call_ids):
+            with self._database.read() as conn:
+                numbered = numbered_calls(conn, select(calls).where(calls.c.id.in_(ids)))
+                audited, judged = audits_of(conn, ids), newest_feedback(conn, ids)
+            found = (
+                _example(call, audited.get(call.id), judged.get(call.id))
+                for call in numbered.values()
+            )
+            yield from (example for example in found if example)
 
     def after(
         self, task: str, mark: int, since: float, until: float, limit: int = _PAGE

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
-from shoal.storage.database import Database
+from shoal.storage.database import AnyRow, Database
 from shoal.storage.packing import pack, unpack
 from shoal.storage.revision import bump
 from shoal.storage.schema import events, standings
@@ -63,6 +64,15 @@ class Standings:
         return [Standing(**row._mapping) for row in rows]
 
 
+class _Lapse(Struct):
+    """The detail of an event "lapsed"."""
+
+    since: float = 0.0
+
+
+REDRAWN = ("split", "merged", "widened")
+
+
 class Events:
     """The events of one store."""
 
@@ -73,6 +83,39 @@ class Events:
         """Add an event."""
         insert_event(conn, event)
 
+    def broken_at(self, task: str) -> float:
+        """When audits last broke the task's promise (unix seconds); 0.0 if they never did.
+
+        What was recorded before is evidence of a world that has changed: it is not learned from
+        again.
+        """
+        found = self._last(task, events.c.kind == "demoted", events.c.by == "audit")
+        return 0.0 if found is None else found.at
+
+    def redrawn_at(self, task: str) -> float:
+        """When the task was last split, merged or widened (unix seconds); 0.0 if it never was.
+
+        A certificate holds for the kind of calls that it was measured on, and these are others
+        since.
+        """
+        found = self._last(task, events.c.kind.in_(REDRAWN))
+        return 0.0 if found is None else found.at
+
+    def lapsed(self, task: str) -> Event | None:
+        """The last lapse of one of the task's certificates before its time, if there was one."""
+        return self._last(task, events.c.kind == "lapsed")
+
+    def lapsed_at(self, task: str) -> float:
+        """When that was (unix seconds); 0.0 if there was none."""
+        found = self.lapsed(task)
+        return 0.0 if found is None else found.at
+
+    def changed_at(self, task: str) -> float:
+        """When the LLM's answers to a task last became of another kind (unix seconds), by the lapse
+        that this caused; 0.0 if they never did."""
+        found = self.lapsed(task)
+        return 0.0 if found is None else msgspec.json.decode(found.detail, type=_Lapse).since
+
     def list(self, task: str | None = None, limit: int = 100, after: int = 0) -> list[Event]:
         """The events of ``task``, or of all, numbered over ``after``, newest first."""
         query = select(events).where(events.c.number > after)
@@ -80,7 +123,17 @@ class Events:
             query = query.where(events.c.task == task)
         with self._database.read() as conn:
             rows = conn.execute(query.order_by(events.c.number.desc()).limit(limit)).all()
-        return [Event(**dict(row._mapping) | {"detail": unpack(row.detail)}) for row in rows]
+        return [_event(row) for row in rows]
+
+    def _last(self, task: str, *which: ColumnElement[bool]) -> Event | None:
+        query = select(events).where(events.c.task == task, *which)
+        with self._database.read() as conn:
+            row = conn.execute(query.order_by(events.c.number.desc()).limit(1)).first()
+        return None if row is None else _event(row)
+
+
+def _event(row: AnyRow) -> Event:
+    return Event(**dict(row._mapping) | {"detail": unpack(row.detail)})
 
 
 def standing_of(conn: Connection, task: str) -> Standing | None:

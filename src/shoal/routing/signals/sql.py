@@ -12,6 +12,7 @@ from shoal.chat import Answer, Request
 
 _STEPS = 5_000_000  # of SQLite's virtual machine: about half a second
 _MOST_ROWS = 10_000
+_MOST_BYTES = 4_000_000  # of one value, and of all that is returned
 _ALLOWED = {
     sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_READ,
@@ -41,14 +42,24 @@ class SqlDatabase:
         try:
             connection.set_authorizer(_authorize)
             connection.set_progress_handler(lambda: 1, _STEPS)
-            found = connection.execute(sql).fetchmany(_MOST_ROWS + 1)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
+            found = _fetched(connection.execute(sql))
         except (sqlite3.Warning, ValueError) as error:  # two statements, a null byte
             raise sqlite3.Error(str(error)) from None
         finally:
             connection.close()
-        if len(found) > _MOST_ROWS:
-            raise sqlite3.Error(f"more than {_MOST_ROWS} rows")
         return found
+
+
+def _fetched(cursor: sqlite3.Cursor) -> Rows:
+    found: Rows = []
+    size = 0
+    for row in cursor:
+        found.append(row)
+        size += sum(len(value) for value in row if isinstance(value, str | bytes))
+        if len(found) > _MOST_ROWS or size > _MOST_BYTES:
+            raise sqlite3.Error(f"more than {_MOST_ROWS} rows, or {_MOST_BYTES} characters")
+    return found
 
 
 class SqlRuns:
