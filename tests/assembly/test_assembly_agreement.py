@@ -1,6 +1,7 @@
 """Cheaper models: tried beside the LLM, certified, and then answering where they agree."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 
@@ -9,10 +10,12 @@ import pytest
 from keyword_desk import (
     LABELS,
     NEVER,
+    PRICES,
     TASK,
     UNCLEAR,
     Clerk,
     ask,
+    certify,
     make_certificate,
     open_desk,
     request_of,
@@ -21,6 +24,7 @@ from keyword_desk import (
     text_of,
 )
 from msgspec.structs import replace
+from pydantic import ValidationError
 
 from shoal.assembly import Shoal
 from shoal.chat import Answer, Request, Usage
@@ -33,7 +37,9 @@ from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import promote
 from shoal.guarantees import Certificate
 from shoal.routing.agreement import agreement_id
+from shoal.routing.caller import Caller
 from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.estimate import upper_cost
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.signals.registry import register_validator
 from shoal.storage import Event, Ground, Store
@@ -234,6 +240,11 @@ async def test_a_certificate_for_other_calls_serves_none(store: Store) -> None:
     assert handled.receipt.answered_by == "gpt"
 
 
+def test_a_model_is_no_witness_of_itself() -> None:
+    with pytest.raises(ValidationError, match="named once"):
+        CascadeOptions(models=("ann", "ann"))
+
+
 async def test_a_cascade_of_unknown_models_is_refused(store: Store) -> None:
     unknown = CascadeOptions(models=("nobody",))
     with pytest.raises(ConfigError, match=r"cascade\.models: expected names of models"):
@@ -377,6 +388,82 @@ async def test_a_lapse_of_the_specialist_is_one_of_the_models_too(store: Store) 
     with pytest.raises(LearningError, match="another LLM"):
         promote(store, RUNG, "serve", "test", "for a test")
     assert AgreementExaminer(store, LearnOptions(), SMALL.models).hearing(TASK).heard == ()
+
+
+async def test_beside_a_rung_that_serves_shadows_are_compared_on_the_drawn_calls_only(
+    store: Store,
+) -> None:
+    """Of the others only those would be seen on which the models do not agree."""
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    certify(store)
+    promote(store, TASK.id, "shadow", "test", "for a test")
+    async with open_desk(store, llm, ann, bob, cascade=SMALL, audit_rate=1) as desk:
+        drawn, _ = await ask(desk, request_of(text_of(500)))
+        await desk.settle()
+    assert drawn.receipt.answered_by == "gpt"
+    assert store.audits.process("c-1").n == 1
+    async with open_desk(store, llm, ann, Parrot("bob"), cascade=SMALL) as desk:
+        await ask(desk, request_of(text_of(500)))
+        await desk.settle()
+    assert store.audits.process("c-1").n == 1
+
+
+@pytest.mark.parametrize(("factor", "by"), [(2.9, "gpt"), (3.1, "agreement/department")])
+async def test_a_callers_limit_is_on_the_models_and_the_llm_together(
+    store: Store, factor: float, by: str
+) -> None:
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    await agreeing(store, llm, ann, bob)
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        request = request_of(text_of(500), max_tokens=10)
+        each = upper_cost(request, PRICES, 0)
+        assert each is not None
+        handled = await desk.serve(request, "", Caller(max_cost=factor * each))
+    assert handled.receipt.answered_by == by
+
+
+async def test_a_validator_that_never_returns_does_not_hold_back_the_bill(store: Store) -> None:
+    known_task(store)
+    waiting, release = threading.Event(), threading.Event()
+
+    class Slow:
+        name = "slow"
+
+        def complaint(self, request: Request, answer: Answer) -> str:
+            waiting.set()
+            release.wait(10)
+            return ""
+
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    own = LessonOptions(validators=("test.py:slow",))
+    register_validator("test.py:slow", Quick())
+    async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
+        await tell(desk, [text_of(number) for number in range(EXAMPLES)])
+    assert certify_agreement(store, own=own).certificate is not None
+    promote(store, RUNG, "serve", "test", "for a test")
+    register_validator("test.py:slow", Slow())
+    before = spent(store)
+    async with open_desk(store, llm, ann, bob, cascade=SMALL, judging=own) as desk:
+        asking = asyncio.create_task(ask(desk, request_of(text_of(500))))
+        assert await asyncio.to_thread(waiting.wait, 10)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        release.set()
+        await desk.settle()
+    assert spent(store) - before == pytest.approx(2 * (60 * 10e-6 + 2 * 100e-6))
+
+
+class Quick:
+    """A validator that finds nothing."""
+
+    name = "quick"
+
+    def complaint(self, request: Request, answer: Answer) -> str:
+        return ""
 
 
 class Narrow(Clerk):

@@ -10,6 +10,7 @@ from keyword_desk import KEYWORDS, PRICES, TASK, Clerk, ask, request_of, seen, s
 from msgspec.structs import replace
 
 from shoal.assembly import Model, Models, Regime, Shoal
+from shoal.assembly.shield import Discretion
 from shoal.chat import Answer, Piece, Request, ToolCall
 from shoal.engines import WrittenStream
 from shoal.errors import EngineUnreachable, NoAnswerer, PrivacyRefused
@@ -197,3 +198,13 @@ async def test_what_an_upstream_said_is_scrubbed_too(store: Store) -> None:
     assert MAIL not in repr(views)
     assert "[EMAIL]" in views[0].receipt.tried[0].reason
     assert "[EMAIL]" in views[1].error
+
+
+async def test_what_may_not_be_stored_is_no_voice_of_a_cheaper_model() -> None:
+    """Two addresses that are scrubbed alike are not the same answer."""
+    redacted = Discretion(PrivacyOptions(redact=("email",), store="redacted"))
+    as_it_is = Discretion(PrivacyOptions())
+    mail, plain = Answer(f"write to {MAIL}"), Answer("write to nobody")
+    assert await redacted.storable(mail) is None
+    assert await redacted.storable(plain) == plain
+    assert await as_it_is.storable(mail) == mail

@@ -61,3 +61,12 @@ def test_the_same_rows(database: SqlDatabase, first: str, second: str, alike: bo
 
 def test_a_query_is_found_in_its_fence() -> None:
     assert sql_in("Here:\n```sqlite\nSELECT 1;\n```\nDone.") == "SELECT 1"
+
+
+def test_a_query_cannot_fill_the_memory(database: SqlDatabase) -> None:
+    big = "SELECT zeroblob(50000000) FROM city"
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9000) "
+    many += "SELECT zeroblob(100000) FROM n"
+    for query in (big, many):
+        with pytest.raises(sqlite3.Error):
+            database.rows(query)
