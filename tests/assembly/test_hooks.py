@@ -1,6 +1,8 @@
 """Comparators and validators of one's own, as shoal.toml names them."""
 
+import re
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,49 @@ def test_rows_and_queries_of_a_database(folder: Path) -> None:
     assert "does not run" in complaint("sql:shop.sqlite", "DELETE FROM item")
 
 
+TESTS = """
+import json, sys
+call = json.load(sys.stdin)
+space = {}
+exec(call["answer"], space)
+if space["double"](3) != 6:
+    print("double(3) is", space["double"](3))
+    sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("def double(n): return 2 * n", ""),
+        ("def double(n): return n", r"double\(3\) is 3"),
+        ("def double(n):\n    while True: pass", "status -9|status -24|longer than"),
+        ("import os\nos.kill(0, 9)", "status"),
+        ("open('big', 'wb').write(b'0' * 99_000_000)", "status|Error"),
+        ("x = bytearray(10 ** 10)", "Error"),
+    ],
+)
+def test_programs_that_run_tests(folder: Path, answer: str, found: str) -> None:
+    (folder / "tests.py").write_text(TESTS, encoding="utf-8")
+    name = f"command:{sys.executable} tests.py"
+    register_hooks([JudgingOptions(validators=(name,))], folder)
+    said = complaint(name, answer)
+    assert re.search(found, said) if found else said == ""
+
+
+def test_a_program_sees_nothing_of_the_environment_and_no_shell(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", "s3cret")
+    looks = "import os, sys; sys.exit(repr((sys.argv[1:], dict(os.environ))))"
+    (folder / "look.py").write_text(looks, encoding="utf-8")
+    name = f"command:{sys.executable} look.py '$HOME; true'"
+    register_hooks([JudgingOptions(validators=(name,))], folder)
+    said = complaint(name, "x")
+    assert "'$HOME; true'" in said
+    assert "s3cret" not in said
+
+
 def test_a_validator_that_raises_has_found_a_fault(folder: Path) -> None:
     register_hooks([JudgingOptions(validators=("checks.py:broken",))], folder)
     assert "no idea" in complaint("checks.py:broken", "4")
@@ -84,6 +129,8 @@ def test_a_validator_that_raises_has_found_a_fault(folder: Path) -> None:
         (JudgingOptions(comparator="rows:nowhere.sqlite"), "no such database"),
         (JudgingOptions(comparator="checks.py:f"), "has no function 'f'"),
         (JudgingOptions(validators=("checks.py:not_callable",)), "has no function"),
+        (JudgingOptions(validators=("command:no_such_program at all",)), "no program"),
+        (JudgingOptions(validators=("command: ",)), "is no command"),
         (JudgingOptions(validators=("no_such_package_at_all:f",)), "cannot be loaded"),
     ],
 )

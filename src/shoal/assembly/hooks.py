@@ -7,6 +7,8 @@ with a call or out of the store is ever loaded.
 import importlib
 import importlib.util
 import logging
+import shlex
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +16,8 @@ from typing import Any
 
 from shoal.chat import Answer, Request
 from shoal.errors import ConfigError
-from shoal.routing.judging import ROWS, SQL, JudgingOptions
+from shoal.routing.judging import COMMAND, ROWS, SQL, JudgingOptions
+from shoal.routing.signals.command import CommandPasses
 from shoal.routing.signals.registry import BUILT_IN, register_validator
 from shoal.routing.signals.sql import SameRows, SqlDatabase, SqlRuns
 from shoal.routing.signals.validators import Validator
@@ -83,7 +86,20 @@ def _comparator(name: str, folder: Path) -> comparators.Same:
 def _validator(name: str, folder: Path) -> Validator:
     if name.startswith(SQL):
         return SqlRuns(_database(name, SQL, folder))
+    if name.startswith(COMMAND):
+        return _command(name, folder)
     return OwnValidator(name, _function(name, folder))
+
+
+def _command(name: str, folder: Path) -> Validator:
+    try:
+        program = shlex.split(name.removeprefix(COMMAND))[0]
+        found = (folder / program).exists() or shutil.which(program) is not None
+        if not found:
+            raise ConfigError(f"tasks: {name!r}: there is no program {program!r}")
+        return CommandPasses(name.removeprefix(COMMAND), folder)
+    except (ValueError, IndexError):
+        raise ConfigError(f"tasks: {name!r} is no command") from None
 
 
 def _database(name: str, prefix: str, folder: Path) -> SqlDatabase:

@@ -10,7 +10,7 @@ from shoal.tasks.contract import Contract, NumberContract
 
 _TOLERANCE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*")
 _HOOK = re.compile(r"[^:\s][^:]*:[A-Za-z_]\w*")
-ROWS, SQL = "rows:", "sql:"
+ROWS, SQL, COMMAND = "rows:", "sql:", "command:"
 
 
 class JudgingOptions(BaseModel):
@@ -20,8 +20,8 @@ class JudgingOptions(BaseModel):
     them, or a number like "0.5". ``comparator``: a function of two answers that says whether they
     are the same, as "checks.py:same_reply" or "package.module:function"; or "rows:shop.sqlite", for
     SQL that gives the same rows. ``validators``: what an answer of cheaper models must pass to
-    count: "schema", "tools", "citations", "sql:shop.sqlite", or functions of request and answer
-    that return what is wrong, named like comparators.
+    count: "schema", "tools", "citations", "sql:shop.sqlite", "command:python tests.py", or
+    functions of request and answer that return what is wrong, named like comparators.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,11 +51,12 @@ class JudgingOptions(BaseModel):
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            if name not in BUILT_IN and not name.startswith(SQL) and not _HOOK.fullmatch(name):
+            known = name in BUILT_IN or name.startswith((SQL, COMMAND))
+            if not known and not _HOOK.fullmatch(name):
                 names = ", ".join(f'"{built_in}"' for built_in in BUILT_IN)
                 raise ValueError(
-                    f'a validator should be {names}, like "sql:shop.sqlite", or like '
-                    f'"checks.py:function"'
+                    f'a validator should be {names}, or like "sql:shop.sqlite", '
+                    f'"command:python tests.py" or "checks.py:function"'
                 )
         return value
 
