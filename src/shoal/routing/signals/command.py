@@ -20,11 +20,11 @@ import msgspec
 
 from shoal.chat import Answer, Request
 
-_WALL_S, _CPU_S = 30.0, 10
+_WALL_S = 30.0
 _MEMORY_KB, _FILE_BLOCKS = 2_000_000, 40_000  # of 1,024 and 512 bytes
 _LONGEST = 200  # characters of a complaint
 # One limit a line, for not every shell takes several; one that a system lacks leaves the others.
-_LIMITED = f"""ulimit -t {_CPU_S} 2>/dev/null
+_LIMITED = f"""ulimit -t "$0" 2>/dev/null
 ulimit -v {_MEMORY_KB} 2>/dev/null
 ulimit -f {_FILE_BLOCKS} 2>/dev/null
 exec "$@"
@@ -35,12 +35,13 @@ class CommandPasses:
     """``command`` is split into words as a shell would, and read by none; words that name something
     in ``folder`` are taken for that."""
 
-    def __init__(self, command: str, folder: Path) -> None:
-        """
+    def __init__(self, command: str, folder: Path, cpu_s: int = 10) -> None:
+        """``cpu_s``: seconds of CPU time that the program may take.
+
         Raises:
             ValueError: a quotation mark is left open.
         """
-        self.name = command
+        self.name, self._cpu_s = command, cpu_s
         words = shlex.split(command)
         self._words = [str(folder / w) if (folder / w).exists() else w for w in words]
 
@@ -56,7 +57,7 @@ class CommandPasses:
             }
         )
         with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            status, printed = _run(self._words, said, folder)
+            status, printed = _run(self._words, self._cpu_s, said, folder)
         if not status:
             return ""
         lines = printed.decode(errors="replace").strip().splitlines()
@@ -64,10 +65,10 @@ class CommandPasses:
         return f"{self.name}: {why}"
 
 
-def _run(words: list[str], given: bytes, folder: str) -> tuple[int, bytes]:
+def _run(words: list[str], cpu_s: int, given: bytes, folder: str) -> tuple[int, bytes]:
     """Status and output of a program; what runs too long is killed with all that it started."""
     process = subprocess.Popen(
-        ["/bin/sh", "-c", _LIMITED, "sh", *words],
+        ["/bin/sh", "-c", _LIMITED, str(cpu_s), *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
