@@ -2,7 +2,7 @@
 
     pip install torch==2.13.0 && pip install tracer-llm==0.3.3 setfit==1.2.0
     python -m benchmarks.peers tracer [--seeds 20] [--tasks intent,banking77]
-    python -m benchmarks.peers setfit [--draws 5] [--sets banking77,clinc150]
+    python -m benchmarks.peers setfit [--draws 5] [--sets banking77,clinc150,intent]
 
 ``tracer``: both learn from the same past calls (support desk: an LLM's recorded answers;
 Banking77: its own labels in place of an LLM), TRACER with the embeddings of Shoal's encoder, and
@@ -12,7 +12,8 @@ Random splits; CPU seconds without the encoder's, which both share. TRACER's gra
 left out of its candidates, as its own documentation advises for many classes.
 
 ``setfit``: accuracy on the official test part from 10 examples a class, and the CPU seconds of
-training, SetFit on the same encoder's weights.
+training, SetFit on the same encoder's weights. Of the support desk: from past calls, on the live
+ones, with an LLM's recorded answers as the labels.
 """
 
 import argparse
@@ -166,7 +167,11 @@ def few(rows: Rows, shots: int, seed: int) -> Rows:
 
 
 def sets_of(name: str) -> tuple[Rows, Rows]:
-    """Official training and test part, in scope."""
+    """Official training and test part, in scope; of the support desk past and live calls."""
+    if name in LABELS:
+        past, live = support_desk()
+        train, test = ([(r["message"], r["llm"][name]) for r in part] for part in (past, live))
+        return train, test
     if name == "banking77":
         parts = [lines(f"intents/banking77_{part}.jsonl.gz") for part in ("train", "test")]
     else:

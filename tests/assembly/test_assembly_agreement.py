@@ -493,7 +493,7 @@ async def test_one_model_alone_answers_where_it_may_be_trusted(store: Store) -> 
         knows_not, right = await ask(desk, request_of(text_of(3 * 500)))
     assert (knows.receipt.answered_by, answer.text) == ("agreement/department", LABELS[1])
     assert (knows_not.receipt.answered_by, right.text) == ("gpt", LABELS[0])
-    assert knows_not.receipt.tried[0].reason == "they may be wrong"
+    assert knows_not.receipt.tried[0].reason == "ann said this: not enough to go by"
 
 
 async def test_a_voice_that_fails_a_validator_is_not_counted(store: Store) -> None:
@@ -513,7 +513,7 @@ async def test_a_voice_that_fails_a_validator_is_not_counted(store: Store) -> No
         passes, _ = await ask(desk, request_of(text_of(LABELS.index("payments"))))
         fails, _ = await ask(desk, request_of(text_of(LABELS.index("returns"))))
     assert passes.receipt.answered_by == "agreement/department"
-    assert fails.receipt.tried[0].reason == "no answer of the models counts"
+    assert fails.receipt.tried[0].reason == "no answer of ann and bob counts"
     async with open_desk(store, llm, ann, bob, cascade=SMALL) as desk:
         handled, _ = await ask(desk, request_of(text_of(1)))
     assert handled.receipt.answered_by == "gpt"

@@ -30,6 +30,9 @@ def broken(request, answer):
     raise ValueError("no idea")
 
 not_callable = 3
+
+def of_one(answer):
+    return ""
 """
 
 
@@ -49,7 +52,7 @@ def complaint(name: str, text: str) -> str:
 
 def test_functions_of_a_file_beside_the_settings(folder: Path) -> None:
     own = JudgingOptions(comparator="checks.py:same_length", validators=("checks.py:short",))
-    register_hooks([own], folder)
+    register_hooks({"haiku": own}, folder)
     contract = own.applied(TextContract())
     assert same(contract, Answer("pond"), Answer("frog"))
     assert not same(contract, Answer("pond"), Answer("frogs"))
@@ -58,7 +61,7 @@ def test_functions_of_a_file_beside_the_settings(folder: Path) -> None:
 
 
 def test_functions_of_an_installed_module(folder: Path) -> None:
-    register_hooks([JudgingOptions(comparator="operator:eq")], folder)
+    register_hooks({"haiku": JudgingOptions(comparator="operator:eq")}, folder)
     contract = replace(TextContract(), comparator="operator:eq")
     assert same(contract, Answer("pond"), Answer("pond"))
     assert not same(contract, Answer("pond"), Answer("Pond"))
@@ -66,7 +69,7 @@ def test_functions_of_an_installed_module(folder: Path) -> None:
 
 def test_rows_and_queries_of_a_database(folder: Path) -> None:
     own = JudgingOptions(comparator="rows:shop.sqlite", validators=("sql:shop.sqlite",))
-    register_hooks([own], folder)
+    register_hooks({"haiku": own}, folder)
     contract = own.applied(TextContract())
     both = Answer("SELECT price FROM item"), Answer("SELECT price FROM item ORDER BY 1 DESC;")
     assert same(contract, *both)
@@ -99,7 +102,7 @@ if space["double"](3) != 6:
 def test_programs_that_run_tests(folder: Path, answer: str, found: str) -> None:
     (folder / "tests.py").write_text(TESTS, encoding="utf-8")
     name = f"command:{sys.executable} tests.py"
-    register_hooks([JudgingOptions(validators=(name,))], folder)
+    register_hooks({"haiku": JudgingOptions(validators=(name,))}, folder)
     said = complaint(name, answer)
     assert re.search(found, said) if found else said == ""
 
@@ -118,14 +121,14 @@ def test_a_program_sees_nothing_of_the_environment_and_no_shell(
     looks = "import os, sys; sys.exit(repr((sys.argv[1:], dict(os.environ))))"
     (folder / "look.py").write_text(looks, encoding="utf-8")
     name = f"command:{sys.executable} look.py '$HOME; true'"
-    register_hooks([JudgingOptions(validators=(name,))], folder)
+    register_hooks({"haiku": JudgingOptions(validators=(name,))}, folder)
     said = complaint(name, "x")
     assert "'$HOME; true'" in said
     assert "s3cret" not in said
 
 
 def test_a_validator_that_raises_has_found_a_fault(folder: Path) -> None:
-    register_hooks([JudgingOptions(validators=("checks.py:broken",))], folder)
+    register_hooks({"haiku": JudgingOptions(validators=("checks.py:broken",))}, folder)
     assert "no idea" in complaint("checks.py:broken", "4")
 
 
@@ -135,7 +138,12 @@ def test_a_validator_that_raises_has_found_a_fault(folder: Path) -> None:
         (JudgingOptions(comparator="nowhere.py:f"), "no such file"),
         (JudgingOptions(comparator="rows:nowhere.sqlite"), "no such database"),
         (JudgingOptions(comparator="checks.py:f"), "has no function 'f'"),
-        (JudgingOptions(validators=("checks.py:not_callable",)), "has no function"),
+        (JudgingOptions(validators=("checks.py:not_callable",)), "is no function"),
+        (JudgingOptions(validators=("checks.py:of_one",)), "take two arguments"),
+        (
+            JudgingOptions(comparator="checks.py:of_one"),
+            "tasks.haiku.comparator: 'checks.py:of_one'",
+        ),
         (JudgingOptions(validators=("command:no_such_program at all",)), "no program"),
         (JudgingOptions(validators=("command: ",)), "is no command"),
         (JudgingOptions(validators=("no_such_package_at_all:f",)), "cannot be loaded"),
@@ -145,7 +153,7 @@ def test_what_is_not_there_is_told_at_the_start(
     folder: Path, own: JudgingOptions, said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        register_hooks([own], folder)
+        register_hooks({"haiku": own}, folder)
 
 
 def test_a_validator_that_the_settings_name_no_more_is_an_error() -> None:

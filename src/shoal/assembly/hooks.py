@@ -6,10 +6,12 @@ with a call or out of the store is ever loaded.
 
 import importlib
 import importlib.util
+import inspect
 import logging
 import shlex
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,14 +34,16 @@ class OwnValidator:
     """A function of request and answer as a validator; one that raises has found a fault."""
 
     def __init__(self, name: str, function: Function) -> None:
-        self.name, self._function = name, function
+        self.name, self._function, self._told = name, function, False
 
     def complaint(self, request: Request, answer: Answer) -> str:
         """What the function returns, "" for nothing."""
         try:
             return str(self._function(request, answer) or "")
         except Exception as error:  # whatever an owner's function does, the call goes to the LLM
-            log.exception("the validator %s failed", self.name)
+            if not self._told:  # once: it may fail for every call
+                self._told = True
+                log.exception("the validator %s failed", self.name)
             return f"{self.name} failed: {error!r}"
 
 
@@ -47,89 +51,106 @@ class OwnComparator:
     """A function of two answers as a comparator; where it raises they are not the same."""
 
     def __init__(self, name: str, function: Function) -> None:
-        self._name, self._function = name, function
+        self._name, self._function, self._told = name, function, False
 
     def __call__(self, a: Answer, b: Answer) -> bool:
         """What the function returns."""
         try:
             return bool(self._function(a, b))
         except Exception:  # the same: what cannot be compared is not the same
-            log.exception("the comparator %s failed", self._name)
+            if not self._told:
+                self._told = True
+                log.exception("the comparator %s failed", self._name)
             return False
 
 
-def register_hooks(options: Iterable[JudgingOptions], folder: Path) -> None:
-    """Make known what tasks name; files are relative to ``folder``. All of it or nothing.
+def register_hooks(options: Mapping[str, JudgingOptions], folder: Path) -> None:
+    """Make known what tasks, by name, name; files are relative to ``folder``. All of it or nothing.
 
     Raises:
-        ConfigError: something is not there, or cannot be called.
+        ConfigError: something is not there, or cannot be called as it will be.
     """
     known, checks = dict[str, comparators.Same](), dict[str, Validator]()
-    for own in options:
+    for task, own in options.items():
         if own.comparator:
-            known[own.comparator] = _comparator(own.comparator, folder)
+            with _told_where(f"tasks.{task}.comparator: {own.comparator!r}"):
+                known[own.comparator] = _comparator(own.comparator, folder)
         for name in own.validators:
             if name not in BUILT_IN:
-                checks[name] = _validator(name, folder)
+                with _told_where(f"tasks.{task}.validators: {name!r}"):
+                    checks[name] = _validator(name, folder)
     for name, same in known.items():
         comparators.register(name, same)
     for name, check in checks.items():
         register_validator(name, check)
 
 
+@contextmanager
+def _told_where(place: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error.__cause__
+
+
 def _comparator(name: str, folder: Path) -> comparators.Same:
     if name.startswith(ROWS):
-        return SameRows(_database(name, ROWS, folder))
-    return OwnComparator(name, _function(name, folder))
+        return SameRows(_database(name.removeprefix(ROWS), folder))
+    return OwnComparator(name, _function(name, folder, "(a, b), two answers"))
 
 
 def _validator(name: str, folder: Path) -> Validator:
     if name.startswith(SQL):
-        return SqlRuns(_database(name, SQL, folder))
+        return SqlRuns(_database(name.removeprefix(SQL), folder))
     if name.startswith(COMMAND):
-        return _command(name, folder)
-    return OwnValidator(name, _function(name, folder))
+        return _command(name.removeprefix(COMMAND), folder)
+    return OwnValidator(name, _function(name, folder, "(request, answer)"))
 
 
-def _command(name: str, folder: Path) -> Validator:
+def _command(command: str, folder: Path) -> Validator:
     try:
-        program = shlex.split(name.removeprefix(COMMAND))[0]
-        found = (folder / program).exists() or shutil.which(program) is not None
-        if not found:
-            raise ConfigError(f"tasks: {name!r}: there is no program {program!r}")
-        return CommandPasses(name.removeprefix(COMMAND), folder)
+        program = shlex.split(command)[0]
     except (ValueError, IndexError):
-        raise ConfigError(f"tasks: {name!r} is no command") from None
+        raise ConfigError("it is no command") from None
+    if not (folder / program).exists() and shutil.which(program) is None:
+        raise ConfigError(f"there is no program {program!r}")
+    return CommandPasses(command, folder)
 
 
-def _database(name: str, prefix: str, folder: Path) -> SqlDatabase:
-    path = folder / name.removeprefix(prefix)
+def _database(name: str, folder: Path) -> SqlDatabase:
+    path = folder / name
     if not path.is_file():
-        raise ConfigError(f"tasks: {name!r}: no such database {str(path)!r}")
+        raise ConfigError(f"no such database {str(path)!r}")
     return SqlDatabase(path)
 
 
-def _function(name: str, folder: Path) -> Function:
+def _function(name: str, folder: Path, arguments: str) -> Function:
     place, _, attribute = name.rpartition(":")
-    try:
-        module = _of_file(folder / place) if place.endswith(".py") else _of_name(place)
-    except ConfigError:
-        raise
-    except Exception as error:  # a module may raise anything while it is imported
-        raise ConfigError(f"tasks: {name!r} cannot be loaded: {error!r}") from error
-    found = getattr(module, attribute, None)
+    found = getattr(_module(place, folder), attribute, None)
+    if found is None:
+        raise ConfigError(f"{place} has no function {attribute!r}")
     if not callable(found):
-        raise ConfigError(f"tasks: {name!r}: {place} has no function {attribute!r}")
+        raise ConfigError(f"{attribute!r} in {place} is no function")
+    with suppress(ValueError):  # of what is not written in Python nobody knows the arguments
+        signature = inspect.signature(found)
+        try:
+            signature.bind(None, None)
+        except TypeError:
+            raise ConfigError(f"it has to take two arguments: {arguments}") from None
     return found  # type: ignore[no-any-return]
 
 
-def _of_name(place: str) -> ModuleType:
-    return importlib.import_module(place)
+def _module(place: str, folder: Path) -> ModuleType:
+    path = folder / place
+    if place.endswith(".py") and not path.is_file():
+        raise ConfigError(f"no such file {str(path)!r}")
+    try:
+        return _of_file(path) if place.endswith(".py") else importlib.import_module(place)
+    except Exception as error:  # a module may raise anything while it is imported
+        raise ConfigError(f"cannot be loaded: {error!r}") from error
 
 
 def _of_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ConfigError(f"tasks: no such file {str(path)!r}")
     spec = importlib.util.spec_from_file_location(f"shoal_hooks_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None

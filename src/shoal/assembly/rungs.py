@@ -66,7 +66,7 @@ class Rungs:
         if second.certificate.after != serving or (serving and first.unsure is None):
             return first  # its certificate speaks of other calls than this one
         if post.stage == "shadow" and handled.receipt.sampled:
-            reason = "steps aside, so that the shadow is compared on a fair sample"
+            reason = "the models step aside: the shadow is compared on a fair sample"
             return replace(first, tried=(*first.tried, second.passed_over(reason)))
         refusal = (
             _refusal(second, handled, post)

@@ -14,7 +14,7 @@ from shoal.assembly.models import Model
 from shoal.assembly.purse import Purse
 from shoal.assembly.spending import Recorded
 from shoal.guarantees import draw
-from shoal.routing.agreement import SILENT, agreement_id
+from shoal.routing.agreement import SILENT, agreement_id, may_agree
 from shoal.routing.rung import Verdict, beyond
 from shoal.storage import Ground, Spending, Store, Try
 from shoal.tasks import CallContract
@@ -41,8 +41,8 @@ class Trying:
         cascade, post, receipt = handled.regime.cascade, handled.post, handled.receipt
         if not cascade.models or post is None:
             return
-        if handled.regime.promise(post.task.name).by_people:
-            return  # what models agree on is compared with the LLM only
+        if not may_agree(handled.regime.promise(post.task.name), post.task.contract):
+            return
         after = post.rung.card.id if post.stage == "serve" and post.rung else ""
         if after and handled.unsure is None:
             return  # the specialist answered, or was not asked: such a call goes no further

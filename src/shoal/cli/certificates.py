@@ -163,7 +163,7 @@ def _show(standing: Standing, every: bool) -> None:
         if earlier != standing.certificate:
             say(f"\n{'Lapsed. ' if earlier.lapsed(time.time()) else ''}{earlier.describe()}")
     if standing.agreement is not None:
-        say("\nAgreement of cheaper models, on what the specialist passes on:")
+        say("\nCheaper models:")
         _show(standing.agreement, every)
 
 

@@ -52,7 +52,7 @@ def new_learner(config: Config, store: Store) -> Learner:
     Raises:
         ConfigError: a comparator or validator cannot be loaded.
     """
-    register_hooks(config.judging_options().values(), config.folder)
+    register_hooks(config.judging_options(), config.folder)
     return Learner(
         store,
         config.learn,

@@ -14,7 +14,7 @@ from shoal.routing.agreement import agreement_id
 
 Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
 Agreement = Annotated[
-    bool, typer.Option("--agreement", help="The cheaper models that agree, not the specialist.")
+    bool, typer.Option("--agreement", help="The cheaper models, not the specialist.")
 ]
 _BY = "person"
 
@@ -35,7 +35,7 @@ def promote(
 ) -> None:
     """Let a task's certified specialist shadow the LLM, or serve; gateways see it at once.
 
-    Models that agree have been compared with the LLM before, and serve.
+    Cheaper models (--agreement) need no shadow: trying them was one. They serve.
     """
     goal: Literal["shadow", "serve"] = "shadow" if to is Goal.SHADOW else "serve"
     with store_at(config) as store:
@@ -52,7 +52,10 @@ def promote(
                 standing = promotion.promote(store, found.id, goal, _BY, reason)
         except LearningError as error:
             raise LearningError(f"{found.name} cannot be promoted: {error}") from None
+        models = store.standings.get(agreement_id(found.id))
     say(f"{found.name}: {standing.stage}, on certificate {standing.certificate}.")
+    if not agreement and goal == "serve" and models is not None and models.stage == "serve":
+        say("Its cheaper models are taken back: they are certified anew on what it passes on.")
 
 
 def demote(

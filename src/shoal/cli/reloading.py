@@ -30,7 +30,7 @@ def regime_of(config: Config) -> Regime:
         ConfigError: a model cannot be opened, or a comparator or validator not be loaded.
     """
     models, judging = Models.open(config.models), config.judging_options()
-    register_hooks(judging.values(), config.folder)
+    register_hooks(judging, config.folder)
     return Regime(
         models,
         config.promises(),

@@ -88,7 +88,7 @@ def _say(
         verdict="right" if right else "answer",
         answer=Discretion(settings.privacy).kept_text(answer or ""),
     )
-    register_hooks(settings.judging_options().values(), settings.folder)
+    register_hooks(settings.judging_options(), settings.folder)
     with store.database.transaction() as conn:
         demoted = take_word(store, conn, word, settings.promise_of)
     if demoted:

@@ -19,7 +19,7 @@ from shoal.cli.figures import moment, money, percent
 from shoal.cli.printing import Column, Row, say, show_json, show_table, warn
 from shoal.config import read_config
 from shoal.flywheel import editing
-from shoal.flywheel.overview import TaskOverview, overview
+from shoal.flywheel.overview import Proof, TaskOverview, overview
 from shoal.guarantees import Certificate
 from shoal.storage import Store
 from shoal.tasks import Condition, Matcher, Task
@@ -46,7 +46,8 @@ class TaskSummary(Struct, frozen=True):
     """One task of the list.
 
     ``small`` counts calls served small, ``llm_cost`` is what the LLM would have taken for the
-    ``priced`` calls, in USD; ``why_not`` is "" if the task is certified.
+    ``priced`` calls, in USD; ``why_not`` is "" if the task is certified. ``agreement`` is the proof
+    of its cheaper models, None if none was tried, and ``agreeing`` whether they serve.
     """
 
     id: str
@@ -63,6 +64,8 @@ class TaskSummary(Struct, frozen=True):
     llm_cost: float
     certificate: Certificate | None
     why_not: str
+    agreement: Proof | None = None
+    agreeing: bool = False
 
 
 @app.command("list")
@@ -103,7 +106,10 @@ def show(name: Name, as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFI
     say(describe(task, item.volume.calls, cost, examples))
     say(f"stage: {item.stage}")
     say(f"served small: {percent(item.volume.small, item.volume.calls)} of the calls")
-    say(f"certificate: {_proof(item)}")
+    say(f"certificate: {_proof(item.proof)}")
+    if item.agreement is not None:
+        state = "serve" if item.agreeing else "observe"
+        say(f"cheaper models: {state}; {_proof(item.agreement)}")
 
 
 @app.command()
@@ -203,6 +209,8 @@ def _summary(item: TaskOverview) -> TaskSummary:
         llm_cost=volume.llm_cost,
         certificate=item.proof.certificate,
         why_not=item.proof.why_not,
+        agreement=item.agreement,
+        agreeing=item.agreeing,
     )
 
 
@@ -211,19 +219,26 @@ def _row(item: TaskOverview) -> Row:
     cost = money(volume.llm_cost if volume.priced else None)
     cells = (
         item.task.name,
-        "ignored" if item.task.ignored else item.stage,
+        "ignored" if item.task.ignored else _stage(item),
         _answer(item.task),
         f"{volume.calls:,}",
         percent(volume.small, volume.calls),
         f"> {cost}" if 0 < volume.priced < volume.calls else cost,
     )
-    return Row(cells, _proof(item))
+    lines = [_proof(item.proof)]
+    if item.agreement is not None:
+        lines.append(f"cheaper models: {_proof(item.agreement)}")
+    return Row(cells, "; ".join(lines))
 
 
-def _proof(item: TaskOverview) -> str:
-    found = item.proof.certificate
+def _stage(item: TaskOverview) -> str:
+    return f"{item.stage}, models serve" if item.agreeing else item.stage
+
+
+def _proof(proof: Proof) -> str:
+    found = proof.certificate
     if found is None:
-        return item.proof.why_not
+        return proof.why_not
     return (
         f"certified: at most {percent(found.alpha)} differ from {found.reference}, on about "
         f"{percent(found.coverage)} of the calls, until {moment(found.lapses_at)[:10]}"

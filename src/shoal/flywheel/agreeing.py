@@ -24,6 +24,7 @@ from shoal.flywheel.certification import Verdict, file_verdict, nearest_reason
 from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.lessons import digest_of, token_rates
 from shoal.flywheel.options import LearnOptions, LessonOptions
+from shoal.flywheel.promotion import serving_card
 from shoal.guarantees import delta_at
 from shoal.routing.agreement import KIND, Voices, agreement_id, weigh
 from shoal.routing.privacy import PrivacyOptions, scrub_input
@@ -120,6 +121,8 @@ class AgreementExaminer:
             ladder=found.ladder,
             comparator=comparator_name(contract),
             validators=own.validators,
+            per_label=promise.per_label,
+            after=hearing.after,
         )
         if found.proven is None:
             reason = f"agreement of {', '.join(self._models)}: {nearest_reason(found.refusals)}"
@@ -201,12 +204,6 @@ class AgreementExaminer:
         with tempfile.TemporaryDirectory() as folder:
             proven.trust.save(Path(folder))
             return self._store.artifacts.put(Path(folder))
-
-
-def serving_card(store: Store, task: str) -> str:
-    """The card of the specialist that serves the task, "" if none does."""
-    standing = store.standings.get(task)
-    return standing.card if standing is not None and standing.stage == "serve" else ""
 
 
 def _digest(heard: Sequence[Heard]) -> str:

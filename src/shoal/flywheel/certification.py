@@ -46,7 +46,8 @@ class Verdict(Struct, frozen=True):
     Stored with the attempt; ``examples`` is how many lessons it rested on, of which ``by_people``
     only those that people reviewed, ``alpha`` and ``confidence`` what was to be promised.
     ``comparator`` and ``validators`` are how answers were judged ("" and () of attempts that are
-    older than these fields).
+    older than these fields); of cheaper models, ``after`` is the card
+    of the specialist behind which they were tried.
     """
 
     task: str
@@ -61,6 +62,7 @@ class Verdict(Struct, frozen=True):
     by_people: bool = False
     comparator: str = ""
     validators: tuple[str, ...] = ()
+    after: str = ""
 
 
 class Examiner:

@@ -9,16 +9,16 @@ import msgspec
 
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError, LearningError, ShoalError
-from shoal.flywheel.agreeing import AgreementExaminer, serving_card
+from shoal.flywheel.agreeing import AgreementExaminer
 from shoal.flywheel.augmenting import Ask
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions, LessonOptions
-from shoal.flywheel.promotion import promote
+from shoal.flywheel.promotion import promote, serving_card
 from shoal.flywheel.reviewing import reviews_wanted, too_few_reviews
 from shoal.flywheel.watch import Watch
-from shoal.routing.agreement import agreement_id
+from shoal.routing.agreement import agreement_id, may_agree
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
@@ -128,7 +128,8 @@ class Learner:
         """What is to be promised of each rung of a task: with models that may agree there are two,
         and the error budget is halved. Nobody compares what models agree on with people."""
         promise = self._promises.get(task.name, self._default)
-        return promise.halved if self.cascade.models and not promise.by_people else promise
+        two = self.cascade.models and may_agree(promise, task.contract)
+        return promise.halved if two else promise
 
     def certify(self, task: Task) -> Verdict:
         """Try to certify now, ripe or not.
@@ -162,7 +163,7 @@ class Learner:
             since = self._store.events.broken_at(task.id)
             revised = revise(self._store, task, since)
             self._certify_if_ripe(revised, volume)
-            if self.cascade.models and not self.promise(revised).by_people:
+            if self.cascade.models and may_agree(self.promise(revised), revised.contract):
                 self._certify_agreement_if_ripe(revised)
         except LearningError as error:
             log.info("task %s: %s", task.name, error)
@@ -214,7 +215,10 @@ class Learner:
         own = self._own.get(task.name, LessonOptions())
         if last.comparator not in ("", comparator_name(own.applied(task.contract))):
             return True
-        return rung != task.id and last.validators != own.validators
+        if rung == task.id:
+            return False
+        passed_on = serving_card(self._store, task.id)  # by another, other calls were
+        return (last.validators, last.after) != (own.validators, passed_on)
 
     def _stale_before(self, task: Task, rung: str) -> float:
         """Attempts from before this moment count no more: since then the promise was broken or a
@@ -224,12 +228,11 @@ class Learner:
         return max(aged, self._store.events.broken_at(rung), changed)
 
     def _certify_agreement_if_ripe(self, task: Task) -> None:
-        rung, standing = agreement_id(task.id), self._store.standings.get(task.id)
+        rung = agreement_id(task.id)
         after = serving_card(self._store, task.id)
         counts = self._store.tries.counts(Ground.now(self._store.events, task.id, rung, after))
         tried = min(counts.get(name, 0) for name in self.cascade.models)
-        since = standing.since if standing else 0.0  # before, other calls were passed on
-        stale = max(since, self._stale_before(task, rung))
+        stale = self._stale_before(task, rung)
         if tried < self._next(task, rung, stale, self.cascade.tries):
             return
         hearing = self.agreement.hearing(task)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.errors import LearningError, StoreDamaged
 from shoal.flywheel.certification import Verdict
@@ -13,6 +14,7 @@ from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import usable_certificate
 from shoal.flywheel.reviewing import too_few_reviews
 from shoal.guarantees import Certificate
+from shoal.routing.agreement import agreement_id
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Attempt, Stage, Store, Volume
 from shoal.tasks import Input, Matcher, Task
@@ -46,6 +48,8 @@ class TaskOverview(Struct, frozen=True):
     stage: Stage
     volume: Volume
     proof: Proof
+    agreement: Proof | None = None  # of cheaper models; None if they were never tried
+    agreeing: bool = False  # whether they serve
 
 
 def overview(
@@ -68,6 +72,8 @@ def overview(
             stages.get(task.id, "observe"),
             volumes.get(task.id, NOTHING),
             proof_of(store, task, options, promised(task.name) if promised else None),
+            agreement_of(store, task, options),
+            stages.get(agreement_id(task.id)) == "serve",
         )
         for task in known_tasks(store)
     ]
@@ -97,6 +103,18 @@ def proof_of(
         if few := too_few_reviews(len(queue.counts), promise, 1, task.name):
             return Proof(why_not=few)
     return Proof(why_not=f"not tried yet: the learner does so at {options.min_examples} examples")
+
+
+def agreement_of(store: Store, task: Task, options: LearnOptions) -> Proof | None:
+    """The certificate of a task's cheaper models, or why there is none; None if none was tried.
+
+    Raises:
+        StoreDamaged: what is stored of the last attempt cannot be read.
+    """
+    rung = agreement_id(task.id)
+    if not store.attempts.list(rung):
+        return None
+    return proof_of(store, replace(task, id=rung), options)
 
 
 def _latest_inputs(store: Store, task: Task) -> list[Input]:

@@ -39,6 +39,12 @@ def promote(
         return _stand(store, conn, usable_certificate(store, task), to, by, reason)
 
 
+def serving_card(store: Store, task: str) -> str:
+    """The card of the specialist that serves the task, "" if none does."""
+    standing = store.standings.get(task)
+    return standing.card if standing is not None and standing.stage == "serve" else ""
+
+
 def demote(
     store: Store,
     task: str,
@@ -81,6 +87,11 @@ def usable_certificate(store: Store, task: str) -> CertificateRow:
     if lapsed is not None and newest.issued_at <= lapsed.at:
         raise LearningError(f"{lapsed.reason}; it is certified again on what came since")
     certificate = Certificate.from_json(newest.spec)
+    if task != _task_of(task) and certificate.after != serving_card(store, _task_of(task)):
+        raise LearningError(
+            "its cheaper models were certified on other calls than come to them now, for another "
+            "specialist, or none, comes before them: they are tried again"
+        )
     if certificate.lapsed(time.time()):
         raise LearningError("its certificate has lapsed: run `shoal certify TASK`")
     if store.audits.watch(newest.id).broken(1 - certificate.confidence):
@@ -116,9 +127,14 @@ def lapse(store: Store, standing: Standing, reason: str, since: float) -> None:
 def _turned(store: Store, rung: str) -> tuple[float, float, Event | None]:
     """When audits last broke the promise, when the task was redrawn, and the last lapse. What ends
     a specialist's evidence ends that of its agreement too, for the traffic is one."""
-    task = rung.partition("/")[0]
+    task = _task_of(rung)
     broken = max(store.events.broken_at(rung), store.events.broken_at(task))
     return broken, store.events.redrawn_at(task), store.events.lapsed(task)
+
+
+def _task_of(rung: str) -> str:
+    """The task's id, of a task or of its agreement."""
+    return rung.partition("/")[0]
 
 
 def redraw(store: Store, conn: Connection, event: Event) -> None:

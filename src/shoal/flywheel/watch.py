@@ -9,11 +9,10 @@ import time
 from typing import Literal
 
 from shoal.errors import LearningError, ShoalError
-from shoal.flywheel.agreeing import serving_card
 from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.newcomers import Newcomers
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.promotion import demote, promote, usable_certificate
+from shoal.flywheel.promotion import demote, promote, serving_card, usable_certificate
 from shoal.guarantees import Certificate
 from shoal.routing.agreement import agreement_id
 from shoal.storage import Standing, Store
@@ -80,10 +79,8 @@ class Watch:
                 reason = "another specialist, or none, now comes before it"
                 demote(self._store, rung, "learner", reason, seen=standing)
         elif self._options.promote == "serve" and not self._held_back(rung):
-            newest = usable_certificate(self._store, rung)
-            if Certificate.from_json(newest.spec).after == serving_card(self._store, task):
-                reason = "certified on the calls that it was tried on"
-                promote(self._store, rung, "serve", "learner", reason, seen=standing)
+            reason = "certified on the calls that it was tried on"
+            promote(self._store, rung, "serve", "learner", reason, seen=standing)
 
     def _lapsed_for_newcomers(self, standing: Standing, certificate: Certificate) -> bool:
         """Looked at now and then: it reads calls, and no caller waits for it."""

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal.guarantees.bounds import interval, p_values, require_rate, upper_bound
 from shoal.guarantees.selection import Refusal, Selection
+from shoal.guarantees.shares import percent
 
 
 def select_level(
@@ -91,13 +92,16 @@ def _refuse(
     accepted, errors = min(counts, key=lambda count: count[1] / max(1, count[0]))
     rate, n = errors / max(1, accepted), len(s)
     more = _more_needed(accepted, errors, n, alpha, delta / len(levels))
-    seen = f"of {accepted} of {n} that would be accepted, {errors} disagree ({rate:.1%})"
-    reason = (
-        f"need about {more} more examples: {seen}, and that is too few to be "
-        f"{1 - delta:.3g} sure of at most {alpha:.1%}"
-        if more
-        else f"{seen}, above {alpha:.1%}, and more examples would not help"
-    )
+    seen = f"{accepted} of {n} would be accepted, of which {errors} disagree ({percent(rate)})"
+    if not accepted:
+        reason = f"none of {n} would be accepted: the voices never agree on an answer that counts"
+    elif more:
+        reason = (
+            f"need about {more} more examples: {seen}, and that is too few to be "
+            f"{percent(1 - delta)} sure of at most {percent(alpha)}"
+        )
+    else:
+        reason = f"{seen}, above {percent(alpha)}, and more examples would not help"
     return Refusal(reason, n, accepted / max(1, n), accepted, errors, more, alpha, delta)
 
 

@@ -13,12 +13,14 @@ from msgspec.structs import replace
 
 from shoal.chat import Answer, Request, Usage
 from shoal.guarantees import Certificate
+from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import Tried
 from shoal.routing.rung import Verdict, cut_short, refusal
 from shoal.routing.signals.registry import validators_of
 from shoal.routing.signals.validators import Validator
 from shoal.routing.trust import Seen, Trust
 from shoal.specialists.card import Card
+from shoal.tasks.answer_label import has_labels
 from shoal.tasks.comparator import same
 from shoal.tasks.contract import Contract, read
 from shoal.tasks.wording import flattened
@@ -35,6 +37,12 @@ KIND = "agreement"
 def agreement_id(task: str) -> str:
     """What certificates, standings and events of a task's agreement are filed under."""
     return f"{task}/{KIND}"
+
+
+def may_agree(promise: PromiseOptions, contract: Contract) -> bool:
+    """Whether there can be such a rung: it is proven on the average over answers, against the
+    LLM's."""
+    return not promise.by_people and not (promise.per_label and has_labels(contract))
 
 
 class Voices(Struct, frozen=True):
@@ -128,13 +136,25 @@ class AgreementRung(Struct, frozen=True):
             threshold=self.certificate.threshold,
             certificate=self.certificate.id,
         )
+        names = [*(("the specialist",) if self.certificate.after else ()), *self.certificate.models]
         if agreed.chosen is None:
-            return Verdict(None, replace(line, reason="no answer of the models counts"))
+            return Verdict(None, replace(line, reason=f"no answer of {_listed(names)} counts"))
+        said = _told(names, seen.support)
         if not signal >= self.certificate.threshold:  # so that NaN does not pass
-            under = "too few of the models agree" if self.trust is None else "they may be wrong"
-            return Verdict(None, replace(line, reason=under))
+            return Verdict(None, replace(line, reason=f"{said}: not enough to go by"))
         answer = replace(
             agreed.chosen, model=self.name, usage=Usage(), body=b"", id="", request_id=""
         )
-        enough = "enough of the models agree" if self.trust is None else "they may be trusted"
-        return Verdict(answer, replace(line, accepted=True, reason=enough))
+        return Verdict(answer, replace(line, accepted=True, reason=f"{said}: enough to go by"))
+
+
+def _told(names: Sequence[str], support: Sequence[bool | None]) -> str:
+    """Who said the chosen answer, and who another, or nothing that counts."""
+    for_it = [name for name, says in zip(names, support, strict=True) if says]
+    others = [name for name, says in zip(names, support, strict=True) if not says]
+    return f"{_listed(for_it)} said this" + (f", not {_listed(others)}" if others else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
