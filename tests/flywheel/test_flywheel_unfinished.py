@@ -12,7 +12,7 @@ from shoal.flywheel import certification
 from shoal.flywheel.certification import Examiner
 from shoal.flywheel.learner import Learner
 from shoal.flywheel.lessons import Lessons
-from shoal.flywheel.unfinished import Unfinished
+from shoal.flywheel.unfinished import MADE_UP, Unfinished
 from shoal.specialists.senses import Senses
 from shoal.storage import Feedback, Store
 
@@ -49,11 +49,39 @@ def test_what_the_end_of_the_process_broke_off_is_taken_up(tmp_path: Path) -> No
     assert [*tmp_path.iterdir()] == []
 
 
-def test_what_failed_is_not_tried_again_from_there(tmp_path: Path) -> None:
+def test_of_what_failed_only_what_was_paid_for_stays(tmp_path: Path) -> None:
     unfinished = Unfinished(tmp_path)
-    with pytest.raises(ZeroDivisionError), unfinished.training(make_lessons(range(30))):
-        raise ZeroDivisionError
-    assert unfinished.begun(TASK.id) is None
+
+    def train() -> None:
+        with unfinished.training(make_lessons(range(30))) as lessons:
+            assert lessons.state is not None
+            assert [path.name for path in lessons.state.iterdir()] in (
+                ["begun.json"],
+                ["begun.json", MADE_UP],
+                [MADE_UP, "begun.json"],
+            )
+            (lessons.state / "epoch-3.safetensors").write_bytes(b"x")
+            (lessons.state / "recipe").mkdir()
+            (lessons.state / MADE_UP).write_bytes(b"{}")
+            raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            train()
+    assert (tmp_path / TASK.id / MADE_UP).exists()
+
+
+def test_what_is_too_old_is_removed_though_nobody_tends_its_task(tmp_path: Path) -> None:
+    unfinished = Unfinished(tmp_path)
+    with pytest.raises(KeyboardInterrupt), unfinished.training(make_lessons(range(30))):
+        raise KeyboardInterrupt
+    unfinished.keep_only([TASK.id])
+    begun = tmp_path / TASK.id / "begun.json"
+    assert begun.exists()
+    long_ago = time.time() - 200_000
+    os.utime(begun, (long_ago, long_ago))
+    unfinished.keep_only([TASK.id])
+    assert not begun.parent.exists()
 
 
 def test_the_state_of_a_training_on_other_lessons_is_removed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from shoal.chat import Answerer
 from shoal.errors import ShoalError
 from shoal.flywheel.lessons import Lessons
+from shoal.flywheel.unfinished import MADE_UP
 from shoal.routing.privacy import PrivacyOptions, scrub_input
 from shoal.tasks import LabelContract, Task
 from shoal.training.augmentation import Augmented, augment
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 Ask = Callable[[Task], AbstractAsyncContextManager[Answerer]]
 """For a task, an answerer that asks at its expense, to be used within one event loop."""
 
-_MADE_UP = "made_up.json"
 _made_up = msgspec.json.Decoder(Augmented)
 
 
@@ -42,7 +42,7 @@ class Augmenter:
         from that is told, and the training goes on without."""
         if lessons.state is not None:
             with suppress(OSError, msgspec.DecodeError):  # it was never asked for, or not kept
-                return _made_up.decode((lessons.state / _MADE_UP).read_bytes())
+                return _made_up.decode((lessons.state / MADE_UP).read_bytes())
         try:
             found = asyncio.run(self._asked(lessons))
         except ShoalError as error:  # a model cannot be opened, or budgets cannot be read
@@ -50,7 +50,7 @@ class Augmenter:
         log.info("task %s: %s", lessons.task.name, found.told())
         if lessons.state is not None:
             with suppress(OSError):
-                (lessons.state / _MADE_UP).write_bytes(msgspec.json.encode(found))
+                (lessons.state / MADE_UP).write_bytes(msgspec.json.encode(found))
         return found
 
     async def _asked(self, lessons: Lessons) -> Augmented:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _EXPIRE_S = 600.0
 _RENEW_AFTER = 0.9  # of a certificate's time
 _COUNT_S = 60.0
+_GROWN = 1.2  # times as many calls are worth another look
 
 
 class Learner:
@@ -65,6 +66,7 @@ class Learner:
         self.watch = Watch(store, options)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when
+        self._failed: dict[str, int] = {}  # by task id: its calls when it could not be tended
         self._expired_at = -_EXPIRE_S  # of time.monotonic
         self._watching = False
 
@@ -157,8 +159,10 @@ class Learner:
 
     def _due(self, task: Task, volume: Volume) -> bool:
         """Whether it may pay to count the task's lessons again, which means reading them all."""
+        if volume.calls < _GROWN * self._failed.get(task.id, 0):
+            return False  # training on the same would come to the same, and may cost
         calls, at = self._counted.get(task.id, (0, 0.0))
-        grown = volume.calls >= max(self._options.min_examples, 1.2 * calls)
+        grown = volume.calls >= max(self._options.min_examples, _GROWN * calls)
         waited = time.monotonic() - at > _COUNT_S and volume.calls >= self._options.min_examples
         return grown or waited
 
@@ -172,7 +176,8 @@ class Learner:
         except LearningError as error:
             log.info("task %s: %s", task.name, error)
         except Exception:  # whatever one task's data does to training, the others go on
-            log.exception("task %s could not be tended", task.name)
+            log.exception("task %s could not be tended; it is tried again on more", task.name)
+            self._failed[task.id] = volume.calls
 
     def _certify_if_ripe(self, task: Task, volume: Volume) -> None:
         self._counted[task.id] = (volume.calls, time.monotonic())

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _KEPT_S = 86_400.0  # later, what was recorded since is worth more than the hours already trained
 _BEGUN = "begun.json"
+MADE_UP = "made_up.json"
+"""What an LLM made up to train on, and was paid for."""
 
 
 class Begun(Struct, frozen=True):
@@ -64,11 +66,12 @@ class Unfinished:
     def training(self, lessons: Lessons) -> Iterator[Lessons]:
         """The lessons, with a folder for the state of a training on them; it is removed at the end,
         unless the process is being ended. What is left of a training on others is removed before.
+        Of one that failed only what was paid for stays.
         """
         try:
             yield replace(lessons, state=self._begin(lessons))
-        except Exception:  # trying again on the same lessons would come to the same
-            self.end(lessons.task.id)
+        except Exception:  # going on from the same state would come to the same
+            self._forget_state(lessons.task.id)
             raise
         self.end(lessons.task.id)
 
@@ -94,13 +97,21 @@ class Unfinished:
         """Remove what is kept of a task."""
         shutil.rmtree(self._home / task, ignore_errors=True)
 
+    def _forget_state(self, task: str) -> None:
+        folder = self._home / task
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in (_BEGUN, MADE_UP):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+
     def keep_only(self, tasks: Collection[str]) -> None:
-        """Remove what is kept of tasks that are none of these."""
+        """Remove what is kept of tasks that are none of these, and what is too old."""
         if not self._home.is_dir():
             return
         for folder in self._home.iterdir():
             if folder.name not in tasks:
                 shutil.rmtree(folder, ignore_errors=True)
+            else:
+                self.begun(folder.name)  # ends what is too old, though nobody tends the task
 
 
 def _digest(lessons: Lessons) -> str:
