@@ -284,7 +284,7 @@ def test_old_calls_expire_with_a_turn(store: Store, monkeypatch: pytest.MonkeyPa
 
 def test_what_expires_while_people_are_asked_about_it_is_minded(store: Store) -> None:
     fill(store, range(3), at=time.time() - 1_000 * 86_400)
-    fill(store, range(10, 13), at=time.time())
+    fill(store, range(10, 13))
     asked = [make_call(number).id for number in (0, 1, 2, 10, 11, 12)]
     with store.database.transaction() as conn:
         for call_id in (asked[1], asked[3]):
