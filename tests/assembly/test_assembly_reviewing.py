@@ -1,11 +1,19 @@
 """Where people are the reference, audits wait for their words, which end what is wrong."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+import keyword_desk
 import pytest
 from keyword_desk import (
+    CONTRACT,
     LABELS,
     TASK,
     Clerk,
     ask,
+    make_card,
     make_certificate,
     open_desk,
     request_of,
@@ -15,12 +23,16 @@ from keyword_desk import (
     threshold,
 )
 from msgspec.structs import replace
+from sqlalchemy import Connection, Engine, event
 
-from shoal.assembly import Shoal
+from shoal.assembly import Shoal, reviewing
+from shoal.chat import Answer
 from shoal.flywheel.promotion import promote
 from shoal.guarantees import Certificate, LabelProof, assumptions_of, draw
+from shoal.routing.judging import JudgingOptions
 from shoal.routing.promise import PromiseOptions
-from shoal.storage import CallFilter, Store
+from shoal.storage import CallFilter, Store, eprocesses
+from shoal.tasks import comparators
 
 SMALL = "specialist/department"
 PROMISE = {"department": PromiseOptions(audit_rate=1, reference="people")}
@@ -136,6 +148,89 @@ async def test_calls_that_are_asked_no_more_hold_up_nothing(store: Store) -> Non
         for call_id in asked:
             await desk.feedback(call_id, "right", "")
     assert store.audits.process("c-1").n == len(asked)
+
+
+async def test_a_word_that_completes_many_reads_and_writes_few_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reviewing, "_AT_ONCE", 4)
+    serving(store, by_people())
+    async with open_desk(store, Clerk(), promises=PROMISE) as desk:
+        ids = await served(desk, 120)
+    rate = 0.1
+    asked = [one for one in ids if draw(one, rate, store.database.secret())]
+    own = {"department": PromiseOptions(audit_rate=rate, reference="people")}
+    recorded, statements = list[int](), list[str]()
+    written = store.writer.submit
+
+    def submit(operation: Callable[[Connection], object], **how: Any) -> "Future[Any]":
+        def counted(conn: Connection) -> object:
+            before = store.audits.process("c-1").n
+            found = operation(conn)
+            recorded.append(eprocesses.load(conn, "c-1").average.n - before)
+            return found
+
+        return written(counted, **how)
+
+    async with open_desk(store, Clerk(), promises=own) as desk:
+        for call_id in asked[1:]:
+            await desk.feedback(call_id, "right", "")
+        assert store.audits.process("c-1").n == 0
+        monkeypatch.setattr(store.writer, "submit", submit)
+        with watched(lambda *ran: statements.append(ran[2])):
+            await desk.feedback(asked[0], "right", "")
+    assert store.audits.process("c-1").n == sum(recorded) == len(asked)
+    assert max(recorded) <= 4
+    assert sum("FROM calls" in one for one in statements) < len(ids) / 2
+
+
+async def test_no_writer_waits_while_answers_are_compared(store: Store) -> None:
+    def slow(first: Answer, second: Answer) -> bool:
+        store.writer.submit(lambda conn: None, urgent=True).result(1)
+        return first.text == second.text
+
+    with own_comparator(store, slow) as judging:
+        async with open_desk(store, Clerk(), promises=PROMISE, judging=judging) as desk:
+            (first,) = await served(desk, 1)
+            await desk.feedback(first, "", LABELS[0])
+    assert [audit.agrees for audit in store.audits.of_certificate("c-1")] == [True]
+
+
+async def test_a_word_is_kept_though_the_comparator_is_gone(store: Store) -> None:
+    with own_comparator(store, lambda first, second: first.text == second.text) as judging:
+        async with open_desk(store, Clerk(), promises=PROMISE, judging=judging) as desk:
+            ids = await served(desk, 3)
+    async with open_desk(store, Clerk(), promises=PROMISE) as desk:
+        for call_id in ids[:2]:
+            await desk.feedback(call_id, "", LABELS[0])
+    assert set(store.feedback.newest(ids)) == set(ids[:2])
+    assert store.audits.process("c-1").n == 0
+    with own_comparator(store, lambda first, second: True) as judging:  # it is back
+        async with open_desk(store, Clerk(), promises=PROMISE, judging=judging) as desk:
+            await desk.feedback(ids[2], "right", "")
+    assert store.audits.process("c-1").n == 3
+
+
+@contextmanager
+def watched(see: Callable[..., None]) -> Iterator[None]:
+    """Every statement is seen on its way to the database."""
+    event.listen(Engine, "before_cursor_execute", see)
+    yield
+    event.remove(Engine, "before_cursor_execute", see)
+
+
+@contextmanager
+def own_comparator(store: Store, same: comparators.Same) -> Iterator[JudgingOptions]:
+    """What serves is compared by this function, which is known meanwhile."""
+    name = "hooks.py:same"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparators, "_known", {name: same})
+        if not store.cards.list(TASK.id):
+            card = make_card(store)
+            compared = replace(card, contract=replace(CONTRACT, comparator=name))
+            patch.setattr(keyword_desk, "make_card", lambda store: compared)
+            serving(store, by_people(comparator=name))
+        yield JudgingOptions(comparator=name)
 
 
 async def test_people_watch_each_label_where_each_is_promised(store: Store) -> None:

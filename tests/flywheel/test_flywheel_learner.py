@@ -30,7 +30,7 @@ from shoal.guarantees import Certificate
 from shoal.routing.agreement import agreement_id
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.promise import PromiseOptions
-from shoal.storage import Standing, Store, Try
+from shoal.storage import Asking, Feedback, Standing, Store, Try
 from shoal.tasks import Task, TextContract
 from tiny_encoder import TinyEncoder
 
@@ -268,7 +268,8 @@ def test_running_goes_on_after_a_turn_that_failed(
 def test_old_calls_expire_with_a_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
-    def expire(self: Store, now: float) -> int:
+    def expire(self: Store, now: float, people: dict[str, Asking]) -> int:
+        assert people == {}
         asked.append(now)
         return 0
 
@@ -279,6 +280,19 @@ def test_old_calls_expire_with_a_turn(store: Store, monkeypatch: pytest.MonkeyPa
     assert len(asked) == 1
     assert asked[0] == pytest.approx(time.time(), abs=5)
     assert known_tasks(store) == []
+
+
+def test_what_expires_while_people_are_asked_about_it_is_minded(store: Store) -> None:
+    fill(store, range(3), at=time.time() - 1_000 * 86_400)
+    fill(store, range(10, 13))
+    asked = [make_call(number).id for number in (0, 1, 2, 10, 11, 12)]
+    with store.database.transaction() as conn:
+        for call_id in (asked[1], asked[3]):
+            store.feedback.insert(conn, Feedback(call_id=call_id, at=1.0, verdict="right"))
+    people = PROMISE.model_copy(update={"reference": "people", "audit_rate": 1.0})
+    Learner(store, OPTIONS, {TASK.name: people}, PROMISE).turn()
+    queue = store.reviews.queue(TASK.id, 1.0)
+    assert (queue.counts, queue.waits) == ((), tuple(asked[4:]))
 
 
 def try_on(store: Store, numbers: Iterable[int]) -> None:

@@ -19,6 +19,7 @@ from parcel_office import (
 from shoal.errors import StoreError
 from shoal.flywheel.promotion import demote, promote, redraw
 from shoal.flywheel.watch import Watch
+from shoal.guarantees import assumptions_of
 from shoal.routing.agreement import agreement_id
 from shoal.storage import Event, Store
 
@@ -53,6 +54,16 @@ def test_a_certified_task_shadows_and_then_serves(store: Store) -> None:
     assert f"{OPTIONS.shadow_calls} shadowed calls, 0 differed" in newest.reason
     eye.turn()
     assert kinds(store) == ["promoted", "promoted"]
+
+
+def test_what_people_certified_waits_for_no_shadow(store: Store) -> None:
+    """Put there by a person, or when `promote` was "shadow": nothing is ever compared with it."""
+    people = assumptions_of("held-out", "people", by_people=True)
+    add_certificate(store, make_certificate(by_people=True, assumptions=people))
+    promote(store, TASK.id, "shadow", "person", "")
+    watch(store).turn()
+    assert stage(store) == "serve"
+    assert "no shadow is compared" in store.events.list(TASK.id)[0].reason
 
 
 def test_without_a_certificate_nothing_moves(store: Store) -> None:

@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import update
 
 from shoal.errors import NotFound
 from shoal.guarantees import draw
-from shoal.storage import CallRecord, Feedback, Store
+from shoal.storage import Asking, CallRecord, Feedback, Store
+from shoal.storage.reviews import ReviewQueue
+from shoal.storage.schema import meta
 
 RATE = 0.3
 EVER = 10_000
@@ -73,21 +76,66 @@ def test_words_on_calls_that_were_not_drawn_count_nothing(
     assert list(store.reviews.queue("t1", RATE, 0.0, EVER).counts) == ids
 
 
-def test_wrong_alone_says_not_what_is_right(store: Store, calls: list[CallRecord]) -> None:
-    first = calls[0].id
-    say(store, first, "wrong")
-    assert store.reviews.queue("t1", 1.0, 0.0, EVER).waits[0] == first
-    say(store, first, "answer", at=2.0)
-    assert store.reviews.queue("t1", 1.0, 0.0, EVER).counts == (first,)
-    say(store, first, "wrong", at=3.0)
-    assert store.reviews.queue("t1", 1.0, 0.0, EVER).counts == ()
+def test_no_later_word_takes_back_that_a_call_counts(store: Store, calls: list[CallRecord]) -> None:
+    """Else people could end what counts where it looks best."""
+    ids = [call.id for call in calls[:3]]
+    for one in ids:
+        say(store, one)
+    for at, verdict in enumerate(("wrong", "answer", "wrong"), 2):
+        say(store, ids[1], verdict, at=at)
+        assert store.reviews.queue("t1", 1.0, 0.0, EVER).counts == tuple(ids)
 
 
-def test_only_the_newest_and_those_since(store: Store, calls: list[CallRecord]) -> None:
+def test_however_many_come_after_what_was_left_out_waits(
+    store: Store, calls: list[CallRecord]
+) -> None:
     ids = tuple(call.id for call in calls)
-    assert store.reviews.queue("t1", 1.0, 0.0, 10).waits == ids[-10:]
-    assert store.reviews.queue("t1", 1.0, 1_035.0, EVER).waits == ids[-5:]
-    assert store.reviews.queue("t1", 1.0, 1_035.0, 2).waits == ids[-2:]
+    assert store.reviews.queue("t1", 1.0, 0.0, 10).waits == ids[:10]
+    for one in ids[1:30]:
+        say(store, one)
+    queue = store.reviews.queue("t1", 1.0, 0.0, 10)
+    assert (queue.counts, queue.waits) == ((), (ids[0], *ids[30:39]))
+    say(store, ids[0])
+    assert store.reviews.queue("t1", 1.0, 0.0, 2) == ReviewQueue(ids[:30], ids[30:32])
+    assert store.reviews.queue("t1", 1.0, 1_035.0, 2).waits == ids[-5:-3]
+
+
+def test_what_expires_while_it_waits_frees_no_words_on_others(
+    store: Store, calls: list[CallRecord]
+) -> None:
+    """Reviewing begins anew after the last word, so that no word decides what counts."""
+    ids = tuple(call.id for call in calls)
+    for one in ids[1:30]:
+        say(store, one)
+    expire_up_to(store, 3)
+    assert store.reviews.queue("t1", 1.0) == ReviewQueue((), ids[30:])
+    expire_up_to(store, 20)  # they are asked about no more: nothing begins anew again
+    say(store, ids[30])
+    assert store.reviews.queue("t1", 1.0) == ReviewQueue(ids[30:31], ids[31:])
+    expire_up_to(store, 35)
+    assert store.reviews.queue("t1", 1.0) == ReviewQueue((), ids[35:])
+
+
+def test_what_expires_with_a_word_or_is_not_asked_about_ends_nothing(
+    store: Store, calls: list[CallRecord]
+) -> None:
+    ids, asked = tuple(call.id for call in calls), drawn(store, calls)
+    for one in asked:
+        say(store, one)
+    expire_up_to(store, 20, RATE)  # of these only calls that were not drawn have no word
+    assert list(store.reviews.queue("t1", RATE).counts) == [one for one in asked if one >= ids[20]]
+    broken = calls[30].at  # when the promise last was: nobody is asked about what was before
+    expire_up_to(store, 30, since=broken)
+    assert store.reviews.queue("t1", 1.0, broken) == ReviewQueue.of(ids[30:], asked)
+
+
+def expire_up_to(store: Store, number: int, rate: float = 1.0, since: float = 0.0) -> None:
+    """Those of lower numbers go; the clock moves on an hour at a time at most."""
+    day = 86_400.0
+    with store.database.transaction() as conn:
+        conn.execute(update(meta).values(expired_at=None))
+    now = 1_000.0 + number + store.options.keep_days * day
+    store.expire(now, {"t1": Asking(rate, since)})
 
 
 def test_what_failed_or_is_no_fair_sample_is_not_asked(

@@ -19,7 +19,7 @@ from shoal.assembly.loader import Loader
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
-from shoal.assembly.recorder import WRITE_S, Recorder
+from shoal.assembly.recorder import Recorder
 from shoal.assembly.regime import Regime
 from shoal.assembly.reviewing import take_word
 from shoal.assembly.roster import Post, Roster, RosterReader
@@ -30,7 +30,7 @@ from shoal.assembly.trying import Trying
 from shoal.assembly.witness import Witness
 from shoal.chat import Answer, Request
 from shoal.encoder import Encoder
-from shoal.errors import MalformedRequest, PrivacyRefused, ShoalError, StoreError
+from shoal.errors import MalformedRequest, PrivacyRefused, ShoalError
 from shoal.formats.embeddings import EmbeddingRequest
 from shoal.formats.responses.kept import AskedResponse
 from shoal.guarantees import draw
@@ -281,19 +281,8 @@ class Shoal:
             answer=await asyncio.to_thread(self._regime.discretion.kept_text, answer),
         )
         own = None if "admin" in caller.spec.scopes else caller.key or None
-        regime = self._regime
-        done = self._store.writer.submit(
-            lambda conn: take_word(self._store, conn, word, regime.promise, own),
-            urgent=True,
-            size=len(answer),
-        )
-        try:
-            if await asyncio.wait_for(asyncio.wrap_future(done), WRITE_S):
-                await self.reload()
-        except TimeoutError:
-            raise StoreError(
-                "the store cannot be written now; this is kept until it can, unless Shoal stops"
-            ) from None
+        if await asyncio.to_thread(take_word, self._store, word, self._regime.promise, own):
+            await self.reload()
 
     def health(self) -> Health:
         """How store, roster and comparisons are."""

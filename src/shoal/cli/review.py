@@ -16,7 +16,9 @@ from shoal.cli.figures import short_moment
 from shoal.cli.printing import say, show_json
 from shoal.config import Config, read_config
 from shoal.errors import ConfigError, NotFound
+from shoal.flywheel.reviewing import asking_of
 from shoal.storage import Feedback, Store
+from shoal.storage.reviews import LISTED
 from shoal.tasks import Matcher, Task
 
 
@@ -31,8 +33,8 @@ class Asked(Struct, frozen=True):
 
 
 class Reviewing(Struct, frozen=True):
-    """Where the reviewing of a task stands: how many drawn calls ``count``, how many wait, and the
-    first of these in the order in which they count."""
+    """Where the reviewing of a task stands: how many drawn calls ``count``, how many wait (counted
+    up to 1,000), and the first of these in the order in which they count."""
 
     task: str
     count: int
@@ -89,15 +91,13 @@ def _say(
         answer=Discretion(settings.privacy).kept_text(answer or ""),
     )
     register_hooks(settings.judging_options(), settings.folder)
-    with store.database.transaction() as conn:
-        demoted = take_word(store, conn, word, settings.promise_of)
-    if demoted:
+    if take_word(store, word, settings.promise_of):
         say(f"{task.name} observes: what people said broke its promise.")
 
 
 def _reviewing(settings: Config, store: Store, task: Task, limit: int) -> Reviewing:
-    promise = settings.promise_of(task.name)
-    queue = store.reviews.queue(task.id, promise.audit_rate, store.events.broken_at(task.id))
+    asking = asking_of(store, task.id, settings.promise_of(task.name))
+    queue = store.reviews.queue(task.id, asking.rate, asking.since)
     matcher = Matcher([task])
     asked = [_asked(store, matcher, call_id) for call_id in queue.waits[:limit]]
     return Reviewing(task.name, len(queue.counts), len(queue.waits), asked)
@@ -116,7 +116,8 @@ def _text(answer: Answer) -> str:
 
 
 def _show(found: Reviewing) -> None:
-    say(f"{found.task}: {found.count:,} reviewed calls count, {found.waiting:,} wait.")
+    more = " or more" if found.waiting == LISTED else ""
+    say(f"{found.task}: {found.count:,} reviewed calls count, {found.waiting:,}{more} wait.")
     for one in found.calls:
         say(f"\n{one.call_id} ({short_moment(one.at)}, {one.answered_by})")
         say(f"{one.input}\n→ {one.answer}")

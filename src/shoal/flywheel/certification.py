@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +36,7 @@ from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
 from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
-from shoal.storage import CardRow, CertificateRow, Event, Store
+from shoal.storage import CardRow, CertificateRow, Event, Example, Store
 from shoal.tasks import Task, comparator_name
 
 
@@ -110,21 +110,33 @@ class Examiner:
         at = time.time()
         own = self._own.get(task.name, LessonOptions())
         task = replace(task, contract=own.applied(task.contract))
-        examples = self._store.examples.of(task.id, None if only else self._options.max_examples)
-        if only:
-            found = (example for example in examples if example.call_id in only)
-            examples = islice(found, len(only))
-        if self._privacy.learns_less:
-            examples = (scrubbed(example, self._privacy.scrubbed) for example in examples)
-        events = self._store.events
-        since, redrawn = events.broken_at(task.id), events.redrawn_at(task.id)
-        changed = events.changed_at(task.id)
+        since = self._store.events.broken_at(task.id)
         reviewed = None
         if promise is not None and promise.by_people:
             queue = self._store.reviews.queue(task.id, promise.audit_rate, since)
-            reviewed = frozenset(queue.counts)
-        lessons = curate(task, examples, since, redrawn, changed, reviewed)
+            reviewed = queue.counts[-self._options.max_examples :]
+        examples = self._examples(task, reviewed or (), only)
+        if self._privacy.learns_less:
+            kinds = self._privacy.scrubbed
+            examples = (scrubbed(example, kinds) for example in examples)
+        redrawn = self._store.events.redrawn_at(task.id)
+        changed = self._store.events.changed_at(task.id)
+        known = None if reviewed is None else frozenset(reviewed)
+        lessons = curate(task, examples, since, redrawn, changed, known)
         return replace(lessons, at=at, monotone=own.monotone)
+
+    def _examples(
+        self, task: Task, reviewed: Sequence[str], only: Set[str] | None
+    ) -> Iterator[Example]:
+        """Those that people reviewed, however old, and the latest others; at most as many as are
+        learned from at once."""
+        known = frozenset(reviewed)
+        latest = self._store.examples.of(task.id)
+        others = (example for example in latest if example.call_id not in known)
+        found = chain(self._store.examples.reviewed(reviewed), others)
+        if not only:
+            return islice(found, self._options.max_examples)
+        return islice((example for example in found if example.call_id in only), len(only))
 
     def certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
         """Try to certify; spends from the task's error budget, whatever comes of it, unless the

@@ -16,14 +16,14 @@ from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import promote, serving_card
-from shoal.flywheel.reviewing import reviews_wanted, too_few_reviews
+from shoal.flywheel.reviewing import asking_of, review_needs, too_few_reviews
 from shoal.flywheel.watch import Watch
 from shoal.routing.agreement import agreement_id, may_agree
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
-from shoal.storage import Ground, Store, Volume
+from shoal.storage import Asking, Ground, Store, Volume
 from shoal.tasks import Task, comparator_name
 
 log = logging.getLogger(__name__)
@@ -119,10 +119,17 @@ class Learner:
             self.watch.turn()
         if time.monotonic() - self._expired_at > _EXPIRE_S:
             self._expired_at = time.monotonic()
-            self._store.expire(time.time())
+            self._store.expire(time.time(), self._asked())
             tuned = self._store.tasks.list() if self._options.fine_tune else ()
             self.examiner.unfinished.keep_only([task.id for task in tuned])
         return found
+
+    def _asked(self) -> dict[str, Asking]:
+        return {
+            task.id: asking_of(self._store, task.id, promise)
+            for task in known_tasks(self._store)
+            if (promise := self.promise(task)).by_people
+        }
 
     def promise(self, task: Task) -> PromiseOptions:
         """What is to be promised of each rung of a task: with models that may agree there are two,
@@ -145,8 +152,10 @@ class Learner:
         if not lessons.lessons:
             raise LearningError(f"task {task.name} has no examples: no call of it has a reference")
         nth = len(self._store.attempts.list(task.id)) + 1
-        if lessons.by_people and (few := too_few_reviews(lessons.size, promise, nth, task.name)):
-            raise LearningError(f"task {task.name}: {few}")
+        if lessons.by_people:
+            needs = review_needs(task, promise, self._options, nth, lessons.inputs)
+            if few := too_few_reviews(lessons.size, needs, task.name):
+                raise LearningError(f"task {task.name}: {few}")
         return self.examiner.certify(lessons, promise)
 
     def _due(self, task: Task, volume: Volume) -> bool:
@@ -193,9 +202,10 @@ class Learner:
         attempts from before ``stale`` (unix seconds) count no more."""
         attempts = self._store.attempts.list(rung)
         promise = self.promise(task)
-        first: float = min(self._options.min_examples, most)
-        if promise.by_people:
-            first = reviews_wanted(promise, len(attempts) + 1)
+        first, fewest = min(self._options.min_examples, most), 0
+        if promise.by_people:  # an attempt that cannot succeed is not worth its share of delta
+            needs = review_needs(task, promise, self._options, len(attempts) + 1)
+            first, fewest = max(needs.fewest, min(needs.wanted, most)), needs.fewest
         if not attempts or attempts[-1].at <= stale:
             return first
         last = msgspec.json.decode(attempts[-1].outcome, type=Verdict)
@@ -207,7 +217,7 @@ class Learner:
             return first
         wanted = last.examples * self._options.growth
         if last.examples < most:
-            return min(wanted, most)
+            return max(fewest, min(wanted, most))
         return wanted  # more than are ever read: it waits until the certificate has aged
 
     def _judged_otherwise(self, task: Task, rung: str, last: Verdict) -> bool:

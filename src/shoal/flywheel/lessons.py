@@ -38,6 +38,11 @@ class Lesson(Struct, frozen=True):
     at: float = 0.0
     limits: Limits = Limits()
 
+    def said(self, by_people: bool) -> Answer | None:
+        """What the reference said, people or the LLM. None of an answer that people only called
+        wrong: whatever is predicted counts as wrong there, for nothing is known to be right."""
+        return self.people if by_people else self.llm
+
     @property
     def text(self) -> str:
         """The input's text: of lessons with the same text the input is the same."""
@@ -164,12 +169,13 @@ def scrubbed(example: Example, kinds: Collection[Kind]) -> Example:
 
 
 def _lesson(task: Task, example: Example, given: Input, judges: bool) -> Lesson:
+    by_people, unknown = example.by == "people", example.refuted is not None
     return Lesson(
         call_id=example.call_id,
         input=given,
-        output=read(task.contract, example.reference),
+        output=None if by_people and unknown else read(task.contract, example.reference),
         llm=example.llm_answer,
-        people=example.reference if example.by == "people" else None,
+        people=example.reference if by_people and not unknown else None,
         sampled=judges,
         refuted=example.refuted,
         at=example.at,

@@ -12,7 +12,7 @@ from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import usable_certificate
-from shoal.flywheel.reviewing import too_few_reviews
+from shoal.flywheel.reviewing import asking_of, review_needs, too_few_reviews
 from shoal.guarantees import Certificate
 from shoal.routing.agreement import agreement_id
 from shoal.routing.promise import PromiseOptions
@@ -96,11 +96,13 @@ def proof_of(
     attempts = store.attempts.list(task.id)
     if attempts:
         return Proof(why_not=f"refused: {verdict_of(attempts[-1]).reason}")
-    if reason := why_not(task) or why_not(task, _latest_inputs(store, task)):
+    if reason := why_not(task) or why_not(task, inputs := _latest_inputs(store, task)):
         return Proof(why_not=reason)
     if promise is not None and promise.by_people:
-        queue = store.reviews.queue(task.id, promise.audit_rate)
-        if few := too_few_reviews(len(queue.counts), promise, 1, task.name):
+        asking = asking_of(store, task.id, promise)
+        queue = store.reviews.queue(task.id, asking.rate, asking.since)
+        needs = review_needs(task, promise, options, 1, inputs)
+        if few := too_few_reviews(len(queue.counts), needs, task.name):
             return Proof(why_not=few)
     return Proof(why_not=f"not tried yet: the learner does so at {options.min_examples} examples")
 

@@ -38,7 +38,7 @@ GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a 
 WORTH_A_STEP = 0.02  # coverage that a dearer candidate must add
 _TIMED = 20  # inputs by which a candidate's CPU time an answer is measured
 _KEPT_MISTAKES = 50
-_HELD_OUT = 3  # one example in so many calibrates, with calibration "held-out"
+HELD_OUT = 3  # one example in so many calibrates, with calibration "held-out"
 
 SensesOf = Callable[[], Senses]
 
@@ -219,7 +219,7 @@ class _Judged(Struct, frozen=True):
     pairs: "_Unseen"
     wrong: NDArray[np.bool_]
     labels: list[str | None]
-    answers: list[Answer]  # the reference's
+    answers: list[Answer]  # the reference's, as far as it is known
 
     @classmethod
     def of(cls, prepared: Prepared) -> "_Judged":
@@ -228,12 +228,13 @@ class _Judged(Struct, frozen=True):
             (lesson, _within_limits(contract, lesson, p), said)
             for lesson, p in prepared.unseen
             if lesson.sampled
-            and (said := lesson.people if prepared.by_people else lesson.llm) is not None
+            and ((said := lesson.said(prepared.by_people)) is not None or prepared.by_people)
         ]
         wrong = [not _agrees(contract, p, said) for _, p, said in found]
         labels = [label_of(contract, p.output) for _, p, _ in found]
         pairs = [(lesson, p) for lesson, p, _ in found]
-        return cls(pairs, np.array(wrong, dtype=bool), labels, [said for *_, said in found])
+        answers = [said for *_, said in found if said is not None]
+        return cls(pairs, np.array(wrong, dtype=bool), labels, answers)
 
     @property
     def signals(self) -> NDArray[np.float64]:
@@ -299,7 +300,7 @@ def training_part(lessons: Lessons) -> Lessons:
 
 def _calibrates(text: str) -> bool:
     """Drawn by the input: equal inputs are on the same side, and on the same at every attempt."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % _HELD_OUT == 0
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % HELD_OUT == 0
 
 
 def _agrees(contract: Contract, prediction: Prediction, reference: Answer | None) -> bool:

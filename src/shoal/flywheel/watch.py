@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
 _NEWCOMERS_EVERY_S = 10.0
+_NO_SHADOW = "certified by people, with whom no shadow is compared"
 
 
 class Watch:
@@ -64,7 +65,7 @@ class Watch:
             to: Literal["shadow", "serve"] = "shadow"
             reason = "certified: first in shadow"
             if self._options.promote == "serve" and Certificate.from_json(newest.spec).by_people:
-                to, reason = "serve", "certified by people, with whom no shadow is compared"
+                to, reason = "serve", _NO_SHADOW
             promote(self._store, task, to, "learner", reason, seen=standing)
 
     def _look_again(self, rung: str, standing: Standing | None) -> None:
@@ -115,6 +116,7 @@ class Watch:
             promote(self._store, task, "shadow", "learner", "a newer certificate", seen=standing)
             return
         process = self._store.audits.process(standing.certificate)
-        if process is not None and process.n >= self._options.shadow_calls:
-            reason = f"{process.n} shadowed calls, {process.errors} differed: the promise stands"
+        if certificate.by_people or process.n >= self._options.shadow_calls:
+            kept = f"{process.n} shadowed calls, {process.errors} differed: the promise stands"
+            reason = _NO_SHADOW if certificate.by_people else kept
             promote(self._store, task, "serve", "learner", reason, seen=standing)

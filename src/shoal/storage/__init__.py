@@ -9,6 +9,7 @@ from shoal.storage.examples import Example
 from shoal.storage.feedback import Feedback
 from shoal.storage.keys import KeyRow
 from shoal.storage.options import StoreOptions
+from shoal.storage.reviews import Asking
 from shoal.storage.spend import Grouping, Spending, SpendRow, SpentBy
 from shoal.storage.standings import Event, Stage, Standing
 from shoal.storage.store import Store
@@ -20,6 +21,7 @@ from shoal.storage.writer import StoreHealth
 __all__ = [
     "Arrivals",
     "Artifacts",
+    "Asking",
     "Attempt",
     "Audit",
     "CallFilter",

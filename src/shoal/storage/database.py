@@ -201,10 +201,10 @@ def _cause(error: BaseException) -> BaseException | None:
     return error.orig if isinstance(error, exc.DBAPIError) else error
 
 
-def in_slices(values: Iterable[_T]) -> Iterator[list[_T]]:
-    """``values`` in lists short enough for one ``IN (...)``."""
+def in_slices(values: Iterable[_T], size: int = _SLICE) -> Iterator[list[_T]]:
+    """``values`` in lists of at most ``size``, short enough for one ``IN (...)``."""
     rest = iter(values)
-    while taken := list(islice(rest, _SLICE)):
+    while taken := list(islice(rest, size)):
         yield taken
 
 

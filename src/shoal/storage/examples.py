@@ -21,7 +21,8 @@ class Example(Struct, frozen=True, kw_only=True):
 
     The reference is a person's where one said what is right, else the LLM's. ``llm_answer`` is the
     LLM's own where it is known, and ``refuted`` an answer that a person called wrong without
-    saying what is right. ``sampled`` marks the unbiased sample of the task's traffic.
+    saying what is right. ``sampled`` marks the unbiased sample of the task's traffic. Of an
+    example by people that is refuted nobody said what is right: ``reference`` is empty.
     """
 
     call_id: str
@@ -57,15 +58,27 @@ class Examples:
 
     def of_calls(self, call_ids: Iterable[str]) -> Iterator[Example]:
         """The examples among these calls."""
+        for call, audit, word in self._heard(call_ids):
+            if example := _example(call, audit, word):
+                yield example
+
+    def reviewed(self, call_ids: Iterable[str]) -> Iterator[Example]:
+        """As ``of_calls``, by what people said alone: one that a person only called wrong has an
+        empty reference, whatever the LLM said, and is not left out."""
+        for call, audit, word in self._heard(call_ids):
+            example = _refuted(call, audit, word) or _example(call, audit, word)
+            if example is not None:
+                yield example
+
+    def _heard(
+        self, call_ids: Iterable[str]
+    ) -> Iterator[tuple[CallRecord, Audit | None, Feedback | None]]:
         for ids in in_slices(call_ids):
             with self._database.read() as conn:
                 numbered = numbered_calls(conn, select(calls).where(calls.c.id.in_(ids)))
                 audited, judged = audits_of(conn, ids), newest_feedback(conn, ids)
-            found = (
-                _example(call, audited.get(call.id), judged.get(call.id))
-                for call in numbered.values()
-            )
-            yield from (example for example in found if example)
+            for call in numbered.values():
+                yield call, audited.get(call.id), judged.get(call.id)
 
     def after(
         self, task: str, mark: int, since: float, until: float, limit: int = _PAGE
@@ -120,6 +133,21 @@ def _example(call: CallRecord, audit: Audit | None, word: Feedback | None) -> Ex
         sampled=call.sampled,
         llm_answer=llm_answer,
         refuted=call.answer if word is not None and word.verdict == "wrong" else None,
+    )
+
+
+def _refuted(call: CallRecord, audit: Audit | None, word: Feedback | None) -> Example | None:
+    if word is None or word.verdict != "wrong":
+        return None
+    return Example(
+        call_id=call.id,
+        at=call.at,
+        request=call.request,
+        reference=Answer(),
+        by="people",
+        sampled=call.sampled,
+        llm_answer=_by_llm(call, audit),
+        refuted=call.answer,
     )
 
 

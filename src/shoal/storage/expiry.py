@@ -10,34 +10,47 @@ ten minutes, and after a long rest catches up six times as fast as time goes by.
 """
 
 import time
+from collections.abc import Mapping
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, true, update
 
 from shoal.storage import bodies
 from shoal.storage.database import Database
+from shoal.storage.reviews import Asking, begin_anew
 from shoal.storage.schema import audits, calls, feedback, meta, mistakes, tries
 
 _AT_ONCE = 200  # calls in one transaction, a few milliseconds
 _DAY = 86_400.0
 _SHARE = 0.5  # of what seems too much, removed before the size is looked at again
 _STEP = 3_600.0  # seconds by which the moment that ages are counted from moves on at a time
+_COLUMNS = (
+    *(calls.c[name] for name in ("id", "at", "task", "sampled", "error", "node")),
+    calls.c.answer.is_not(None).label("answered"),
+)
 
 
-def expire(database: Database, now: float, keep_days: float, max_gb: float) -> int:
+def expire(
+    database: Database,
+    now: float,
+    keep_days: float,
+    max_gb: float,
+    asked: Mapping[str, Asking] | None = None,
+) -> int:
     """Remove the calls older than ``keep_days`` before ``now`` (unix seconds), which may be taken
     for an earlier moment as said above, and the oldest while more than ``max_gb`` (10⁹ bytes) are
-    in use. Returns how many went.
+    in use. Returns how many went. ``asked``, by task id, is what people are asked to judge: where
+    what they left out goes, their reviewing begins anew.
 
     Raises:
         StoreError: the database cannot be written; what was removed before stays removed.
     """
     removed = 0
     kept_since = _move_on(database, now) - keep_days * _DAY
-    while gone := _remove_oldest(database, calls.c.at < kept_since):
+    while gone := _remove_oldest(database, calls.c.at < kept_since, asked or {}):
         removed += gone
     most = max_gb * 1e9
     while (used := database.bytes_used(most)) > most:
-        gone = _remove_share(database, _SHARE * (1 - most / used))
+        gone = _remove_share(database, _SHARE * (1 - most / used), asked or {})
         if not gone:
             break
         removed += gone
@@ -55,26 +68,29 @@ def _move_on(database: Database, now: float) -> float:
     return moment
 
 
-def _remove_share(database: Database, share: float) -> int:
+def _remove_share(database: Database, share: float, asked: Mapping[str, Asking]) -> int:
     """Remove the oldest calls, so much of all; to look at the size can take long."""
     with database.read() as conn:
         goal: float = share * conn.execute(select(func.count()).select_from(calls)).scalar_one()
     removed = 0
-    while gone := _remove_oldest(database, true()):
+    while gone := _remove_oldest(database, true(), asked):
         removed += gone
         if removed >= goal:
             break
     return removed
 
 
-def _remove_oldest(database: Database, which: ColumnElement[bool]) -> int:
-    begun = time.monotonic()
+def _remove_oldest(
+    database: Database, which: ColumnElement[bool], asked: Mapping[str, Asking]
+) -> int:
+    begun, secret = time.monotonic(), database.secret()
     with database.transaction() as conn:
-        oldest = select(calls.c.number, calls.c.id, calls.c.node).where(which)
+        oldest = select(*_COLUMNS).where(which)
         rows = conn.execute(oldest.order_by(calls.c.at).limit(_AT_ONCE)).all()
         if not rows:
             return 0
         ids = [row.id for row in rows]
+        begin_anew(conn, rows, asked, secret)
         _remove(conn, ids)
         bodies.collect(conn, {row.node for row in rows})
     time.sleep(time.monotonic() - begun)  # so that writers of other processes get their turn

@@ -232,6 +232,16 @@ def watching(conn: Connection) -> None:
     )
 
 
+def reviewing(conn: Connection) -> None:
+    """11: since when people are asked to judge calls, if one expired that they left out; and the
+    calls of a task in order of arrival."""
+    _run(
+        conn,
+        "CREATE TABLE review_starts (task TEXT PRIMARY KEY, at REAL NOT NULL)",
+        "CREATE INDEX calls_arrival ON calls (task, number)",
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     recording,
     learning,
@@ -243,6 +253,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     proving,
     weighing,
     watching,
+    reviewing,
 )
 
 

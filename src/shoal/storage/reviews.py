@@ -5,26 +5,32 @@ calls that count are drawn by the secret draw of audits, which looks at no answe
 order in which they arrived: only those before the first that still waits for a word. So whatever
 people leave out, or say before they are asked, the calls that count are all that were drawn in a
 stretch of time.
+
+A call that expires while it waits would free those after it, of which people may have said words:
+what they left out would be gone. So the stretch then begins anew, after the last drawn call with a
+word (``begin_anew``).
 """
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from shoal.guarantees.audit import draw
-from shoal.storage.calls import CallRecord, numbered_calls
-from shoal.storage.database import Database
+from shoal.storage.database import AnyRow, Database, in_slices
 from shoal.storage.feedback import newest_feedback
-from shoal.storage.schema import audits, calls
+from shoal.storage.schema import audits, calls, feedback, review_starts
 
-NEWEST = 10_000
-"""Calls of a task, all of them counted, before which nobody is asked any more."""
+LISTED = 1_000
+"""So many calls that wait are listed at most."""
+
+_PAGE = 2_000
 
 
 class ReviewQueue(Struct, frozen=True):
     """Drawn calls by id, in order of arrival: those that count, all with a person's word, and from
-    the first that ``waits`` on all without one."""
+    the first that ``waits`` on those without one."""
 
     counts: tuple[str, ...]
     waits: tuple[str, ...]
@@ -40,6 +46,14 @@ class ReviewQueue(Struct, frozen=True):
         return cls(tuple(drawn[:first]), tuple(one for one in drawn[first:] if one not in judged))
 
 
+class Asking(Struct, frozen=True):
+    """What people are asked of a task: a share ``rate`` of the calls made ``since`` (unix
+    seconds)."""
+
+    rate: float
+    since: float = 0.0
+
+
 class Reviews:
     """The calls of one store that people are asked to judge."""
 
@@ -47,34 +61,44 @@ class Reviews:
         self._database = database
 
     def queue(
-        self, task: str, rate: float, since: float = 0.0, newest: int = NEWEST
+        self, task: str, rate: float, since: float = 0.0, listed: int = LISTED
     ) -> ReviewQueue:
-        """Of the ``newest`` calls of a task, as far as they were made ``since`` (unix seconds) and
-        belong to the unbiased sample, a share ``rate`` drawn at random.
+        """Of the calls of a task, as far as they were made ``since`` (unix seconds) and belong to
+        the unbiased sample, a share ``rate`` drawn at random; of those that wait, the first
+        ``listed``.
 
-        A word is one that says what is right: "wrong" alone leaves the call waiting.
+        Any word judges a call, the newest counts.
         """
-        drawn = (
-            select(calls.c.id)
-            .where(calls.c.task == task, calls.c.sampled, calls.c.error == "")
-            .where(calls.c.answer.is_not(None))
-        )
+        drawn, judged = list[str](), set[str]()
         secret = self._database.secret()
         with self._database.read() as conn:
-            begin = asked_since(conn, task, since, newest)
-            rows = conn.execute(drawn.where(calls.c.at >= begin).order_by(calls.c.number)).all()
-            ids = [row.id for row in rows if draw(row.id, rate, secret)]
-            words = newest_feedback(conn, ids)
-        judged = {call_id for call_id, word in words.items() if word.verdict != "wrong"}
-        return ReviewQueue.of(ids, judged)
+            found = drawn_calls(conn, task, Asking(rate, since), secret)
+            for ids in in_slices(found):
+                drawn += ids
+                judged.update(newest_feedback(conn, ids))
+                if len(drawn) - len(judged) >= listed:
+                    break
+        queue = ReviewQueue.of(drawn, judged)
+        return ReviewQueue(queue.counts, queue.waits[:listed])
 
 
-def asked_since(conn: Connection, task: str, since: float, newest: int = NEWEST) -> float:
-    """The moment (unix seconds) from which on people are asked: ``since``, or that of the oldest of
-    the ``newest`` calls of a task."""
-    ages = select(calls.c.at).where(calls.c.task == task).order_by(calls.c.at.desc())
-    oldest: float | None = conn.execute(ages.offset(newest - 1).limit(1)).scalar()
-    return since if oldest is None else max(since, oldest)
+def drawn_calls(
+    conn: Connection, task: str, asking: Asking, secret: bytes, after: int = 0, prefix: str = ""
+) -> Iterator[str]:
+    """The ids of a task's calls that people are asked about, in order of arrival; of those with a
+    number above ``after`` that were answered by somebody whose name has this ``prefix``."""
+    begin = max(asking.since, _begun(conn, task))
+    query = (
+        select(calls.c.number, calls.c.id)
+        .where(calls.c.task == task, calls.c.at >= begin, calls.c.sampled, calls.c.error == "")
+        .where(calls.c.answer.is_not(None))
+        .where(calls.c.answered_by.startswith(prefix, autoescape=True))
+        .order_by(calls.c.number)
+        .limit(_PAGE)
+    )
+    while rows := conn.execute(query.where(calls.c.number > after)).all():
+        yield from (row.id for row in rows if draw(row.id, asking.rate, secret))
+        after = rows[-1].number
 
 
 def last_audited(conn: Connection, certificate: str) -> int:
@@ -84,16 +108,35 @@ def last_audited(conn: Connection, certificate: str) -> int:
     return found or 0
 
 
-def next_served(
-    conn: Connection, task: str, prefix: str, since: float, mark: int
-) -> tuple[int, CallRecord] | None:
-    """The first of a task's calls after number ``mark`` that was made ``since`` (unix seconds),
-    belongs to the unbiased sample and was answered by somebody whose name has this ``prefix``."""
-    query = (
-        select(calls)
-        .where(calls.c.number > mark, calls.c.task == task, calls.c.at >= since)
-        .where(calls.c.sampled, calls.c.error == "", calls.c.answer.is_not(None))
-        .where(calls.c.answered_by.startswith(prefix, autoescape=True))
-    )
-    found = numbered_calls(conn, query.order_by(calls.c.number).limit(1))
-    return next(iter(found.items()), None)
+def begin_anew(
+    conn: Connection, expiring: Sequence[AnyRow], asked: Mapping[str, Asking], secret: bytes
+) -> None:
+    """Of tasks of which a call still waits among those that expire (rows of ``calls``), let the
+    stretch of calls that count begin anew: after the last drawn one with a word, so that no word
+    decides what is in it."""
+    for task, asking in asked.items():
+        begin = max(asking.since, _begun(conn, task))
+        drawn = {
+            row.id: row.at
+            for row in expiring
+            if (row.task, row.sampled, row.error) == (task, True, "")
+            and row.answered
+            and row.at >= begin
+            and draw(row.id, asking.rate, secret)
+        }
+        words = newest_feedback(conn, drawn)
+        left_out = [at for call_id, at in drawn.items() if call_id not in words]
+        if not left_out:
+            continue
+        said = select(calls.c.id, calls.c.at).join(feedback, feedback.c.call_id == calls.c.id)
+        rows = conn.execute(said.where(calls.c.task == task, calls.c.sampled)).all()
+        judged = [row.at for row in rows if draw(row.id, asking.rate, secret)]
+        start = math.nextafter(max(left_out + judged), math.inf)
+        conn.execute(delete(review_starts).where(review_starts.c.task == task))
+        conn.execute(review_starts.insert(), {"task": task, "at": start})
+
+
+def _begun(conn: Connection, task: str) -> float:
+    query = select(review_starts.c.at).where(review_starts.c.task == task)
+    found: float | None = conn.execute(query).scalar()
+    return found or 0.0

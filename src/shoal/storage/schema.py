@@ -193,6 +193,13 @@ label_eprocesses = Table(
     Column("state", LargeBinary, nullable=False),
 )
 
+review_starts = Table(
+    "review_starts",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("at", Float, nullable=False),  # people are asked about calls made since
+)
+
 keys = Table(
     "keys",
     metadata,

@@ -1,5 +1,6 @@
 """The store: everything Shoal remembers, in one data folder, or in one and a Postgres database."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -18,7 +19,7 @@ from shoal.storage.homes import open_database
 from shoal.storage.keys import Keys
 from shoal.storage.newcomers import NewcomerCounts
 from shoal.storage.options import StoreOptions
-from shoal.storage.reviews import Reviews
+from shoal.storage.reviews import Asking, Reviews
 from shoal.storage.spend import Spend
 from shoal.storage.sqlite import SqliteDatabase
 from shoal.storage.standings import Events, Standings
@@ -82,13 +83,14 @@ class Store:
         insert = partial(self.calls.insert, call=call, held=held)
         return self.writer.submit(insert, size=call_bytes(call))
 
-    def expire(self, now: float) -> int:
-        """Remove old calls as the options say; returns how many. Takes long: not for event loops.
+    def expire(self, now: float, asked: Mapping[str, Asking] | None = None) -> int:
+        """Remove old calls as the options say; returns how many. ``asked`` is as for
+        ``expiry.expire``. Takes long: not for event loops.
 
         Raises:
             StoreError: the database cannot be written.
         """
-        return expire(self.database, now, self.options.keep_days, self.options.max_gb)
+        return expire(self.database, now, self.options.keep_days, self.options.max_gb, asked)
 
     def close(self) -> None:
         """Write what waits, and close the database."""
