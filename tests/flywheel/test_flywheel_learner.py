@@ -21,6 +21,7 @@ from parcel_office import (
     make_task,
 )
 
+from shoal.chat import Answer
 from shoal.encoder import Encoder
 from shoal.errors import LearningError, StoreError
 from shoal.flywheel.finding import known_tasks
@@ -342,3 +343,66 @@ def test_an_agreement_is_certified_when_enough_was_tried(store: Store) -> None:
     assert standing is not None
     assert standing.stage == "serve"
     assert len(store.attempts.list(agreement_id(task.id))) == 1
+
+
+def small_models_learner(store: Store, promise: PromiseOptions = PROMISE) -> Learner:
+    return Learner(
+        store,
+        OPTIONS,
+        {},
+        promise,
+        encoder=cast(Encoder, TinyEncoder()),
+        cascade=CascadeOptions(models=("ann", "bob"), tries=100),
+    )
+
+
+def agreement_attempts(store: Store, learner: Learner) -> int:
+    """After several turns that look at everything again."""
+    for _ in range(3):
+        learner._counted.clear()
+        learner.turn()
+    return len(store.attempts.list(agreement_id(TASK.id)))
+
+
+def test_what_was_refused_is_not_tried_again_on_the_same_tries(store: Store) -> None:
+    add_task(store)
+    more(store, range(100), answer=Answer("neither"))
+    try_on(store, range(100))  # which say what is right, and the LLM does not
+    assert agreement_attempts(store, small_models_learner(store)) == 1
+
+
+def test_a_specialist_in_shadow_changes_nothing_of_what_comes_to_the_models(store: Store) -> None:
+    learner = small_models_learner(store)
+    fill(store, range(400))
+    try_on(store, range(100))
+    assert agreement_attempts(store, learner) == 1
+    assert certificates(store)
+    promote(store, TASK.id, "shadow", "test", "for a test")
+    assert agreement_attempts(store, learner) == 1
+
+
+def test_where_each_label_is_promised_no_models_agree(store: Store) -> None:
+    fill(store, range(200))
+    try_on(store, range(100))
+    each = PROMISE.model_copy(update={"per_label": True})
+    learner = small_models_learner(store, each)
+    assert agreement_attempts(store, learner) == 0
+    assert learner.promise(TASK) == each
+
+
+def test_models_are_not_promoted_on_a_certificate_for_other_calls(store: Store) -> None:
+    learner = small_models_learner(store)
+    fill(store, range(400))
+    try_on(store, range(100))
+    assert agreement_attempts(store, learner) == 1
+    promote(store, TASK.id, "serve", "test", "for a test")
+    with pytest.raises(LearningError, match="certified on other calls"):
+        promote(store, agreement_id(TASK.id), "serve", "test", "for a test")
+
+
+def test_fine_tuning_without_its_extra_is_told(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    make_learner(store, fine_tune=True)
+    assert "shoal[train]" in caplog.text

@@ -13,13 +13,14 @@ from shoal.chat import Answer
 from shoal.cli.certificates import TaskName
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, find_task, open_store
 from shoal.cli.figures import short_moment
-from shoal.cli.printing import say, show_json
+from shoal.cli.printing import say, show_json, warn
 from shoal.config import Config, read_config
 from shoal.errors import ConfigError, NotFound
 from shoal.flywheel.reviewing import asking_of
 from shoal.storage import Feedback, Store
 from shoal.storage.reviews import LISTED
-from shoal.tasks import Matcher, Task
+from shoal.tasks import Matcher, Task, read
+from shoal.tasks.describe import explain
 
 
 class Asked(Struct, frozen=True):
@@ -91,6 +92,9 @@ def _say(
         answer=Discretion(settings.privacy).kept_text(answer or ""),
     )
     register_hooks(settings.judging_options(), settings.folder)
+    if answer is not None and read(task.contract, Answer(text=answer)) is None:
+        kind = explain(task.contract)
+        warn(f"{answer!r} is no answer of this task, whose answers are {kind}; it counts as it is")
     if take_word(store, word, settings.promise_of):
         say(f"{task.name} observes: what people said broke its promise.")
 

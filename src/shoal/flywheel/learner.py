@@ -25,6 +25,7 @@ from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
 from shoal.storage import Asking, Ground, Store, Volume
 from shoal.tasks import Task, comparator_name
+from shoal.training import recipes
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class Learner:
         self._failed: dict[str, int] = {}  # by task id: its calls when it could not be tended
         self._expired_at = -_EXPIRE_S  # of time.monotonic
         self._watching = False
+        if options.fine_tune and (why := recipes.missing()):
+            log.warning("fine_tune = true does nothing yet: %s", why)
 
     def senses(self) -> Senses:
         """The encoder's senses; it is built on the first use.

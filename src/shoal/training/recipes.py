@@ -25,10 +25,15 @@ RECIPES = (
 _EXTRA = "fine-tuning needs the extra `train`: pip install 'shoal[train]'"
 
 
+def missing() -> str:
+    """Why nothing can be fine-tuned here, in plain words; "" if it can."""
+    return "" if importlib.util.find_spec("torch") else _EXTRA
+
+
 def refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str:
     """Why the recipe cannot learn this, in plain words; "" if it can."""
-    if importlib.util.find_spec("torch") is None:
-        return _EXTRA
+    if why := missing():
+        return why
     kind = kind_of(recipe.kind)
     if kind is None or not kind.fits(contract):
         return f"its answers are none that a {recipe.kind} gives"
@@ -49,8 +54,8 @@ def train(
     Raises:
         LearningError: the extra is not installed, there is no encoder, or nothing can be learned.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise LearningError(_EXTRA)
+    if why := missing():
+        raise LearningError(why)
     if senses is None:
         raise LearningError("fine-tuning starts from the encoder, and there is none")
     aids = aids or Aids()
