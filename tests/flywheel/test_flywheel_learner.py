@@ -365,7 +365,7 @@ def agreement_attempts(store: Store, learner: Learner) -> int:
 
 
 def test_what_was_refused_is_not_tried_again_on_the_same_tries(store: Store) -> None:
-    fill(store, range(100))
+    fill(store, range(400))
     try_on(store, range(100), Answer("neither"))
     assert agreement_attempts(store, small_models_learner(store)) == 1
 
