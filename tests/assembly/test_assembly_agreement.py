@@ -97,7 +97,7 @@ async def test_models_are_tried_beside_the_llm(store: Store) -> None:
         await desk.settle()
     assert (handled.receipt.answered_by, answer.text) == ("gpt", LABELS[1])
     call_id = handled.receipt.call_id
-    tries = store.tries.of_calls([call_id])[call_id]
+    tries = store.tries.of_task(Ground(TASK.id, "", 0.0))[call_id]
     assert {name: tried.answer.text for name, tried in tries.items()} == {
         "ann": LABELS[1],
         "bob": LABELS[0],
@@ -563,7 +563,7 @@ async def test_how_sure_a_specialist_was_is_kept_with_what_it_would_have_said(
     async with open_desk(store, Clerk(), Clerk("ann"), cascade=alone) as desk:
         handled, _ = await ask(desk, request_of(UNCLEAR))
         await desk.settle()
-    tries = store.tries.of_calls([handled.receipt.call_id])[handled.receipt.call_id]
+    tries = store.tries.of_task(Ground(TASK.id, card.id, 0.0))[handled.receipt.call_id]
     assert tries[card.id].signal == handled.receipt.tried[0].signal
     assert tries["ann"].signal is None
 

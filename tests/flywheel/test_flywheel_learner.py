@@ -405,3 +405,22 @@ def test_fine_tuning_without_its_extra_is_told(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     make_learner(store, fine_tune=True)
     assert "shoal[train]" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "looks"), [(StoreError("locked"), 3), (ValueError("singular matrix"), 1)]
+)
+def test_what_may_pass_is_tried_again_and_what_the_data_does_is_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception, looks: int
+) -> None:
+    learner, asked = make_learner(store), list[Task]()
+    fill(store, range(400))
+
+    def fail(task: Task, volume: object) -> None:
+        asked.append(task)
+        raise error
+
+    monkeypatch.setattr(learner, "_certify_if_ripe", fail)
+    for _ in range(3):
+        learner.turn()
+    assert len(asked) == looks

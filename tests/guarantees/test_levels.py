@@ -59,3 +59,13 @@ def test_the_promise_is_broken_no_more_often_than_delta(risks: tuple[float, floa
         found = select_level(scores, wrong, (0.5, 1.0), ALPHA, DELTA)
         broken += isinstance(found, Selection) and true[found.threshold] > ALPHA
     assert broken / seeds <= DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / seeds)
+
+
+def test_one_frequent_question_answered_wrong_is_no_proof_over_calls() -> None:
+    """Over inputs the risk is small, over calls it is not; the refusal speaks of calls."""
+    wrong = [False] * 300 + [True] * 100
+    first = [True] * 300 + [True] + [False] * 99
+    found = select_level([1.0] * 400, wrong, (1.0,), 0.05, 0.05, first)
+    assert isinstance(found, Refusal)
+    assert "400 of 400 would be accepted, of which 100 disagree (25 %), above 5 %" in found.reason
+    assert isinstance(select_level([1.0] * 400, wrong, (1.0,), 0.3, 0.05, first), Selection)

@@ -179,6 +179,8 @@ class Learner:
                 self._certify_agreement_if_ripe(revised)
         except LearningError as error:
             log.info("task %s: %s", task.name, error)
+        except ShoalError as error:  # as of a store that cannot be read now: soon tried again
+            log.error("task %s could not be tended: %s", task.name, error)
         except Exception:  # whatever one task's data does to training, the others go on
             log.exception("task %s could not be tended; it is tried again on more", task.name)
             self._failed[task.id] = volume.calls

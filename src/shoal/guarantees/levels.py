@@ -61,6 +61,8 @@ def select_level(
                 alpha=alpha,
                 delta=delta,
             )
+    if any(_p_value(s[f] >= level, w[f], f[f], alpha) <= part for level in levels):
+        return _refuse(s, w, levels, alpha, delta)  # it is over calls that it cannot be proven
     return _refuse(s[f], w[f], levels, alpha, delta)
 
 

@@ -1,7 +1,6 @@
 """Tries: what cheaper models said to calls of a task that the LLM answered as well."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Self
 
 import msgspec
@@ -11,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from shoal.chat import Answer
 from shoal.storage.calls import unpack_answer
-from shoal.storage.database import AnyRow, Database, in_slices
+from shoal.storage.database import AnyRow, Database
 from shoal.storage.packing import pack
 from shoal.storage.schema import calls, tries
 from shoal.storage.standings import Events
@@ -84,15 +83,6 @@ class Tries:
         answer = pack(_encode(replace(tried.answer, body=b"")))
         conn.execute(tries.insert(), asdict(tried) | {"answer": answer})
         return True
-
-    def of_calls(self, call_ids: Iterable[str]) -> dict[str, dict[str, Try]]:
-        """For each of these calls that has any, its tries by model."""
-        found: dict[str, dict[str, Try]] = defaultdict(dict)
-        with self._database.read() as conn:
-            for ids in in_slices(call_ids):
-                for row in conn.execute(select(tries).where(tries.c.call_id.in_(ids))):
-                    found[row.call_id][row.model] = _try(row)
-        return dict(found)
 
     def of_task(self, where: Ground) -> dict[str, dict[str, Try]]:
         """For each call on that ground that has any, its tries by model."""
