@@ -29,12 +29,14 @@ from pydantic import ValidationError
 from shoal.assembly import Shoal
 from shoal.chat import Answer, Request, Usage
 from shoal.errors import ConfigError, EngineUnreachable, LearningError
+from shoal.evaluation.report import render
 from shoal.flywheel.agreeing import AgreementExaminer, serving_card
 from shoal.flywheel.agreement_trial import SHARE
 from shoal.flywheel.certification import Verdict
 from shoal.flywheel.finding import task_row
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import promote
+from shoal.flywheel.reporting import facts_of
 from shoal.guarantees import Certificate
 from shoal.routing.agreement import agreement_id
 from shoal.routing.caller import Caller
@@ -494,6 +496,34 @@ async def test_one_model_alone_answers_where_it_may_be_trusted(store: Store) -> 
     assert (knows.receipt.answered_by, answer.text) == ("agreement/department", LABELS[1])
     assert (knows_not.receipt.answered_by, right.text) == ("gpt", LABELS[0])
     assert knows_not.receipt.tried[0].reason == "ann said this: not enough to go by"
+
+
+async def test_the_report_tells_what_the_models_were_proven_on(store: Store) -> None:
+    known_task(store)
+    alone = SMALL.model_copy(update={"models": ("ann",), "tries": 400})
+    async with open_desk(store, Clerk(), Narrow("ann"), cascade=alone) as desk:
+        await tell(desk, [text_of(number) for number in range(400)])
+    certificate = certify_agreement(store, alone.models).certificate
+    assert certificate is not None
+    points = store.evidence.points(certificate.id)
+    assert points is not None
+    accepted = points.signals >= certificate.threshold
+    assert (points.n, accepted.sum()) == (certificate.n, certificate.accepted)
+    assert points.errors[accepted].sum() == certificate.errors
+    assert {part.name for part in certificate.slices if part.by == "label"} == {*LABELS[1:]}
+    facts = facts_of(store, TASK, LearnOptions())
+    assert facts.certificate is None
+    assert facts.agreement is not None
+    assert (facts.agreement.certificate, facts.agreement.log_odds) == (certificate, True)
+    promote(store, RUNG, "serve", "test", "for a test")
+    async with open_desk(store, Clerk(), Narrow("ann"), cascade=alone) as desk:
+        await ask(desk, request_of(text_of(3 * 500 + 1)))
+    page = render(facts_of(store, TASK, LearnOptions()))
+    assert "Cheaper models of department" in page
+    assert "Of the answers that the cheaper models give in its place" in page
+    assert "<tr><th>Models</th><td>ann</td></tr>" in page
+    assert f"${60 * 10e-6 + 2 * 100e-6:.6f} a call" in page
+    assert page.count("<svg") == 2  # what was proven by no specialist is not drawn
 
 
 async def test_a_voice_that_fails_a_validator_is_not_counted(store: Store) -> None:

@@ -127,11 +127,15 @@ def test_audits_are_told_by_label_where_each_is_promised(busy_desk: Desk) -> Non
             == []
         )
         add_certificate(store, make_certificate(2, labels=proofs))
-    assert "Audits by label" not in busy_desk.printed("certificate", "department")
+    shown = busy_desk.printed("certificate", "department")
+    assert "Audits by label" not in shown
+    assert "None of its answers has been audited yet." in shown
     with busy_desk.store() as store:
         add_audits(store, "c-2", "returns", [True, True, False])
     shown = busy_desk.printed("certificate", "department")
     assert "Audits by label; evidence of 80 against any takes the specialist back:" in shown
+    assert "Audits: 1 of 3 answers differed, evidence " in shown
+    assert "; at 40 it is taken back." in shown
     assert "- returns: 1 of 3 differed, evidence " in shown
     assert "- delivery" not in shown
     found = json.loads(busy_desk.printed("certificate", "department", "--json"))["label_audits"]

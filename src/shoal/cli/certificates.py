@@ -21,10 +21,10 @@ from shoal.cli.printing import say, show_json
 from shoal.config import read_config
 from shoal.flywheel.certification import Verdict
 from shoal.flywheel.overview import Proof, proof_of, verdict_of
-from shoal.guarantees import Certificate, delta_at, delta_left
+from shoal.guarantees import Certificate, EProcess, delta_at, delta_left
 from shoal.routing.agreement import agreement_id
 from shoal.routing.promise import PromiseOptions
-from shoal.storage import Stage, Store
+from shoal.storage import CertificateRow, Stage, Store
 from shoal.tasks import Task
 
 REFUSED = 2  # exit status
@@ -41,9 +41,9 @@ class AttemptSummary(Struct, frozen=True):
     reason: str
 
 
-class LabelAudits(Struct, frozen=True):
-    """The audits of one label that the newest certificate promises by itself: of ``n`` answers that
-    said it ``errors`` differed; the specialist is taken back when ``e_value`` reaches
+class AuditCount(Struct, frozen=True):
+    """Audits of the newest certificate, of one ``label`` that is promised by itself or of all
+    answers (""): of ``n`` ``errors`` differed; it is taken back when ``e_value`` reaches
     ``limit``."""
 
     label: str
@@ -65,7 +65,8 @@ class Standing(Struct, frozen=True):
     attempts: list[AttemptSummary]
     all: list[Certificate]
     agreement: "Standing | None" = None
-    label_audits: list[LabelAudits] = []
+    audits: AuditCount | None = None
+    label_audits: list[AuditCount] = []
 
 
 def certify(task: TaskName, config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -118,6 +119,8 @@ def certificate(
 def _standing(store: Store, task: Task, rung: str, proof: Proof) -> Standing:
     verdicts = [(attempt, verdict_of(attempt)) for attempt in store.attempts.list(rung)]
     stands = store.standings.get(rung)
+    newest = next(iter(store.certificates.list(rung)), None)
+    audits, by_label = (None, []) if newest is None else _audits(store, newest)
     return Standing(
         task=task.name,
         stage=stands.stage if stands else "observe",
@@ -128,18 +131,20 @@ def _standing(store: Store, task: Task, rung: str, proof: Proof) -> Standing:
             for attempt, verdict in verdicts
         ],
         all=[Certificate.from_json(row.spec) for row in store.certificates.list(rung)],
-        label_audits=_label_audits(store, rung),
+        audits=audits,
+        label_audits=by_label,
     )
 
 
-def _label_audits(store: Store, rung: str) -> list[LabelAudits]:
-    newest = next(iter(store.certificates.list(rung)), None)
-    if newest is None:
-        return []
+def _audits(store: Store, newest: CertificateRow) -> tuple[AuditCount, list[AuditCount]]:
     watch = store.audits.watch(newest.id)
-    _, part = watch.levels(1 - Certificate.from_json(newest.spec).confidence)
+    whole, part = watch.levels(1 - Certificate.from_json(newest.spec).confidence)
     found = sorted(watch.labels.items(), key=lambda item: (-item[1].log_peak, item[0]))
-    return [LabelAudits(name, e.n, e.errors, e.e_value, 1 / part) for name, e in found]
+    return _count("", watch.average, whole), [_count(name, e, part) for name, e in found]
+
+
+def _count(label: str, process: EProcess, level: float) -> AuditCount:
+    return AuditCount(label, process.n, process.errors, process.e_value, 1 / level)
 
 
 def _show(standing: Standing, every: bool) -> None:
@@ -152,6 +157,8 @@ def _show(standing: Standing, every: bool) -> None:
         when = f"{moment(last.at)} UTC, {last.examples:,} examples"
         reason = "" if last.reason in standing.why_not else f": {last.reason}"
         say(f"Attempt {last.nth} ({when}) was refused{reason}.")
+    if standing.audits is not None:
+        say(_audited(standing.audits))
     audited = [audits for audits in standing.label_audits if audits.n]
     if audited:
         limit = f"{audited[0].limit:,.0f}"
@@ -165,6 +172,15 @@ def _show(standing: Standing, every: bool) -> None:
     if standing.agreement is not None:
         say("\nCheaper models:")
         _show(standing.agreement, every)
+
+
+def _audited(audits: AuditCount) -> str:
+    if audits.n == 0:
+        return "None of its answers has been audited yet."
+    return (
+        f"Audits: {audits.errors} of {audits.n:,} answers differed, evidence "
+        f"{audits.e_value:.3g}; at {audits.limit:,.0f} it is taken back."
+    )
 
 
 def _spent(nth: int, promise: PromiseOptions) -> str:

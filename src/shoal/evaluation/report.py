@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from shoal.evaluation import report_charts as charts
 from shoal.guarantees import Calibration, Certificate, Watch, anytime_upper_bound, percent
@@ -53,12 +55,20 @@ class Example(Struct, frozen=True):
     said: str
 
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """What a report tells.
+class Asked(Struct, frozen=True):
+    """What one call of a model takes: ``cost`` in USD and ``ms`` of waiting, None if not known."""
 
-    ``why_not`` is "" if the certificate is in force. ``audits`` are the outcomes (wrong or not) of
-    audits, oldest first; ``llm_cost`` in USD and ``llm_ms`` are of one call of the LLM, None if not
-    known.
+    cost: float | None
+    ms: float | None
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a report tells of a task's specialist, and of the ``agreement`` of its cheaper models,
+    None if that was never tried.
+
+    ``why_not`` is "" if the certificate is in force. ``log_e`` is the evidence after each audit,
+    oldest first. ``llm`` and ``models`` (of a rung of cheaper models, all of them together) are
+    means over calls that they answered. ``log_odds``: the signals of ``points`` are such.
     """
 
     task: str
@@ -73,22 +83,35 @@ class Facts(Struct, frozen=True, kw_only=True):
     disagreements: tuple[Example, ...] = ()
     watch: Watch | None = None
     log_e: tuple[float, ...] = ()
-    llm_cost: float | None = None
-    llm_ms: float | None = None
+    log_odds: bool = False
+    llm: Asked = Asked(None, None)
+    models: Asked | None = None
+    agreement: "Facts | None" = None
 
 
 def render(facts: Facts) -> str:
     """The page."""
     title = f"Shoal: report on {facts.task}"
-    sections = [_summary(facts), *_proof(facts), _ladder(facts)]
+    parts = [_part(facts)]
+    if facts.agreement is not None:
+        name = f"Cheaper models of {facts.task}"
+        parts += [f"<h1>{escape(name)}</h1>", _part(facts.agreement)]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\';'
         " style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{escape(title)}</h1>{''.join(sections)}</body></html>\n"
+        f"<h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
     )
+
+
+def _part(facts: Facts) -> str:
+    return "".join((_summary(facts), *_proof(facts), _ladder(facts)))
+
+
+def _who(found: Certificate) -> str:
+    return "the cheaper models" if found.models else "the specialist"
 
 
 def _summary(facts: Facts) -> str:
@@ -98,10 +121,10 @@ def _summary(facts: Facts) -> str:
         return f'<p class="none">No certificate: {escape(facts.why_not)}.</p>{_pairs(rows)}'
     each = " and of each label by itself" if found.labels is not None else ""
     lead = (
-        f"Of the answers that the specialist gives itself{each}, at most "
-        f"<b>{percent(found.alpha)}</b> differ from {escape(found.reference)}, with "
-        f"<b>{percent(found.confidence)}</b> confidence. It answers about "
-        f"<b>{percent(found.coverage)}</b> of the calls."
+        f"Of the answers that {_who(found)} give{'' if found.models else 's'} in its place{each}, "
+        f"at most <b>{percent(found.alpha)}</b> differ from {escape(found.reference)}, with "
+        f"<b>{percent(found.confidence)}</b> confidence: about <b>{percent(found.coverage)}</b> of "
+        f"the calls{' that the specialist passes on' if found.after else ''}."
     )
     state = (
         "" if not facts.why_not else f'<p class="none">Not in force: {escape(facts.why_not)}.</p>'
@@ -118,6 +141,13 @@ def _summary(facts: Facts) -> str:
         ("Certificate", found.id),
         ("Data", found.data_digest),
     ]
+    if found.models:
+        rows += [
+            ("Models", ", ".join(found.models)),
+            ("After the specialist", found.after or "none: measured on all calls"),
+            ("Signal", found.signal),
+            ("Answers must pass", ", ".join(found.validators) or "nothing but the contract"),
+        ]
     if found.made_up:
         rows.append(("Examples made up by the LLM", f"{found.made_up:,} trained, none measured"))
     return f'{state}<p class="lead">{lead}</p>{_pairs(rows)}'
@@ -141,11 +171,18 @@ def _proof(facts: Facts) -> Iterable[str]:
             "the surest calls. Light: its exact upper bound, each taken alone. The dot is the "
             "certified threshold, its whisker ends at the bound that was tested.</p>"
         )
-        reliable = charts.reliability(points.signals, points.errors, found.threshold)
+        signals, threshold = points.signals, found.threshold
+        if facts.log_odds:
+            signals, threshold = _probability(signals), float(_probability(np.array(threshold)))
+        reliable = charts.reliability(signals, points.errors, threshold)
         yield f"<h2>Does the signal mean what it says?</h2>{reliable}"
     yield _slices(found)
     yield _examples("Worst examples", facts.mistakes, "calibration examples that would be served")
     yield _audits(facts, delta)
+
+
+def _probability(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
 
 
 def _slices(found: Certificate) -> str:
@@ -186,7 +223,7 @@ def _labels(found: Certificate) -> str:
 def _examples(title: str, found: Sequence[Example], what: str) -> str:
     if not found:
         return f"<h2>{title}</h2><p>None, of {what}; or their calls are no longer kept.</p>"
-    head = ("signal", "input", "reference", "specialist", "call")
+    head = ("signal", "input", "reference", "said instead", "call")
     rows = [
         (
             "-" if one.signal is None else f"{one.signal:.4f}",
@@ -252,12 +289,18 @@ def _ladder(facts: Facts) -> str:
         )
         for step in facts.ladder
     ]
-    llm_ms = "-" if facts.llm_ms is None else f"{facts.llm_ms:.0f} ms"
-    cost = "unknown" if facts.llm_cost is None else f"${facts.llm_cost:.6f}"
-    rows.append(("the LLM", "-", llm_ms, "the rest", f"{cost} a call"))
+    if facts.models is not None:
+        rows.append(("their answers, while they serve", *_asked(facts.models, "see above")))
+    rows.append(("the LLM", *_asked(facts.llm, "the rest")))
     head = ("candidate", "CPU to train", "an answer", "serves", "outcome")
-    note = "CPU time of candidates was measured where they were trained; the LLM's is elapsed time."
+    note = "CPU time of candidates was measured where they were trained; of models, elapsed time."
     return f"<h2>The ladder of the last attempt</h2>{_table(head, rows)}<p class='note'>{note}</p>"
+
+
+def _asked(model: Asked, serves: str) -> tuple[str, str, str, str]:
+    ms = "-" if model.ms is None else f"{model.ms:.0f} ms"
+    cost = "unknown" if model.cost is None else f"${model.cost:.6f}"
+    return "-", ms, serves, f"{cost} a call"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

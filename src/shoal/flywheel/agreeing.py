@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import uuid_utils
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,16 +26,18 @@ from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.lessons import digest_of, token_rates
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import serving_card
-from shoal.guarantees import delta_at
-from shoal.routing.agreement import KIND, Voices, agreement_id, weigh
+from shoal.flywheel.trial import KEPT_MISTAKES
+from shoal.guarantees import Calibration, delta_at
+from shoal.routing.agreement import KIND, Agreed, Voices, agreement_id, weigh
 from shoal.routing.privacy import PrivacyOptions, scrub_input
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.rung import beyond
 from shoal.routing.signals.registry import validators_of
 from shoal.specialists.card import Card
 from shoal.specialists.senses import Senses
-from shoal.storage import Example, Ground, Store, Try
-from shoal.tasks import CallContract, Matcher, Task, comparator_name
+from shoal.storage import Example, Ground, Mistake, Store, Try
+from shoal.tasks import CallContract, Contract, Matcher, Task, comparator_name, read
+from shoal.tasks.answer_label import label_of
 
 
 class Heard(Struct, frozen=True):
@@ -133,15 +136,22 @@ class AgreementExaminer:
         card = self._card(replace(task, contract=contract), heard, found.proven, right)
         reference, days = self._label(card.llm), self._options.lapse_days
         grounds = Grounds(promise, nth, delta, reference, "held-out", days)
+        points, mistakes = _evidence(contract, heard, agreed, wrong, found.proven)
         certificate = replace(
             issued(task.name, card, found.proven.selection, grounds),
+            slices=points.slices(points.signals >= found.proven.selection.threshold, promise.delta),
             models=self._models,
             after=hearing.after,
             signal=found.proven.signal,
             validators=own.validators,
         )
         verdict = replace(verdict, certificate=certificate)
-        file_verdict(self._store, verdict, nth, card, check)
+
+        def check_and_keep(conn: Connection) -> None:
+            check(conn)
+            self._store.evidence.insert(conn, certificate.id, points, mistakes)
+
+        file_verdict(self._store, verdict, nth, card, check_and_keep)
         return verdict
 
     def _still_true(self, task: Task, hearing: Hearing) -> Callable[[Connection], None]:
@@ -204,6 +214,36 @@ class AgreementExaminer:
         with tempfile.TemporaryDirectory() as folder:
             proven.trust.save(Path(folder))
             return self._store.artifacts.put(Path(folder))
+
+
+def _evidence(
+    contract: Contract,
+    heard: Sequence[Heard],
+    agreed: Sequence[Agreed],
+    wrong: Sequence[bool],
+    proven: Proven,
+) -> tuple[Calibration, tuple[Mistake, ...]]:
+    """What the signal was proven on: its points, and the surest of the answers that would have been
+    served and differ."""
+    at = np.flatnonzero(proven.tested).tolist()
+    rows = [(heard[i], agreed[i], wrong[i]) for i in at]
+    points = Calibration.of(
+        proven.scores,
+        [bad for *_, bad in rows],
+        [_label(contract, one.chosen) for _, one, _ in rows],
+        [len(each.voices.text) for each, *_ in rows],
+        [each.example.at for each, *_ in rows],
+    )
+    mistakes = [
+        Mistake(each.example.call_id, float(score), one.chosen)
+        for (each, one, bad), score in zip(rows, proven.scores, strict=True)
+        if bad and one.chosen is not None and score >= proven.selection.threshold
+    ]
+    return points, tuple(sorted(mistakes, key=lambda one: -one.signal)[:KEPT_MISTAKES])
+
+
+def _label(contract: Contract, chosen: Answer | None) -> str | None:
+    return None if chosen is None else label_of(contract, read(contract, chosen))
 
 
 def _digest(heard: Sequence[Heard]) -> str:

@@ -30,12 +30,18 @@ _FAR = 1e6  # under any log-odds: where no voice counts
 
 
 class Proven(Struct, frozen=True):
-    """A signal with its threshold; ``trust`` None: it is the share of the voices that agree."""
+    """A signal with its threshold; ``trust`` None: it is the share of the voices that agree.
+
+    ``tested`` (n,) are the calls that it was proven on, ``scores`` (m,) the signal of each of
+    these.
+    """
 
     signal: str
     selection: Selection
     trust: Trust | None
     cpu_seconds: float
+    tested: NDArray[np.bool_]
+    scores: NDArray[np.float64]
 
 
 class Finding(Struct, frozen=True):
@@ -85,7 +91,9 @@ def _by_share(seen: Sequence[Seen], wrong: NDArray[np.bool_], alpha: float, delt
     found = select_level(
         signals, wrong, levels, alpha, delta, first_of([each.text for each in seen])
     )
-    return SHARE, found if isinstance(found, Refusal) else Proven(SHARE, found, None, 0.0), 0.0
+    if isinstance(found, Refusal):
+        return SHARE, found, 0.0
+    return SHARE, Proven(SHARE, found, None, 0.0, np.ones(len(seen), bool), signals), 0.0
 
 
 def _by_learning(
@@ -112,7 +120,7 @@ def _by_learning(
     spent = time.process_time() - began
     if isinstance(found, Refusal):
         return LEARNED, found, spent
-    return LEARNED, Proven(LEARNED, found, trust, spent), spent
+    return LEARNED, Proven(LEARNED, found, trust, spent, apart, scores), spent
 
 
 def _calibrates(text: str) -> bool:

@@ -1,37 +1,52 @@
 """Gathers what the report on a task tells from the store."""
 
 import time
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from shoal.chat import Answer
 from shoal.errors import NotFound
-from shoal.evaluation.report import Example, Facts, Step
+from shoal.evaluation.report import Asked, Example, Facts, Step
+from shoal.flywheel.agreement_trial import LEARNED
 from shoal.flywheel.options import LearnOptions
-from shoal.flywheel.overview import proof_of, verdict_of
+from shoal.flywheel.overview import Proof, agreement_of, proof_of, verdict_of
 from shoal.flywheel.trial import LadderStep
 from shoal.guarantees import Certificate, log_e_path
+from shoal.routing.agreement import KIND, agreement_id
 from shoal.routing.promise import PromiseOptions
-from shoal.storage import Audit, CallRecord, Store
+from shoal.storage import Audit, CallFilter, CallRecord, Store
 from shoal.tasks import Matcher, Task
 from shoal.tasks.describe import explain
 
 _SHOWN = 20
 _AUDITS = 10_000
+_TIMED = 200  # calls
 
 
 def facts_of(
     store: Store, task: Task, options: LearnOptions, promise: PromiseOptions | None = None
 ) -> Facts:
-    """What is known of a task's newest certificate, in force or not, and of its last attempt;
-    ``promise`` is as for ``proof_of``.
+    """What is known of a task's newest certificate, in force or not, and of its last attempt, and
+    so of its cheaper models; ``promise`` is as for ``proof_of``.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    proof = proof_of(store, task, options, promise)
-    rows = store.certificates.list(task.id)
+    facts = _of_rung(store, task, task.id, proof_of(store, task, options, promise))
+    proof = agreement_of(store, task, options)
+    if proof is None:
+        return facts
+    agreement = _of_rung(store, task, agreement_id(task.id), proof)
+    models = _asked(store, CallFilter(task=task.id, answered_by=f"{KIND}/{task.name}"))
+    return replace(facts, agreement=replace(agreement, models=models))
+
+
+def _of_rung(store: Store, task: Task, rung: str, proof: Proof) -> Facts:
+    """What is known of a task's specialist or, by the id of their rung, of its cheaper models."""
+    rows = store.certificates.list(rung)
     certificate = proof.certificate or (Certificate.from_json(rows[0].spec) if rows else None)
-    standing = store.standings.get(task.id)
-    volume = store.calls.volumes().get(task.id)
+    standing = store.standings.get(rung)
     audits = store.audits.of_certificate(certificate.id, _AUDITS) if certificate else []
     wrong = [not audit.agrees for audit in reversed(audits)]
     path = log_e_path(wrong, certificate.alpha).tolist() if certificate and wrong else []
@@ -43,18 +58,18 @@ def facts_of(
         certificate=certificate,
         why_not=proof.why_not,
         points=store.evidence.points(certificate.id) if certificate else None,
-        ladder=_ladder(store, task),
+        ladder=_ladder(store, rung),
         mistakes=_mistakes(store, task, certificate.id) if certificate else (),
         disagreements=_disagreements(store, task, audits),
         watch=store.audits.watch(certificate.id) if certificate else None,
         log_e=tuple(path),
-        llm_cost=volume.llm_cost / volume.priced if volume and volume.priced else None,
-        llm_ms=_llm_ms(store, task),
+        log_odds=certificate is not None and certificate.signal == LEARNED,
+        llm=_llm(store, task),
     )
 
 
-def _ladder(store: Store, task: Task) -> tuple[Step, ...]:
-    verdicts = [verdict_of(attempt) for attempt in store.attempts.list(task.id)]
+def _ladder(store: Store, rung: str) -> tuple[Step, ...]:
+    verdicts = [verdict_of(attempt) for attempt in store.attempts.list(rung)]
     last = next((verdict for verdict in reversed(verdicts) if verdict.ladder), None)
     if last is None:
         return ()
@@ -105,12 +120,24 @@ def _disagreements(store: Store, task: Task, audits: list[Audit]) -> tuple[Examp
     return tuple(found)
 
 
-def _llm_ms(store: Store, task: Task) -> float | None:
-    """The mean time of the LLM over the newest calls that it answered."""
-    pages = store.calls.history(task.id, size=200)
-    page = next(pages, [])
+def _llm(store: Store, task: Task) -> Asked:
+    """The mean cost of what the LLM was asked, and its mean time over the newest calls."""
+    volume = store.calls.volumes().get(task.id)
+    page = store.calls.list(CallFilter(task=task.id, limit=_TIMED))
     took = [call.latency_ms for call in page if call.answered_by == call.llm and not call.error]
-    return sum(took) / len(took) if took else None
+    cost = volume.llm_cost / volume.priced if volume and volume.priced else None
+    return Asked(cost, _mean(took))
+
+
+def _asked(store: Store, wanted: CallFilter) -> Asked:
+    """The mean cost and time of the newest calls that are ``wanted``."""
+    page = store.calls.list(replace(wanted, limit=_TIMED))
+    costs = [call.cost for call in page if call.cost is not None]
+    return Asked(_mean(costs), _mean([call.latency_ms for call in page]))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _call(store: Store, call_id: str) -> CallRecord | None:

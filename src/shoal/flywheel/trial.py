@@ -37,7 +37,7 @@ from shoal.training.augmentation import Augmented
 GOOD_COVERAGE = 0.9  # a candidate that serves as much is kept without trying a dearer one
 WORTH_A_STEP = 0.02  # coverage that a dearer candidate must add
 _TIMED = 20  # inputs by which a candidate's CPU time an answer is measured
-_KEPT_MISTAKES = 50
+KEPT_MISTAKES = 50
 HELD_OUT = 3  # one example in so many calibrates, with calibration "held-out"
 
 SensesOf = Callable[[], Senses]
@@ -270,7 +270,7 @@ class _Judged(Struct, frozen=True):
             for (lesson, p), wrong in zip(self.pairs, self.wrong, strict=True)
             if wrong and p.output is not None and served(p)
         ]
-        return tuple(sorted(found, key=lambda one: -one.signal)[:_KEPT_MISTAKES])
+        return tuple(sorted(found, key=lambda one: -one.signal)[:KEPT_MISTAKES])
 
 
 _Unseen = Sequence[tuple[Lesson, Prediction]]
