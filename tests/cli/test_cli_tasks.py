@@ -77,6 +77,12 @@ def test_a_price_that_is_not_known_for_all_calls(desk: Desk) -> None:
     assert "> $0.002" in desk.printed("tasks", "list")
 
 
+def test_settings_of_a_task_that_is_not_there_are_told(busy_desk: Desk) -> None:
+    busy_desk.add_settings("[tasks.department]\nalpha = 0.1\n[tasks.departement]\nalpha = 0.1\n")
+    shown = busy_desk.run("tasks", "list")
+    assert "speaks of [tasks.departement], and no task has that name now" in shown.stderr
+
+
 def test_the_last_days_only(busy_desk: Desk) -> None:
     listed = json.loads(busy_desk.printed("tasks", "list", "--days", "1", "--json"))
     assert [task["calls"] for task in listed] == [0, 0]

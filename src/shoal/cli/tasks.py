@@ -81,6 +81,9 @@ def list_tasks(
     since = 0.0 if days is None else time.time() - days * _DAY
     with open_store(settings) as store:
         found = overview(store, settings.learn, since, settings.promise_of)
+    known = {item.task.name for item in found}
+    if unknown := ", ".join(f"[tasks.{name}]" for name in settings.tasks if name not in known):
+        warn(f"{config} speaks of {unknown}, and no task has that name now")
     if as_json:
         show_json([_summary(item) for item in found])
     elif found:
