@@ -1,7 +1,7 @@
 """What retrieval searches: documents, the passages that they are cut into, and what a search finds.
 
-Data only. A reader makes ``Content`` of a file, chunking makes ``Piece`` of that, and the store gives
-both numbers.
+Data only. A reader makes ``Content`` of a file, chunking makes ``Piece`` of that, and the store
+gives both numbers.
 """
 
 from typing import Literal
@@ -59,10 +59,13 @@ class Passage(Piece, frozen=True, kw_only=True):
 
 
 class Document(Struct, frozen=True, kw_only=True):
-    """A document of a collection. ``number`` is never given twice, ``id`` (UUIDv7) stays when the
-    content changes, and ``name`` (the path of a file) is its alone. ``digest`` is the SHA-256 of its
-    bytes, ``size`` their count, ``modified_ns`` and ``at`` when the file was changed and when it was
-    taken in (unix time), ``passages`` how many it has."""
+    """A document of a collection.
+
+    ``number`` is never given twice, ``id`` (UUIDv7) stays when the content changes, and ``name``
+    (the path of a file) is its alone. ``digest`` is the SHA-256 of its bytes, ``size`` their count,
+    ``modified_ns`` and ``at`` when the file was changed and when it was taken in (unix time),
+    ``passages`` how many it has.
+    """
 
     number: int
     id: str
