@@ -1,0 +1,241 @@
+"""The tables of a collection's file, and how rows become documents and passages.
+
+Plain ``sqlite3``: one file, one writer at a time, and nothing here is ever on a server.
+"""
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import uuid_utils
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from shoal.errors import StoreDamaged, StoreError
+from shoal.retrieval.documents import Document, Passage, Piece, Value
+
+Vectors = NDArray[np.float32]
+
+VERSION = 1
+APPLICATION = 0x5368_6F43  # "ShoC": marks the file as a collection
+STORED = np.dtype("<f2")  # half precision moves a cosine by less than .001
+AMONG = "(SELECT value FROM json_each(?))"
+_BUSY_SECONDS = 30.0
+_HEX_DIGITS = 32  # of a passage's content hash
+
+TABLES = (
+    """CREATE TABLE collection (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        encoder TEXT NOT NULL,
+        dim INTEGER NOT NULL,
+        max_tokens INTEGER NOT NULL,
+        changes INTEGER NOT NULL,
+        created_at REAL NOT NULL)""",
+    """CREATE TABLE documents (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL UNIQUE,
+        title TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        modified_ns INTEGER NOT NULL,
+        attributes TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        passages INTEGER NOT NULL,
+        changed INTEGER NOT NULL,
+        at REAL NOT NULL)""",
+    "CREATE INDEX documents_changed ON documents (changed)",
+    """CREATE TABLE passages (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        document INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        headings TEXT NOT NULL,
+        page INTEGER NOT NULL,
+        digest TEXT NOT NULL)""",
+    "CREATE INDEX passages_digest ON passages (digest)",
+    "CREATE TABLE vectors (passage INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
+    """CREATE TABLE removals (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        document INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL)""",
+    "CREATE TABLE sources (path TEXT PRIMARY KEY, at REAL NOT NULL)",
+    """CREATE TABLE failures (
+        name TEXT PRIMARY KEY,
+        size INTEGER NOT NULL,
+        modified_ns INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        at REAL NOT NULL)""",
+)
+
+
+class Written(Struct, frozen=True, kw_only=True):
+    """A document to be put on the shelf, with its n ``pieces`` and their unit vectors (n, dim).
+    ``id`` "": that of the document of this name, or a new one."""
+
+    name: str
+    title: str
+    kind: str
+    digest: bytes
+    size: int
+    modified_ns: int
+    attributes: dict[str, Value]
+    pieces: tuple[Piece, ...]
+    vectors: Vectors
+    id: str = ""
+
+
+DOCUMENT = (
+    "SELECT number, id, name, title, kind, digest, size, modified_ns, attributes, passages, at "
+    "FROM documents"
+)
+PASSAGE = (
+    "SELECT p.number, p.document, p.number - d.first, p.text, p.headings, p.page "
+    "FROM passages p JOIN documents d ON d.number = p.document"
+)
+VECTOR = "SELECT passage, vector FROM vectors"
+KNOWN = "SELECT p.digest, v.vector FROM passages p JOIN vectors v ON v.passage = p.number"
+_INSERT = "INSERT INTO documents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"
+
+
+def put(conn: sqlite3.Connection, written: Written, change: int) -> Document:
+    """Add a document in place of the one of its name; ``change`` is the count that marks it."""
+    if len(written.pieces) != len(written.vectors):
+        raise ValueError(f"{len(written.pieces)} pieces, {len(written.vectors)} vectors")
+    before = remove(conn, written.name)
+    conn.execute("DELETE FROM failures WHERE name = ?", (written.name,))
+    known = written.id or before or str(uuid_utils.uuid7())
+    last = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passages'").fetchone()
+    first, now = (last[0] if last else 0) + 1, time.time()
+    row = (
+        known,
+        written.name,
+        written.title,
+        written.kind,
+        written.digest,
+        written.size,
+        written.modified_ns,
+        to_json(written.attributes),
+        first,
+        len(written.pieces),
+        change,
+        now,
+    )
+    number = conn.execute(_INSERT, row).fetchone()[0]
+    conn.executemany(
+        "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (first + at, number, one.text, to_json(one.headings), one.page, words_digest(one))
+            for at, one in enumerate(written.pieces)
+        ],
+    )
+    packed = np.asarray(written.vectors).astype(STORED)
+    conn.executemany(
+        "INSERT INTO vectors VALUES (?, ?)",
+        [(first + at, vector.tobytes()) for at, vector in enumerate(packed)],
+    )
+    return Document(
+        number=number,
+        id=known,
+        name=written.name,
+        title=written.title,
+        kind=written.kind,
+        digest=written.digest,
+        size=written.size,
+        modified_ns=written.modified_ns,
+        attributes=written.attributes,
+        passages=len(written.pieces),
+        at=now,
+    )
+
+
+def remove(conn: sqlite3.Connection, name: str) -> str | None:
+    """Remove the document of this name; its id, None if there is none."""
+    query = "DELETE FROM documents WHERE name = ? RETURNING number, id, first, passages"
+    row = conn.execute(query, (name,)).fetchone()
+    if row is None:
+        return None
+    number, known, first, passages = row
+    last = first + passages - 1
+    conn.execute("DELETE FROM passages WHERE number BETWEEN ? AND ?", (first, last))
+    conn.execute("DELETE FROM vectors WHERE passage BETWEEN ? AND ?", (first, last))
+    conn.execute("INSERT INTO removals VALUES (NULL, ?, ?, ?)", (number, first, last))
+    return str(known)
+
+
+def next_change(conn: sqlite3.Connection) -> int:
+    """Count a change of the collection."""
+    query = "UPDATE collection SET changes = changes + 1 RETURNING changes"
+    return int(conn.execute(query).fetchone()[0])
+
+
+def document_of(row: Sequence[Any]) -> Document:
+    """Of a row of ``DOCUMENT``."""
+    number, known, name, title, kind, digest, size, modified_ns, attributes, passages, at = row
+    return Document(
+        number=number,
+        id=known,
+        name=name,
+        title=title,
+        kind=kind,
+        digest=digest,
+        size=size,
+        modified_ns=modified_ns,
+        attributes=json.loads(attributes),
+        passages=passages,
+        at=at,
+    )
+
+
+def passage_of(row: Sequence[Any]) -> Passage:
+    """Of a row of ``PASSAGE``."""
+    number, document, position, text, headings, page = row
+    return Passage(
+        text,
+        tuple(json.loads(headings)),
+        page,
+        number=number,
+        document=document,
+        position=position,
+    )
+
+
+def words_digest(piece: Piece) -> str:
+    """By which equal words are known again."""
+    data = piece.searched.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(data).hexdigest()[:_HEX_DIGITS]
+
+
+def to_json(value: object) -> str:
+    """As a column holds it."""
+    return msgspec.json.encode(value).decode()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that begins and commits when told to."""
+    conn = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    conn.execute("PRAGMA synchronous = FULL")
+    conn.execute("PRAGMA cache_size = -32000")
+    return conn
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """What SQLite raises, as it is told to people."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise StoreDamaged(f"{path}: damaged ({error}); it was left as it is") from error
+        raise StoreError(f"{path}: {error}") from error

@@ -1,0 +1,142 @@
+"""The shelf: what is put on it is there, what is removed is gone, and numbers only grow."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shelves import DIM, new_shelf, vector_of, written
+
+from shoal.errors import Conflict, NotFound, StoreDamaged, StoreError
+from shoal.retrieval.documents import Piece
+from shoal.retrieval.shelf import Cursor, Seal, Shelf, Written
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return new_shelf(tmp_path / "notes")
+
+
+def test_a_document_and_its_passages(shelf: Shelf) -> None:
+    first, second = shelf.put([written("a", "one", "two", year=2020), written("b", "three")])
+    assert (first.passages, first.attributes) == (2, {"year": 2020})
+    assert shelf.document("a") == shelf.document(first.id) == first
+    assert [p.text for p in shelf.text_of(first.number)] == ["one", "two"]
+    found = shelf.passages([3, 1, 99])
+    assert {n: (p.document, p.position, p.text, p.headings) for n, p in found.items()} == {
+        1: (first.number, 0, "one", ("a",)),
+        3: (second.number, 0, "three", ("b",)),
+    }
+    assert shelf.counts() == (2, 3)
+    assert shelf.cursor() == Cursor(3, 0)
+    assert [d.name for d in shelf.documents(after=first.number)] == ["b"]
+
+
+def test_a_changed_document_keeps_its_id_and_gets_new_numbers(shelf: Shelf) -> None:
+    (before,) = shelf.put([written("a", "one", "two")])
+    (after,) = shelf.put([written("a", "two", "three", "four")])
+    assert after.id == before.id
+    assert after.number > before.number
+    assert [p.number for p in shelf.text_of(after.number)] == [3, 4, 5]
+    assert shelf.passages([1, 2]) == {}
+    assert [(r.document, r.first, r.last) for r in shelf.removed(0)] == [(before.number, 1, 2)]
+    assert shelf.cursor() == Cursor(5, 1)
+
+
+def test_numbers_are_never_given_twice(shelf: Shelf) -> None:
+    (first,) = shelf.put([written("a", "one", "two")])
+    assert shelf.remove(["a", "no such"]) == 1
+    (second,) = shelf.put([written("b", "one")])
+    assert second.number > first.number
+    assert [p.number for p in shelf.text_of(second.number)] == [3]
+    assert shelf.counts() == (1, 1)
+
+
+def test_what_was_added_is_told_in_slices(shelf: Shelf) -> None:
+    shelf.put([written("a", *map(str, range(7))), written("b", "x")])
+    slices = list(shelf.added(2, size=3))
+    assert [each.numbers.tolist() for each in slices] == [[3, 4, 5], [6, 7, 8]]
+    assert slices[1].texts == ["5", "6", "x"]
+    assert slices[1].headings == ["a", "a", "b"]
+    numbers, vectors = next(shelf.vectors(6))
+    assert numbers.tolist() == [7, 8]
+    assert vectors == pytest.approx(np.array([vector_of("6"), vector_of("x")]), abs=2e-3)
+    assert shelf.documents_by_passage(np.array([1, 8, 9, 0])).tolist() == [1, 2, 0, 0]
+
+
+def test_equal_words_have_known_vectors(shelf: Shelf) -> None:
+    shelf.put([written("a", "one")])
+    known, new = Piece("one", ("a",)), Piece("one", ("b",))
+    found = shelf.known_vectors([known, new])
+    assert list(found) == [known]
+    assert found[known] == pytest.approx(vector_of("one"), abs=2e-3)
+
+
+def test_attributes_change_and_say_so(shelf: Shelf) -> None:
+    (document,) = shelf.put([written("a", "one", year=2020)])
+    count, rows = shelf.changed(0)
+    assert rows == [(document.number, {"year": 2020})]
+    assert shelf.changed(count) == (count, [])
+    shelf.describe(document.id, {"year": 2021, "draft": True})
+    assert shelf.changed(count) == (count + 1, [(document.number, {"year": 2021, "draft": True})])
+    with pytest.raises(NotFound):
+        shelf.describe("no such", {})
+
+
+def test_failures_and_seals(shelf: Shelf) -> None:
+    shelf.put([written("a", "one")])
+    shelf.fail("b", Seal(10, 5), "encrypted")
+    assert shelf.seals() == {"a": Seal(3, 1), "b": Seal(10, 5)}
+    assert [(f.name, f.reason) for f in shelf.failures()] == [("b", "encrypted")]
+    shelf.reseal({"a": Seal(3, 7)})
+    assert shelf.seals()["a"] == Seal(3, 7)
+    shelf.fail("a", Seal(4, 8), "damaged")  # what it held before is not what it holds
+    assert shelf.counts() == (0, 0)
+    shelf.put([written("b", "readable now")])
+    assert [f.name for f in shelf.failures()] == ["a"]
+
+
+def test_all_of_a_batch_or_none(shelf: Shelf) -> None:
+    broken = written("b", "x", "y")
+    with pytest.raises(ValueError, match="2 pieces, 1 vectors"):
+        shelf.put([written("a", "one"), type(broken)(**{**fields(broken), "vectors": one()})])
+    assert shelf.counts() == (0, 0)
+    assert shelf.cursor() == Cursor(0, 0)
+
+
+def fields(of: Written) -> dict[str, object]:
+    return {name: getattr(of, name) for name in of.__struct_fields__}
+
+
+def one() -> np.ndarray:
+    return np.zeros((1, DIM), np.float32)
+
+
+def test_several_see_the_same(shelf: Shelf) -> None:
+    other = Shelf.open(shelf.path.parent)
+    shelf.put([written("a", "one")])
+    assert other.counts() == (1, 1)
+    other.remove(["a"])
+    assert shelf.counts() == (0, 0)
+
+
+def test_what_is_no_collection_is_left_alone(tmp_path: Path, shelf: Shelf) -> None:
+    with pytest.raises(Conflict, match="already"):
+        Shelf.create(shelf.path.parent, "digest", DIM, 200)
+    with pytest.raises(NotFound):
+        Shelf.open(tmp_path)
+    (tmp_path / "collection.db").write_bytes(b"something else" * 100)
+    with pytest.raises(StoreDamaged, match="left as it is"):
+        Shelf.open(tmp_path)
+    assert (tmp_path / "collection.db").read_bytes().startswith(b"something else")
+
+
+def test_a_copy_holds_all(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put([written("a", "one", "two")])
+    (tmp_path / "copy").mkdir()
+    shelf.copy_to(tmp_path / "copy" / "collection.db")
+    copy = Shelf.open(tmp_path / "copy")
+    copy.check()
+    assert copy.counts() == (1, 2)
+    assert copy.cursor() == shelf.cursor()
+    with pytest.raises(StoreError, match="exists"):
+        shelf.copy_to(tmp_path / "copy" / "collection.db")
