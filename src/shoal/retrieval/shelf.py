@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from shoal.retrieval.shelf_tables import (
 )
 
 FILE = "collection.db"
+_ENCODED = 256  # passages at once
 
 
 class Seal(Struct, frozen=True):
@@ -109,7 +110,6 @@ class Shelf:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with closing(connect(path)) as conn:
-                conn.execute("PRAGMA journal_mode = WAL")
                 conn.execute("BEGIN IMMEDIATE")
                 if conn.execute("PRAGMA user_version").fetchone()[0]:
                     raise Conflict(f"{folder}: there is a collection already")
@@ -233,6 +233,11 @@ class Shelf:
         with self._transaction() as conn:
             return conn.execute("DELETE FROM sources WHERE path = ?", (path,)).rowcount > 0
 
+    def forget_sources(self) -> None:
+        """Forget all of them; the documents stay."""
+        with self._transaction() as conn:
+            conn.execute("DELETE FROM sources")
+
     def sources(self) -> list[str]:
         """The files and folders that documents come from."""
         return [path for (path,) in self._all("SELECT path FROM sources ORDER BY path")]
@@ -330,6 +335,25 @@ class Shelf:
         by_digest = {words_digest(piece): piece for piece in pieces}
         rows = self._all(f"{KNOWN} WHERE p.digest IN {AMONG}", (to_json(list(by_digest)),))
         return {by_digest[digest]: self._unpacked([packed])[0] for digest, packed in rows}
+
+    def encode_anew(self, encoder: str, dim: int, encode: Callable[[list[str]], Vectors]) -> int:
+        """Give every passage the vector that another encoder makes of it; how many there are. If it
+        is stopped, the collection has no encoder until this is done to the end."""
+        with self._transaction() as conn:
+            conn.execute("UPDATE collection SET encoder = ''")
+        count = 0
+        for added in self.added(0, _ENCODED):
+            words = zip(added.headings, added.texts, strict=True)
+            vectors = encode(["\n".join(filter(None, pair)) for pair in words])
+            packed = [vector.tobytes() for vector in vectors.astype(STORED)]
+            with self._transaction() as conn:
+                rows = zip(packed, added.numbers.tolist(), strict=True)
+                conn.executemany("UPDATE vectors SET vector = ? WHERE passage = ?", rows)
+            count += len(packed)
+        with self._transaction() as conn:
+            conn.execute("UPDATE collection SET encoder = ?, dim = ?", (encoder, dim))
+        self.encoder, self.dim = encoder, dim
+        return count
 
     def counts(self) -> tuple[int, int]:
         """How many documents and passages there are."""

@@ -1,0 +1,311 @@
+"""``shoal collections``: documents on this machine, taken in, watched and searched."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from msgspec import Struct
+
+from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath
+from shoal.cli.figures import moment
+from shoal.cli.intake_bar import intake_bar
+from shoal.cli.printing import Column, Row, say, show_json, show_table, warn
+from shoal.config import Config, read_config
+from shoal.encoder import Encoder
+from shoal.errors import NotFound
+from shoal.retrieval import collection as parts
+from shoal.retrieval.collection import Collection, collections_in
+from shoal.retrieval.documents import Hit
+from shoal.retrieval.filter_text import filter_from_text
+from shoal.retrieval.intake import Summary
+from shoal.retrieval.search import SearchOptions
+from shoal.retrieval.shelf import Failure, Shelf
+
+app = typer.Typer(
+    no_args_is_help=True, help="Documents on this machine: take in, watch, search, move."
+)
+
+_COLUMNS = (
+    Column("COLLECTION", shrinks=True),
+    Column("DOCUMENTS", right=True),
+    Column("PASSAGES", right=True),
+    Column("MB", right=True),
+)
+_SHOWN_FAILURES = 20
+_SHOWN = 240  # characters of a passage
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection's name.")]
+Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.")]
+
+
+class Shown(Struct, frozen=True):
+    """One collection of the list: where it takes from, how much it has, and what failed."""
+
+    name: str
+    sources: list[str]
+    size: parts.Size
+    failures: list[Failure]
+
+
+@app.command()
+def add(
+    name: Name,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.")],
+    max_tokens: Annotated[
+        int, typer.Option(min=32, max=254, help="Of a passage; of a new collection only.")
+    ] = 200,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Take files and folders into a collection, made if there is none; later only what changed.
+
+    What was named is remembered: `shoal collections sync` looks again, and so does `shoal serve`
+    by itself.
+    """
+    settings, encoder = read_config(config), Encoder(threads=2)
+    folder = folder_of(settings, name)
+    if name in collections_in(folder.parent):
+        found = Collection(folder, encoder)
+    else:
+        found = Collection.create(folder, encoder, max_tokens)
+    with closing(found):
+        found.add_sources(paths)
+        _sync(found)
+
+
+@app.command()
+def sync(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Default: all.")] = None,
+    watch: Annotated[bool, typer.Option(help="Go on, and take in every change.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Look again where collections take from: changed files are read, removed ones disappear."""
+    settings, encoder = read_config(config), Encoder(threads=2)
+    names = [name] if name else collections_in(root_of(settings))
+    for each in names:
+        with opened(settings, each, encoder) as found:
+            _sync(found)
+    if watch:
+        from shoal.retrieval.watching import watch as watched
+
+        say("Watching; stop with Ctrl-C.")
+        for changed, summary in watched(root_of(settings), encoder, name):
+            say(f"{changed}: {_told(summary)}")
+
+
+@app.command("list")
+def list_collections(as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """List the collections."""
+    settings = read_config(config)
+    found = [_shown(settings, name) for name in collections_in(root_of(settings))]
+    if as_json:
+        show_json(found)
+    elif found:
+        show_table(_COLUMNS, [_row(one) for one in found])
+    else:
+        say("No collections yet: `shoal collections add NAME PATH…` makes one.")
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Show a collection: where it takes from, how much it has, and which files failed, and why."""
+    one = _shown(read_config(config), name)
+    if as_json:
+        show_json(one)
+        return
+    size = one.size
+    say(f"{name}: {size.documents:,} documents, {size.passages:,} passages, {_mb(size)} MB")
+    for source in one.sources:
+        say(f"takes from {source}")
+    _tell_failures(one.failures)
+
+
+@app.command()
+def search(
+    name: Name,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="Words, or a question.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many passages.")] = 5,
+    by: Annotated[
+        Literal["both", "words", "meaning"], typer.Option(help="What to search by.")
+    ] = "both",
+    where: Annotated[
+        str | None, typer.Option(help="""A filter, like 'modified >= "2025" and kind = "pdf"'.""")
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(min=0, max=5, help="Passages before and after each, too.")
+    ] = 0,
+    explain: Annotated[bool, typer.Option(help="What each score is made of.")] = False,
+    as_json: AsJson = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Search a collection."""
+    options = SearchOptions(k, by, filter_from_text(where) if where else None, neighbours)
+    with opened(read_config(config), name, Encoder()) as found:
+        hits = found.search(query, options)
+    if as_json:
+        show_json(hits)
+        return
+    if not hits:
+        say("Nothing found.")
+    for place, hit in enumerate(hits, start=1):
+        say(_hit(place, hit, explain))
+
+
+@app.command()
+def remove(
+    name: Name,
+    paths: Paths = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Remove what came from a file or folder; without one, the collection. Files stay as they are.
+
+    It asks before a whole collection goes.
+    """
+    settings = read_config(config)
+    if not paths:
+        folder = folder_of(settings, name)
+        Shelf.open(folder).close()
+        typer.confirm(f"Remove the collection {name} with all its indexes?", abort=True)
+        parts.remove_collection(folder)
+        say(f"Removed {name}.")
+        return
+    with opened(settings, name, Encoder()) as found:
+        count = sum(found.remove_source(path) for path in paths)
+    say(f"Removed {count:,} documents from {name}.")
+
+
+@app.command()
+def rebuild(name: Name, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Encode all passages anew and make the indexes again, as after a change of the encoder."""
+    settings, encoder = read_config(config), Encoder(threads=2)
+    folder = folder_of(settings, name)
+    count = parts.rebuild(folder, encoder)
+    with opened(settings, name, encoder) as found:
+        found.follow()
+    say(f"Encoded {count:,} passages of {name} anew.")
+
+
+@app.command("export")
+def export_collection(
+    name: Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Write a collection into one file: documents, passages, vectors and attributes."""
+    shelf = Shelf.open(folder_of(read_config(config), name))
+    shelf.copy_to(file)
+    shelf.close()
+    say(f"Wrote {file}.")
+
+
+@app.command("import")
+def import_collection(
+    name: Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Make a collection of a file that `export` wrote. It takes from nowhere until told to."""
+    settings = read_config(config)
+    parts.import_collection(file, folder_of(settings, name))
+    with opened(settings, name, Encoder()) as found:
+        found.follow()
+        size = found.size()
+    say(f"{name}: {size.documents:,} documents, {size.passages:,} passages.")
+
+
+def root_of(settings: Config) -> Path:
+    """The folder with all collections."""
+    return settings.store.path / "collections"
+
+
+def folder_of(settings: Config, name: str) -> Path:
+    """The folder of one collection, whether or not there is one.
+
+    Raises:
+        ConfigError: no collection can have this name.
+    """
+    parts.check_name(name)
+    return root_of(settings) / name
+
+
+@contextmanager
+def opened(settings: Config, name: str, encoder: Encoder) -> Iterator[Collection]:
+    """An open collection.
+
+    Raises:
+        NotFound: there is none of this name; says which there are.
+    """
+    folder = folder_of(settings, name)
+    known = collections_in(folder.parent)
+    if name not in known:
+        there = f"there are: {', '.join(known)}" if known else "there are none"
+        raise NotFound(f"no collection {name!r}; {there}")
+    with closing(Collection(folder, encoder)) as found:
+        yield found
+
+
+@contextmanager
+def closing(collection: Collection) -> Iterator[Collection]:
+    """Closes it at the end."""
+    try:
+        yield collection
+    finally:
+        collection.close()
+
+
+def _sync(found: Collection) -> None:
+    with intake_bar(found.name) as tell:
+        summary = found.sync(tell)
+    say(f"{found.name}: {_told(summary)}")
+    _tell_failures(found.failures())
+
+
+def _told(summary: Summary) -> str:
+    said = (
+        f"{summary.written:,} files taken in ({summary.passages:,} passages), "
+        f"{summary.unchanged:,} unchanged, {summary.removed:,} removed"
+    )
+    return f"{said}, {summary.failed:,} failed" if summary.failed else said
+
+
+def _tell_failures(failures: list[Failure]) -> None:
+    for one in failures[:_SHOWN_FAILURES]:
+        warn(f"{one.name}: {one.reason}")
+    if len(failures) > _SHOWN_FAILURES:
+        warn(f"… and {len(failures) - _SHOWN_FAILURES:,} more files")
+
+
+def _shown(settings: Config, name: str) -> Shown:
+    folder = folder_of(settings, name)
+    shelf = Shelf.open(folder)
+    try:
+        size = parts.size_of(folder, shelf)
+        return Shown(name, shelf.sources(), size, shelf.failures())
+    finally:
+        shelf.close()
+
+
+def _row(one: Shown) -> Row:
+    size, failed = one.size, len(one.failures)
+    note = f"{failed:,} files failed: `shoal collections show {one.name}`" if failed else ""
+    cells = (one.name, f"{size.documents:,}", f"{size.passages:,}", _mb(size))
+    return Row(cells, note)
+
+
+def _mb(size: parts.Size) -> str:
+    return f"{size.bytes / 1e6:,.1f}"
+
+
+def _hit(place: int, hit: Hit, explain: bool) -> str:
+    page = f", page {hit.passage.page}" if hit.passage.page else ""
+    above = " > ".join(hit.passage.headings[1:])
+    where = f"{hit.document.title}{' > ' if above else ''}{above}{page}"
+    text = " ".join(hit.passage.text.split())
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
+    lines = [f"{place}. {where} ({hit.score:.3f})", f"   {shown}", f"   {hit.document.name}"]
+    if explain:
+        words = "not among the best" if hit.words is None else f"BM25 {hit.words:.2f}"
+        meaning = "not known" if hit.meaning is None else f"cosine {hit.meaning:.3f}"
+        at = moment(hit.document.at)
+        lines.append(f"   words: {words}; meaning: {meaning}; taken in {at} UTC")
+    return "\n".join(lines)

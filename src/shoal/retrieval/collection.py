@@ -1,0 +1,234 @@
+"""A collection: documents of one user or matter, searchable by words and by meaning.
+
+One folder: the shelf, which is all that counts, and indexes that can be made again from it.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from shoal.errors import ConfigError, Conflict, NotFound, StoreError
+from shoal.retrieval.chunking import ChunkOptions
+from shoal.retrieval.documents import Hit
+from shoal.retrieval.folders import lies_in
+from shoal.retrieval.indexes import Indexes
+from shoal.retrieval.intake import Encodes, Intake, Progress, Read, Summary
+from shoal.retrieval.readers import read
+from shoal.retrieval.search import Search, SearchOptions
+from shoal.retrieval.shelf import FILE, Failure, Shelf
+from shoal.storage.file_lock import FileLock
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+_LOOK_S = 0.2  # for another process that takes files in
+
+
+class Size(Struct, frozen=True):
+    """How much a collection holds."""
+
+    documents: int
+    passages: int
+    failures: int
+    bytes: int
+
+
+class Collection:
+    """An open collection. Searches may come from several threads; several processes may have it
+    open, and what one has taken in all others find."""
+
+    def __init__(self, folder: Path, encoder: Encodes, reader: Read = read) -> None:
+        """Open the collection in ``folder``.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: its vectors are of another encoder.
+            MissingExtra: what searches is not installed.
+            StoreError: it cannot be read.
+        """
+        self.name, self.folder = folder.name, folder
+        self.shelf = Shelf.open(folder)
+        if self.shelf.encoder != encoder.digest:
+            self.shelf.close()
+            raise Conflict(
+                f"collection {self.name}: its vectors are of another encoder than the one that is "
+                f"installed; encode it anew with `shoal collections rebuild {self.name}`"
+            )
+        self._encoder = encoder
+        self.intake = Intake(self.shelf, encoder, reader)
+        self._indexes = Indexes(folder, self.shelf)
+        self._search = Search(self.shelf, self._indexes, encoder)
+
+    @classmethod
+    def create(
+        cls, folder: Path, encoder: Encodes, max_tokens: int = ChunkOptions().max_tokens
+    ) -> "Collection":
+        """Make an empty collection, whose passages have at most so many tokens.
+
+        Raises:
+            Conflict: there is one of this name.
+            ConfigError: the name will not do.
+            MissingExtra, StoreError: as when one is opened.
+        """
+        check_name(folder.name)
+        Shelf.create(folder, encoder.digest, encoder.dim, max_tokens).close()
+        return cls(folder, encoder)
+
+    def close(self) -> None:
+        """Close the shelf."""
+        self.shelf.close()
+
+    def add_sources(self, paths: list[Path]) -> None:
+        """Remember files and folders; ``sync`` takes them in.
+
+        Raises:
+            NotFound: there is no such file or folder.
+        """
+        for path in paths:
+            found = path.expanduser().absolute()
+            if not found.exists():
+                raise NotFound(f"{path}: no such file or folder")
+            self.shelf.add_source(str(found))
+
+    def remove_source(self, path: Path) -> int:
+        """Forget a file or folder, with the documents that came from it; how many these were.
+
+        Raises:
+            NotFound: the collection takes nothing from there.
+        """
+        source = str(path.expanduser().absolute())
+        if not self.shelf.remove_source(source):
+            known = ", ".join(self.shelf.sources()) or "nothing"
+            raise NotFound(f"{path}: no source of {self.name}; it takes from: {known}")
+        others = self.shelf.sources()
+        gone = [
+            name
+            for name in self.shelf.seals()
+            if (name == source or lies_in(name, source))
+            and not any(name == other or lies_in(name, other) for other in others)
+        ]
+        return self.shelf.remove(gone)
+
+    def sync(self, tell: Callable[[Progress], None] = lambda progress: None) -> Summary:
+        """Bring documents and indexes in line with the sources; one process at a time does so.
+
+        Raises:
+            StoreError: something cannot be written.
+        """
+        lock = FileLock(self.folder / "sync.lock")
+        while not lock.take():
+            time.sleep(_LOOK_S)
+        try:
+            summary = self.intake.sync(tell)
+        finally:
+            lock.release()
+        self._indexes.follow()
+        return summary
+
+    def search(self, query: str, options: SearchOptions = SearchOptions()) -> list[Hit]:  # noqa: B008
+        """The passages that fit a query best, best first; all that was taken in before is searched.
+
+        Raises:
+            MalformedRequest: the filter asks for an attribute that no document has.
+            StoreError: it cannot be read, or an index cannot be written.
+        """
+        self._indexes.follow()
+        return self._search.find(query, options)
+
+    def follow(self) -> None:
+        """Bring the indexes in line with the shelf, as a search does before it begins."""
+        self._indexes.follow()
+
+    def size(self) -> Size:
+        """How much there is now."""
+        return size_of(self.folder, self.shelf)
+
+    def failures(self) -> list[Failure]:
+        """The files that could not be taken in."""
+        return self.shelf.failures()
+
+
+def size_of(folder: Path, shelf: Shelf) -> Size:
+    """How much there is in a collection's folder."""
+    documents, passages = shelf.counts()
+    used = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return Size(documents, passages, len(shelf.failures()), used)
+
+
+def remove_collection(folder: Path) -> None:
+    """Remove a collection: first what makes it one, so that no half of it is ever found.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    try:
+        (folder / FILE).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be removed: {error}") from error
+
+
+def rebuild(folder: Path, encoder: Encodes) -> int:
+    """Encode all passages of a collection with this encoder, and throw its indexes away, to be
+    made again; how many passages there are.
+
+    Raises:
+        NotFound: there is none.
+        StoreError: it cannot be written.
+    """
+    shelf = Shelf.open(folder)
+    try:
+        count = shelf.encode_anew(encoder.digest, encoder.dim, encoder.encode)
+    finally:
+        shelf.close()
+    for name in ("keywords", "vectors"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return count
+
+
+def import_collection(file: Path, folder: Path) -> None:
+    """Make a collection of a file that ``export`` wrote.
+
+    Raises:
+        Conflict: there is one of this name.
+        ConfigError: the name will not do.
+        NotFound, StoreError: the file is not there, is no collection, or is damaged.
+    """
+    check_name(folder.name)
+    if (folder / FILE).exists():
+        raise Conflict(f"there is a collection {folder.name} already")
+    if not file.is_file():
+        raise NotFound(f"{file}: no such file")
+    waiting = folder.with_name(f".{folder.name}.importing")
+    shutil.rmtree(waiting, ignore_errors=True)
+    waiting.mkdir(parents=True)
+    try:
+        shutil.copyfile(file, waiting / FILE)
+        shelf = Shelf.open(waiting)
+        shelf.check()
+        shelf.forget_sources()  # they are another machine's, and files missing here are not gone
+        shelf.close()
+        waiting.rename(folder)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(waiting, ignore_errors=True)
+
+
+def check_name(name: str) -> None:
+    """Raise ``ConfigError`` if a collection may not be called so."""
+    if NAME.fullmatch(name) is None:
+        raise ConfigError(
+            f"{name!r}: a collection's name has lower case letters, digits, - and _, begins and "
+            "ends with a letter or digit, and has at most 64 of them"
+        )
+
+
+def collections_in(folder: Path) -> list[str]:
+    """The names of the collections in a folder."""
+    if not folder.is_dir():
+        return []
+    found = [path.parent.name for path in folder.glob(f"*/{FILE}")]
+    return sorted(name for name in found if NAME.fullmatch(name))

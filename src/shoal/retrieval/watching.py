@@ -1,0 +1,101 @@
+"""Watches the sources of collections, and takes in what changes there."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from shoal.errors import MissingExtra, ShoalError
+from shoal.retrieval.collection import Collection, collections_in
+from shoal.retrieval.folders import lies_in
+from shoal.retrieval.intake import Encodes, Summary
+
+log = logging.getLogger(__name__)
+
+_LOOK_MS = 2_000  # new collections and sources are noticed so soon
+_AGAIN_S = 600.0  # everything is looked at again, for what the system did not tell
+_DEBOUNCE_MS = 400
+
+
+def watch(
+    root: Path,
+    encoder: Encodes,
+    only: str | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[tuple[str, Summary]]:
+    """Keep the collections in a folder, or ``only`` one, in line with their sources until ``stop``;
+    tells which changed, and how. A collection that fails is logged and left for the next change.
+
+    Raises:
+        MissingExtra: what watches is not installed.
+    """
+    try:
+        from watchfiles import watch as changes
+    except ImportError as error:
+        raise MissingExtra("docs", "watching folders") from error
+    stop = stop or threading.Event()
+    while not stop.is_set():
+        known = _sources(root, encoder, only)
+        for name in known:
+            yield from _synced(root / name, encoder)
+        until = time.monotonic() + _AGAIN_S
+        paths = sorted({str(place) for sources in known.values() for place in map(_there, sources)})
+        if not paths:
+            stop.wait(_LOOK_MS / 1e3)
+            continue
+        for found in changes(
+            *paths,
+            watch_filter=None,
+            debounce=_DEBOUNCE_MS,
+            stop_event=stop,
+            rust_timeout=_LOOK_MS,
+            yield_on_timeout=True,
+            raise_interrupt=True,
+        ):
+            changed = [path for _, path in found]
+            for name, sources in known.items():
+                if any(_touches(path, source) for path in changed for source in sources):
+                    yield from _synced(root / name, encoder)
+            if time.monotonic() > until or _sources(root, encoder, only) != known:
+                break
+
+
+def _sources(root: Path, encoder: Encodes, only: str | None) -> dict[str, list[str]]:
+    """Where each collection takes from."""
+    found = {}
+    for name in collections_in(root) if only is None else [only]:
+        try:
+            collection = Collection(root / name, encoder)
+        except ShoalError as error:
+            log.warning("collection %s is not watched: %s", name, error)
+            continue
+        found[name] = collection.shelf.sources()
+        collection.close()
+    return found
+
+
+def _synced(folder: Path, encoder: Encodes) -> Iterator[tuple[str, Summary]]:
+    try:
+        collection = Collection(folder, encoder)
+        try:
+            summary = collection.sync()
+        finally:
+            collection.close()
+    except ShoalError as error:
+        log.warning("collection %s: %s", folder.name, error)
+        return
+    if summary.written or summary.removed or summary.failed:
+        yield folder.name, summary
+
+
+def _there(source: str) -> Path:
+    """The source, or where it would be: a file that comes back is noticed by its folder."""
+    path = Path(source)
+    while not path.is_dir() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _touches(path: str, source: str) -> bool:
+    return path == source or lies_in(path, source)
