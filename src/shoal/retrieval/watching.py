@@ -4,12 +4,14 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from os.path import exists
 from pathlib import Path
 
 from shoal.errors import MissingExtra, ShoalError
 from shoal.retrieval.collection import Collection, collections_in
 from shoal.retrieval.folders import lies_in
 from shoal.retrieval.intake import Encodes, Summary
+from shoal.retrieval.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +38,11 @@ def watch(
         raise MissingExtra("docs", "watching folders") from error
     stop = stop or threading.Event()
     while not stop.is_set():
-        known = _sources(root, encoder, only)
+        known = _sources(root, only)
         for name in known:
             yield from _synced(root / name, encoder)
         until = time.monotonic() + _AGAIN_S
-        paths = sorted({str(place) for sources in known.values() for place in map(_there, sources)})
+        paths = sorted({path for sources in known.values() for path in sources if exists(path)})
         if not paths:
             stop.wait(_LOOK_MS / 1e3)
             continue
@@ -57,21 +59,21 @@ def watch(
             for name, sources in known.items():
                 if any(_touches(path, source) for path in changed for source in sources):
                     yield from _synced(root / name, encoder)
-            if time.monotonic() > until or _sources(root, encoder, only) != known:
+            if time.monotonic() > until or _sources(root, only) != known:
                 break
 
 
-def _sources(root: Path, encoder: Encodes, only: str | None) -> dict[str, list[str]]:
+def _sources(root: Path, only: str | None) -> dict[str, list[str]]:
     """Where each collection takes from."""
     found = {}
     for name in collections_in(root) if only is None else [only]:
         try:
-            collection = Collection(root / name, encoder)
+            shelf = Shelf.open(root / name)
         except ShoalError as error:
             log.warning("collection %s is not watched: %s", name, error)
             continue
-        found[name] = collection.shelf.sources()
-        collection.close()
+        found[name] = shelf.sources()
+        shelf.close()
     return found
 
 
@@ -87,14 +89,6 @@ def _synced(folder: Path, encoder: Encodes) -> Iterator[tuple[str, Summary]]:
         return
     if summary.written or summary.removed or summary.failed:
         yield folder.name, summary
-
-
-def _there(source: str) -> Path:
-    """The source, or where it would be: a file that comes back is noticed by its folder."""
-    path = Path(source)
-    while not path.is_dir() and path != path.parent:
-        path = path.parent
-    return path
 
 
 def _touches(path: str, source: str) -> bool:
