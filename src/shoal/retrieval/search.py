@@ -1,0 +1,148 @@
+"""Search of a collection by words and by meaning, the two brought together."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from shoal.retrieval.documents import Hit, Passage
+from shoal.retrieval.filters import Filter
+from shoal.retrieval.fusion import fuse
+from shoal.retrieval.indexes import Indexes
+from shoal.retrieval.keywords import Numbers
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_tables import Vectors
+
+_POOL = 100  # passages that each side puts forward, at the least
+_LONGEST_QUERY = 20_000  # characters; what follows is not looked at
+
+By = Literal["both", "words", "meaning"]
+Floats = NDArray[np.float32]
+
+
+class SearchOptions(Struct, frozen=True):
+    """How many passages (``k``), by what, only of documents that pass ``where``, and with how many
+    ``neighbours`` before and after each. Passages with the same words are one, unless not
+    ``distinct``."""
+
+    k: int = 10
+    by: By = "both"
+    where: Filter | None = None
+    neighbours: int = 0
+    distinct: bool = True
+
+
+class EncodesQuery(Protocol):
+    """What makes a vector of a query."""
+
+    def encode(self, texts: Sequence[str]) -> Vectors: ...
+
+
+class Search:
+    """Searches one shelf through its indexes. Safe to use from several threads."""
+
+    def __init__(self, shelf: Shelf, indexes: Indexes, encoder: EncodesQuery) -> None:
+        self._shelf, self._indexes, self._encoder = shelf, indexes, encoder
+
+    def find(self, query: str, options: SearchOptions) -> list[Hit]:
+        """The best passages, best first; fewer than ``k`` if there are no more.
+
+        Raises:
+            MalformedRequest: the filter asks for an attribute that no document has.
+        """
+        query = query[:_LONGEST_QUERY]
+        rows = None if options.where is None else self._indexes.allowed(options.where)
+        pool = max(_POOL, 2 * options.k)
+        while True:
+            numbers, scores, words, meaning = self._ranked(query, options.by, rows, pool)
+            hits = self._hits(numbers, scores, words, meaning, options)
+            if len(hits) >= options.k or len(numbers) < pool:
+                return hits
+            pool *= 4  # many were the same, or went meanwhile
+
+    def _ranked(
+        self, query: str, by: By, rows: NDArray[np.bool_] | None, pool: int
+    ) -> tuple[Numbers, Floats, Floats, Floats]:
+        """Numbers, scores, BM25 and cosines (NaN: unknown) of the candidates, best first."""
+        indexes, none = self._indexes, (np.empty(0, np.int64), np.empty(0, np.float32))
+        allowed = None if rows is None else indexes.vectors.rows[rows]
+        said = none if by == "meaning" else indexes.keywords.search(query, pool, allowed)
+        vector = None if by == "words" else self._encoder.encode([query])[0]
+        meant = none if vector is None else indexes.vectors.search(vector, pool, rows)
+        numbers = np.union1d(said[0], meant[0])
+        words, meaning = _at(numbers, *said), _at(numbers, *meant)
+        if vector is not None:
+            self._complete(numbers, meaning, vector)
+        if by == "both":
+            scores = fuse(words, meaning)
+        else:
+            scores = words if by == "words" else meaning
+        order = np.lexsort((numbers, -scores))
+        return numbers[order], scores[order], words[order], meaning[order]
+
+    def _complete(self, numbers: Numbers, meaning: Floats, vector: Vectors) -> None:
+        """Fill in the cosines of those that only the words brought up."""
+        missing = np.flatnonzero(np.isnan(meaning))
+        known = self._shelf.vectors_of(numbers[missing].tolist())
+        for place in missing:
+            found = known.get(int(numbers[place]))
+            if found is not None:
+                meaning[place] = float(found @ vector)
+
+    def _hits(
+        self, numbers: Numbers, scores: Floats, words: Floats, meaning: Floats, asked: SearchOptions
+    ) -> list[Hit]:
+        passages = self._shelf.passages(numbers.tolist())
+        documents = self._shelf.documents_of(one.document for one in passages.values())
+        hits, seen = list[Hit](), set[str]()
+        for place, number in enumerate(numbers.tolist()):
+            passage = passages.get(number)
+            document = documents.get(passage.document) if passage else None
+            if passage is None or document is None:  # removed since the indexes were asked
+                continue
+            if asked.distinct and passage.text in seen:
+                continue
+            seen.add(passage.text)
+            hit = Hit(
+                passage=passage,
+                document=document,
+                score=float(scores[place]),
+                words=_known(words[place]),
+                meaning=_known(meaning[place]),
+            )
+            hits.append(hit)
+            if len(hits) == asked.k:
+                break
+        return [self._with_neighbours(hit, asked.neighbours) for hit in hits]
+
+    def _with_neighbours(self, hit: Hit, count: int) -> Hit:
+        """Passages of a document are numbered in a row."""
+        if not count:
+            return hit
+        number = hit.passage.number
+        around = [*range(number - count, number), *range(number + 1, number + count + 1)]
+        found = self._shelf.passages(around)
+        same = [one for _, one in sorted(found.items()) if one.document == hit.document.number]
+        before, after = _parted(same, number)
+        return replace(hit, before=before, after=after)
+
+
+def _parted(
+    passages: Sequence[Passage], number: int
+) -> tuple[tuple[Passage, ...], tuple[Passage, ...]]:
+    before = tuple(one for one in passages if one.number < number)
+    return before, tuple(one for one in passages if one.number > number)
+
+
+def _at(wanted: Numbers, numbers: Numbers, scores: Floats) -> Floats:
+    """The score of each wanted number (n,), NaN where there is none; ``wanted`` ascend."""
+    found = np.full(len(wanted), np.nan, np.float32)
+    found[np.searchsorted(wanted, numbers)] = scores
+    return found
+
+
+def _known(value: np.float32) -> float | None:
+    return None if np.isnan(value) else float(value)
