@@ -32,6 +32,7 @@ ShoalError
 │   ├── StoreDamaged           refused on opening; nothing is overwritten
 │   ├── NotFound               no such call, task, certificate, key …
 │   └── Conflict               409  there is one of that name already
+├── ReadError              a file cannot be read as a document; says why
 ├── ArtifactError          a model file is missing, truncated or not what its digest says
 ├── LearningError          a task cannot be learned or certified; says what is missing
 └── MissingExtra           an optional part is not installed; names the extra
@@ -359,6 +360,10 @@ class NotFound(StoreError):
 
 class Conflict(StoreError):
     """There is one of that name already, or it is in no state for this."""
+
+
+class ReadError(ShoalError):
+    """A file cannot be read as a document; the message names it and says why."""
 
 
 class ArtifactError(ShoalError):
