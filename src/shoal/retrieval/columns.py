@@ -1,0 +1,200 @@
+"""The attributes of all documents in columns, so that a filter looks at a million in about a ms.
+
+A row is a document's number. Numbers lie in float64 with NaN for none; text as codes into a
+dictionary, 0 for none; true and false in int8. One key may have all three. Everything is derived
+from the store and lives in memory: 8 bytes a document for each key and kind in use.
+
+Not safe to change while another thread reads.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import reduce
+from operator import eq, ge, gt, le, lt
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.errors import MalformedRequest
+from shoal.retrieval.documents import Value
+from shoal.retrieval.filters import Comparison, Filter, comparisons
+
+Mask = NDArray[np.bool_]
+T = TypeVar("T", bound=np.generic)
+_ORDER: dict[str, Callable[[NDArray[np.float64], float], Mask]]
+_ORDER = {"eq": eq, "gt": gt, "gte": ge, "lt": lt, "lte": le}
+_FEW = 16  # values of an ``in`` that are quicker compared one by one
+
+
+class Columns:
+    """The attributes of the documents that ``rows`` gives as (number, attributes)."""
+
+    def __init__(self, rows: Iterable[tuple[int, Mapping[str, Value]]] = ()) -> None:
+        self._alive: Mask = np.zeros(0, np.bool_)
+        self._size = 0
+        self._columns: dict[str, _Column] = {}
+        for number, attributes in rows:
+            self.add(number, attributes)
+
+    @property
+    def size(self) -> int:
+        """Length of what ``matching`` returns: the highest number there ever was, and one."""
+        return self._size
+
+    @property
+    def keys(self) -> list[str]:
+        """The attributes that any document has, sorted."""
+        return sorted(key for key, column in self._columns.items() if column.count)
+
+    def add(self, number: int, attributes: Mapping[str, Value]) -> None:
+        """Take in a document, in place of what is known of that number."""
+        self.remove(number)
+        self._size = max(self._size, number + 1)
+        self._alive = _grown(self._alive, number + 1)
+        self._alive[number] = True
+        for key, value in attributes.items():
+            self._columns.setdefault(key, _Column()).put(number, value)
+
+    def remove(self, number: int) -> None:
+        """Forget a document; nothing happens if there is none of that number."""
+        if number < len(self._alive) and self._alive[number]:
+            self._alive[number] = False
+            for column in self._columns.values():
+                column.clear(number)
+
+    def matching(self, filter: Filter) -> Mask:
+        """Which documents satisfy it, by number: (size,) bool, false where there is no document.
+
+        Raises ``MalformedRequest`` if it names an attribute that no document has.
+        """
+        known = self.keys
+        if self._alive.any():
+            for part in comparisons(filter):
+                if part.key not in known:
+                    raise _unknown(part.key, known)
+        return self._mask(filter) & self._alive[: self._size]
+
+    def _mask(self, filter: Filter) -> Mask:
+        if isinstance(filter, Comparison):
+            column = self._columns.get(filter.key)
+            column = column if column is not None else _Column()
+            return column.matching(filter, self._size)
+        join = np.logical_and if filter.type == "and" else np.logical_or
+        return reduce(join, map(self._mask, filter.filters))
+
+
+class _Column:
+    """The values of one key."""
+
+    def __init__(self) -> None:
+        self.count = 0  # of documents that have any
+        self._numbers: NDArray[np.float64] = np.zeros(0, np.float64)
+        self._flags: NDArray[np.int8] = np.zeros(0, np.int8)  # 0 none, 1 false, 2 true
+        self._codes: NDArray[np.intp] = np.zeros(0, np.intp)  # intp: what numpy looks up by
+        self._code_of: dict[str, int] = {}
+        self._sorted: tuple[list[str], NDArray[np.intp]] | None = None
+
+    def put(self, number: int, value: Value) -> None:
+        if isinstance(value, bool):
+            self._flags = _grown(self._flags, number + 1)
+            self._flags[number] = 1 + value
+        elif isinstance(value, str):
+            self._codes = _grown(self._codes, number + 1)
+            code = self._code_of.get(value)
+            if code is None:
+                code = self._code_of[value] = len(self._code_of) + 1
+                self._sorted = None
+            self._codes[number] = code
+        elif np.isnan(value):
+            return
+        else:
+            self._numbers = _grown(self._numbers, number + 1, np.nan)
+            self._numbers[number] = value
+        self.count += 1
+
+    def clear(self, number: int) -> None:
+        had = False
+        if number < len(self._numbers) and not np.isnan(self._numbers[number]):
+            self._numbers[number], had = np.nan, True
+        for codes in (self._flags, self._codes):
+            if number < len(codes) and codes[number]:
+                codes[number], had = 0, True
+        self.count -= had
+
+    def matching(self, filter: Comparison, size: int) -> Mask:
+        """(size,) bool; dead rows hold no value, and so match only ``ne`` and ``nin``."""
+        if isinstance(filter.value, tuple):
+            found = self._among(filter.value, size)
+        elif filter.type == "ne":
+            found = self._one("eq", filter.value, size)
+        else:
+            found = self._one(filter.type, filter.value, size)
+        return np.logical_not(found, out=found) if filter.type in ("ne", "nin") else found
+
+    def _one(self, type: str, value: Value, size: int) -> Mask:
+        if isinstance(value, bool):
+            return _padded(self._flags[:size] == 1 + value, size)
+        if isinstance(value, str):
+            if type == "eq":
+                code = self._code_of.get(value, -1)
+                return _padded(self._codes[:size] == code, size)
+            return self._looked_up(self._ordered(type, value), size)
+        return _padded(_ORDER[type](self._numbers[:size], value), size)
+
+    def _among(self, values: Sequence[Value], size: int) -> Mask:
+        numbers = [v for v in values if not isinstance(v, str | bool)]
+        texts = [self._code_of.get(v, 0) for v in values if isinstance(v, str)]
+        found = np.zeros(size, np.bool_)
+        for flag in {v for v in values if isinstance(v, bool)}:
+            found |= self._one("eq", flag, size)
+        if any(texts):
+            table = np.zeros(len(self._code_of) + 1, np.bool_)
+            table[texts] = True
+            table[0] = False  # the code of what is not there
+            found |= self._looked_up(table, size)
+        if len(numbers) > _FEW:
+            found |= _padded(np.isin(self._numbers[:size], numbers), size)
+        else:
+            for number in numbers:
+                found |= self._one("eq", number, size)
+        return found
+
+    def _looked_up(self, table: Mask, size: int) -> Mask:
+        return _padded(np.take(table, self._codes[:size]), size)
+
+    def _ordered(self, type: str, value: str) -> Mask:
+        """Which codes stand for text before or after ``value``: (codes + 1,) bool."""
+        if self._sorted is None:
+            words = sorted(self._code_of)
+            self._sorted = words, np.array([self._code_of[word] for word in words], np.intp)
+        words, codes = self._sorted
+        at = (bisect_left if type in ("lt", "gte") else bisect_right)(words, value)
+        table = np.zeros(len(words) + 1, np.bool_)
+        table[codes[:at] if type in ("lt", "lte") else codes[at:]] = True
+        return table
+
+
+def _grown(array: NDArray[T], size: int, fill: float = 0) -> NDArray[T]:
+    """At least ``size`` long: doubled, so that adding one by one stays cheap."""
+    if size <= len(array):
+        return array
+    longer = np.full(max(size, 2 * len(array), 16), fill, array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+def _padded(mask: Mask, size: int) -> Mask:
+    """A column ends at the last document that has a value."""
+    if len(mask) == size:
+        return mask
+    longer = np.zeros(size, np.bool_)
+    longer[: len(mask)] = mask
+    return longer
+
+
+def _unknown(key: str, known: list[str]) -> MalformedRequest:
+    near = get_close_matches(key, known, n=3, cutoff=0.5) or known[:5]
+    told = f"did you mean {', '.join(near)}?" if near else "no document has any attribute"
+    return MalformedRequest(f"filters: no document has an attribute {key!r}; {told}", "filters")

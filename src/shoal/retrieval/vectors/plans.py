@@ -1,0 +1,153 @@
+"""How to find the nearest vectors: which plan pays depends on how many there are.
+
+Up to ``exact`` rows every int8 code is compared; up to ``binary`` rows sign bits choose candidates
+whose codes are compared; beyond, codes lie in cells around centroids, and the nearest cells are
+looked through. Few allowed rows are gathered and compared whatever the plan: that is exact, at any
+selectivity.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from shoal.retrieval.vectors.codes import (
+    Coded,
+    Floats,
+    bits_of,
+    common_scale,
+    cosines,
+    recoded,
+)
+from shoal.retrieval.vectors.library import faiss
+
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+DEPTH = 2000  # candidates by bits, at least
+PER_HIT = 20  # and at least so many for each hit asked for
+GATHERED = 0.03  # of the rows: fewer allowed ones are compared one by one, more by the plan
+FEWEST_GATHERED = 2000
+_SPARE = 32  # candidates more than asked for, whose own scales may put them first
+_MARGIN = 0.003  # four times the error (root mean square) of a cosine on the common scale
+_BLOCK = 1 << 16
+
+
+class Limits(Struct, frozen=True):
+    """Up to how many rows each plan is used; beyond ``binary``, cells."""
+
+    exact: int = 100_000
+    binary: int = 2_000_000
+
+
+class Source(Protocol):
+    """Where a plan reads rows from: ``codes``, ``scales``, ``bits`` or ``cells``."""
+
+    def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Rows ``start`` to ``stop``."""
+
+
+class Plan(Protocol):
+    """Finds candidates among the rows that it holds."""
+
+    def add(self, source: Source, start: int, stop: int) -> None:
+        """Take in rows ``start``, where it ended, to ``stop``."""
+
+    def candidates(self, query: Floats, k: int, allowed: Mask | None) -> Rows:
+        """Rows, in no order and mostly more than k, with the k of greatest cosine with the unit
+        ``query`` (d,) among them: surely or almost, as the plan goes. ``allowed`` is (n,), and k
+        is less than the number of allowed rows."""
+
+
+def nearest(
+    plan: Plan, held: Coded, query: Floats, k: int, allowed: Mask | None
+) -> tuple[Rows, Floats]:
+    """The min(k, allowed) rows of greatest cosine with the unit ``query`` (d,): rows and cosines,
+    best first, equal ones by row."""
+    total = len(held.codes)
+    count = total if allowed is None else int(np.count_nonzero(allowed))
+    k = min(k, count)
+    if k <= 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    if allowed is not None and count <= max(k, FEWEST_GATHERED, GATHERED * total):
+        rows = np.flatnonzero(allowed)
+    elif count == k:
+        rows = np.arange(total)
+    elif not query.any():  # as near to every row: the first ones it is
+        rows = np.arange(total) if allowed is None else np.flatnonzero(allowed)
+    else:
+        rows = plan.candidates(query, k, None if count == total else allowed)
+    found = cosines(held, rows, query)
+    order = np.lexsort((rows, -found))[:k]
+    return rows[order], found[order]
+
+
+class ExactScan:
+    """Every row's code, on the common scale, times the query as it is."""
+
+    def __init__(self, dim: int) -> None:
+        library = faiss()
+        self._margin = _MARGIN / common_scale(dim)
+        self._index = library.IndexScalarQuantizer(
+            dim, library.ScalarQuantizer.QT_8bit_direct_signed, library.METRIC_INNER_PRODUCT
+        )
+
+    def add(self, source: Source, start: int, stop: int) -> None:
+        for begin, end in blocks(start, stop):
+            codes, scales = (source.read(name, begin, end) for name in ("codes", "scales"))
+            self._index.add_sa_codes(recoded(Coded(codes, scales)))
+
+    def candidates(self, query: Floats, k: int, allowed: Mask | None) -> Rows:
+        """Widened until nothing outside can be among the k, or equal the k-th."""
+        library, total = faiss(), self._index.ntotal
+        fetch = 2 * k + _SPARE
+        with selected(library, allowed) as selector:
+            parameters = library.SearchParameters(sel=selector)
+            while True:
+                fetch = min(fetch, total)
+                scores, rows = self._index.search(query[None], fetch, params=parameters)
+                found = rows[0] >= 0
+                apart = scores[0, k - 1] - scores[0, -1] > self._margin
+                if fetch == total or not found.all() or apart:
+                    return np.asarray(rows[0][found])
+                fetch *= 8
+
+
+class BinaryScan:
+    """Every row's sign bits; the codes of the nearest by Hamming distance decide."""
+
+    def __init__(self, dim: int) -> None:
+        self._index = faiss().IndexBinaryFlat(8 * ((dim + 7) // 8))
+
+    def add(self, source: Source, start: int, stop: int) -> None:
+        for begin, end in blocks(start, stop):
+            self._index.add(source.read("bits", begin, end))
+
+    def candidates(self, query: Floats, k: int, allowed: Mask | None) -> Rows:
+        library, fetch = faiss(), min(max(DEPTH, PER_HIT * k), self._index.ntotal)
+        with selected(library, allowed) as selector:
+            parameters = library.SearchParameters(sel=selector)
+            _, rows = self._index.search(bits_of(query[None]), fetch, params=parameters)
+        return np.asarray(rows[0][rows[0] >= 0])
+
+
+def blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """(begin, end) of parts small enough to copy."""
+    for begin in range(start, stop, _BLOCK):
+        yield begin, min(begin + _BLOCK, stop)
+
+
+@contextmanager
+def selected(library: Any, allowed: Mask | None) -> Iterator[Any]:
+    """faiss's selector of the allowed rows. It keeps a bare pointer to the bitmap, and parameters
+    keep one to it: both live as long as this context."""
+    if allowed is None:
+        yield None
+        return
+    bitmap = np.packbits(allowed, bitorder="little")
+    selector = library.IDSelectorBitmap(len(bitmap), library.swig_ptr(bitmap))
+    yield selector
+    del selector, bitmap
