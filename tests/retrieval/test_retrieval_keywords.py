@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelves import new_shelf, written
 
+from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.keywords import Keywords
-from shoal.retrieval.shelf import Cursor, Shelf
+from shoal.retrieval.shelf import Shelf
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_an_index_that_does_not_fit_is_built_anew(
     if damage == "no state":
         state.unlink()
     elif damage == "state of another format":
-        state.write_text('{"format": 0, "passage": 4, "removal": 0}')
+        state.write_text('{"format": 0, "added": 4, "removed": 0}')
     elif damage == "no index":
         for file in index.iterdir():
             file.unlink()

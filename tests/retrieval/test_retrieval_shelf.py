@@ -7,8 +7,9 @@ import pytest
 from shelves import DIM, new_shelf, vector_of, written
 
 from shoal.errors import Conflict, NotFound, StoreDamaged, StoreError
+from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Piece
-from shoal.retrieval.shelf import Cursor, Seal, Shelf, Written
+from shoal.retrieval.shelf import Seal, Shelf, Written
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import typer
 from shoal.cli import (
     calls,
     certificates,
+    collections,
     events,
     keys,
     promotion,
@@ -47,6 +48,7 @@ for command in (
 app.add_typer(calls.app, name="calls")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(keys.app, name="keys")
+app.add_typer(collections.app, name="collections")
 
 
 @app.command()

@@ -16,8 +16,8 @@ from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.folders import lies_in
 from shoal.retrieval.indexes import Indexes
-from shoal.retrieval.intake import Encodes, Intake, Progress, Read, Summary
-from shoal.retrieval.readers import read
+from shoal.retrieval.intake import Encodes, Intake, Progress, Summary
+from shoal.retrieval.readers import Reader
 from shoal.retrieval.search import Search, SearchOptions
 from shoal.retrieval.shelf import FILE, Failure, Shelf
 from shoal.storage.file_lock import FileLock
@@ -39,7 +39,7 @@ class Collection:
     """An open collection. Searches may come from several threads; several processes may have it
     open, and what one has taken in all others find."""
 
-    def __init__(self, folder: Path, encoder: Encodes, reader: Read = read) -> None:
+    def __init__(self, folder: Path, encoder: Encodes) -> None:
         """Open the collection in ``folder``.
 
         Raises:
@@ -57,7 +57,8 @@ class Collection:
                 f"installed; encode it anew with `shoal collections rebuild {self.name}`"
             )
         self._encoder = encoder
-        self.intake = Intake(self.shelf, encoder, reader)
+        self._reader = Reader()
+        self.intake = Intake(self.shelf, encoder, self._reader.read)
         self._indexes = Indexes(folder, self.shelf)
         self._search = Search(self.shelf, self._indexes, encoder)
 
@@ -77,7 +78,8 @@ class Collection:
         return cls(folder, encoder)
 
     def close(self) -> None:
-        """Close the shelf."""
+        """Close the shelf, and end the process that reads files."""
+        self._reader.close()
         self.shelf.close()
 
     def add_sources(self, paths: list[Path]) -> None:

@@ -16,16 +16,17 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shoal.errors import ReadError
+from shoal.errors import MissingExtra, ReadError
 from shoal.retrieval.chunking import ChunkOptions, cut
 from shoal.retrieval.documents import Content, Document, Piece, Value
 from shoal.retrieval.folders import Files, files_of, lies_in
-from shoal.retrieval.readers import MAX_BYTES, is_wanted
+from shoal.retrieval.readers import ReadOptions, is_wanted
 from shoal.retrieval.shelf import Seal, Shelf
 from shoal.retrieval.shelf_tables import Vectors, Written
 
 _BATCH = 256  # passages that are encoded and written at once
 _BATCH_FILES = 500
+_MAX_BYTES = ReadOptions().max_bytes
 
 Read = Callable[[str, bytes], Content]
 
@@ -182,7 +183,7 @@ class _Run:
                 self._same[path] = seal
             else:
                 self._drafts.append(intake.draft(path, seal, data, _attributes(path, seal)))
-        except (ReadError, OSError) as error:
+        except (ReadError, MissingExtra, OSError) as error:
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
             shelf.fail(path, seal, reason)
             self._count(Summary(failed=1))
@@ -227,12 +228,12 @@ def _gone(known: Iterable[str], sources: Sequence[str], files: Files) -> Iterabl
 
 
 def _bytes_of(path: str, seal: Seal) -> bytes:
-    if seal.size > MAX_BYTES:
-        raise ReadError(f"{seal.size:,} bytes; at most {MAX_BYTES:,} are read")
+    if seal.size > _MAX_BYTES:
+        raise ReadError(f"{seal.size:,} bytes; at most {_MAX_BYTES:,} are read")
     with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)  # it may have grown since
-    if len(data) > MAX_BYTES:
-        raise ReadError(f"over {MAX_BYTES:,} bytes")
+        data = file.read(_MAX_BYTES + 1)  # it may have grown since
+    if len(data) > _MAX_BYTES:
+        raise ReadError(f"over {_MAX_BYTES:,} bytes")
     return data
 
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from shoal.encoder.encoder import SURROGATE
 from shoal.errors import MissingExtra, StoreError
-from shoal.retrieval.shelf import Cursor, Shelf
+from shoal.retrieval.cursor import Cursor
+from shoal.retrieval.shelf import Shelf
 from shoal.storage.file_lock import FileLock
 
 _FORMAT = 1
@@ -40,8 +41,8 @@ class State(Struct, frozen=True):
     """How far an index followed, in which format."""
 
     format: int
-    passage: int
-    removal: int
+    added: int
+    removed: int
 
 
 class Keywords:
@@ -171,7 +172,7 @@ class Keywords:
         index.register_tokenizer(_ANALYZER, self._analyzer)
         index.reload()
         self._index: Any = index
-        self._cursor = Cursor(state.passage, state.removal) if state else Cursor()
+        self._cursor = Cursor(state.added, state.removed) if state else Cursor()
 
     def _state(self) -> State | None:
         try:
@@ -187,12 +188,12 @@ class Keywords:
         if self._cursor == Cursor():
             writer.delete_all_documents()
         else:  # those of a writer that was stopped before it could say so
-            self._delete(writer, self._cursor.passage + 1, None)
-        for removal in shelf.removed(self._cursor.removal):
+            self._delete(writer, self._cursor.added + 1, None)
+        for removal in shelf.removed(self._cursor.removed):
             if removal.first <= removal.last:
                 self._delete(writer, removal.first, removal.last)
-        reached, pending = self._cursor.passage, 0
-        for added in shelf.added(self._cursor.passage):
+        reached, pending = self._cursor.added, 0
+        for added in shelf.added(self._cursor.added):
             for number, headings, text in zip(
                 added.numbers.tolist(), added.headings, added.texts, strict=True
             ):
@@ -200,9 +201,9 @@ class Keywords:
                 writer.add_document(self._t.Document(number=number, **words))
             reached, pending = int(added.numbers[-1]), pending + len(added.texts)
             if pending >= _COMMITTED_AFTER:
-                self._commit(writer, Cursor(reached, target.removal))
+                self._commit(writer, Cursor(reached, target.removed))
                 pending = 0
-        self._commit(writer, Cursor(max(reached, target.passage), target.removal))
+        self._commit(writer, Cursor(max(reached, target.added), target.removed))
         writer.wait_merging_threads()
 
     def _delete(self, writer: Any, first: int, last: int | None) -> None:
@@ -213,7 +214,7 @@ class Keywords:
     def _commit(self, writer: Any, cursor: Cursor) -> None:
         """The index first: if only it is written, the same is done again."""
         writer.commit()
-        state = msgspec.json.encode(State(_FORMAT, cursor.passage, cursor.removal))
+        state = msgspec.json.encode(State(_FORMAT, cursor.added, cursor.removed))
         new = self._folder / f"{_STATE}.new"
         new.write_bytes(state)
         new.replace(self._folder / _STATE)

@@ -54,30 +54,32 @@ class Search:
             MalformedRequest: the filter asks for an attribute that no document has.
         """
         query = query[:_LONGEST_QUERY]
-        rows = None if options.where is None else self._indexes.allowed(options.where)
         pool = max(_POOL, 2 * options.k)
         while True:
-            numbers, scores, words, meaning = self._ranked(query, options.by, rows, pool)
+            numbers, scores, words, meaning = self._ranked(query, options, pool)
             hits = self._hits(numbers, scores, words, meaning, options)
             if len(hits) >= options.k or len(numbers) < pool:
                 return hits
             pool *= 4  # many were the same, or went meanwhile
 
     def _ranked(
-        self, query: str, by: By, rows: NDArray[np.bool_] | None, pool: int
+        self, query: str, asked: SearchOptions, pool: int
     ) -> tuple[Numbers, Floats, Floats, Floats]:
         """Numbers, scores, BM25 and cosines (NaN: unknown) of the candidates, best first."""
-        indexes, none = self._indexes, (np.empty(0, np.int64), np.empty(0, np.float32))
-        allowed = None if rows is None else indexes.vectors.rows[rows]
-        said = none if by == "meaning" else indexes.keywords.search(query, pool, allowed)
+        indexes, where, by = self._indexes, asked.where, asked.by
+        said = meant = np.empty(0, np.int64), np.empty(0, np.float32)
         vector = None if by == "words" else self._encoder.encode([query])[0]
-        meant = none if vector is None else indexes.vectors.search(vector, pool, rows)
-        numbers = np.union1d(said[0], meant[0])
+        if vector is not None:
+            meant = indexes.nearest(vector, pool, where)
+        if by != "meaning":
+            allowed = None if where is None else indexes.allowed(where)
+            said = indexes.keywords.search(query, pool, allowed)
+        numbers = np.union1d(said[0], meant[0]).astype(np.int64)
         words, meaning = _at(numbers, *said), _at(numbers, *meant)
         if vector is not None:
             self._complete(numbers, meaning, vector)
         if by == "both":
-            scores = fuse(words, meaning)
+            scores = fuse(words, meaning).astype(np.float32)
         else:
             scores = words if by == "words" else meaning
         order = np.lexsort((numbers, -scores))
@@ -89,8 +91,7 @@ class Search:
         known = self._shelf.vectors_of(numbers[missing].tolist())
         for place in missing:
             found = known.get(int(numbers[place]))
-            if found is not None:
-                meaning[place] = float(found @ vector)
+            meaning[place] = 0.0 if found is None else float(found @ vector)  # None: it is gone
 
     def _hits(
         self, numbers: Numbers, scores: Floats, words: Floats, meaning: Floats, asked: SearchOptions

@@ -19,6 +19,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.errors import Conflict, NotFound, StoreDamaged, StoreError
+from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Document, Passage, Piece, Value
 from shoal.retrieval.shelf_tables import (
     AMONG,
@@ -62,13 +63,6 @@ class Failure(Struct, frozen=True):
     seal: Seal
     reason: str
     at: float
-
-
-class Cursor(Struct, frozen=True, order=True):
-    """How far something has followed: the last passage and the last removal it knows of."""
-
-    passage: int = 0
-    removal: int = 0
 
 
 class Removal(Struct, frozen=True):

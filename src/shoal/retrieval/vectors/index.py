@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import Conflict
+from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.vectors.codes import Floats, unit
-from shoal.retrieval.vectors.cursor import Cursor
 from shoal.retrieval.vectors.files import Files
 from shoal.retrieval.vectors.plans import Limits, Rows
 from shoal.retrieval.vectors.state import State, read_state, seen

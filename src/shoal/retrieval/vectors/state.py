@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from shoal.retrieval.vectors.cursor import Cursor
+from shoal.retrieval.cursor import Cursor
 
 FORM = 1  # of the files; another form is rebuilt, not read
 NAME = "state.json"

@@ -6,9 +6,9 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.vectors.cells import cells_for, nearest_cells, trained
 from shoal.retrieval.vectors.codes import Floats, bits_of, coded, unit
-from shoal.retrieval.vectors.cursor import Cursor
 from shoal.retrieval.vectors.files import Array, Files, last_generation, unlink_others
 from shoal.retrieval.vectors.plans import Limits, blocks
 from shoal.retrieval.vectors.state import write_state

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Cursor(Struct, frozen=True):
+class Cursor(Struct, frozen=True, order=True):
     """The last passage ``added`` by number, and the last removal ``removed`` by sequence; zeros
     before any."""
 
