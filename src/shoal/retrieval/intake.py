@@ -133,7 +133,8 @@ class Intake:
         content = self._read(name, data)
         pieces = tuple(cut(content, self._encoder.count_tokens, self._options))
         digest = hashlib.sha256(data).digest()
-        return Draft(name, seal, digest, content, pieces, content.attributes | attributes)
+        known = {"kind": content.kind, **content.attributes, **attributes}
+        return Draft(name, seal, digest, content, pieces, known)
 
     def write(self, drafts: Sequence[Draft]) -> list[Document]:
         """Encode drafts and put them on the shelf, all or none."""

@@ -86,7 +86,7 @@ class Keywords:
         try:
             self._open()
             if self._cursor != shelf.cursor():
-                self._write(shelf)
+                self._bring_up(shelf)
         except (OSError, ValueError) as error:
             raise StoreError(f"{self._folder}: the index cannot be written: {error}") from error
         finally:
@@ -165,8 +165,7 @@ class Keywords:
         try:
             index = self._t.Index(schema, path=str(place), reuse=True)
         except (ValueError, OSError):  # damaged, or of another schema
-            (self._folder / _STATE).unlink(missing_ok=True)
-            rmtree(place, ignore_errors=True)
+            self._discard()
             place.mkdir()
             index, state = self._t.Index(schema, path=str(place), reuse=False), None
         index.register_tokenizer(_ANALYZER, self._analyzer)
@@ -181,6 +180,20 @@ class Keywords:
         except (OSError, msgspec.DecodeError):
             return None
         return state if state.format == _FORMAT else None
+
+    def _bring_up(self, shelf: Shelf) -> None:
+        """Follow the shelf or, if the files on disk do not allow that, begin anew."""
+        _sweep(self._folder / "index")
+        try:
+            self._write(shelf)
+        except ValueError:
+            self._discard()
+            self._open()
+            self._write(shelf)
+
+    def _discard(self) -> None:
+        (self._folder / _STATE).unlink(missing_ok=True)
+        rmtree(self._folder / "index", ignore_errors=True)
 
     def _write(self, shelf: Shelf) -> None:
         target = shelf.cursor()
@@ -220,6 +233,20 @@ class Keywords:
         new.replace(self._folder / _STATE)
         self._index.reload()
         self._cursor = cursor
+
+
+def _sweep(index: Path) -> None:
+    """Remove the lists of deleted passages that no commit names: a writer that was killed leaves
+    them, and tantivy will not write another of the same name."""
+    segments = msgspec.json.decode((index / "meta.json").read_bytes())["segments"]
+    named = {
+        f"{one['segment_id'].replace('-', '')}.{one['deletes']['opstamp']}.del"
+        for one in segments
+        if one.get("deletes")
+    }
+    for file in index.glob("*.del"):
+        if file.name not in named:
+            file.unlink(missing_ok=True)
 
 
 def _clean(text: str) -> str:

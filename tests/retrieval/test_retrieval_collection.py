@@ -1,0 +1,230 @@
+"""Collections of real files: taken in, changed, removed, searched, moved."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from shoal.errors import ConfigError, Conflict, NotFound, StoreDamaged
+from shoal.retrieval import collection as parts
+from shoal.retrieval.collection import Collection, collections_in, import_collection, rebuild
+from shoal.retrieval.filter_text import filter_from_text
+from shoal.retrieval.intake import Progress
+from shoal.retrieval.search import SearchOptions
+from tiny_encoder import TinyEncoder
+
+WORDS = SearchOptions(by="words")
+LONG = " So much is known of them." * 10  # that no two sections share a passage
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    eat, sleep = "They eat crayfish." + LONG, "They sleep in holts." + LONG
+    (folder / "otters.md").write_text(f"# Otters\n\n{eat}\n\n## Sleep\n\n{sleep}\n")
+    (folder / "herons.txt").write_text("Herons stand still and wait for fish.")
+    (folder / "birds.csv").write_text("name,legs\nheron,2\nwagtail,2\n")
+    return folder
+
+
+@pytest.fixture
+def rivers(tmp_path: Path, files: Path) -> Collection:
+    found = Collection.create(tmp_path / "collections" / "rivers", TinyEncoder())
+    found.add_sources([files])
+    found.sync()
+    return found
+
+
+def names(collection: Collection, query: str, options: SearchOptions = WORDS) -> list[str]:
+    return [Path(hit.document.name).name for hit in collection.search(query, options)]
+
+
+def test_files_are_found_by_words_and_meaning(rivers: Collection) -> None:
+    (hit,) = rivers.search("crayfish", WORDS)
+    assert hit.passage.text == "They eat crayfish." + LONG
+    assert hit.passage.headings == ("Otters",)
+    assert (hit.document.title, hit.document.kind) == ("Otters", "markdown")
+    assert hit.words is not None
+    assert hit.meaning is None
+    both = rivers.search("herons wait for fish")
+    assert Path(both[0].document.name).name == "herons.txt"
+    assert both[0].meaning is not None
+    assert both[0].score >= both[-1].score
+    by_meaning = SearchOptions(by="meaning", k=1)
+    assert names(rivers, "Herons stand still and wait for fish.", by_meaning) == ["herons.txt"]
+    assert names(rivers, "wagtail") == ["birds.csv"]
+
+
+def test_only_what_changed_is_read_again(rivers: Collection, files: Path) -> None:
+    same = rivers.sync()
+    assert (same.unchanged, same.written, same.removed, same.failed) == (3, 0, 0, 0)
+    (files / "herons.txt").write_text("Herons nest in trees.")
+    os.utime(files / "birds.csv", (1, 1))  # touched, and holds what it held
+    (files / "otters.md").unlink()
+    (files / "new").mkdir()
+    (files / "new" / "voles.txt").write_text("Voles swim.")
+    found = rivers.sync()
+    assert (found.unchanged, found.written, found.removed, found.failed) == (1, 2, 1, 0)
+    assert names(rivers, "crayfish wait nest swim", WORDS) == ["voles.txt", "herons.txt"]
+    assert rivers.sync().unchanged == 3
+
+
+def test_equal_passages_are_encoded_once(tmp_path: Path, files: Path) -> None:
+    encoder = TinyEncoder()
+    found = Collection.create(tmp_path / "collections" / "rivers", encoder)
+    found.add_sources([files])
+    found.sync()
+    encoder.encoded.clear()
+    (files / "again").mkdir()
+    (files / "again" / "herons.txt").write_bytes((files / "herons.txt").read_bytes())
+    assert found.sync().written == 1
+    assert encoder.encoded == []
+    assert names(found, "stand") == ["herons.txt"]  # the same words are one hit
+    assert len(found.search("stand", SearchOptions(by="words", distinct=False))) == 2
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_goes_on(rivers: Collection, files: Path) -> None:
+    (files / "empty.txt").write_text("")
+    (files / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing of a PDF")
+    (files / "good.txt").write_text("Kingfishers dive.")
+    (files / "loop").symlink_to(files)
+    (files / "circle.txt").symlink_to(files / "circle.txt")
+    found = rivers.sync()
+    assert (found.written, found.failed) == (1, 3)
+    failed = {Path(one.name).name: one.reason for one in rivers.failures()}
+    assert set(failed) == {"empty.txt", "broken.pdf", "circle.txt"}
+    assert "empty" in failed["empty.txt"]
+    assert names(rivers, "kingfishers") == ["good.txt"]
+    again = rivers.sync()
+    assert again.failed == 1  # the link, which cannot be looked at; the others were not read again
+    (files / "empty.txt").write_text("Not empty any more.")
+    (files / "circle.txt").unlink()
+    assert rivers.sync().written == 1
+    assert {Path(one.name).name for one in rivers.failures()} == {"broken.pdf"}
+
+
+def test_a_folder_that_cannot_be_read_loses_nothing(rivers: Collection, files: Path) -> None:
+    (files / "deep").mkdir()
+    (files / "deep" / "eels.txt").write_text("Eels migrate.")
+    rivers.sync()
+    moved = files.rename(files.with_name("elsewhere"))
+    files.symlink_to(files)  # a circle where the folder was
+    found = rivers.sync()
+    assert (found.removed, found.failed) == (0, 1)
+    assert names(rivers, "eels") == ["eels.txt"]
+    files.unlink()
+    moved.rename(files)
+    assert rivers.sync().unchanged == 4
+    assert rivers.failures() == []
+
+
+def test_filters_are_on_what_files_are(rivers: Collection) -> None:
+    def found(where: str) -> list[str]:
+        options = SearchOptions(by="words", where=filter_from_text(where))
+        return names(rivers, "heron herons otters eat name", options)
+
+    assert found('kind = "csv"') == ["birds.csv"]
+    assert found('file = "otters.md"') == ["otters.md", "otters.md"]
+    assert found('modified >= "2020-01-01" and kind != "markdown"') == ["birds.csv", "herons.txt"]
+    assert found('modified < "2020-01-01"') == []
+
+
+def test_neighbours_are_of_the_same_document(rivers: Collection) -> None:
+    options = SearchOptions(by="words", neighbours=2)
+    (hit,) = rivers.search("holts", options)
+    assert [one.text for one in hit.before] == ["They eat crayfish." + LONG]
+    assert hit.after == ()
+
+
+def test_sources_come_and_go(rivers: Collection, files: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("Mayflies hatch.")
+    rivers.add_sources([other])
+    assert rivers.sync().written == 1
+    assert rivers.remove_source(files) == 3
+    assert names(rivers, "crayfish mayflies") == ["other.txt"]
+    with pytest.raises(NotFound, match=r"it takes from: .*other\.txt"):
+        rivers.remove_source(files)
+    other.unlink()
+    assert rivers.sync().removed == 1
+    with pytest.raises(NotFound, match="no such file"):
+        rivers.add_sources([tmp_path / "nowhere"])
+
+
+def test_progress_is_told(rivers: Collection, files: Path) -> None:
+    (files / "one.txt").write_text("one")
+    (files / "two.txt").write_text("twotwo")
+    told = list[Progress]()
+    rivers.sync(told.append)
+    assert (told[0].files, told[0].size, told[0].done) == (2, 9, 0)
+    assert (told[-1].done, told[-1].read, told[-1].passages) == (2, 9, 2)
+
+
+def test_it_moves_as_one_file(rivers: Collection, tmp_path: Path) -> None:
+    file = tmp_path / "rivers.shoal"
+    rivers.shelf.copy_to(file)
+    import_collection(file, tmp_path / "collections" / "streams")
+    moved = Collection(tmp_path / "collections" / "streams", TinyEncoder())
+    assert names(moved, "crayfish") == ["otters.md"]
+    assert moved.shelf.sources() == []
+    assert moved.sync().removed == 0
+    assert collections_in(tmp_path / "collections") == ["rivers", "streams"]
+    with pytest.raises(Conflict):
+        import_collection(file, tmp_path / "collections" / "streams")
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(StoreDamaged):
+        import_collection(file, tmp_path / "collections" / "brooks")
+    assert collections_in(tmp_path / "collections") == ["rivers", "streams"]
+
+
+def test_another_encoder_is_noticed_and_can_take_over(rivers: Collection) -> None:
+    rivers.close()
+    other = TinyEncoder(dim=16, digest="1" * 64)
+    with pytest.raises(Conflict, match="shoal collections rebuild rivers"):
+        Collection(rivers.folder, other)
+    assert rebuild(rivers.folder, other) == 4
+    anew = Collection(rivers.folder, other)
+    assert names(anew, "Herons stand still", SearchOptions(by="meaning", k=1)) == ["herons.txt"]
+    assert names(anew, "crayfish") == ["otters.md"]
+
+
+def test_documents_by_other_names(rivers: Collection) -> None:
+    first = rivers.intake.add("note", b"Dippers walk under water.", {"author": "ann"}, id="f-1")
+    assert (first.id, first.attributes["author"]) == ("f-1", "ann")
+    assert names(rivers, "dippers") == ["note"]
+    rivers.sync()
+    assert names(rivers, "dippers") == ["note"]  # it is no file of a source
+    rivers.shelf.remove(["note"])
+    assert names(rivers, "dippers") == []
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "../a", "a/b", "-a", "a" * 65, ".a"])
+def test_names_that_will_not_do(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="a collection's name"):
+        parts.check_name(name)
+
+
+def test_many_threads_search_while_one_takes_in(rivers: Collection, files: Path) -> None:
+    failed = list[BaseException]()
+
+    def searching() -> None:
+        try:
+            for _ in range(30):
+                assert "otters.md" in names(rivers, "crayfish")
+                where = filter_from_text('kind = "text"')
+                rivers.search("fish", SearchOptions(where=where))
+        except BaseException as error:  # noqa: BLE001 - told below
+            failed.append(error)
+
+    threads = [threading.Thread(target=searching) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(10):
+        (files / f"{number}.txt").write_text(f"Number {number} of many fish.")
+        rivers.sync()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert names(rivers, "number 7")[0] == "7.txt"
