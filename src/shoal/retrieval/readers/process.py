@@ -1,6 +1,7 @@
 """The other end of ``child``: starts it, hands it files, ends it when one takes too long."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -78,7 +79,7 @@ class Child:
         if reply is not None and not late:
             return reply
         code = self._end()
-        if late:
+        if late or code == -getattr(signal, "SIGALRM", 0):  # its own alarm, if ours is not yet due
             return reply or Reply(error=f"was given up: not read after {order.seconds:g} s")
         return Reply(error=f"ended the process that read it ({_told(code)}); it is left out")
 

@@ -44,7 +44,7 @@ class Reader:
             if not data.strip():
                 raise ReadError("holds no text: it is empty")
             kind = kind_of(name, data)
-            if not is_read_apart(kind):
+            if not is_read_apart(kind, len(data)):
                 return parse(kind, data, options.max_unpacked_bytes)
             order = Order(kind, data, options.max_unpacked_bytes, options.seconds)
             return self._child.read(order)
