@@ -297,10 +297,17 @@ def test_docx(reader: Reader) -> None:
 
 
 def test_xlsx(reader: Reader) -> None:
-    found = reader.read("a.xlsx", xlsx("Prices", [["Fish", "Price"], ["Cod", "3"]]))
-    assert [(block.kind, block.text) for block in found.blocks] == [
-        ("heading", "Prices"),
-        ("table", "Fish | Price\nCod | 3"),
+    sheets = {
+        "Prices": [["Fish", "Price"], ["Cod | x", "3"]],
+        "Empty": [],
+        "Ponds &amp; lakes": [["Depth"], ["2"]],
+    }
+    found = reader.read("a.xlsx", xlsx(sheets))
+    assert [(block.kind, block.text, block.page) for block in found.blocks] == [
+        ("heading", "Prices", 1),
+        ("table", "Fish | Price\nCod | x | 3", 1),
+        ("heading", "Ponds & lakes", 3),
+        ("table", "Depth\n2", 3),
     ]
 
 

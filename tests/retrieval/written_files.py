@@ -89,22 +89,24 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "<w:tbl>" + "".join(f"<w:tr>{line}</w:tr>" for line in lines) + "</w:tbl>"
 
 
-def xlsx(name: str, rows: Sequence[Sequence[str]]) -> bytes:
-    """A workbook of one sheet."""
-    lines = (
-        "".join(f'<c t="inlineStr"><is><t>{cell}</t></is></c>' for cell in cells) for cells in rows
+def xlsx(sheets: Mapping[str, Sequence[Sequence[str]]]) -> bytes:
+    """A workbook of sheets by their names."""
+    files, named, related = dict[str, str](), "", []
+    for number, (name, rows) in enumerate(sheets.items(), 1):
+        named += f'<sheet name="{name}" sheetId="{number}" r:id="rId{number}"/>'
+        related.append(("worksheet", f"worksheets/sheet{number}.xml"))
+        lines = (
+            "".join(f'<c t="inlineStr"><is><t>{cell}</t></is></c>' for cell in cells)
+            for cells in rows
+        )
+        inside = "".join(f"<row>{line}</row>" for line in lines)
+        files[f"xl/worksheets/sheet{number}.xml"] = (
+            f'<worksheet xmlns="{_SHEET}"><sheetData>{inside}</sheetData></worksheet>'
+        )
+    files["xl/workbook.xml"] = (
+        f'<workbook xmlns="{_SHEET}" xmlns:r="{_OFFICE}"><sheets>{named}</sheets></workbook>'
     )
-    inside = "".join(f"<row>{line}</row>" for line in lines)
-    book = (
-        f'<workbook xmlns="{_SHEET}" xmlns:r="{_OFFICE}"><sheets><sheet name="{name}" sheetId="1" '
-        'r:id="rId1"/></sheets></workbook>'
-    )
-    files = {
-        "xl/workbook.xml": book,
-        "xl/_rels/workbook.xml.rels": _relations("worksheet", "worksheets/sheet1.xml"),
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{_SHEET}"><sheetData>{inside}</sheetData>'
-        "</worksheet>",
-    }
+    files["xl/_rels/workbook.xml.rels"] = _relations(*related)
     return _package("xl/workbook.xml", _TYPE + "spreadsheetml.sheet.main+xml", files)
 
 
@@ -114,12 +116,14 @@ def _package(main: str, media_type: str, files: Mapping[str, str]) -> bytes:
         'vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType='
         f'"application/xml"/><Override PartName="/{main}" ContentType="{media_type}"/></Types>'
     )
-    around = {"[Content_Types].xml": types, "_rels/.rels": _relations("officeDocument", main)}
+    around = {"[Content_Types].xml": types, "_rels/.rels": _relations(("officeDocument", main))}
     return zipped({name: '<?xml version="1.0"?>' + text for name, text in (around | files).items()})
 
 
-def _relations(kind: str, target: str) -> str:
-    return (
-        f'<Relationships xmlns="{_PARTS}/relationships"><Relationship Id="rId1" '
-        f'Type="{_OFFICE}/{kind}" Target="{target}"/></Relationships>'
+def _relations(*targets: tuple[str, str]) -> str:
+    """Of each target, its kind and its path."""
+    named = "".join(
+        f'<Relationship Id="rId{number}" Type="{_OFFICE}/{kind}" Target="{target}"/>'
+        for number, (kind, target) in enumerate(targets, 1)
     )
+    return f'<Relationships xmlns="{_PARTS}/relationships">{named}</Relationships>'

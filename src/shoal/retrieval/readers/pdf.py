@@ -8,7 +8,7 @@ from typing import Any
 from shoal.errors import MissingExtra, ReadError
 from shoal.retrieval.documents import Block, Content, Value
 from shoal.retrieval.readers.decoding import tidy
-from shoal.retrieval.readers.office import attributes_of, blocks_of, extracted
+from shoal.retrieval.readers.office import attributes_of, blocks_of, extracted, title_in
 from shoal.retrieval.readers.text import one_line, paragraphs
 
 MOST_PAGES = 20_000
@@ -44,7 +44,7 @@ def _structured(data: bytes) -> Content:
         is_whole = _signs(block.text for block in structured) >= _KEPT * _signs([plain])
         blocks += structured if is_whole else _paragraphs(plain, number)
     title, attributes = attributes_of(found.metadata)
-    return Content("pdf", tuple(blocks), title, attributes)
+    return Content("pdf", tuple(blocks), title or title_in(blocks), attributes)
 
 
 def _plain(data: bytes) -> Content:
