@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from email.message import EmailMessage
+from threading import Timer
 
 import pytest
 from hypothesis import given, settings
@@ -358,7 +359,7 @@ def test_a_file_over_the_limit() -> None:
 def test_a_file_that_takes_too_long_costs_only_itself() -> None:
     slow = b"<!--" * 1_000_000  # for which the parser's time grows with the square
     with Reader(ReadOptions(seconds=1.0)) as reader:
-        reader.read("a.html", b"<p>before")  # so that no start is waited for
+        reader.read("a.html", b"<p>before")
         start = time.monotonic()
         with pytest.raises(ReadError, match=r"slow.html: was given up: not read after 1 s"):
             reader.read("slow.html", slow)
@@ -371,6 +372,35 @@ def test_a_file_that_takes_too_much_memory_costs_only_itself() -> None:
         with pytest.raises(ReadError, match=r"big.html: (needs more memory|ended the process)"):
             reader.read("big.html", b"<p>" + b"x" * 60_000_000)
         assert text_of(reader.read("a.html", b"<p>after")) == "after"
+
+
+@pytest.mark.parametrize(
+    ("executable", "why"), [("/bin/false", "exit code 1"), ("/nowhere", "No such file")]
+)
+def test_a_process_that_cannot_start_is_told(
+    monkeypatch: pytest.MonkeyPatch, executable: str, why: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", executable)
+    with pytest.raises(ReadError, match=rf"a.html: cannot be read now: .* did not start.*{why}"):
+        read("a.html", b"<p>x")
+
+
+def test_a_file_that_ends_the_process_costs_only_itself() -> None:
+    with Reader() as reader:
+        reader.read("a.html", b"<p>before")
+        process = reader._child._process
+        assert process is not None
+        timer = Timer(0.3, process.kill)
+        timer.start()
+        with pytest.raises(ReadError, match=r"a.html: ended the process that read it \(signal 9\)"):
+            reader.read("a.html", b"<!--" * 1_000_000)
+        assert text_of(reader.read("a.html", b"<p>after")) == "after"
+
+
+@pytest.mark.parametrize("name", ["max_bytes", "max_unpacked_bytes", "seconds", "memory_bytes"])
+def test_options_that_make_no_sense(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: expected more than 0, found 0"):
+        ReadOptions(**{name: 0})
 
 
 def test_a_process_that_dies_costs_only_its_file() -> None:

@@ -21,6 +21,11 @@ class ReadOptions(Struct, frozen=True, kw_only=True):
     seconds: float = 60.0
     memory_bytes: int = 3 << 30
 
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: expected more than 0, found {getattr(self, name)}")
+
 
 class Reader:
     """Reads one file after another; the process that opens them lives until ``close``.
