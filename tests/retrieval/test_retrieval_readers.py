@@ -26,6 +26,7 @@ from shoal.retrieval.readers import (
 )
 from shoal.retrieval.readers import child as child_of
 from shoal.retrieval.readers import pdf as pdf_reader
+from shoal.retrieval.readers.furniture import without_furniture
 
 POND = [(24, "Report on ponds"), (11, "Ponds are small and hold"), (11, "water, and fish.")]
 DEPTH = [(16, "Depth"), (11, "A pond is two metres deep.")]
@@ -260,6 +261,23 @@ def test_pdf(reader: Reader) -> None:
         Block("heading", "Depth", 2, 2),
         Block("text", "A pond is two metres deep.", page=2),
     )
+
+
+def test_running_titles_are_told_once() -> None:
+    pages = [
+        [
+            Block("heading", "All of ponds", 2, number),
+            Block("text", f"Pond {number} is deep. {'x' * 120}", page=number),
+            Block("text", f"Page {number} of 4", page=number),
+        ]
+        for number in range(1, 5)
+    ]
+    assert without_furniture(pages) == [*pages[0], *(page[1] for page in pages[1:])]
+
+
+def test_what_is_on_two_pages_is_kept() -> None:
+    pages = [[Block("text", "Same", page=number)] for number in (1, 2)]
+    assert without_furniture(pages) == [*pages[0], *pages[1]]
 
 
 def test_pdf_by_the_light_path(monkeypatch: pytest.MonkeyPatch) -> None:
