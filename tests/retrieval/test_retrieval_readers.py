@@ -1,5 +1,6 @@
 """Readers: what a file is, what is taken out of it, and that a bad one costs only itself."""
 
+import json
 import os
 import struct
 import subprocess
@@ -98,7 +99,17 @@ def test_wanted(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [".env", ".git/config", "a/node_modules/b.js", "x/__pycache__/a.py", "a.PNG", "~$a.docx", "a~"],
+    [
+        ".env",
+        ".git/config",
+        "a/node_modules/b.js",
+        "x/__pycache__/a.py",
+        "a.PNG",
+        "~$a.docx",
+        "a~",
+        "id_rsa",
+        "x.pem",
+    ],
 )
 def test_unwanted(path: str) -> None:
     assert not is_wanted(path)
@@ -247,6 +258,19 @@ def test_definitions_of_other_languages(name: str, text: str, parts: int) -> Non
     assert "".join(text.split()) == "".join("".join(block.text for block in blocks).split())
 
 
+def test_a_notebook() -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Ponds\n", "Deep."], "metadata": {}},
+        {"cell_type": "code", "source": "x = 1\n", "outputs": [{"data": {"image/png": "AAAA"}}]},
+    ]
+    found = read("a.ipynb", json.dumps({"cells": cells, "nbformat": 4}).encode())
+    assert (found.kind, found.title) == ("notebook", "Ponds")
+    assert text_of(found) == "Ponds\nDeep.\nx = 1"
+    for bad in (b"[1, 2]", b"{", b"[" * 100_000, b'{"cells": [{"cell_type": "\xff"}]}'):
+        with pytest.raises(ReadError, match=r"a.ipynb: is no notebook that can be read"):
+            read("a.ipynb", bad)
+
+
 # PDF and office files
 
 
@@ -358,6 +382,7 @@ def lying_bomb() -> bytes:
         ("a.docx", docx(paragraph("x"))[:300], "a.docx: is damaged"),
         ("a.docx", docx("<w:p><w:r>"), "a.docx: (is damaged|holds no text)"),
         ("a.docx", zipped({"word/document.xml": b"0" * 9_000_000}), "unpacks to over 4 MB"),
+        ("a.docx", docx("<w:p>" + " " * 3_900_000), "a.docx: (is damaged|holds no text)"),
         ("a.docx", lying_bomb(), "unpacks to over 4 MB; it may be a ZIP bomb"),
         ("a.png", b"\x89PNG\r\n", "a.png: is a PNG image"),
         ("a.txt", bytes(range(256)) * 9, "a.txt: is neither text nor"),
@@ -367,6 +392,12 @@ def lying_bomb() -> bytes:
 def test_bad_files(name: str, data: bytes, told: str) -> None:
     with pytest.raises(ReadError, match=told):
         read(name, data, ReadOptions(max_unpacked_bytes=4_000_000))
+
+
+def test_a_part_that_is_more_than_the_parser_takes(reader: Reader) -> None:
+    data = docx(paragraph("x" * 1_000_000) * 120)
+    with pytest.raises(ReadError, match=r"a.docx: unpacks to more than is taken"):
+        reader.read("a.docx", data)
 
 
 def test_a_file_over_the_limit() -> None:

@@ -73,6 +73,8 @@ def extracted(data: bytes, media_type: str, pages: bool = False, is_structured: 
         message = ": ".join(dict.fromkeys(parts))[:200]  # it repeats itself
         if "password" in message.lower() or "encrypt" in message.lower():
             raise ReadError("is encrypted with a password; save it without one") from error
+        if "limit exceeded" in message.lower():
+            raise ReadError(f"unpacks to more than is taken: {message}") from error
         raise ReadError(f"is damaged: {message}") from error
 
 

@@ -9,6 +9,7 @@ from shoal.retrieval.readers.html import read_html
 from shoal.retrieval.readers.kinds import OFFICE
 from shoal.retrieval.readers.mail import read_mail, read_mailbox
 from shoal.retrieval.readers.markdown import read_markdown
+from shoal.retrieval.readers.notebook import read_notebook
 from shoal.retrieval.readers.office import read_office
 from shoal.retrieval.readers.pdf import read_pdf
 from shoal.retrieval.readers.rows import read_rows
@@ -47,6 +48,8 @@ def _parse(kind: str, data: bytes, most_unpacked: int) -> Content:
         return read_mail(data)
     if kind == "mbox":
         return read_mailbox(data)
+    if kind == "notebook":
+        return read_notebook(data)
     text = decode(data)
     if kind == "html":
         return read_html(text)
