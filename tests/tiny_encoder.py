@@ -34,7 +34,7 @@ class TinyEncoder:
         return [len(_WORD.findall(text)) + 2 for text in texts]
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """As ``lengths``, which are of any text here."""
+        """As ``lengths``: neither has a limit here."""
         return self.lengths(texts)
 
     def tokens(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], Floats]]:

@@ -253,3 +253,13 @@ def test_token_states_are_the_last_hidden_states(tiny: Path, tmp_path: Path) -> 
     ids = published_tokenizer(found).encode("cancel it").ids
     expected = reference_states(found.tensors(), ids, heads=4)
     np.testing.assert_allclose(states, expected[1:-1], atol=1e-4)
+
+
+def test_counting_tokens_has_no_end(tiny: Path, tmp_path: Path) -> None:
+    encoder = Encoder(tiny, tmp_path)
+    texts = ["", "one", "a \ud800", "long text " * 500]
+    found = encoder.count_tokens(texts)
+    assert found[:3] == encoder.lengths(texts)[:3]
+    assert found[3] > 1000 > encoder.lengths(texts)[3]
+    with pytest.raises(TypeError, match="found one string"):
+        encoder.count_tokens("one")

@@ -48,7 +48,7 @@ class Packer:
         while start < len(atoms):
             repeated = 0 if self._held or not start else self._overlap
             held = self._tokens + (self._joint if self._held else 0)
-            parts = -(-(held + rest) // (self._room - self._overlap))
+            parts = max(1, -(-(held + rest) // (self._room - self._overlap)))
             aim = -(-(held + rest) // parts) - held
             end = _end(atoms, start, self._room - held - repeated, aim)
             if self._held and (end == start or not atoms[end - 1].good):

@@ -22,6 +22,7 @@ def main(memory_bytes: int) -> None:
     """Read orders from the standard input until it ends."""
     orders, replies = _streams()
     _limit(memory_bytes)
+    send(replies, Reply())  # that we are ready
     while body := receive(orders):
         order = msgpack.decode(body, type=Order)
         del body

@@ -19,7 +19,7 @@ _BREAKS = frozenset(
     (
         "address", "article", "aside", "blockquote", "body", "caption", "center", "dd",
         "details", "dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer",
-        "form", "header", "hr", "html", "main", "p", "section", "summary", "ul", "ol",
+        "form", "header", "hr", "html", "main", "nav", "p", "section", "summary", "ul", "ol",
     )
 )  # fmt: skip
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}

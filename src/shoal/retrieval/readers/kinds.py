@@ -28,7 +28,8 @@ LANGUAGES: Mapping[str, str] = MappingProxyType(
 
 WRITTEN: Mapping[str, str] = MappingProxyType(
     {
-        "csv": "csv", "eml": "email", "htm": "html", "html": "html", "markdown": "markdown",
+        "csv": "csv", "eml": "email", "htm": "html", "html": "html", "ipynb": "notebook",
+        "markdown": "markdown",
         "mbox": "mbox", "md": "markdown", "mdx": "markdown", "qmd": "markdown", "tab": "tsv",
         "tsv": "tsv", "xhtml": "html", "txt": "text", "text": "text", "log": "text",
         "rst": "text", "adoc": "text", "org": "text", "tex": "text", "srt": "text", "vtt": "text",

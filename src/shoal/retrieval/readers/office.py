@@ -35,16 +35,20 @@ def read_office(data: bytes, kind: str) -> Content:
     kreuzberg."""
     if find_spec("kreuzberg") is None:
         raise MissingExtra("docs", f"reading {kind.upper()} files")
-    found = extracted(data, _TYPES[kind])
+    is_book = kind in ("ods", "xls", "xlsx")
+    found = extracted(data, _TYPES[kind], is_structured=not is_book)
     title, attributes = attributes_of(found.metadata)
-    blocks = tuple(blocks_of(found.document))
-    if not title and blocks and blocks[0].level == 1:
-        title = blocks[0].text
-    return Content(kind, blocks, title, attributes)
+    blocks = tuple(_sheets(found) if is_book else blocks_of(found.document))
+    return Content(kind, blocks, title or ("" if is_book else title_in(blocks)), attributes)
 
 
-def extracted(data: bytes, media_type: str, pages: bool = False) -> Any:
-    """kreuzberg's result, with the structure of the document."""
+def title_in(blocks: Sequence[Block]) -> str:
+    """The first block if that is a heading of level 1, else ""."""
+    return blocks[0].text if blocks and blocks[0].level == 1 else ""
+
+
+def extracted(data: bytes, media_type: str, pages: bool = False, is_structured: bool = True) -> Any:
+    """kreuzberg's result, with the structure of the document if asked."""
     import kreuzberg
 
     offline: dict[str, Any] = {"disable_ocr": True}  # of which its type stub does not know
@@ -52,8 +56,8 @@ def extracted(data: bytes, media_type: str, pages: bool = False) -> Any:
         **offline,
         use_cache=False,
         enable_quality_processing=False,
-        output_format="markdown",  # plain text would have no headings
-        include_document_structure=True,
+        output_format="markdown" if is_structured else "plain",  # which has no headings in PDFs
+        include_document_structure=is_structured,
         pages=kreuzberg.PageConfig(extract_pages=True) if pages else None,
         postprocessor=kreuzberg.PostProcessorConfig(enabled=False),
         concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
@@ -69,7 +73,23 @@ def extracted(data: bytes, media_type: str, pages: bool = False) -> Any:
         message = ": ".join(dict.fromkeys(parts))[:200]  # it repeats itself
         if "password" in message.lower() or "encrypt" in message.lower():
             raise ReadError("is encrypted with a password; save it without one") from error
+        if "limit exceeded" in message.lower():
+            raise ReadError(f"unpacks to more than is taken: {message}") from error
         raise ReadError(f"is damaged: {message}") from error
+
+
+def _sheets(found: Any) -> Iterator[Block]:
+    """A heading and a table for each sheet that has text. Their structure is not asked for: it
+    takes three times the time and four times the memory of the cells alone."""
+    names = found.metadata.get("sheet_names") or ()
+    for table in found.tables:
+        number = table.page_number
+        cells = ([tidy(cell) for cell in cells] for cells in table.cells)
+        text = "\n".join(row(line) for line in cells if any(map(str.strip, line)))
+        if text.strip():
+            if 0 < number <= len(names):
+                yield Block("heading", one_line(tidy(names[number - 1])), 1, number)
+            yield Block("table", text, page=number)
 
 
 def blocks_of(structure: Any) -> Iterator[Block]:

@@ -8,7 +8,8 @@ from typing import Any
 from shoal.errors import MissingExtra, ReadError
 from shoal.retrieval.documents import Block, Content, Value
 from shoal.retrieval.readers.decoding import tidy
-from shoal.retrieval.readers.office import attributes_of, blocks_of, extracted
+from shoal.retrieval.readers.furniture import without_furniture
+from shoal.retrieval.readers.office import attributes_of, blocks_of, extracted, title_in
 from shoal.retrieval.readers.text import one_line, paragraphs
 
 MOST_PAGES = 20_000
@@ -36,15 +37,16 @@ def _structured(data: bytes) -> Content:
     for block in blocks_of(found.document):
         text = block.text if block.kind in ("table", "code") else one_line(unbroken(block.text))
         told.setdefault(block.page, []).append(Block(block.kind, text, block.level, block.page))
-    blocks: list[Block] = []
+    pages: list[list[Block]] = []
     for page in found.pages or ():
         number = page["page_number"]
         structured, plain = told.get(number, []), unbroken(page["content"])
         # Structure is guessed from positions and sizes; where that loses text, it is not used.
         is_whole = _signs(block.text for block in structured) >= _KEPT * _signs([plain])
-        blocks += structured if is_whole else _paragraphs(plain, number)
+        pages.append(structured if is_whole else list(_paragraphs(plain, number)))
+    blocks = without_furniture(pages)
     title, attributes = attributes_of(found.metadata)
-    return Content("pdf", tuple(blocks), title, attributes)
+    return Content("pdf", tuple(blocks), title or title_in(blocks), attributes)
 
 
 def _plain(data: bytes) -> Content:
@@ -58,11 +60,11 @@ def _plain(data: bytes) -> Content:
         if len(file) > MOST_PAGES:
             raise ReadError(f"has {len(file):,} pages; at most {MOST_PAGES:,} are read")
         facts = file.get_metadata_dict(skip_empty=True)
-        blocks = [
-            block
+        pages = (
+            [*_paragraphs(unbroken(_text_of(file, number)), number + 1)]
             for number in range(len(file))
-            for block in _paragraphs(unbroken(_text_of(file, number)), number + 1)
-        ]
+        )
+        blocks = without_furniture([*pages])
     finally:
         file.close()
     attributes: dict[str, Value] = {}

@@ -13,7 +13,9 @@ from shoal.errors import MissingExtra, ReadError
 from shoal.retrieval.documents import Content
 from shoal.retrieval.readers.wire import Order, Reply, receive, send
 
-_STARTING_S = 30.0  # for the first file, beside its own time: the process has to import first
+_NOT_STARTED = "cannot be read now: the process that opens files did not start"
+_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMPDIR")
+_STARTING_S = 60.0  # of a process that has to import first, on a busy machine
 
 
 class Child:
@@ -56,29 +58,18 @@ class Child:
         self.close()
 
     def _asked(self, order: Order) -> Reply:
-        is_new = self._process is None or self._process.poll() is not None
-        process = self._start() if is_new else self._process
-        assert process is not None
-        late: list[bool] = []
-
-        def end() -> None:
-            late.append(True)
-            process.kill()
-
-        timer = Timer(order.seconds + (_STARTING_S if is_new else 0), end)
-        timer.daemon = True
-        timer.start()
-        try:
-            reply = self._exchanged(process, order)
-        except (ValueError, DecodeError) as error:
-            reply = Reply(error=f"holds more text than is taken, or none at all ({error})")
-        finally:
-            timer.cancel()
-            timer.join()  # or it might end the process while it reads the next file
-        if reply is not None and not late:
+        process = self._process
+        if process is None or process.poll() is not None:
+            process = self._start()
+        with _Deadline(process, order.seconds) as deadline:
+            try:
+                reply = self._exchanged(process, order)
+            except (ValueError, DecodeError) as error:
+                reply = Reply(error=f"holds more text than is taken, or none at all ({error})")
+        if reply is not None and not deadline.is_over:
             return reply
         code = self._end()
-        if late:
+        if deadline.is_over:
             return reply or Reply(error=f"was given up: not read after {order.seconds:g} s")
         return Reply(error=f"ended the process that read it ({_told(code)}); it is left out")
 
@@ -100,16 +91,33 @@ class Child:
             process.wait(1.0)  # it has closed its pipe: let it end by itself, and tell how
         return None
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> "subprocess.Popen[bytes]":
+        """A new process, once it has told that it is ready. Raises ``ReadError`` if it does not:
+        that is no fault of the file."""
         self._end()
-        self._process = subprocess.Popen(
+        try:
+            self._process = process = self._opened()
+        except OSError as error:
+            raise ReadError(f"{_NOT_STARTED}: {error}") from error
+        assert process.stdout is not None
+        with _Deadline(process, _STARTING_S):
+            try:
+                is_ready = bool(receive(process.stdout))
+            except (EOFError, OSError):
+                is_ready = False
+        if not is_ready:
+            most = f"it may take {self._memory / 1e6:,.0f} MB of memory"
+            raise ReadError(f"{_NOT_STARTED}: {_told(self._end())}; {most}")
+        return process
+
+    def _opened(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "shoal.retrieval.readers.child", str(self._memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_environment(),
         )
-        return self._process
 
     def _end(self) -> int:
         """End the process if there is one; its exit code."""
@@ -126,13 +134,33 @@ class Child:
         return process.wait() if ended is None else ended
 
 
+class _Deadline:
+    """Ends a process that is not done with something in so many seconds."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+        self.is_over = False
+        self._process = process
+        self._timer = Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._process.kill()
+
+    def __enter__(self) -> "_Deadline":
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()  # or it might end the process while it reads the next file
+
+
 def _environment() -> dict[str, str]:
     """Nothing of ours but where packages are: no key that a file could make a parser tell."""
-    kept = {
-        name: os.environ[name] for name in ("SYSTEMROOT", "TEMP", "TMPDIR") if name in os.environ
-    }
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return kept | {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
         "PYTHONDONTWRITEBYTECODE": "1",
         "MALLOC_ARENA_MAX": "2",  # each would map 64 MB of what may be mapped
         "OMP_NUM_THREADS": "1",

@@ -21,6 +21,11 @@ class ReadOptions(Struct, frozen=True, kw_only=True):
     seconds: float = 60.0
     memory_bytes: int = 3 << 30
 
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: expected more than 0, found {getattr(self, name)}")
+
 
 class Reader:
     """Reads one file after another; the process that opens them lives until ``close``.
@@ -44,7 +49,7 @@ class Reader:
             if not data.strip():
                 raise ReadError("holds no text: it is empty")
             kind = kind_of(name, data)
-            if not is_read_apart(kind):
+            if not is_read_apart(kind, len(data)):
                 return parse(kind, data, options.max_unpacked_bytes)
             order = Order(kind, data, options.max_unpacked_bytes, options.seconds)
             return self._child.read(order)

@@ -17,19 +17,20 @@ _ENDINGS = frozenset(
         "class", "pyc", "pyo", "pyd", "wasm", "bin", "dat", "db", "sqlite", "sqlite3",
         "parquet", "arrow", "feather", "npy", "npz", "pt", "pth", "onnx", "gguf", "safetensors",
         "h5", "hdf5", "pkl", "pickle", "woff", "woff2", "ttf", "otf", "eot", "lock", "map",
-        "swp", "swo", "bak", "tmp", "part",
+        "swp", "swo", "bak", "tmp", "part", "pem", "key", "p12", "pfx", "crt", "kdbx",
     )
 )  # fmt: skip
 _FILES = frozenset(
     (
-        "thumbs.db", "desktop.ini", "package-lock.json", "pnpm-lock.yaml", "npm-shrinkwrap.json",
+        "id_rsa", "id_ed25519", "id_ecdsa", "thumbs.db", "desktop.ini", "package-lock.json",
+        "pnpm-lock.yaml", "npm-shrinkwrap.json",
     )
 )  # fmt: skip
 
 
 def is_wanted(path: PurePath | str) -> bool:
     """Whether a scan of a folder reads the file at ``path`` (relative to the folder) by default:
-    not what is hidden, made by a build, locked, or surely no text. Looks at the name only."""
+    not what is hidden, made by a build, a key or surely no text. Looks at the name only."""
     *folders, name = PurePath(path).parts or ("",)
     if any(_is_skipped(folder) for folder in folders):
         return False
