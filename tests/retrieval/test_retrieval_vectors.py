@@ -222,6 +222,19 @@ def test_exact_is_exact_about_codes(count: int, k: int, share: float, seed: int)
     assert found.tolist() == expected[order].tolist()
 
 
+@pytest.mark.parametrize("dim", [32, 33, 384])
+def test_an_exact_scan_need_not_look_at_every_row_twice(dim: int) -> None:
+    """faiss sums bytes in another way where a vector's length allows."""
+    rows, queries = vectors(20_000, dim=dim), vectors(20, seed=1, dim=dim)
+    source, plan = InMemory(rows), ExactScan(dim)
+    plan.add(source, 0, len(rows))
+    looked = [plan.candidates(query, 10, None) for query in queries]
+    assert np.median([len(found) for found in looked]) < 1000
+    for query, found in zip(queries, looked, strict=True):
+        expected = cosines(source.held, np.arange(len(rows)), query)
+        assert set(np.argsort(-expected)[:10]) <= set(found.tolist())
+
+
 def test_a_binary_scan_sees_only_what_is_allowed() -> None:
     source, allowed = InMemory(vectors(9000)), np.arange(9000) % 2 == 0
     plan = BinaryScan(DIM)

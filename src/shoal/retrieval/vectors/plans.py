@@ -21,6 +21,7 @@ from shoal.retrieval.vectors.codes import (
     common_scale,
     cosines,
     recoded,
+    whole_steps,
 )
 from shoal.retrieval.vectors.library import faiss
 
@@ -32,7 +33,7 @@ PER_HIT = 20  # and at least so many for each hit asked for
 GATHERED = 0.03  # of the rows: fewer allowed ones are compared one by one, more by the plan
 FEWEST_GATHERED = 2000
 _SPARE = 32  # candidates more than asked for, whose own scales may put them first
-_MARGIN = 0.003  # four times the error (root mean square) of a cosine on the common scale
+_MARGIN = 0.0035  # four times the error (rms) of a cosine by common scale and whole steps
 _BLOCK = 1 << 16
 
 
@@ -86,11 +87,11 @@ def nearest(
 
 
 class ExactScan:
-    """Every row's code, on the common scale, times the query as it is."""
+    """Every row's code, on the common scale, times the query's."""
 
     def __init__(self, dim: int) -> None:
         library = faiss()
-        self._margin = _MARGIN / common_scale(dim)
+        self._scale = common_scale(dim)
         self._index = library.IndexScalarQuantizer(
             dim, library.ScalarQuantizer.QT_8bit_direct_signed, library.METRIC_INNER_PRODUCT
         )
@@ -104,13 +105,15 @@ class ExactScan:
         """Widened until nothing outside can be among the k, or equal the k-th."""
         library, total = faiss(), self._index.ntotal
         fetch = 2 * k + _SPARE
+        steps, step = whole_steps(query)
+        margin = _MARGIN / (self._scale * step)
         with selected(library, allowed) as selector:
             parameters = library.SearchParameters(sel=selector)
             while True:
                 fetch = min(fetch, total)
-                scores, rows = self._index.search(query[None], fetch, params=parameters)
+                scores, rows = self._index.search(steps[None], fetch, params=parameters)
                 found = rows[0] >= 0
-                apart = scores[0, k - 1] - scores[0, -1] > self._margin
+                apart = scores[0, k - 1] - scores[0, -1] > margin
                 if fetch == total or not found.all() or apart:
                     return np.asarray(rows[0][found])
                 fetch *= 8
