@@ -235,14 +235,21 @@ def test_an_exact_scan_need_not_look_at_every_row_twice(dim: int) -> None:
         assert set(np.argsort(-expected)[:10]) <= set(found.tolist())
 
 
-def test_a_binary_scan_sees_only_what_is_allowed() -> None:
-    source, allowed = InMemory(vectors(9000)), np.arange(9000) % 2 == 0
+@pytest.mark.parametrize("every", [2, 7])
+def test_a_binary_scan_looks_at_the_nearest_allowed(every: int) -> None:
+    """Both ways: picked together, and by a selector."""
+    source, allowed = InMemory(vectors(9000)), np.arange(9000) % every == 0
+    allowed = allowed if every == 2 else ~allowed
     plan = BinaryScan(DIM)
     plan.add(source, 0, 9000)
     for query in vectors(5, seed=1):
         rows = plan.candidates(query, 10, allowed)
         assert allowed[rows].all()
         assert len(set(rows.tolist())) == len(rows) == 2000
+        differ = np.unpackbits(source.columns["bits"] ^ bits_of(query[None]), axis=1).sum(axis=1)
+        left = allowed.copy()
+        left[rows] = False
+        assert differ[rows].max() <= differ[left].min()
 
 
 # what is on the disk
