@@ -404,6 +404,27 @@ def test_a_commit_that_fails_leaves_the_old_state(
     assert len(VectorIndex.open(tmp_path, DIM, "d")) == 150
 
 
+def test_a_compaction_that_fails_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, write = filled(tmp_path), os.pwrite
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        if len(data) > 1000:
+            raise OSError(28, "no space left")
+        return write(descriptor, data, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        index.remove(1, 4000)
+        index.commit(Cursor(ROWS, 1))
+    assert (len(index), len(index.rows), index.cursor) == (2000, ROWS, Cursor(ROWS, 1))
+    assert len(list(tmp_path.glob("numbers-*"))) == 1
+    index.commit(Cursor(ROWS, 2))
+    assert (len(index), len(index.rows)) == (2000, 2000)
+    assert len(VectorIndex.open(tmp_path, DIM, "d")) == 2000
+
+
 # several processes
 
 
