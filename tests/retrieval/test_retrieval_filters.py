@@ -305,6 +305,23 @@ def test_an_attribute_is_known_as_long_as_a_document_has_it() -> None:
     assert columns.keys == ["lang", "year"]
 
 
+@given(
+    st.dictionaries(st.integers(0, 40), st.dictionaries(keys, values | st.just(np.nan))), filters
+)
+@settings(deadline=None)
+def test_columns_filled_at_once_are_those_filled_one_by_one(
+    there: dict[int, dict[str, Value]], filter: Filter
+) -> None:
+    at_once, one_by_one = Columns(there.items()), Columns()
+    for number, attributes in there.items():
+        one_by_one.add(number, attributes)
+    assert at_once.keys == one_by_one.keys
+    for part in comparisons(filter):
+        for columns in (at_once, one_by_one):
+            columns.add(50, {part.key: "there is one"} | {"k": "", "m": ""})
+    assert at_once.matching(filter).tolist() == one_by_one.matching(filter).tolist()
+
+
 def test_nothing_matches_where_there_is_nothing() -> None:
     assert Columns().matching(filter_from_text("year = 1")).shape == (0,)
     columns = Columns([(3, {"year": 1.0})])

@@ -222,14 +222,34 @@ def test_exact_is_exact_about_codes(count: int, k: int, share: float, seed: int)
     assert found.tolist() == expected[order].tolist()
 
 
-def test_a_binary_scan_sees_only_what_is_allowed() -> None:
-    source, allowed = InMemory(vectors(9000)), np.arange(9000) % 2 == 0
+@pytest.mark.parametrize("dim", [32, 33, 384])
+def test_an_exact_scan_need_not_look_at_every_row_twice(dim: int) -> None:
+    """faiss sums bytes in another way where a vector's length allows."""
+    rows, queries = vectors(20_000, dim=dim), vectors(20, seed=1, dim=dim)
+    source, plan = InMemory(rows), ExactScan(dim)
+    plan.add(source, 0, len(rows))
+    looked = [plan.candidates(query, 10, None) for query in queries]
+    assert np.median([len(found) for found in looked]) < 1000
+    for query, found in zip(queries, looked, strict=True):
+        expected = cosines(source.held, np.arange(len(rows)), query)
+        assert set(np.argsort(-expected)[:10]) <= set(found.tolist())
+
+
+@pytest.mark.parametrize("every", [2, 7])
+def test_a_binary_scan_looks_at_the_nearest_allowed(every: int) -> None:
+    """Both ways: picked together, and by a selector."""
+    source, allowed = InMemory(vectors(9000)), np.arange(9000) % every == 0
+    allowed = allowed if every == 2 else ~allowed
     plan = BinaryScan(DIM)
     plan.add(source, 0, 9000)
     for query in vectors(5, seed=1):
         rows = plan.candidates(query, 10, allowed)
         assert allowed[rows].all()
         assert len(set(rows.tolist())) == len(rows) == 2000
+        differ = np.unpackbits(source.columns["bits"] ^ bits_of(query[None]), axis=1).sum(axis=1)
+        left = allowed.copy()
+        left[rows] = False
+        assert differ[rows].max() <= differ[left].min()
 
 
 # what is on the disk
@@ -382,6 +402,27 @@ def test_a_commit_that_fails_leaves_the_old_state(
     assert len(VectorIndex.open(tmp_path, DIM, "d")) == 100
     index.commit(Cursor(150, 0))
     assert len(VectorIndex.open(tmp_path, DIM, "d")) == 150
+
+
+def test_a_compaction_that_fails_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, write = filled(tmp_path), os.pwrite
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        if len(data) > 1000:
+            raise OSError(28, "no space left")
+        return write(descriptor, data, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        index.remove(1, 4000)
+        index.commit(Cursor(ROWS, 1))
+    assert (len(index), len(index.rows), index.cursor) == (2000, ROWS, Cursor(ROWS, 1))
+    assert len(list(tmp_path.glob("numbers-*"))) == 1
+    index.commit(Cursor(ROWS, 2))
+    assert (len(index), len(index.rows)) == (2000, 2000)
+    assert len(VectorIndex.open(tmp_path, DIM, "d")) == 2000
 
 
 # several processes

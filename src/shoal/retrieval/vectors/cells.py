@@ -8,7 +8,7 @@ nearest row is missed if its cell is not looked into.
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.retrieval.vectors.codes import Coded, Codes, Floats, recoded
+from shoal.retrieval.vectors.codes import Coded, Codes, Floats, recoded, whole_steps
 from shoal.retrieval.vectors.library import faiss
 from shoal.retrieval.vectors.plans import Mask, Rows, Source, blocks, selected
 
@@ -59,7 +59,7 @@ class CellScan:
         with selected(library, allowed) as selector:
             parameters = library.SearchParametersIVF(sel=selector, nprobe=probes)
             fetch = min(2 * k + _SPARE, self._index.ntotal)
-            _, rows = self._index.search(query[None], fetch, params=parameters)
+            _, rows = self._index.search(whole_steps(query)[0][None], fetch, params=parameters)
         found = rows[0][rows[0] >= 0]
         if len(found) < k:  # the cells looked into held too few
             return np.flatnonzero(allowed) if allowed is not None else np.arange(self._index.ntotal)

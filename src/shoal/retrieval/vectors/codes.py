@@ -72,6 +72,13 @@ def common_scale(dim: int) -> float:
     return float(min(1.0, 6.0 / np.sqrt(dim))) / TOP
 
 
+def whole_steps(query: Floats) -> tuple[Floats, float]:
+    """A query (d,) as whole numbers to ±127, and what one step is worth. faiss takes a query's
+    whole part where codes are signed bytes (if d is a multiple of 16), so it is given these."""
+    step = float(np.abs(query).max()) / TOP
+    return np.rint(query / np.float32(step)), step
+
+
 def recoded(held: Coded) -> NDArray[np.uint8]:
     """(n, d) codes on the common scale, in faiss's form of signed bytes: 0 to 255 for -128 to 127.
 

@@ -148,8 +148,12 @@ class VectorIndex:
 
     def commit(self, cursor: Cursor) -> None:
         """Make what was added and removed last, all or nothing, with ``cursor``; compact if more
-        than a quarter is dead. Raises ``OSError`` (the disk is full …): the old state then stays,
-        and the commit can be tried again. Raises ``Conflict`` if not ``claim``ed."""
+        than a quarter is dead.
+
+        Raises ``OSError`` (the disk is full …): the old state then stays, and the commit can be
+        tried again; a compaction that fails is left for the next commit. Raises ``Conflict`` if not
+        ``claim``ed.
+        """
         with self._guard:
             writer = self._claimed()
             writer.commit(cursor)

@@ -2,8 +2,12 @@
 
 Up to ``exact`` rows every int8 code is compared; up to ``binary`` rows sign bits choose candidates
 whose codes are compared; beyond, codes lie in cells around centroids, and the nearest cells are
-looked through. Few allowed rows are gathered and compared whatever the plan: that is exact, at any
-selectivity.
+looked through. Few allowed rows are gathered and their codes compared whatever the plan, which is
+exact.
+
+By sign bits alone recall@10 falls short; with the codes of the nearest 2,000 compared it is that of
+comparing all codes, .995 (213,310 real texts; .995 with made-up ones to a million). Taking the mean
+off first, random and learned rotations (ITQ), and 512 bits gained nothing there; 256 bits lost.
 """
 
 from collections.abc import Iterator
@@ -15,12 +19,14 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.retrieval.vectors.codes import (
+    Bits,
     Coded,
     Floats,
     bits_of,
     common_scale,
     cosines,
     recoded,
+    whole_steps,
 )
 from shoal.retrieval.vectors.library import faiss
 
@@ -32,7 +38,9 @@ PER_HIT = 20  # and at least so many for each hit asked for
 GATHERED = 0.03  # of the rows: fewer allowed ones are compared one by one, more by the plan
 FEWEST_GATHERED = 2000
 _SPARE = 32  # candidates more than asked for, whose own scales may put them first
-_MARGIN = 0.003  # four times the error (root mean square) of a cosine on the common scale
+_MARGIN = 0.0035  # four times the error (rms) of a cosine by common scale and whole steps
+MOST_PICKED = 0.6  # of the rows: the bits of fewer allowed ones are copied together first
+_PICKED = 1 << 12  # at once: they stay in the cache
 _BLOCK = 1 << 16
 
 
@@ -86,11 +94,11 @@ def nearest(
 
 
 class ExactScan:
-    """Every row's code, on the common scale, times the query as it is."""
+    """Every row's code, on the common scale, times the query's."""
 
     def __init__(self, dim: int) -> None:
         library = faiss()
-        self._margin = _MARGIN / common_scale(dim)
+        self._scale = common_scale(dim)
         self._index = library.IndexScalarQuantizer(
             dim, library.ScalarQuantizer.QT_8bit_direct_signed, library.METRIC_INNER_PRODUCT
         )
@@ -104,13 +112,15 @@ class ExactScan:
         """Widened until nothing outside can be among the k, or equal the k-th."""
         library, total = faiss(), self._index.ntotal
         fetch = 2 * k + _SPARE
+        steps, step = whole_steps(query)
+        margin = _MARGIN / (self._scale * step)
         with selected(library, allowed) as selector:
             parameters = library.SearchParameters(sel=selector)
             while True:
                 fetch = min(fetch, total)
-                scores, rows = self._index.search(query[None], fetch, params=parameters)
+                scores, rows = self._index.search(steps[None], fetch, params=parameters)
                 found = rows[0] >= 0
-                apart = scores[0, k - 1] - scores[0, -1] > self._margin
+                apart = scores[0, k - 1] - scores[0, -1] > margin
                 if fetch == total or not found.all() or apart:
                     return np.asarray(rows[0][found])
                 fetch *= 8
@@ -128,10 +138,39 @@ class BinaryScan:
 
     def candidates(self, query: Floats, k: int, allowed: Mask | None) -> Rows:
         library, fetch = faiss(), min(max(DEPTH, PER_HIT * k), self._index.ntotal)
+        bits = bits_of(query[None])
+        if allowed is not None and np.count_nonzero(allowed) <= MOST_PICKED * len(allowed):
+            rows = np.flatnonzero(allowed)
+            return rows[lowest(self._distances(bits, rows), fetch)]
         with selected(library, allowed) as selector:
             parameters = library.SearchParameters(sel=selector)
-            _, rows = self._index.search(bits_of(query[None]), fetch, params=parameters)
-        return np.asarray(rows[0][rows[0] >= 0])
+            _, found = self._index.search(bits, fetch, params=parameters)
+        return np.asarray(found[0][found[0] >= 0])
+
+    def _distances(self, bits: Bits, rows: Rows) -> NDArray[np.int32]:
+        """Hamming distances (m,) of ``rows`` (m,). Copying them together first, as much as the
+        cache holds, is quicker than faiss's asking a selector about every row: at a million rows
+        9 ms for half of them and 3 for a tenth, against 12.5."""
+        library, width = faiss(), bits.shape[1]
+        size = self._index.ntotal * width
+        held = library.rev_swig_ptr(self._index.xb.data(), size).reshape(-1, width)
+        picked, found = np.empty((_PICKED, width), np.uint8), np.empty(len(rows), np.int32)
+        one, many = library.swig_ptr(bits), library.swig_ptr(picked)
+        for start in range(0, len(rows), _PICKED):
+            part = rows[start : start + _PICKED]
+            held.take(part, axis=0, out=picked[: len(part)], mode="clip")
+            into = library.swig_ptr(found[start:])
+            library.hammings(one, many, 1, len(part), width, into)
+        return found
+
+
+def lowest(distances: NDArray[np.int32], count: int) -> Rows:
+    """Where the ``count`` lowest are, of equal ones the first; in no order."""
+    if count >= len(distances):
+        return np.arange(len(distances))
+    most = np.partition(distances, count - 1)[count - 1]
+    below = np.flatnonzero(distances < most)
+    return np.concatenate([below, np.flatnonzero(distances == most)[: count - len(below)]])
 
 
 def blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ from shoal.retrieval.vectors.cells import cells_for, nearest_cells, trained
 from shoal.retrieval.vectors.codes import Floats, bits_of, coded, unit
 from shoal.retrieval.vectors.files import Array, Files, last_generation, unlink_others
 from shoal.retrieval.vectors.plans import Limits, blocks
-from shoal.retrieval.vectors.state import write_state
+from shoal.retrieval.vectors.state import read_state, write_state
 from shoal.retrieval.vectors.view import View
 
 MOST_DEAD = 0.25  # of the rows; then the rest is written anew
@@ -71,7 +71,17 @@ class Writer:
             self._fresh = False
         self.view.follow(state)
         if self._is_due():
+            self._try_to_compact()
+
+    def _try_to_compact(self) -> None:
+        """Without the space for it the index stays as it is, and the next commit tries again."""
+        generation = self.view.state.generation
+        try:
             self._compact()
+        except OSError:
+            state = read_state(self._folder)
+            if state is not None and state.generation == generation:
+                unlink_others(self._folder, generation)
 
     def _append(self, numbers: NDArray[np.int64], vectors: Floats) -> None:
         units = unit(vectors)
