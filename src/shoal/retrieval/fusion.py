@@ -90,7 +90,7 @@ def order(scores: ArrayLike, most: int | None = None) -> NDArray[np.intp]:
 
 
 def margin(scores: ArrayLike) -> float:
-    """How far the best of (n,) scores is ahead of the second; infinite if there is none."""
+    """How far the best is ahead of the second; infinite if there is none. In any order."""
     values = np.asarray(scores, np.float64)
     if len(values) < 2:
         return float("inf")
