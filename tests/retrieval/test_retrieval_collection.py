@@ -120,6 +120,16 @@ def test_a_folder_that_cannot_be_read_loses_nothing(rivers: Collection, files: P
     assert rivers.failures() == []
 
 
+def test_what_is_hidden_within_a_source_is_left_out(rivers: Collection, tmp_path: Path) -> None:
+    folder = tmp_path / ".notes"  # that the source itself is hidden says nothing
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "config.txt").write_text("Settings of git.")
+    (folder / "newts.txt").write_text("Newts breathe.")
+    rivers.add_sources([folder])
+    assert rivers.sync().written == 1
+    assert names(rivers, "newts git") == ["newts.txt"]
+
+
 def test_filters_are_on_what_files_are(rivers: Collection) -> None:
     def found(where: str) -> list[str]:
         options = SearchOptions(by="words", where=filter_from_text(where))

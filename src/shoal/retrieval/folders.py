@@ -30,7 +30,8 @@ class Files(Struct, frozen=True):
 
 def files_of(sources: Sequence[str], is_wanted: Callable[[Path], bool]) -> Files:
     """Every wanted file of these files and folders. Links to files are followed, links to folders
-    are not; a file that is named is wanted whatever it is."""
+    are not; a file that is named is wanted whatever it is. ``is_wanted`` is asked of paths relative
+    to their source."""
     found, unreadable = dict[str, Seal](), list[Unreadable]()
     for source in sources:
         try:
@@ -70,7 +71,7 @@ def _within(
         try:
             with os.scandir(here) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    if not is_wanted(Path(entry.path)):
+                    if not is_wanted(Path(os.path.relpath(entry.path, folder))):
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
