@@ -411,7 +411,7 @@ class Shelf:
             try:
                 yield conn
                 conn.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever it was, nothing of it stays
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
                 raise
