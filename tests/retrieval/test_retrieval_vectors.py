@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from shoal.errors import Conflict
 from shoal.retrieval.vectors import Cursor, Limits, VectorIndex
 from shoal.retrieval.vectors.codes import bits_of, coded, cosines, unit
-from shoal.retrieval.vectors.plans import BinaryScan, ExactScan, Plan, nearest
+from shoal.retrieval.vectors.plans import DEPTH, BinaryScan, ExactScan, Plan, nearest
 
 PLANS = {
     "exact": Limits(),
@@ -245,7 +245,7 @@ def test_a_binary_scan_looks_at_the_nearest_allowed(every: int) -> None:
     for query in vectors(5, seed=1):
         rows = plan.candidates(query, 10, allowed)
         assert allowed[rows].all()
-        assert len(set(rows.tolist())) == len(rows) == 2000
+        assert len(set(rows.tolist())) == len(rows) == DEPTH
         differ = np.unpackbits(source.columns["bits"] ^ bits_of(query[None]), axis=1).sum(axis=1)
         left = allowed.copy()
         left[rows] = False
