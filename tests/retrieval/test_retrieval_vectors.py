@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from numpy.typing import NDArray
 
-from shoal.errors import Conflict
+from shoal.errors import Conflict, MissingExtra
 from shoal.retrieval.vectors import Cursor, Limits, VectorIndex
 from shoal.retrieval.vectors.codes import bits_of, coded, cosines, unit
 from shoal.retrieval.vectors.plans import DEPTH, BinaryScan, ExactScan, Plan, nearest
@@ -165,6 +166,13 @@ def test_a_search_that_makes_no_sense_is_refused(
     index = filled(tmp_path, count=20)
     with pytest.raises(ValueError, match=message):
         index.search(**{"query": vectors(1)[0], "k": 3, "allowed": None} | change)
+
+
+def test_without_faiss_it_says_which_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    index = filled(tmp_path, count=20)
+    with pytest.raises(MissingExtra, match=r"shoal\[docs\]"):
+        index.search(vectors(1)[0], 3)
 
 
 @pytest.mark.parametrize(
@@ -515,10 +523,10 @@ def writing(folder: Path) -> Iterator[tuple[IO[bytes], int]]:
 
 
 def test_a_kill_at_any_point_leaves_a_whole_state(tmp_path: Path) -> None:
-    """A writer that appends, removes and compacts is killed 40 times: what it had acknowledged is
+    """A writer that appends, removes and compacts is killed 30 times: what it had acknowledged is
     there, the rest as a whole or not at all, and nothing that was removed."""
     draw = random.Random(5)
-    for _ in range(40):
+    for _ in range(30):
         with writing(tmp_path) as (told, child):
             said = [told.readline() for _ in range(draw.randrange(1, 12))]
             time.sleep(draw.random() * 0.02)
