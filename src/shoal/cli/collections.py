@@ -81,7 +81,7 @@ def sync(
 ) -> None:
     """Look again where collections take from: changed files are read, removed ones disappear."""
     settings, encoder = read_config(config), Encoder(threads=2)
-    names = [name] if name else collections_in(root_of(settings))
+    names = [name] if name else collections_in(settings.collections_folder)
     for each in names:
         with opened(settings, each, encoder) as found:
             _sync(found)
@@ -89,7 +89,7 @@ def sync(
         from shoal.retrieval.watching import watch as watched
 
         say("Watching; stop with Ctrl-C.")
-        for changed, summary in watched(root_of(settings), encoder, name):
+        for changed, summary in watched(settings.collections_folder, encoder, name):
             say(f"{changed}: {_told(summary)}")
 
 
@@ -97,7 +97,7 @@ def sync(
 def list_collections(as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """List the collections."""
     settings = read_config(config)
-    found = [_shown(settings, name) for name in collections_in(root_of(settings))]
+    found = [_shown(settings, name) for name in collections_in(settings.collections_folder)]
     if as_json:
         show_json(found)
     elif found:
@@ -213,11 +213,6 @@ def import_collection(
     say(f"{name}: {size.documents:,} documents, {size.passages:,} passages.")
 
 
-def root_of(settings: Config) -> Path:
-    """The folder with all collections."""
-    return settings.store.path / "collections"
-
-
 def folder_of(settings: Config, name: str) -> Path:
     """The folder of one collection, whether or not there is one.
 
@@ -225,7 +220,7 @@ def folder_of(settings: Config, name: str) -> Path:
         ConfigError: no collection can have this name.
     """
     parts.check_name(name)
-    return root_of(settings) / name
+    return settings.collections_folder / name
 
 
 @contextmanager

@@ -39,6 +39,7 @@ def regime_of(config: Config) -> Regime:
         config.answer_cache(),
         config.cascade,
         judging,
+        config.collections,
     )
 
 

@@ -15,6 +15,7 @@ import uvloop
 from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Purse, Shoal, StoredKeys
+from shoal.assembly.library import Library
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.learner_process import LearnerProcess, learner_beside
 from shoal.cli.lock import only_learner
@@ -23,6 +24,7 @@ from shoal.cli.printing import say, show_log
 from shoal.cli.reloading import Reloader, Rereading, budgets_of, regime_of
 from shoal.cli.workers import Crew, Seat, when_input_ends
 from shoal.config import Config, read_config
+from shoal.encoder import Encoder
 from shoal.errors import NotFound
 from shoal.gateway import create_app, open_tracer
 from shoal.gateway import serve as serve_app
@@ -69,10 +71,11 @@ def _end(*_: object) -> None:
 async def _serve(
     path: Path, config: Config, store: Store, learner: LearnerProcess | None, seat: Seat | None
 ) -> None:
+    library = Library(config.collections_folder, Encoder)
     async with (
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
-        Shoal(store, regime_of(config), purse=purse) as shoal,
+        Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
     ):

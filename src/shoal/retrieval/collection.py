@@ -13,16 +13,18 @@ from msgspec import Struct
 
 from shoal.errors import ConfigError, Conflict, NotFound, StoreError
 from shoal.retrieval.chunking import ChunkOptions
-from shoal.retrieval.documents import Hit
+from shoal.retrieval.documents import Document, Hit, Piece
 from shoal.retrieval.folders import lies_in
 from shoal.retrieval.indexes import Indexes
-from shoal.retrieval.intake import Encodes, Intake, Progress, Summary
+from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, vectors_of
 from shoal.retrieval.readers import Reader
 from shoal.retrieval.search import Search, SearchOptions
 from shoal.retrieval.shelf import FILE, Failure, Shelf
+from shoal.retrieval.shelf_tables import Encoded, Written
 from shoal.storage.file_lock import FileLock
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+_AT_ONCE = 20  # documents that are encoded anew
 _LOOK_S = 0.2  # for another process that takes files in
 
 
@@ -173,21 +175,51 @@ def remove_collection(folder: Path) -> None:
 
 
 def rebuild(folder: Path, encoder: Encodes) -> int:
-    """Encode all passages of a collection with this encoder, and throw its indexes away, to be
-    made again; how many passages there are.
+    """Encode all passages of a collection anew, and throw its indexes away, to be made again; how
+    many passages there are. Until that is done the collection is as it was.
 
     Raises:
         NotFound: there is none.
         StoreError: it cannot be written.
     """
-    shelf = Shelf.open(folder)
+    old, waiting = Shelf.open(folder), folder / ".rebuilding"
+    shutil.rmtree(waiting, ignore_errors=True)
+    new = Shelf.create(waiting, encoder.digest, encoder.dim, old.max_tokens)
+    after = 0
+    while documents := old.documents(after, _AT_ONCE):
+        new.put([_encoded_anew(old, one, encoder) for one in documents])
+        after = documents[-1].number
+    old.copy_rest_to(new)
+    count = new.counts()[1]
+    new.copy_to(waiting / "whole.db")  # without the log that a file under way has beside it
+    old.close()
+    new.close()
     try:
-        count = shelf.encode_anew(encoder.digest, encoder.dim, encoder.encode)
-    finally:
-        shelf.close()
-    for name in ("keywords", "vectors"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        (waiting / "whole.db").replace(folder / FILE)
+        for left in ("keywords", "vectors", ".rebuilding"):
+            shutil.rmtree(folder / left, ignore_errors=True)
+        for left in ("-wal", "-shm"):
+            (folder / f"{FILE}{left}").unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written: {error}") from error
     return count
+
+
+def _encoded_anew(shelf: Shelf, document: Document, encoder: Encodes) -> Written:
+    pieces = [Piece(p.text, p.headings, p.page) for p in shelf.text_of(document.number)]
+    vectors = vectors_of(pieces, encoder)
+    passages = tuple(Encoded(*pair) for pair in zip(pieces, vectors, strict=True))
+    return Written(
+        id=document.id,
+        name=document.name,
+        title=document.title,
+        kind=document.kind,
+        digest=document.digest,
+        size=document.size,
+        modified_ns=document.modified_ns,
+        attributes=document.attributes,
+        passages=passages,
+    )
 
 
 def import_collection(file: Path, folder: Path) -> None:

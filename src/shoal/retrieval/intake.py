@@ -20,9 +20,10 @@ from shoal.errors import MissingExtra, ReadError
 from shoal.retrieval.chunking import ChunkOptions, cut
 from shoal.retrieval.documents import Content, Document, Piece, Value
 from shoal.retrieval.folders import Files, files_of, lies_in
+from shoal.retrieval.parts import parts_of
 from shoal.retrieval.readers import ReadOptions, is_wanted
 from shoal.retrieval.shelf import Seal, Shelf
-from shoal.retrieval.shelf_tables import Vectors, Written
+from shoal.retrieval.shelf_tables import Encoded, Vectors, Written
 
 _BATCH = 256  # passages that are encoded and written at once
 _BATCH_FILES = 500
@@ -39,6 +40,7 @@ class Encodes(Protocol):
     @property
     def dim(self) -> int: ...
     def encode(self, texts: Sequence[str]) -> Vectors: ...
+    def lengths(self, texts: Sequence[str]) -> list[int]: ...
     def count_tokens(self, texts: Sequence[str]) -> list[int]: ...
 
 
@@ -149,8 +151,7 @@ class Intake:
                 size=draft.seal.size,
                 modified_ns=draft.seal.modified_ns,
                 attributes=draft.attributes,
-                pieces=draft.pieces,
-                vectors=_rows(vectors, draft.pieces, self._encoder.dim),
+                passages=tuple(Encoded(piece, vectors[piece]) for piece in draft.pieces),
             )
             for draft in drafts
         ]
@@ -160,8 +161,15 @@ class Intake:
         """Of equal pieces one is encoded, and none whose words are on the shelf."""
         known = self._shelf.known_vectors(pieces)
         new = [piece for piece in dict.fromkeys(pieces) if piece not in known]
-        encoded = self._encoder.encode([piece.searched for piece in new])
-        return known | dict(zip(new, encoded, strict=True))
+        return known | dict(zip(new, vectors_of(new, self._encoder), strict=True))
+
+
+def vectors_of(pieces: Sequence[Piece], encoder: Encodes) -> list[Vectors]:
+    """Of each piece the vectors (p, dim) of its parts."""
+    parts = [parts_of(piece, encoder) for piece in pieces]
+    encoded = encoder.encode([part for each in parts for part in each])
+    ends = np.cumsum([len(each) for each in parts])
+    return np.split(encoded, ends[:-1]) if pieces else []
 
 
 class _Run:
@@ -246,8 +254,3 @@ def _attributes(path: str, seal: Seal) -> dict[str, Value]:
         "folder": str(Path(path).parent),
         "modified": moment.strftime("%Y-%m-%d"),
     }
-
-
-def _rows(vectors: dict[Piece, Vectors], pieces: Sequence[Piece], dim: int) -> Vectors:
-    rows = [vectors[piece] for piece in pieces]
-    return np.array(rows, np.float32).reshape(len(pieces), dim)

@@ -91,7 +91,7 @@ class Search:
         known = self._shelf.vectors_of(numbers[missing].tolist())
         for place in missing:
             found = known.get(int(numbers[place]))
-            meaning[place] = 0.0 if found is None else float(found @ vector)  # None: it is gone
+            meaning[place] = 0.0 if found is None else (found @ vector).max()  # None: it is gone
 
     def _hits(
         self, numbers: Numbers, scores: Floats, words: Floats, meaning: Floats, asked: SearchOptions
