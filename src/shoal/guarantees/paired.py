@@ -2,9 +2,9 @@
 
 Of n independent questions some come out better (*gained*), some worse (*lost*), the others alike.
 If the new way is no more likely to gain than to lose, then among those that differ each is a gain
-with probability 1/2 at the most, whatever their number, and ``P(Bin(gained + lost, 1/2) >= gained)``
-is an exact p-value (Conover 1999, "Practical Nonparametric Statistics", 3.4; McNemar's test is its
-approximation). How much is gained at one question does not count.
+with probability 1/2 at the most, whatever their number m, and ``P(Bin(m, 1/2) >= gained)`` is an
+exact p-value (Conover 1999, "Practical Nonparametric Statistics", 3.4; McNemar's test approximates
+it). How much is gained at one question does not count.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""An adapter: how questions to one collection are read, learned over an encoder that stays as it is.
+"""An adapter: how questions to one collection are read, over an encoder that stays as it is.
 
     q' = unit(q + q @ down @ up)
 

@@ -8,12 +8,12 @@ it; without a quote any passage of the document will do.
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
 from shoal.errors import MalformedRequest, NotFound
-from shoal.retrieval.documents import Passage
 from shoal.retrieval.shelf import Shelf
 
 CALIBRATES = 0.4  # share of the questions that never train
@@ -77,6 +77,7 @@ class Passages:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._all = [(number, words_of(text)) for number, text in _texts(shelf)]
+        self._documents: dict[str, int] | None = None
         self._by_words: dict[str, list[int]] = {}
         for number, words in self._all:
             self._by_words.setdefault(words, []).append(number)
@@ -97,8 +98,7 @@ class Passages:
         return frozenset(found)
 
     def _of_document(self, known: KnownAnswer) -> frozenset[int]:
-        name = self._shelf.document(known.document).name
-        there = self._shelf.passages_of(name)
+        there = self._shelf.text_of(self._document(known.document))
         if known.quote.strip():
             texts = [(one.number, words_of(one.text)) for one in there]
             found = self._holding(words_of(known.quote), texts)
@@ -108,6 +108,24 @@ class Passages:
             raise NotFound(f"{known.document}: no passage has the words {_short(known.quote)!r}")
         return frozenset(found)
 
+    def _document(self, name: str) -> int:
+        """Its number, by id, by name, or by the end of its name if only one ends so."""
+        with suppress(NotFound):
+            return self._shelf.document(name).number
+        ending = [number for full, number in self._names().items() if full.endswith("/" + name)]
+        if len(ending) != 1:
+            many = "several documents are called" if ending else "there is no document"
+            raise NotFound(f"{many} {name!r}")
+        return ending[0]
+
+    def _names(self) -> dict[str, int]:
+        if self._documents is None:
+            self._documents, after = dict[str, int](), 0
+            while found := self._shelf.documents(after, _DECODED):
+                self._documents |= {one.name: one.number for one in found}
+                after = found[-1].number
+        return self._documents
+
     def _holding(self, words: str, among: Iterable[tuple[int, str]]) -> list[int]:
         if not words:
             return []
@@ -115,8 +133,7 @@ class Passages:
         return [
             number
             for number, text in among
-            if wanted in f" {text} "
-            or (text.count(" ") >= _FEWEST_WORDS and f" {text} " in wanted)
+            if wanted in f" {text} " or (text.count(" ") >= _FEWEST_WORDS and f" {text} " in wanted)
         ]
 
 

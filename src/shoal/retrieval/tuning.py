@@ -1,0 +1,151 @@
+"""Tuning of a collection: known answers -> an adapter that is certified, or why there is none.
+
+Part of the questions never trains (``known_answers.calibrates``); on these the very search that
+would be served is tried with the adapter and without. Where the pairs come from does not matter:
+a file, or what people called right of grounded answers.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from shoal.errors import Conflict
+from shoal.guarantees.budget import delta_at
+from shoal.retrieval.adapter import Floats, digest_of
+from shoal.retrieval.adapter_training import Candidates, Lessons, lessons_of, train
+from shoal.retrieval.collection import Collection
+from shoal.retrieval.documents import Hit
+from shoal.retrieval.gain import (
+    DELTA,
+    FIRST,
+    GainCertificate,
+    NoGain,
+    begin_attempt,
+    next_attempt,
+    refusal,
+    too_few,
+    tried,
+)
+from shoal.retrieval.known_answers import Resolved, calibrates
+from shoal.retrieval.search import SearchOptions
+from shoal.retrieval.tuned import FOLDER, install
+from shoal.storage.file_lock import FileLock
+
+MOST_TRAINED = 4_000
+"""Questions that train at the most, the last ones: a bound on memory and time."""
+
+_LESSON = 40  # passages that a question learns from, the best of today's search
+
+
+def tune(collection: Collection, known: Sequence[Resolved]) -> GainCertificate | NoGain:
+    """Train an adapter on these questions and put it to use if that is certified; an earlier one
+    stays if not. Each question once (``known_answers.resolved``).
+
+    Raises:
+        Conflict: another process is tuning this collection.
+        StoreError: something cannot be read or written.
+    """
+    folder = collection.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / "lock")
+    if not lock.take():
+        raise Conflict(f"collection {collection.name}: it is being tuned already")
+    try:
+        return _tuned(collection, known)
+    finally:
+        lock.release()
+
+
+def _tuned(collection: Collection, known: Sequence[Resolved]) -> GainCertificate | NoGain:
+    folder = collection.folder / FOLDER
+    training = [one for one in known if not calibrates(one.question)][-MOST_TRAINED:]
+    calibrating = [one for one in known if calibrates(one.question)]
+    hopeless = too_few(len(calibrating), next_attempt(folder))
+    if hopeless is not None:
+        return hopeless
+    adapter = train(lessons_from(collection, training))
+    if adapter is None:
+        return NoGain(reason=_NOTHING_LEARNED.format(n=len(training)), needed=None)
+    attempt = begin_attempt(folder)
+    found = tried(
+        calibrating,
+        lambda question: collection.search_with(question, None, _TRIED),
+        lambda question: collection.search_with(question, adapter, _TRIED),
+    )
+    spent = delta_at(attempt, DELTA)
+    if not found.paired.shows_gain(spent):
+        return refusal(found, attempt)
+    data = adapter.packed()
+    certificate = GainCertificate(
+        what="adapter",
+        collection=collection.name,
+        n=found.paired.n,
+        gained=found.paired.gained,
+        lost=found.paired.lost,
+        bound=found.paired.bound(spent),
+        before=found.before,
+        after=found.after,
+        confidence=1 - DELTA,
+        attempt=attempt,
+        delta_spent=spent,
+        trained_on=len(training),
+        data_digest=digest_of_known(known),
+        encoder=collection.shelf.encoder,
+        model=digest_of(data),
+        issued_at=time.time(),
+    )
+    install(folder, data, certificate)
+    return certificate
+
+
+def lessons_from(collection: Collection, training: Sequence[Resolved]) -> Lessons:
+    """What questions learn from: the passages that search finds for them now, and the right ones.
+    Of a passage that search does not find, the words are taken to say nothing."""
+    vectors, parts, count = dict[int, tuple[int, int]](), list[Floats](), 0
+    candidates, options = list[Candidates](), SearchOptions(k=_LESSON)
+    for one in training:
+        hits = collection.search_with(one.question, None, options)
+        words = _words(hits) | {number: 0.0 for number in one.right if number not in _words(hits)}
+        new = [number for number in words if number not in vectors]
+        for number, found in collection.shelf.vectors_of(new).items():
+            vectors[number] = count, count + len(found)
+            parts.append(found)
+            count += len(found)
+        there = [number for number in words if number in vectors]
+        spans = [np.arange(*vectors[number]) for number in there]
+        sizes = [len(span) for span in spans]
+        candidates.append(
+            Candidates(
+                np.concatenate(spans) if spans else np.empty(0, np.intp),
+                np.repeat(np.array([words[number] for number in there], np.float32), sizes),
+                np.repeat(np.array([number in one.right for number in there], bool), sizes),
+            )
+        )
+    questions = collection.encode([one.question for one in training])
+    stacked = np.concatenate(parts) if parts else np.empty((0, collection.shelf.dim), np.float32)
+    return lessons_of(questions, stacked, candidates)
+
+
+def digest_of_known(known: Sequence[Resolved]) -> str:
+    """SHA-256 of questions and what was called right."""
+    rows = sorted((one.question, sorted(one.right)) for one in known)
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(rows)).hexdigest()}"
+
+
+def _words(hits: Sequence[Hit]) -> dict[int, float]:
+    """BM25 of each passage over the greatest, by number."""
+    greatest = max((hit.words or 0.0 for hit in hits), default=0.0)
+    return {
+        hit.passage.number: (hit.words or 0.0) / greatest if greatest > 0 else 0.0 for hit in hits
+    }
+
+
+_TRIED = SearchOptions(k=FIRST)
+_NOTHING_LEARNED = (
+    "{n} questions trained, and on those of them that were set aside to say when to stop, nothing "
+    "that was learned ranked better than search does now. No attempt was spent. How many more "
+    "questions it would take cannot be told."
+)
