@@ -1,6 +1,6 @@
-"""What domain tuning brings: search with and without an adapter, and with a reranker.
+"""What domain tuning brings: search with and without an adapter.
 
-    python -m benchmarks.retrieval_adapter [--rerank]
+    python -m benchmarks.retrieval_adapter
 
 Half of the questions (by a digest of the question) are known: three fifths of them train, the rest
 calibrate, and the certificate is asked for there, at 5 %. The other half reports. Three sets are
@@ -164,7 +164,6 @@ def sets(encoder: Encoder) -> Iterator[Encoded]:
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rerank", action="store_true", help="rerankers, too (minutes)")
     parser.parse_args()
     encoder = Encoder()
     for of in sets(encoder):

@@ -1,15 +1,18 @@
 """Tuning of a collection: pairs in, a certificate or a refusal out, and what searches then do."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 import msgspec
+import numpy as np
 import pytest
 
 from shoal.errors import Conflict, MalformedRequest, NotFound, StoreError
 from shoal.guarantees import Paired
 from shoal.retrieval.collection import Collection
+from shoal.retrieval.documents import Passage
 from shoal.retrieval.gain import (
     GainCertificate,
     NoGain,
@@ -28,9 +31,10 @@ from shoal.retrieval.known_answers import (
     known_answer,
     resolved,
 )
+from shoal.retrieval.rerank import Reranking
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.tuned import FOLDER, Tuned, certificate_in, withdraw
-from shoal.retrieval.tuning import tune
+from shoal.retrieval.tuning import RERANKER, certify_reranking, tune
 from shoal.storage.file_lock import FileLock
 from tiny_encoder import TinyEncoder
 
@@ -138,6 +142,36 @@ def test_too_few_pairs_spend_no_attempt(manual: Collection) -> None:
     assert "No attempt was spent" in outcome.describe()
     assert next_attempt(manual.folder / FOLDER) == 1
     assert isinstance(tune(manual, []), NoGain)
+
+
+class Knows:
+    """A reranker that knows which page a question means, or says the opposite."""
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+
+    def scores(self, query: str, passages: Sequence[Passage]) -> np.ndarray:
+        wanted = query.split()[0].replace("slang", "proper")
+        says = np.array([wanted in one.text.split() for one in passages], float)
+        return says if self.sign > 0 else 1 - says
+
+
+def test_a_reranker_needs_a_certificate_too(manual: Collection) -> None:
+    known = pairs(manual, 120)
+    worse = Reranking(Knows(-1), weight=1.0, most=TOPICS, close=9.0)
+    refused = certify_reranking(manual, worse, "0" * 64, known)
+    assert isinstance(refused, NoGain)
+    assert (refused.attempt, refused.needed) == (1, None)
+    assert certificate_in(manual.folder / RERANKER) is None
+    better = Reranking(Knows(1), weight=1.0, most=TOPICS, close=9.0)
+    proof = certify_reranking(manual, better, "1" * 64, known)
+    assert isinstance(proof, GainCertificate)
+    assert (proof.what, proof.lost, proof.attempt) == ("reranker", 0, 2)
+    assert certificate_in(manual.folder / RERANKER) == proof
+    assert isinstance(certify_reranking(manual, better, "1" * 64, known[:3]), NoGain)
+    with_it = Collection(manual.folder, TinyEncoder(), better)
+    assert right(with_it) == TOPICS
+    assert len(with_it.search("slang1", SearchOptions(k=3))) == 3
 
 
 def test_two_at_once(manual: Collection) -> None:

@@ -8,9 +8,11 @@ a file, or what people called right of grounded answers.
 import hashlib
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from shoal.errors import Conflict
 from shoal.guarantees.budget import delta_at
@@ -19,23 +21,29 @@ from shoal.retrieval.adapter_training import Candidates, Lessons, lessons_of, tr
 from shoal.retrieval.collection import Collection
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.gain import (
+    CERTIFICATE,
     DELTA,
     FIRST,
     GainCertificate,
     NoGain,
+    Searching,
     begin_attempt,
     next_attempt,
     refusal,
+    replace_file,
     too_few,
     tried,
 )
 from shoal.retrieval.known_answers import Resolved, calibrates
+from shoal.retrieval.rerank import Reranking, reranked
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.tuned import FOLDER, install
 from shoal.storage.file_lock import FileLock
 
 MOST_TRAINED = 4_000
 """Questions that train at the most, the last ones: a bound on memory and time."""
+
+RERANKER = "reranker"  # the folder of its certificate
 
 _LESSON = 40  # passages that a question learns from, the best of today's search
 
@@ -69,18 +77,50 @@ def _tuned(collection: Collection, known: Sequence[Resolved]) -> GainCertificate
     adapter = train(lessons_from(collection, training))
     if adapter is None:
         return NoGain(reason=_NOTHING_LEARNED.format(n=len(training)), needed=None)
-    attempt = begin_attempt(folder)
-    found = tried(
+    data = adapter.packed()
+    proposal = Proposal("adapter", folder, digest_of(data), len(training), digest_of_known(known))
+    outcome = judged(
+        collection,
+        proposal,
         calibrating,
         lambda question: collection.search_with(question, None, _TRIED),
         lambda question: collection.search_with(question, adapter, _TRIED),
     )
-    spent = delta_at(attempt, DELTA)
+    if isinstance(outcome, GainCertificate):
+        install(folder, data, outcome)
+    return outcome
+
+
+class Proposal(Struct, frozen=True):
+    """What is to be certified, in whose ``folder`` the attempts are counted; the SHA-256 of its
+    file, and what it learned from."""
+
+    what: str
+    folder: Path
+    model: str
+    trained_on: int
+    data_digest: str
+
+
+def judged(
+    collection: Collection,
+    proposal: Proposal,
+    calibrating: Sequence[Resolved],
+    before: Searching,
+    after: Searching,
+) -> GainCertificate | NoGain:
+    """Spend an attempt on whether ``after`` is better than ``before`` at these questions, none of
+    which anything was learned from.
+
+    Raises:
+        StoreError: the attempt cannot be counted.
+    """
+    attempt = begin_attempt(proposal.folder)
+    found, spent = tried(calibrating, before, after), delta_at(attempt, DELTA)
     if not found.paired.shows_gain(spent):
         return refusal(found, attempt)
-    data = adapter.packed()
-    certificate = GainCertificate(
-        what="adapter",
+    return GainCertificate(
+        what=proposal.what,
         collection=collection.name,
         n=found.paired.n,
         gained=found.paired.gained,
@@ -91,14 +131,43 @@ def _tuned(collection: Collection, known: Sequence[Resolved]) -> GainCertificate
         confidence=1 - DELTA,
         attempt=attempt,
         delta_spent=spent,
-        trained_on=len(training),
-        data_digest=digest_of_known(known),
+        trained_on=proposal.trained_on,
+        data_digest=proposal.data_digest,
         encoder=collection.shelf.encoder,
-        model=digest_of(data),
+        model=proposal.model,
         issued_at=time.time(),
     )
-    install(folder, data, certificate)
-    return certificate
+
+
+def certify_reranking(
+    collection: Collection, reranking: Reranking, model: str, known: Sequence[Resolved]
+) -> GainCertificate | NoGain:
+    """Whether a reranker, the SHA-256 of whose file is ``model``, makes today's search of a
+    collection better. It may have learned from those of the ``known`` questions alone that do not
+    calibrate (``known_answers.calibrates``). The certificate is kept; the reranker is the caller's
+    to keep.
+
+    Raises:
+        StoreError: something cannot be read or written.
+    """
+    folder = collection.folder / RERANKER
+    calibrating = [one for one in known if calibrates(one.question)]
+    hopeless = too_few(len(calibrating), next_attempt(folder))
+    if hopeless is not None:
+        return hopeless
+    wide = SearchOptions(k=max(FIRST, reranking.most))
+    trained_on = len(known) - len(calibrating)
+    proposal = Proposal("reranker", folder, model, trained_on, digest_of_known(known))
+    outcome = judged(
+        collection,
+        proposal,
+        calibrating,
+        lambda question: collection.search(question, _TRIED),
+        lambda question: reranked(question, collection.search(question, wide), reranking),
+    )
+    if isinstance(outcome, GainCertificate):
+        replace_file(folder / CERTIFICATE, msgspec.json.encode(outcome))
+    return outcome
 
 
 def lessons_from(collection: Collection, training: Sequence[Resolved]) -> Lessons:
