@@ -148,6 +148,20 @@ def too_few(calibrating: int, attempt: int, delta: float = DELTA) -> NoGain | No
     return NoGain(reason=reason, needed=more)
 
 
+def unpromising(found: Paired, wanted: int | None, calibrating: int) -> NoGain:
+    """Said before an attempt is spent on what gained little at the questions that train, each
+    answered without having learned from it; ``wanted`` would have to be held back."""
+    reason = (
+        f"of {found.n} questions that train, each asked of what had learned from the others, "
+        f"{found.gained} came out better and {found.lost} worse, so that a test on the "
+        f"{calibrating} held back has little prospect. No attempt was spent."
+    )
+    if wanted is None:
+        reason += " More questions would not show a gain if they came out as these did."
+    more = None if wanted is None else max(1, math.ceil((wanted - calibrating) / CALIBRATES))
+    return NoGain(reason=reason, needed=more, tried=found)
+
+
 def refusal(trial: Trial, attempt: int, delta: float = DELTA) -> NoGain:
     """Why the attempt came to nothing, and what the next would need."""
     found = trial.paired

@@ -17,7 +17,7 @@ from msgspec import Struct
 from shoal.errors import Conflict
 from shoal.guarantees.budget import delta_at
 from shoal.retrieval.adapter import Floats, digest_of
-from shoal.retrieval.adapter_training import Candidates, Lessons, lessons_of, train
+from shoal.retrieval.adapter_training import Candidates, Lessons, cross_fitted, lessons_of, train
 from shoal.retrieval.collection import Collection
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.gain import (
@@ -33,6 +33,7 @@ from shoal.retrieval.gain import (
     replace_file,
     too_few,
     tried,
+    unpromising,
 )
 from shoal.retrieval.known_answers import Resolved, calibrates
 from shoal.retrieval.rerank import Reranking, reranked
@@ -45,7 +46,8 @@ MOST_TRAINED = 4_000
 
 RERANKER = "reranker"  # the folder of its certificate
 
-_LESSON = 40  # passages that a question learns from, the best of today's search
+_WORTH = 2  # times the questions there are: if it needs more to be shown, no attempt is spent
+_LESSON = 32  # passages that a question learns from, the best of today's search
 
 
 def tune(collection: Collection, known: Sequence[Resolved]) -> GainCertificate | NoGain:
@@ -74,9 +76,14 @@ def _tuned(collection: Collection, known: Sequence[Resolved]) -> GainCertificate
     hopeless = too_few(len(calibrating), next_attempt(folder))
     if hopeless is not None:
         return hopeless
-    adapter = train(lessons_from(collection, training))
+    lessons = lessons_from(collection, training)
+    found = cross_fitted(lessons)
+    wanted = found.needed(delta_at(next_attempt(folder), DELTA))
+    if wanted is None or wanted > _WORTH * len(calibrating):
+        return unpromising(found, wanted, len(calibrating))
+    adapter = train(lessons)
     if adapter is None:
-        return NoGain(reason=_NOTHING_LEARNED.format(n=len(training)), needed=None)
+        return unpromising(found, None, len(calibrating))
     data = adapter.packed()
     proposal = Proposal("adapter", folder, digest_of(data), len(training), digest_of_known(known))
     outcome = judged(
@@ -213,8 +220,3 @@ def _words(hits: Sequence[Hit]) -> dict[int, float]:
 
 
 _TRIED = SearchOptions(k=FIRST)
-_NOTHING_LEARNED = (
-    "{n} questions trained, and on those of them that were set aside to say when to stop, nothing "
-    "that was learned ranked better than search does now. No attempt was spent. How many more "
-    "questions it would take cannot be told."
-)
