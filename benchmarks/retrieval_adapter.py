@@ -28,8 +28,10 @@ from shoal.retrieval.documents import Piece
 from shoal.retrieval.fusion import DEFAULT, best_parts, fuse, order
 from shoal.retrieval.known_answers import calibrates
 from shoal.retrieval.parts import parts_of
+from shoal.retrieval.tuning import WORTH
 
 HELP_QUESTIONS = 1_200
+CURVE = (25, 50, 100, 200, 400, 1_000)
 LESSON = 32  # candidates that a question learns from
 
 
@@ -142,7 +144,11 @@ def report_adapter(of: Encoded) -> None:
     print(f"  without: {before.told(reported)}")
     delta = delta_at(1, 0.05)
     wanted = foreseen.needed(delta)
-    print(f"  foreseen: {foreseen.gained} gained, {foreseen.lost} lost; to be held back: {wanted}")
+    hopeless = wanted is None or wanted > WORTH * calibrating.sum()
+    print(
+        f"  cross-fitted on those that train: {foreseen.gained} gained, {foreseen.lost} lost, so "
+        + ("no attempt would be spent; if it were:" if hopeless else "an attempt is spent")
+    )
     if adapter is None:
         print("  no adapter: none was better on the validation part", flush=True)
         return
@@ -158,6 +164,25 @@ def report_adapter(of: Encoded) -> None:
     )
 
 
+def report_curve(of: Encoded) -> None:
+    """Lines on how many known questions it takes."""
+    set_ = of.set_
+    known, reported = np.flatnonzero(~set_.reported), np.flatnonzero(set_.reported)
+    held = np.array([calibrates(text) for text in set_.questions])
+    print(f"\n{set_.name}: known questions, nDCG@10 on the half that reports, p")
+    for n in CURVE:
+        some = known[:n]
+        adapter = train(lessons(of, some[~held[some]].tolist()))
+        after = measured(of, (of.scores(at, adapter) for at in range(len(held))))
+        before = measured(of, (of.scores(at) for at in range(len(held))))
+        tested = np.isin(np.arange(len(held)), some[held[some]])
+        print(
+            f"  {len(some):4}  {after.ndcg[reported].mean():.4f}  "
+            f"{paired(before, after, tested).p_value:.4f}",
+            flush=True,
+        )
+
+
 def sets(encoder: Encoder) -> Iterator[Encoded]:
     """One by one."""
     for set_ in (whole("xquad"), whole("pubmedqa"), long_documents(encoder, 128), help_pages()):
@@ -171,6 +196,7 @@ def main() -> None:
     encoder = Encoder()
     for of in sets(encoder):
         report_adapter(of)
+    report_curve(of)  # of the last, which it helps
 
 
 if __name__ == "__main__":

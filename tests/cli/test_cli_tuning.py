@@ -54,6 +54,7 @@ def test_what_was_learned_is_proven_and_used(manual: Desk, write: Callable[..., 
     assert "makes the search of manual better, with 95 % confidence" in said
     assert "Not promised:" in said
     assert first(manual) == "page7.txt"
+    assert manual.printed("collections", "tune", "manual") == said
     assert "as before" in manual.printed("collections", "tune", "manual", "--drop")
     assert "was not tuned" in manual.printed("collections", "tune", "manual", "--drop")
 
@@ -78,7 +79,9 @@ def test_bad_lines_are_told_and_left_out_when_asked(
 
 
 def test_no_file_and_no_collection(manual: Desk, write: Callable[..., Path]) -> None:
-    assert manual.run("collections", "tune", "manual").exit_code == 2
+    result = manual.run("collections", "tune", "manual")
+    assert result.exit_code == 2
+    assert "not tuned" in result.stdout
     assert "no such file" in manual.refused("collections", "tune", "manual", "nowhere.jsonl")
     said = manual.refused("collections", "tune", "nothing", str(write(*known(3))))
     assert "there are: manual" in said

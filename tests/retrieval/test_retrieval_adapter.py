@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import ArtifactError
+from shoal.guarantees import Paired
 from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.adapter_training import (
     Candidates,
@@ -14,6 +15,7 @@ from shoal.retrieval.adapter_training import (
     Weights,
     _gradients,
     _loss,
+    cross_fitted,
     lessons_of,
     train,
 )
@@ -65,6 +67,15 @@ def test_where_search_is_right_already_few_pairs_do_no_harm(seed: int) -> None:
     assert hits(questions, passages, right) == 1
     if adapter is not None:
         assert hits(adapter.apply(questions), passages, right) > 0.97
+
+
+def test_cross_fitting_foresees_what_a_test_would_find() -> None:
+    helps = cross_fitted(slang(120)[0])
+    assert helps.n == 120
+    assert helps.gained > 3 * helps.lost
+    right_already = cross_fitted(slang(60, alike=True)[0])
+    assert right_already.gained == 0
+    assert cross_fitted(slang(1)[0]) == Paired(1, 0, 0)
 
 
 def test_too_few_to_learn_from() -> None:

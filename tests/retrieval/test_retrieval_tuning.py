@@ -22,19 +22,20 @@ from shoal.retrieval.gain import (
     refusal,
     too_few,
     tried,
+    unpromising,
 )
 from shoal.retrieval.known_answers import (
     KnownAnswer,
-    Passages,
     Resolved,
     calibrates,
+    cited,
     known_answer,
     resolved,
 )
 from shoal.retrieval.rerank import Reranking
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.tuned import FOLDER, Tuned, certificate_in, withdraw
-from shoal.retrieval.tuning import RERANKER, certify_reranking, tune
+from shoal.retrieval.tuning import RERANKER, certify_reranking, passages_of, tune
 from shoal.storage.file_lock import FileLock
 from tiny_encoder import TinyEncoder
 
@@ -56,7 +57,7 @@ def manual(tmp_path: Path) -> Collection:
 
 def pairs(found: Collection, n: int, seed: int = 0) -> list[Resolved]:
     """Questions in the other words, with the right page."""
-    random, passages = Random(seed), Passages(found.shelf)
+    random, passages = Random(seed), passages_of(found)
     known = []
     for at in range(n):
         topic = random.randrange(TOPICS)
@@ -128,6 +129,7 @@ def test_pairs_that_teach_nothing_are_refused(manual: Collection) -> None:
     ]
     outcome = tune(manual, known)
     assert isinstance(outcome, NoGain)
+    assert outcome.tried.n > 0
     assert "Not used" in outcome.describe()
     assert certificate_in(manual.folder / FOLDER) is None
 
@@ -205,6 +207,14 @@ def test_a_refusal_says_what_the_next_attempt_needs() -> None:
     assert too_few(6, attempt=2) is not None
 
 
+def test_what_has_little_prospect_is_told_so() -> None:
+    said = unpromising(Paired(60, 5, 3), wanted=400, calibrating=40)
+    assert said.needed == 900
+    assert "5 came out better and 3 worse" in said.describe()
+    assert "No attempt was spent" in said.describe()
+    assert "would not show a gain" in unpromising(Paired(60, 3, 5), None, 40).describe()
+
+
 def test_a_certificate_that_contradicts_itself(manual: Collection) -> None:
     proof = tune(manual, pairs(manual, 200))
     assert isinstance(proof, GainCertificate)
@@ -224,7 +234,7 @@ def test_gains_are_counted_by_the_first_right_passage(manual: Collection) -> Non
 
 
 def test_right_passages_are_found_by_what_people_say_of_them(manual: Collection) -> None:
-    passages = Passages(manual.shelf)
+    passages = passages_of(manual)
     whole = passages.right(KnownAnswer("q", passage="Proper3, proper3 —\nPROPER3"))
     assert len(whole) == 1
     assert passages.right(KnownAnswer("q", document="page3.txt")) == whole
@@ -240,14 +250,35 @@ def test_right_passages_are_found_by_what_people_say_of_them(manual: Collection)
             passages.right(wrong)
 
 
+def test_a_passage_that_was_cut_otherwise_is_known_again(
+    manual: Collection, tmp_path: Path
+) -> None:
+    (tmp_path / "files" / "voles.txt").write_text("Voles dig deep burrows near slow rivers.")
+    manual.sync()
+    passages = passages_of(manual)
+    right = passages.right(KnownAnswer("q", document="voles.txt"))
+    wider = "Of voles. Voles dig deep burrows\nnear slow rivers. They swim, too."
+    assert passages.right(KnownAnswer("q", passage=wider)) == right
+    assert passages.right(KnownAnswer("q", passage="burrows near slow")) == right
+    with pytest.raises(NotFound):
+        passages.right(KnownAnswer("q", passage="burrows near fast rivers"))
+
+
+def test_what_was_cited_is_found_again(manual: Collection) -> None:
+    hits = manual.search("proper2", SearchOptions(k=1, by="words"))
+    (one,) = cited("what?", [hit.passage for hit in hits])
+    assert one.question == "what?"
+    assert passages_of(manual).right(one) == {hits[0].passage.number}
+
+
 def test_a_name_that_two_documents_end_in(manual: Collection, tmp_path: Path) -> None:
     deeper = tmp_path / "files" / "deeper"
     deeper.mkdir()
     (deeper / "page3.txt").write_text("another page")
     manual.sync()
     with pytest.raises(NotFound, match="several documents"):
-        Passages(manual.shelf).right(KnownAnswer("q", document="page3.txt"))
-    assert Passages(manual.shelf).right(KnownAnswer("q", document=os.fspath(deeper / "page3.txt")))
+        passages_of(manual).right(KnownAnswer("q", document="page3.txt"))
+    assert passages_of(manual).right(KnownAnswer("q", document=os.fspath(deeper / "page3.txt")))
 
 
 def test_equal_questions_are_one_and_on_one_side() -> None:

@@ -15,8 +15,9 @@ from shoal.encoder import Encoder
 from shoal.errors import CallFileError, MalformedRequest, NotFound
 from shoal.retrieval.collection import Collection
 from shoal.retrieval.gain import NoGain
-from shoal.retrieval.known_answers import Passages, Resolved, known_answer, resolved
-from shoal.retrieval.tuned import FOLDER, withdraw
+from shoal.retrieval.known_answers import Resolved, known_answer, resolved
+from shoal.retrieval.tuned import FOLDER, certificate_in, withdraw
+from shoal.retrieval.tuning import passages_of
 from shoal.retrieval.tuning import tune as tuned
 
 _SHOWN = 10  # bad lines
@@ -41,7 +42,8 @@ def tune(
     """Learn from questions with known answers, and use that if it is proven to search better.
 
     Part of the questions is held back to test it. Every attempt spends from the collection's error
-    budget. Exit status 2 if the certificate is refused; an earlier one then stays.
+    budget. Without FILE it shows the certificate. Exit status 2 if there is none, or it is refused;
+    an earlier one then stays.
     """
     with opened(read_config(config), name, Encoder(threads=2)) as found:
         if drop:
@@ -49,7 +51,8 @@ def tune(
             say(f"{name}: {'searched as before again' if was_there else 'it was not tuned'}.")
             return
         if file is None:
-            raise typer.BadParameter("say which FILE has the questions, or --drop")
+            _show(found)
+            return
         with open_source(file) as source:
             known = _known(found, source, skip_bad)
         with Console(stderr=True).status(f"Training and testing on {len(known):,} questions …"):
@@ -59,9 +62,19 @@ def tune(
         raise typer.Exit(REFUSED)
 
 
+def _show(found: Collection) -> None:
+    proof = certificate_in(found.folder / FOLDER)
+    if proof is None:
+        say(f"{found.name} is not tuned: `shoal collections tune {found.name} FILE`.")
+        raise typer.Exit(REFUSED)
+    say(proof.describe())
+    if proof.encoder != found.shelf.encoder:
+        say("Not used: it is for another encoder. Tune the collection again.")
+
+
 def _known(found: Collection, source: CallFile, skip_bad: bool) -> list[Resolved]:
     """Every question of the file once, with its right passages."""
-    passages, good, bad = Passages(found.shelf), [], list[str]()
+    passages, good, bad = passages_of(found), [], list[str]()
     for place, line in source.lines():
         try:
             one = known_answer(line)

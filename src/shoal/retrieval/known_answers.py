@@ -7,13 +7,14 @@ it; without a quote any passage of the document will do.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
 from shoal.errors import MalformedRequest, NotFound
+from shoal.retrieval.documents import Hit, Passage
 from shoal.retrieval.shelf import Shelf
 
 CALIBRATES = 0.4  # share of the questions that never train
@@ -72,18 +73,15 @@ def plain(text: str) -> str:
 
 
 class Passages:
-    """The passages of a shelf, looked up by what people say of them. It reads all of them once."""
+    """The passages of a collection, looked up by what people say of them. ``search`` finds passages
+    by words, the best first."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._all = [(number, words_of(text)) for number, text in _texts(shelf)]
+    def __init__(self, shelf: Shelf, search: Callable[[str], Sequence[Hit]]) -> None:
+        self._shelf, self._search = shelf, search
         self._documents: dict[str, int] | None = None
-        self._by_words: dict[str, list[int]] = {}
-        for number, words in self._all:
-            self._by_words.setdefault(words, []).append(number)
 
     def right(self, known: KnownAnswer) -> frozenset[int]:
-        """Numbers of the right passages: those with these words, those that hold them, or those
+        """Numbers of the right passages: those with these words, or else those that hold them, or
         that they hold, as when a passage was cut otherwise.
 
         Raises:
@@ -92,7 +90,10 @@ class Passages:
         if known.document:
             return self._of_document(known)
         words = words_of(known.passage)
-        found = self._by_words.get(words) or self._holding(words, self._all)
+        near = [hit.passage for hit in self._search(known.passage)]
+        texts = [(one.number, words_of(one.text)) for one in near]
+        texts += [(one.number, words_of(one.searched)) for one in near if one.headings]
+        found = [number for number, text in texts if text == words] or _holding(words, texts)
         if not found:
             raise NotFound(f"no passage of the collection has the words {_short(known.passage)!r}")
         return frozenset(found)
@@ -101,7 +102,7 @@ class Passages:
         there = self._shelf.text_of(self._document(known.document))
         if known.quote.strip():
             texts = [(one.number, words_of(one.text)) for one in there]
-            found = self._holding(words_of(known.quote), texts)
+            found = _holding(words_of(known.quote), texts)
         else:
             found = [one.number for one in there]
         if not found:
@@ -126,16 +127,6 @@ class Passages:
                 after = found[-1].number
         return self._documents
 
-    def _holding(self, words: str, among: Iterable[tuple[int, str]]) -> list[int]:
-        if not words:
-            return []
-        wanted = f" {words} "
-        return [
-            number
-            for number, text in among
-            if wanted in f" {text} " or (text.count(" ") >= _FEWEST_WORDS and f" {text} " in wanted)
-        ]
-
 
 def resolved(known: Sequence[tuple[KnownAnswer, frozenset[int]]]) -> list[Resolved]:
     """Each question once, in the order of its first, with the right passages of all its lines."""
@@ -145,14 +136,27 @@ def resolved(known: Sequence[tuple[KnownAnswer, frozenset[int]]]) -> list[Resolv
     return [Resolved(question, frozenset(right)) for question, right in asked.values()]
 
 
+def cited(question: str, passages: Iterable[Passage]) -> list[KnownAnswer]:
+    """What people called right of an answer: the question, with the passages that it cited. By
+    their text, so that it stays known when a document is taken in anew."""
+    return [KnownAnswer(question, passage=one.text) for one in passages]
+
+
 def words_of(text: str) -> str:
     """Words and numbers alone: how a text was wrapped or marked up does not matter."""
     return " ".join(re.findall(r"[^\W_]+", text.lower()))
 
 
-def _texts(shelf: Shelf) -> Iterable[tuple[int, str]]:
-    for added in shelf.added(0, _DECODED):
-        yield from zip(added.numbers.tolist(), added.texts, strict=True)
+def _holding(words: str, among: Iterable[tuple[int, str]]) -> list[int]:
+    """Numbers of the texts that hold these words, or that these hold if they are not too short."""
+    if not words:
+        return []
+    wanted = f" {words} "
+    return [
+        number
+        for number, text in among
+        if wanted in f" {text} " or (text.count(" ") >= _FEWEST_WORDS and f" {text} " in wanted)
+    ]
 
 
 def _short(text: str) -> str:

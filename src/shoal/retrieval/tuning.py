@@ -35,7 +35,7 @@ from shoal.retrieval.gain import (
     tried,
     unpromising,
 )
-from shoal.retrieval.known_answers import Resolved, calibrates
+from shoal.retrieval.known_answers import Passages, Resolved, calibrates
 from shoal.retrieval.rerank import Reranking, reranked
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.tuned import FOLDER, install
@@ -44,9 +44,12 @@ from shoal.storage.file_lock import FileLock
 MOST_TRAINED = 4_000
 """Questions that train at the most, the last ones: a bound on memory and time."""
 
+WORTH = 2
+"""If more than so many times the questions that calibrate would be needed, no attempt is spent."""
+
 RERANKER = "reranker"  # the folder of its certificate
 
-_WORTH = 2  # times the questions there are: if it needs more to be shown, no attempt is spent
+_LOOKED_AT = 50  # passages that have words of the one that is looked up
 _LESSON = 32  # passages that a question learns from, the best of today's search
 
 
@@ -79,7 +82,7 @@ def _tuned(collection: Collection, known: Sequence[Resolved]) -> GainCertificate
     lessons = lessons_from(collection, training)
     found = cross_fitted(lessons)
     wanted = found.needed(delta_at(next_attempt(folder), DELTA))
-    if wanted is None or wanted > _WORTH * len(calibrating):
+    if wanted is None or wanted > WORTH * len(calibrating):
         return unpromising(found, wanted, len(calibrating))
     adapter = train(lessons)
     if adapter is None:
@@ -175,6 +178,12 @@ def certify_reranking(
     if isinstance(outcome, GainCertificate):
         replace_file(folder / CERTIFICATE, msgspec.json.encode(outcome))
     return outcome
+
+
+def passages_of(collection: Collection) -> Passages:
+    """Where right passages are looked up by what people say of them."""
+    options = SearchOptions(k=_LOOKED_AT, by="words", distinct=False)
+    return Passages(collection.shelf, lambda words: collection.search(words, options))
 
 
 def lessons_from(collection: Collection, training: Sequence[Resolved]) -> Lessons:
