@@ -266,3 +266,17 @@ def collections_in(folder: Path) -> list[str]:
         return []
     found = [path.parent.name for path in folder.glob(f"*/{FILE}")]
     return sorted(name for name in found if NAME.fullmatch(name))
+
+
+def has_sources(folder: Path) -> bool:
+    """Whether any collection in a folder takes from files or folders."""
+    for name in collections_in(folder):
+        try:
+            shelf = Shelf.open(folder / name)
+        except StoreError:  # whoever opens it to search will be told
+            continue
+        found = shelf.sources()
+        shelf.close()
+        if found:
+            return True
+    return False
