@@ -6,7 +6,8 @@ LightGBM's (LambdaRank), trained on half of XQuAD's articles, and lie in ``spans
 of that. How often the span is right: ``benchmarks/spans.py``.
 
 What it does not know: that a question has no answer, sums, yes and no, and answers that are told in
-several places. Show the sentence with the span marked, not the span alone.
+several places. Three passages are answered no better than the best one. Show the
+sentence with the span marked, not the span alone.
 """
 
 import json
