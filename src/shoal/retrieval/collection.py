@@ -58,7 +58,7 @@ class Collection:
                 f"collection {self.name}: its vectors are of another encoder than the one that is "
                 f"installed; encode it anew with `shoal collections rebuild {self.name}`"
             )
-        self._encoder = encoder
+        self.encoder = encoder
         self._reader = Reader()
         self.intake = Intake(self.shelf, encoder, self._reader.read)
         self._indexes = Indexes(folder, self.shelf)
