@@ -15,7 +15,7 @@ from shoal.errors import ConfigError, Conflict, NotFound, StoreError
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Document, Hit, Piece
 from shoal.retrieval.folders import lies_in
-from shoal.retrieval.indexes import Indexes
+from shoal.retrieval.indexes import Indexes, require
 from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, vectors_of
 from shoal.retrieval.readers import Reader
 from shoal.retrieval.search import Search, SearchOptions
@@ -76,6 +76,7 @@ class Collection:
             MissingExtra, StoreError: as when one is opened.
         """
         check_name(folder.name)
+        require()
         Shelf.create(folder, encoder.digest, encoder.dim, max_tokens).close()
         return cls(folder, encoder)
 

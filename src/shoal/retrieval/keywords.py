@@ -56,13 +56,8 @@ class Keywords:
             MissingExtra: tantivy is not installed.
             StoreError: the folder cannot be written.
         """
-        try:
-            import tantivy
-        except ImportError as error:
-            raise MissingExtra("docs", "search by words") from error
-        self._t: Any = tantivy
-        self._folder = folder
-        self._analyzer = _analyzer(tantivy)
+        self._t, self._folder = tantivy(), folder
+        self._analyzer = _analyzer(self._t)
         self._cursor = Cursor()
         self._open()
 
@@ -244,16 +239,29 @@ def _clean(text: str) -> str:
     return SURROGATE.sub("\ufffd", text)
 
 
-def _schema(tantivy: Any) -> Any:
-    builder = tantivy.SchemaBuilder()
+def tantivy() -> Any:
+    """The module, which is an extra.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import tantivy as module
+    except ImportError as error:
+        raise MissingExtra("docs", "search by words") from error
+    return module
+
+
+def _schema(module: Any) -> Any:
+    builder = module.SchemaBuilder()
     builder.add_integer_field("number", indexed=True, fast=True)
     builder.add_text_field("text", tokenizer_name=_ANALYZER, index_option="freq")
     return builder.build()
 
 
-def _analyzer(tantivy: Any) -> Any:
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    kinds = tantivy.Filter
+def _analyzer(module: Any) -> Any:
+    builder = module.TextAnalyzerBuilder(module.Tokenizer.simple())
+    kinds = module.Filter
     filters: Sequence[Any] = (
         kinds.remove_long(64),
         kinds.lowercase(),
