@@ -10,6 +10,7 @@ from keyword_desk import ask, models, seen
 from shoal.assembly import Regime, Shoal
 from shoal.assembly.library import Library
 from shoal.chat import Answer, Message, Request, Usage
+from shoal.encoder import Encoder
 from shoal.engines import WrittenStream
 from shoal.errors import ConfigError, EngineUnreachable, MalformedRequest, NotAllowed, UnknownModel
 from shoal.retrieval.collection import Collection
@@ -134,6 +135,24 @@ async def test_a_conversation_goes_with_the_question(store: Store, library: Libr
     assert "1926" in answer.text
     assert [one.role for one in scribe.asked[0].messages] == ["system", "user", "assistant", "user"]
     assert scribe.asked[0].messages[-1].text.endswith("Question: And when?")
+
+
+async def test_without_a_model_a_passage_answers_word_for_word(
+    store: Store, tmp_path: Path, real_encoder: Encoder
+) -> None:
+    library = Library(tmp_path / "real", lambda: real_encoder)
+    york = library.create("york")
+    york.intake.add("rivers.md", RIVERS.encode())
+    york.intake.add("bridges.md", BRIDGES.encode())
+    scribe = Scribe(lambda _: "")
+    async with open_desk(store, library, scribe, model=None) as desk:
+        _, answer = await ask(desk, request_of("When was Monk Bridge in York widened?"))
+        _, other = await ask(desk, request_of("Who discovered penicillin?"))
+    assert answer.text == (
+        "1926: “Monk Bridge in York was widened in 1926.”[1]\n\n[1] Bridges (bridges.md)"
+    )
+    assert other.text == "not in the documents"
+    assert scribe.asked == []
 
 
 async def test_documents_are_data(store: Store, library: Library) -> None:

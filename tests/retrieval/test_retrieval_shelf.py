@@ -57,8 +57,7 @@ def test_what_was_added_is_told_in_slices(shelf: Shelf) -> None:
     shelf.put([written("a", *map(str, range(7))), written("b", "x")])
     slices = list(shelf.added(2, size=3))
     assert [each.numbers.tolist() for each in slices] == [[3, 4, 5], [6, 7, 8]]
-    assert slices[1].texts == ["5", "6", "x"]
-    assert slices[1].headings == ["a", "a", "b"]
+    assert slices[1].texts == ["a\n5", "a\n6", "b\nx"]
 
 
 def test_each_part_of_a_passage_has_a_vector(shelf: Shelf) -> None:

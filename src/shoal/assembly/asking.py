@@ -17,14 +17,14 @@ from shoal.assembly.library import Library
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.errors import MalformedRequest, NotFound, UnknownModel
 from shoal.retrieval import grounding
-from shoal.retrieval.collection import Collection
+from shoal.retrieval.extracting import extract
 from shoal.retrieval.grounding import NOTHING, Grounded, Source
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.search import SearchOptions
 from shoal.routing.caller import Caller
-from shoal.routing.receipt import Tried
+from shoal.routing.receipt import OWN_MODELS, Tried
 
-PREFIX = "shoal/ask:"
+PREFIX = f"{OWN_MODELS}ask:"
 _CHARACTERS_PER_TOKEN = 3  # few, so that what is told of passages surely fits
 _FEW_WORDS = 4  # of a question that needs the one before it to be understood
 
@@ -77,7 +77,7 @@ class Asking:
         if not sources:
             return Told(_written(NOTHING, request.model), found, (line,))
         if own.model is None:
-            grounded = await asyncio.to_thread(_extracted, collection, question, sources)
+            grounded = await asyncio.to_thread(extract, question, sources[0], collection.encoder)
             return Told(_written(grounded, request.model), f"word for word from {found}", (line,))
         said = await _by_model(request, question, sources, own, ask)
         grounded = grounding.checked(said.text, sources)
@@ -116,10 +116,6 @@ def _with_past(
     rules, asked = grounding.asked(question, sources, notes)
     before = [one for one in request.messages[:-1] if one.text and one.role != "tool"]
     return rules, *(Message(one.role, one.text) for one in before), asked
-
-
-def _extracted(collection: Collection, question: str, sources: Sequence[Source]) -> Grounded:
-    return NOTHING
 
 
 def _questions(request: Request) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_limits
 from shoal.assembly import Purse, Shoal, StoredKeys
 from shoal.assembly.library import Library
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
-from shoal.cli.learner_process import LearnerProcess, learner_beside
 from shoal.cli.lock import only_learner
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
 from shoal.cli.reloading import Reloader, Rereading, budgets_of, regime_of
+from shoal.cli.side_process import SideProcess, learner_beside, watcher_beside
 from shoal.cli.workers import Crew, Seat, when_input_ends
 from shoal.config import Config, read_config
 from shoal.encoder import Encoder
@@ -60,7 +60,12 @@ def _serve_alone(config: Path, settings: Config, learn: bool, seat: Seat | None)
     # Once uvicorn has stopped for a signal it raises that again, by default the end of the process:
     # the store would not be closed, and what was not written yet be lost.
     signal.signal(signal.SIGTERM, _end)
-    with open_store(settings) as store, learner_beside(config if learn else None) as learner:
+    watches = nullcontext() if seat else watcher_beside(config, settings.collections_folder)
+    with (
+        open_store(settings) as store,
+        learner_beside(config if learn else None) as learner,
+        watches,
+    ):
         uvloop.run(_serve(config, settings, store, learner, seat))
 
 
@@ -69,7 +74,7 @@ def _end(*_: object) -> None:
 
 
 async def _serve(
-    path: Path, config: Config, store: Store, learner: LearnerProcess | None, seat: Seat | None
+    path: Path, config: Config, store: Store, learner: SideProcess | None, seat: Seat | None
 ) -> None:
     library = Library(config.collections_folder, Encoder)
     async with (
@@ -107,6 +112,7 @@ def _serve_by_several(path: Path, config: Config, learn: bool) -> None:
     with (
         closing(listen(config.gateway)) as listener,
         learner_beside(path if learn else None) as learner,
+        watcher_beside(path, config.collections_folder),
         pid_file(config.store.path),
     ):
         reading = Rereading(path, config, learner)

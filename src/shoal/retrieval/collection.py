@@ -17,7 +17,7 @@ from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Document, Hit, Piece
 from shoal.retrieval.folders import lies_in
-from shoal.retrieval.indexes import Indexes
+from shoal.retrieval.indexes import Indexes, require
 from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, vectors_of
 from shoal.retrieval.readers import Reader
 from shoal.retrieval.rerank import Reranking, reranked
@@ -62,7 +62,7 @@ class Collection:
                 f"collection {self.name}: its vectors are of another encoder than the one that is "
                 f"installed; encode it anew with `shoal collections rebuild {self.name}`"
             )
-        self._encoder = encoder
+        self.encoder = encoder
         self._reader = Reader()
         self.intake = Intake(self.shelf, encoder, self._reader.read)
         self._indexes = Indexes(folder, self.shelf)
@@ -81,6 +81,7 @@ class Collection:
             MissingExtra, StoreError: as when one is opened.
         """
         check_name(folder.name)
+        require()
         Shelf.create(folder, encoder.digest, encoder.dim, max_tokens).close()
         return cls(folder, encoder)
 
@@ -289,3 +290,17 @@ def collections_in(folder: Path) -> list[str]:
         return []
     found = [path.parent.name for path in folder.glob(f"*/{FILE}")]
     return sorted(name for name in found if NAME.fullmatch(name))
+
+
+def has_sources(folder: Path) -> bool:
+    """Whether any collection in a folder takes from files or folders."""
+    for name in collections_in(folder):
+        try:
+            shelf = Shelf.open(folder / name)
+        except StoreError:  # whoever opens it to search will be told
+            continue
+        found = shelf.sources()
+        shelf.close()
+        if found:
+            return True
+    return False

@@ -11,12 +11,23 @@ from shoal.errors import StoreError
 from shoal.retrieval.columns import Columns
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.filters import Filter
-from shoal.retrieval.keywords import Keywords, Numbers
+from shoal.retrieval.keywords import Keywords, Numbers, tantivy
 from shoal.retrieval.shelf import Ranges, Shelf
 from shoal.retrieval.shelf_tables import Vectors
 from shoal.retrieval.vectors import VectorIndex
+from shoal.retrieval.vectors.library import faiss
 
 _PATIENCE_S = 60.0  # for another process that brings an index up to date
+
+
+def require() -> None:
+    """See that what searches is installed.
+
+    Raises:
+        MissingExtra: it is not.
+    """
+    faiss()
+    tantivy()
 
 
 class Indexes:

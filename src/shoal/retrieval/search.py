@@ -17,7 +17,7 @@ from shoal.retrieval.keywords import Numbers
 from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.shelf_tables import Vectors
 
-_POOL = 100  # passages that each side puts forward, at the least
+_POOL = 50  # passages that each side puts forward, at the least; more find nothing more
 _LONGEST_QUERY = 20_000  # characters; what follows is not looked at
 
 By = Literal["both", "words", "meaning"]

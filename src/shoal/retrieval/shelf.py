@@ -91,10 +91,9 @@ class Ranges(Struct, frozen=True):
 
 
 class Added(Struct, frozen=True):
-    """n passages that were added: their numbers (n,), and their words, those of headings apart."""
+    """n passages that were added: their numbers (n,), and what is searched of them."""
 
     numbers: NDArray[np.int64]
-    headings: list[str]
     texts: list[str]
 
 
@@ -312,8 +311,9 @@ class Shelf:
         query = "SELECT * FROM passages WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._all(query, (after, size)):
             numbers, _, texts, headings, *_ = zip(*rows, strict=True)
-            above = ["\n".join(json.loads(each)) for each in headings]
-            yield Added(np.array(numbers, np.int64), above, list(texts))
+            above = (tuple(json.loads(each)) for each in headings)
+            pieces = (Piece(*each) for each in zip(texts, above, strict=True))
+            yield Added(np.array(numbers, np.int64), [piece.searched for piece in pieces])
             after = numbers[-1]
 
     def ranges(self) -> Ranges:
