@@ -43,8 +43,8 @@ def test_with_as_many_as_it_says_are_needed_it_shows(counts: tuple[int, int, int
     if gained <= lost:
         assert needed is None
     elif needed is not None:
-        share = needed / found.n
-        more = Paired(needed, math.floor(gained * share), math.ceil(lost * share))
+        up, down = gained * needed // found.n, -(-lost * needed // found.n)
+        more = Paired(needed, up, min(needed - up, down))
         assert more.shows_gain(0.05)
         assert needed > found.n or found.shows_gain(0.05)
 

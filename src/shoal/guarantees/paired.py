@@ -7,8 +7,6 @@ exact p-value (Conover 1999, "Practical Nonparametric Statistics", 3.4; McNemar'
 it). How much is gained at one question does not count.
 """
 
-import math
-
 from msgspec import Struct
 
 from shoal.guarantees.bounds import lower_bound, p_value, require_rate
@@ -75,5 +73,5 @@ class Paired(Struct, frozen=True):
 
     def _at(self, n: int) -> "Paired":
         """With n questions; what is rounded speaks against it."""
-        gained = math.floor(self.gained * n / self.n)
-        return Paired(n, gained, min(n - gained, math.ceil(self.lost * n / self.n)))
+        gained = self.gained * n // self.n
+        return Paired(n, gained, min(n - gained, -(-self.lost * n // self.n)))

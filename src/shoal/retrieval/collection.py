@@ -23,7 +23,7 @@ from shoal.retrieval.readers import Reader
 from shoal.retrieval.rerank import Reranking, reranked
 from shoal.retrieval.search import Search, SearchOptions
 from shoal.retrieval.shelf import FILE, Failure, Shelf
-from shoal.retrieval.shelf_tables import Encoded, Vectors, Written
+from shoal.retrieval.shelf_tables import Encoded, Written
 from shoal.retrieval.tuned import FOLDER, Tuned
 from shoal.storage.file_lock import FileLock
 
@@ -160,10 +160,6 @@ class Collection:
         wide = replace(options, k=max(options.k, reranking.most))
         found = self._search.find(query, wide, adapter)
         return reranked(query, found, reranking)[: options.k]
-
-    def encode(self, questions: list[str]) -> Vectors:
-        """Unit vectors (n, dim) of questions, by the collection's encoder alone."""
-        return self._encoder.encode(questions)
 
     def follow(self) -> None:
         """Bring the indexes in line with the shelf, as a search does before it begins."""

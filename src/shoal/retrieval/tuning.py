@@ -209,7 +209,7 @@ def lessons_from(collection: Collection, training: Sequence[Resolved]) -> Lesson
                 np.repeat(np.array([number in one.right for number in there], bool), sizes),
             )
         )
-    questions = collection.encode([one.question for one in training])
+    questions = collection.encoder.encode([one.question for one in training])
     stacked = np.concatenate(parts) if parts else np.empty((0, collection.shelf.dim), np.float32)
     return lessons_of(questions, stacked, candidates)
 
