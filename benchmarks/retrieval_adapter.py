@@ -184,8 +184,9 @@ def report_curve(of: Encoded) -> None:
 
 
 def sets(encoder: Encoder) -> Iterator[Encoded]:
-    """One by one."""
-    for set_ in (whole("xquad"), whole("pubmedqa"), long_documents(encoder, 128), help_pages()):
+    """One by one, that which an adapter helps last."""
+    long = [long_documents(encoder, most) for most in (256, 128)]
+    for set_ in (whole("xquad"), whole("pubmedqa"), *long, help_pages()):
         yield encoded(set_, encoder)
 
 

@@ -19,7 +19,7 @@ class Paired(Struct, frozen=True):
 
     >>> found = Paired(n=200, gained=22, lost=6)
     >>> round(found.p_value, 4), round(found.bound(0.05), 3), found.shows_gain(0.05)
-    (0.0019, 0.621, True)
+    (0.0019, 0.62, True)
 
     Raises:
         ValueError: counts that are negative, or more than ``n``.
