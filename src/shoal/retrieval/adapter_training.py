@@ -24,6 +24,7 @@ _SHARPNESS = (4.0, 8.0, 16.0, 32.0, 64.0)  # to begin with: cosines are small nu
 _AT_ONCE = 64  # questions, so that memory stays small
 
 Ints = NDArray[np.intp]
+Parts = NDArray[np.float32] | NDArray[np.float16]
 Bools = NDArray[np.bool_]
 
 
@@ -47,13 +48,14 @@ class TrainingOptions(Struct, frozen=True):
 class Lessons(Struct, frozen=True):
     """n questions with at most s candidates each, a candidate being a part of a passage.
 
-    ``questions`` (n, d) and ``parts`` (p, d) are unit vectors; ``rows`` (n, s) say which parts are
-    a question's candidates, ``there`` (n, s) where there is one, ``words`` (n, s) BM25 of its
-    passage over the question's greatest, 0 to 1, and ``right`` (n, s) whether its passage is right.
+    ``questions`` (n, d) and ``parts`` (p, d), of half precision or more, are unit vectors; ``rows``
+    (n, s) say which parts are a question's candidates, ``there`` (n, s) where there is one,
+    ``words`` (n, s) BM25 of its passage over the question's greatest, 0 to 1, and ``right`` (n, s)
+    whether its passage is right.
     """
 
     questions: Floats
-    parts: Floats
+    parts: Parts
     rows: Ints
     there: Bools
     words: Floats
@@ -72,7 +74,7 @@ class Candidates(Struct, frozen=True):
     right: Bools
 
 
-def lessons_of(questions: Floats, parts: Floats, candidates: Sequence[Candidates]) -> Lessons:
+def lessons_of(questions: Floats, parts: Parts, candidates: Sequence[Candidates]) -> Lessons:
     """Questions (n, d), the parts (p, d) that any of them may have, and their candidates (n);
     questions without a right or without a wrong one teach nothing and are left out."""
     kept = [at for at, one in enumerate(candidates) if one.right.any() and not one.right.all()]
@@ -193,7 +195,7 @@ def _above(lessons: Lessons, chosen: Ints, adapter: Adapter | None) -> Ints:
         there, right = lessons.there[at], lessons.right[at]
         asked = lessons.questions[at]
         vector = asked if adapter is None else adapter.apply(asked)
-        cosines = lessons.parts[lessons.rows[at]] @ vector
+        cosines = lessons.parts[lessons.rows[at]].astype(np.float32) @ vector
         scores = share * lessons.words[at] + (1 - share) * cosines
         best = scores[right].max()
         count[place] = (scores[there & ~right] > best).sum()
@@ -219,7 +221,7 @@ def _forward(lessons: Lessons, batch: Ints, weights: Weights) -> _Forward:
     moved = asked + asked @ weights.down @ weights.up  # (b, d)
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
     unit = moved / lengths
-    parts = lessons.parts[lessons.rows[batch]]  # (b, s, d)
+    parts = lessons.parts[lessons.rows[batch]].astype(np.float32)  # (b, s, d)
     cosines = (parts @ unit[:, :, None])[:, :, 0]
     share = weights.share
     scores = share * lessons.words[batch] + (1 - share) * cosines

@@ -13,10 +13,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from shoal.errors import Conflict
 from shoal.guarantees.budget import delta_at
-from shoal.retrieval.adapter import Floats, digest_of
+from shoal.retrieval.adapter import digest_of
 from shoal.retrieval.adapter_training import Candidates, Lessons, cross_fitted, lessons_of, train
 from shoal.retrieval.collection import Collection
 from shoal.retrieval.documents import Hit
@@ -41,7 +42,7 @@ from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.tuned import FOLDER, install
 from shoal.storage.file_lock import FileLock
 
-MOST_TRAINED = 4_000
+MOST_TRAINED = 2_000
 """Questions that train at the most, the last ones: a bound on memory and time."""
 
 WORTH = 2
@@ -189,7 +190,7 @@ def passages_of(collection: Collection) -> Passages:
 def lessons_from(collection: Collection, training: Sequence[Resolved]) -> Lessons:
     """What questions learn from: the passages that search finds for them now, and the right ones.
     Of a passage that search does not find, the words are taken to say nothing."""
-    vectors, parts, count = dict[int, tuple[int, int]](), list[Floats](), 0
+    vectors, parts, count = dict[int, tuple[int, int]](), list[NDArray[np.float16]](), 0
     candidates, options = list[Candidates](), SearchOptions(k=_LESSON)
     for one in training:
         hits = collection.search_with(one.question, None, options)
@@ -197,7 +198,7 @@ def lessons_from(collection: Collection, training: Sequence[Resolved]) -> Lesson
         new = [number for number in words if number not in vectors]
         for number, found in collection.shelf.vectors_of(new).items():
             vectors[number] = count, count + len(found)
-            parts.append(found)
+            parts.append(found.astype(np.float16))  # as the shelf has them
             count += len(found)
         there = [number for number in words if number in vectors]
         spans = [np.arange(*vectors[number]) for number in there]
@@ -210,7 +211,7 @@ def lessons_from(collection: Collection, training: Sequence[Resolved]) -> Lesson
             )
         )
     questions = collection.encoder.encode([one.question for one in training])
-    stacked = np.concatenate(parts) if parts else np.empty((0, collection.shelf.dim), np.float32)
+    stacked = np.concatenate(parts) if parts else np.empty((0, collection.shelf.dim), np.float16)
     return lessons_of(questions, stacked, candidates)
 
 
