@@ -132,7 +132,7 @@ class Collection:
         self._indexes.follow()
         return summary
 
-    def search(self, query: str, options: SearchOptions = SearchOptions()) -> list[Hit]:  # noqa: B008
+    def search(self, query: str, options: SearchOptions | None = None) -> list[Hit]:
         """The passages that fit a query best, best first; all that was taken in before is searched.
 
         Raises:
@@ -140,7 +140,7 @@ class Collection:
             StoreError: it cannot be read, or an index cannot be written.
         """
         self._indexes.follow()
-        return self._search.find(query, options)
+        return self._search.find(query, options or SearchOptions())
 
     def follow(self) -> None:
         """Bring the indexes in line with the shelf, as a search does before it begins."""
