@@ -137,21 +137,16 @@ class Collection:
         self._indexes.follow()
         return summary
 
-    def search(self, query: str, options: SearchOptions = SearchOptions()) -> list[Hit]:  # noqa: B008
+    def search(self, query: str, options: SearchOptions | None = None) -> list[Hit]:
         """The passages that fit a query best, best first; all that was taken in before is searched.
 
         Raises:
             MalformedRequest: the filter asks for an attribute that no document has.
             StoreError: it cannot be read, or an index cannot be written.
         """
-        return self.search_with(query, self._tuned.adapter(), options)
+        return self.search_with(query, self._tuned.adapter(), options or SearchOptions())
 
-    def search_with(
-        self,
-        query: str,
-        adapter: Adapter | None,
-        options: SearchOptions = SearchOptions(),  # noqa: B008
-    ) -> list[Hit]:
+    def search_with(self, query: str, adapter: Adapter | None, options: SearchOptions) -> list[Hit]:
         """As ``search``, with this adapter or none instead of the one that is certified."""
         self._indexes.follow()
         reranking = self._reranking
