@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shoal.errors import ConfigError, Conflict, NotFound, StoreError
+from shoal.errors import ConfigError, Conflict, MissingExtra, NotFound, StoreError
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.folders import lies_in
@@ -75,7 +75,11 @@ class Collection:
         """
         check_name(folder.name)
         Shelf.create(folder, encoder.digest, encoder.dim, max_tokens).close()
-        return cls(folder, encoder)
+        try:
+            return cls(folder, encoder)
+        except MissingExtra:
+            remove_collection(folder)
+            raise
 
     def close(self) -> None:
         """Close the shelf, and end the process that reads files."""
