@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 from shoal.assembly.attaching import Attaching
 from shoal.assembly.library import Library
@@ -28,13 +27,14 @@ class Stacks:
         self.uploads = UploadDesk(uploads, self.files)
         self._library, self._uploads, self._attaching = library, uploads, attaching
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Begin, which throws away what is left of earlier times."""
         self._uploads.sweep()
         self.uploads.tidy()
         self._attaching.wake()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End soon; what still waits to be attached waits for the next time."""
         self._attaching.close()
         self._library.close()
 

@@ -17,6 +17,11 @@ class UploadDesk:
     def __init__(self, uploads: Uploads, files: StoreFiles) -> None:
         self._uploads, self._files = uploads, files
 
+    @property
+    def most_bytes(self) -> int:
+        """How large a file may be."""
+        return self._uploads.most_bytes
+
     def begin(self) -> Incoming:
         """A file that is to come; it must be kept or dropped.
 

@@ -12,7 +12,7 @@ from shoal.assembly.library import Library
 from shoal.assembly.store_files import StoreFiles, counted, filename_of
 from shoal.assembly.store_place import StorePlace, place_of
 from shoal.errors import Conflict, NotAllowed, NotFound
-from shoal.formats.paging import Page, Place, Paging, page_of, select
+from shoal.formats.paging import Page, Paging, Place, page_of, select
 from shoal.formats.vector_stores import (
     FILE,
     STORE,
@@ -152,7 +152,7 @@ class VectorStores:
         best = _best(collection.search(query, options) for query in asked.queries)
         ranking = asked.ranking_options
         least = ranking.score_threshold if ranking else None
-        kept = [hit for hit in best if least is None or hit.score >= least]
+        kept = [hit for hit in best if least is None or _score(hit) >= least]
         kept = kept[: asked.max_num_results]
         given = place.attachments.given(FILE + hit.document.id for hit in kept)
         return SearchView(search_query=asked.queries, data=[_found(hit, given) for hit in kept])
@@ -219,13 +219,18 @@ def _best(found: Iterable[list[Hit]]) -> list[Hit]:
     return sorted(best.values(), key=lambda hit: (-hit.score, hit.passage.number))
 
 
+def _score(hit: Hit) -> float:
+    """From 0 to 1, as clients expect; a cosine can be less, which says as little as 0."""
+    return min(1.0, max(0.0, hit.score))
+
+
 def _found(hit: Hit, given: dict[str, dict[str, Value]]) -> Found:
     document = hit.document
     file_id = FILE + document.id
     return Found(
         file_id=file_id,
         filename=filename_of(document),
-        score=hit.score,
+        score=_score(hit),
         attributes=given.get(file_id, document.attributes),
         content=(Text(hit.passage.text),),
     )

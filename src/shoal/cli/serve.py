@@ -1,11 +1,13 @@
 """``shoal serve`` and ``shoal learn``, the two processes, and ``shoal reload``."""
 
+import asyncio
 import gc
 import os
 import signal
 import sys
 import threading
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +16,7 @@ import typer
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from shoal.assembly import Purse, Shoal, StoredKeys
+from shoal.assembly import Purse, Shoal, Stacks, StoredKeys, open_stacks
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.learner_process import LearnerProcess, learner_beside
 from shoal.cli.lock import only_learner
@@ -75,9 +77,10 @@ async def _serve(
         Shoal(store, regime_of(config), purse=purse) as shoal,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
+        _stacks(config) as stacks,
     ):
         config.gateway.require_keys(len(keys.ring))
-        app = create_app(shoal, config.gateway, keys, tracer)
+        app = create_app(shoal, config.gateway, keys, tracer, stacks)
         _set_aside_the_heap()
         if seat is not None:
             seat.ready()
@@ -85,6 +88,17 @@ async def _serve(
         say(_greeting(config, len(keys.ring)))
         with pid_file(config.store.path):
             await serve_app(app, config.gateway)
+
+
+@asynccontextmanager
+async def _stacks(config: Config) -> AsyncIterator[Stacks]:
+    """Uploaded files and collections; opening them may remove files, closing them wait for one."""
+    stacks = open_stacks(config.store.path)
+    await asyncio.to_thread(stacks.open)
+    try:
+        yield stacks
+    finally:
+        await asyncio.to_thread(stacks.close)
 
 
 def _set_aside_the_heap() -> None:

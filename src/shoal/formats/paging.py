@@ -1,7 +1,7 @@
 """Lists in OpenAI's form: a page of objects, and cursors that are ids."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ from shoal.errors import MalformedRequest
 V = TypeVar("V")
 
 Order = Literal["asc", "desc"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 Place = tuple[float, str]
 """Where an object stands in its list: when it was made (unix time), and its id."""
 
@@ -45,15 +46,16 @@ def paging_of(
     """
     for name in query:
         if name not in _NAMES and name not in others:
-            known = ", ".join(sorted(_NAMES.union(others)))
-            raise MalformedRequest(f"{name[:40]}: no such parameter; there are: {known}", name[:40])
+            there = ", ".join(sorted(_NAMES.union(others)))
+            raise MalformedRequest(f"{name[:40]}: no such parameter; there are: {there}", name[:40])
     limit, order = query.get("limit", str(usual)), query.get("order", "desc")
     if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= most):
         raise MalformedRequest(f"limit: expected 1 to {most}, found {limit[:40]!r}", "limit")
-    if order != "asc" and order != "desc":
-        raise MalformedRequest(f"order: expected asc or desc, found {order[:40]!r}", "order")
     after, before = query.get("after", ""), query.get("before", "")
-    return Paging(limit=int(limit), order=order, after=after, before=before)
+    for known in ORDERS:
+        if order == known:
+            return Paging(limit=int(limit), order=known, after=after, before=before)
+    raise MalformedRequest(f"order: expected asc or desc, found {order[:40]!r}", "order")
 
 
 def select(

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -141,7 +141,7 @@ class StoreSearch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     and nothing is rewritten."""
 
     query: _Query | Annotated[tuple[_Query, ...], Meta(min_length=1, max_length=MOST_QUERIES)]
-    filters: dict[str, object] | None = None
+    filters: dict[str, Any] | None = None
     max_num_results: Annotated[int, Meta(ge=1, le=50)] = 10
     ranking_options: RankingOptions | None = None
     rewrite_query: bool | None = None

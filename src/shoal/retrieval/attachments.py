@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from shoal.errors import NotFound
 from shoal.retrieval.documents import Value
-from shoal.retrieval.shelf_tables import AMONG, connect, to_json, translated
+from shoal.retrieval.shelf_tables import connect, to_json, translated
 
 FILE = "store.db"
 State = Literal["in_progress", "completed", "cancelled", "failed"]
@@ -156,7 +156,10 @@ class Attachments:
 
     def given(self, files: Iterable[str]) -> dict[str, dict[str, Value]]:
         """The attributes that were given to those of these files of which something was said."""
-        query = f"SELECT file, attributes FROM attachments WHERE file IN {AMONG}"
+        query = (
+            "SELECT file, attributes FROM attachments "
+            "WHERE file IN (SELECT value FROM json_each(?))"
+        )
         rows = self._all(query, (to_json(list(files)),))
         return {file: json.loads(text) for file, text in rows}
 

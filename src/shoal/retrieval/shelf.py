@@ -265,7 +265,7 @@ class Shelf:
         """How many documents there are besides those with an id in ``without``, and the bytes of
         them all."""
         count, size = self._one("SELECT count(*), coalesce(sum(size), 0) FROM documents")
-        query = f"SELECT count(*) FROM documents WHERE id IN {AMONG}"
+        query = "SELECT count(*) FROM documents WHERE id IN (SELECT value FROM json_each(?))"
         left_out = self._all(query, (to_json(list(without)),))[0][0]
         return int(count - left_out), int(size)
 
