@@ -188,15 +188,14 @@ _RECEIPT = ("x-shoal-answered-by", "x-shoal-call-id", "x-shoal-task", "x-shoal-r
 
 def openapi() -> bytes:
     """The document, as JSON."""
+    asked = {_named(wire): _asked(wire) for wire in FORMATS.values()}
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Shoal", "version": __version__},
         "paths": {**_wire_paths(), **_own_paths(), **_key_paths(), **store_paths()},
         "security": [{}, {"key": []}],
         "components": {
-            "schemas": _SCHEMAS
-            | store_schemas()
-            | {_named(w): _asked(w) for w in FORMATS.values()},
+            "schemas": _SCHEMAS | store_schemas() | asked,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }

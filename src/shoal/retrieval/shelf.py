@@ -400,7 +400,7 @@ class Shelf:
             try:
                 yield conn
                 conn.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever it was: all or none
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
                 raise
