@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shoal.errors import NotFound, ShoalError, kind_of
+from shoal.errors import GatewayStopped, NotFound, ShoalError, kind_of
 from shoal.gateway.observer import Observer
 from shoal.gateway.replies import json_reply
 from shoal.gateway.store_desk import StoreDesk
@@ -56,6 +56,10 @@ class Acts:
             except ShoalError as failed:
                 error = kind_of(failed)
                 raise
+            except asyncio.CancelledError:  # the server stops, and has waited for long enough
+                stopped = GatewayStopped("the gateway was stopped before that was done; ask again")
+                error = kind_of(stopped)
+                raise stopped from None
             finally:
                 self._observer.did(act, error, time.perf_counter() - began)
             return reply if isinstance(reply, Response) else json_reply(reply)

@@ -4,6 +4,7 @@ from typing import TypeVar, get_args
 
 from msgspec import Struct
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from shoal.errors import MalformedRequest
@@ -22,7 +23,7 @@ from shoal.formats.vector_stores import (
 from shoal.gateway.acts import Acts
 from shoal.gateway.body import read_body
 from shoal.gateway.key_check import caller_of
-from shoal.gateway.replies import PREFIX
+from shoal.gateway.replies import PREFIX, json_reply
 
 R = TypeVar("R", bound=Struct)
 
@@ -31,6 +32,7 @@ _ONE = f"{_STORES}/{{vector_store_id}}"
 _FILES, _BATCHES = f"{_ONE}/files", f"{_ONE}/file_batches"
 _FILE, _BATCH = f"{_FILES}/{{file_id}}", f"{_BATCHES}/{{batch_id}}"
 _CANCEL = f"{_BATCH}/cancel"
+_POLL_MS = "250"
 _STATES: tuple[Status, ...] = get_args(Status)
 
 
@@ -102,7 +104,8 @@ class StoreRoutes:
 
     async def _file(self, http: Request) -> object:
         ask, files = self._acts.ask, self._acts.desk.files
-        return await ask(files.get, *_store_and(http, "file_id"), caller_of(http.scope))
+        view = await ask(files.get, *_store_and(http, "file_id"), caller_of(http.scope))
+        return _polled(view, view.status)
 
     async def _describe(self, http: Request) -> object:
         change = await self._body(http, ChangedStoreFile)
@@ -125,7 +128,8 @@ class StoreRoutes:
 
     async def _batch(self, http: Request) -> object:
         ask, files = self._acts.ask, self._acts.desk.files
-        return await ask(files.batch, *_store_and(http, "batch_id"), caller_of(http.scope))
+        view = await ask(files.batch, *_store_and(http, "batch_id"), caller_of(http.scope))
+        return _polled(view, view.status)
 
     async def _cancel(self, http: Request) -> object:
         ask, files = self._acts.ask, self._acts.desk.files
@@ -139,6 +143,14 @@ class StoreRoutes:
 
     async def _body(self, http: Request, kind: type[R]) -> R:
         return decode(kind, await read_body(http, self._max_body))
+
+
+def _polled(view: Struct, status: Status) -> Response:
+    """With a word to clients, which else wait for a second, when to ask again."""
+    reply = json_reply(view)
+    if status == "in_progress":
+        reply.headers["openai-poll-after-ms"] = _POLL_MS
+    return reply
 
 
 def _store(http: Request) -> str:

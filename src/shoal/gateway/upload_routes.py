@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from shoal.errors import BodyTooLarge, MalformedRequest
 from shoal.formats.paging import paging_of
-from shoal.formats.uploads import FIELDS, PATH, purpose_of, upload_order
+from shoal.formats.uploads import FIELDS, PATH, upload_order
 from shoal.gateway.acts import Acts
 from shoal.gateway.body import check_body
 from shoal.gateway.key_check import caller_of
@@ -64,9 +64,8 @@ class UploadRoutes:
     async def _list(self, http: Request) -> object:
         paging = paging_of(http.query_params, usual=_MOST, most=_MOST, others=("purpose",))
         purpose = http.query_params.get("purpose", "")
-        wanted = purpose and purpose_of(purpose)
         ask, uploads = self._acts.ask, self._acts.desk.uploads
-        return await ask(uploads.page, paging, wanted, caller_of(http.scope))
+        return await ask(uploads.page, paging, purpose, caller_of(http.scope))
 
     async def _get(self, http: Request) -> object:
         ask, uploads = self._acts.ask, self._acts.desk.uploads
