@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoal.assembly.library import Library
 from shoal.assembly.stacks import Stacks
-from shoal.errors import EncoderMissing, NotFound
+from shoal.errors import EncoderMissing, NotFound, StoreDamaged
 from shoal.formats.uploads import UploadOrder
 from shoal.formats.vector_stores import NewStore, NewStoreFile, StoreSearch
 from shoal.retrieval.uploads import Uploads
@@ -156,6 +156,34 @@ def test_what_is_taken_out_while_it_is_attached_stays_out(tmp_path: Path, way: s
         assert library.get("it").shelf.documents() == []
         with pytest.raises(NotFound):
             status(stacks, file)
+    stacks.close()
+
+
+def test_a_store_that_is_removed_or_damaged_holds_up_no_other(tmp_path: Path) -> None:
+    encoder = Slow(0.1)
+    stacks, library = new_stacks(tmp_path, encoder)
+    names = ("damaged", "removed", "whole")
+    files = [upload(stacks, f"{name}.txt", long_text(1)) for name in names]
+    for name, file in zip(names, files, strict=True):
+        stacks.stores.create(NewStore(name=name, file_ids=(file,)), ANYBODY)
+    (library.folder("damaged") / "store.db").write_bytes(b"no SQLite" * 1_000)
+    stacks.open()
+    assert encoder.began.wait(10)
+    stacks.stores.remove("vs_removed", ANYBODY)
+    until(lambda: stacks.files.get("vs_whole", files[2], ANYBODY).status == "completed")
+    with pytest.raises(StoreDamaged):
+        stacks.stores.get("vs_damaged", ANYBODY)
+    stacks.close()
+
+
+def test_a_damaged_table_of_files_stops_nothing_else(tmp_path: Path) -> None:
+    stacks, _ = new_stacks(tmp_path, TinyEncoder())
+    upload(stacks, "a.txt", "tide")
+    (tmp_path / "files" / "files.db").write_bytes(b"no SQLite" * 1_000)
+    stacks.open()
+    assert stacks.stores.create(NewStore(name="it"), ANYBODY).status == "completed"
+    with pytest.raises(StoreDamaged):
+        stacks.uploads.begin()
     stacks.close()
 
 

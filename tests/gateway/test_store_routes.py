@@ -404,6 +404,17 @@ async def test_without_the_extra_or_weights_only_what_needs_them_fails(
     assert (await http("GET", "/vector_stores"))["data"] == []
 
 
+async def test_clients_are_told_when_to_ask_again(place: Place, http: Http) -> None:
+    file = (await http.upload())["id"]
+    await http("POST", "/vector_stores", {"name": "it"})
+    place.encoder.gate.clear()
+    await http("POST", "/vector_stores/vs_it/files", {"file_id": file})
+    url = f"{place.base_url}/vector_stores/vs_it/files/{file}"
+    async with aiohttp.ClientSession() as session, session.get(url) as reply:
+        assert reply.headers["openai-poll-after-ms"] == "250"
+    place.encoder.gate.set()
+
+
 async def test_a_gateway_without_stores(tmp_path: Path) -> None:
     async with running_gateway(FakeDesk()) as url, aiohttp.ClientSession() as session:
         for path in ("files", "vector_stores", "vector_stores/vs_a"):

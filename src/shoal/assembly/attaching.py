@@ -6,8 +6,8 @@ it to the next. Of several processes one at a time works.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import numpy as np
 from msgspec import Struct
@@ -70,29 +70,34 @@ class Attaching:
                 self._wanted.clear()
                 try:
                     self._drain(reader)
-                except (ShoalError, OSError) as error:
+                except OSError as error:
                     log.warning("files wait to be attached: %s", error)
 
     def _drain(self, reader: Reader) -> None:
+        """Attach all there is; what cannot even be written down waits until this is called anew."""
         lock = FileLock(self._uploads.folder / "attaching.lock")
-        while not self._ending.is_set() and any(True for _ in self._waiting()):
+        stuck = set[str]()
+        while not self._ending.is_set() and self._waiting(stuck):
             self._uploads.folder.mkdir(parents=True, exist_ok=True)
             if not lock.take():
                 self._ending.wait(_LOOK_S)
                 continue
             try:
-                for name, one in self._waiting():
+                for name, one in self._waiting(stuck):
                     if not self._ending.is_set():
-                        self._attach(reader, name, one)
+                        with _noted(stuck, name):
+                            self._attach(reader, name, one)
             finally:
                 lock.release()
 
-    def _waiting(self) -> list[tuple[str, Attachment]]:
-        """Of each collection the file that waits longest."""
+    def _waiting(self, stuck: set[str]) -> list[tuple[str, Attachment]]:
+        """Of each collection that is not ``stuck`` the file that waits longest."""
         found = []
         for name in self._library.names():
-            if one := self._attachments(name).waiting():
-                found.append((name, one))
+            if name not in stuck:
+                with _noted(stuck, name):
+                    if one := self._attachments(name).waiting():
+                        found.append((name, one))
         return found
 
     def _attachments(self, name: str) -> Attachments:
@@ -101,9 +106,7 @@ class Attaching:
     def _attach(self, reader: Reader, name: str, one: Attachment) -> None:
         try:
             outcome = self._outcome(reader, name, one)
-        except _Ended:
-            return
-        except NotFound:  # the collection was removed meanwhile
+        except (_Ended, NotFound):  # or the collection was removed meanwhile
             return
         except Exception as error:  # whatever it is, the other files are to be attached
             log.exception("%s: %s could not be attached", name, one.file)
@@ -140,6 +143,18 @@ class Attaching:
         except ShoalError as error:
             return _Outcome("server_error", str(error), document)
         return _Outcome(document=document)
+
+
+@contextmanager
+def _noted(stuck: set[str], name: str) -> Iterator[None]:
+    """A collection that fails is told of, and left alone; one that is gone is just that."""
+    try:
+        yield
+    except NotFound:
+        pass
+    except (ShoalError, OSError) as error:
+        log.warning("collection %s: files wait to be attached: %s", name, error)
+        stuck.add(name)
 
 
 class _Outcome(Struct, frozen=True):

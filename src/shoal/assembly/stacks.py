@@ -1,5 +1,6 @@
 """The stacks: what callers of the API keep here, uploaded files and collections made of them."""
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,11 @@ from shoal.assembly.store_files import StoreFiles
 from shoal.assembly.upload_desk import UploadDesk
 from shoal.assembly.vector_stores import VectorStores
 from shoal.encoder import Encoder
-from shoal.errors import ArtifactError, EncoderMissing
+from shoal.errors import ArtifactError, EncoderMissing, ShoalError
 from shoal.retrieval.intake import Encodes
 from shoal.retrieval.uploads import Uploads
+
+log = logging.getLogger(__name__)
 
 
 class Stacks:
@@ -29,8 +32,11 @@ class Stacks:
 
     def open(self) -> None:
         """Begin, which throws away what is left of earlier times."""
-        self._uploads.sweep()
-        self.uploads.tidy()
+        try:
+            self._uploads.sweep()
+            self.uploads.tidy()
+        except (ShoalError, OSError) as error:  # callers are told when they ask; the rest works
+            log.warning("uploaded files: %s", error)
         self._attaching.wake()
 
     def close(self) -> None:

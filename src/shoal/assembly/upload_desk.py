@@ -1,14 +1,17 @@
 """Uploaded files as callers see them: each its own, those with the scope admin all of them."""
 
+import logging
 from pathlib import Path
 
 from shoal.assembly.store_files import StoreFiles, owner_of
-from shoal.errors import NotFound
+from shoal.errors import NotFound, StoreError
 from shoal.formats.paging import Page, Paging, page_of, select
 from shoal.formats.uploads import UploadOrder, UploadView
 from shoal.formats.vector_stores import Removed
 from shoal.retrieval.uploads import Incoming, Upload, Uploads
 from shoal.routing.caller import Caller
+
+log = logging.getLogger(__name__)
 
 
 class UploadDesk:
@@ -90,6 +93,8 @@ class UploadDesk:
                 self._uploads.remove(file_id)
             except NotFound:  # another process was quicker
                 continue
+            except StoreError as error:  # of a collection; nobody asked for this just now
+                log.warning("%s has expired, and stays: %s", file_id, error)
 
 
 def _view(upload: Upload) -> UploadView:
