@@ -33,6 +33,9 @@ class Hashed:
         unit = rows / np.linalg.norm(rows, axis=1, keepdims=True) if texts else np.empty((0, DIM))
         return unit.astype(np.float32)
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        return self.count_tokens(texts)
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) + 2 for text in texts]
 

@@ -23,6 +23,7 @@ from shoal.engines import EngineOptions, RecordedOptions
 from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.gateway.options import GatewayOptions, TracingOptions
+from shoal.retrieval.options import CollectionOptions
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
 from shoal.routing.budget import BudgetOptions
 from shoal.routing.cascade_options import CascadeOptions
@@ -72,6 +73,7 @@ class Config(BaseSettings):
     cascade: CascadeOptions = CascadeOptions()
     tasks: dict[str, TaskOptions] = Field(default_factory=dict)
     models: dict[str, EngineOptions] = Field(default_factory=dict)
+    collections: dict[str, CollectionOptions] = Field(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -91,6 +93,11 @@ class Config(BaseSettings):
     def folder(self) -> Path:
         """Where the file stands, to which paths in it are relative."""
         return self._folder
+
+    @property
+    def collections_folder(self) -> Path:
+        """Where the collections are."""
+        return self.store.path / "collections"
 
     def promise_of(self, task: str) -> PromiseOptions:
         """What is to be promised of a task, by name."""

@@ -396,7 +396,7 @@ async def test_without_the_extra_or_weights_only_what_needs_them_fails(
     def missing(*_: object) -> None:
         raise MissingExtra("docs", "keyword search")
 
-    monkeypatch.setattr("shoal.retrieval.collection.Indexes", missing)
+    monkeypatch.setattr("shoal.retrieval.collection.require", missing)
     error = await http("POST", "/vector_stores", {"name": "it"}, 501)
     assert (error["code"], "shoal[docs]" in error["message"]) == ("extra_missing", True)
     assert place.library.names() == []

@@ -1,11 +1,13 @@
-"""Shelves for tests: documents of made-up passages, with vectors that mean nothing."""
+"""Shelves for tests: documents of made-up passages, with vectors that mean nothing. A passage has a
+vector for each part between signs like |."""
 
 from pathlib import Path
 
 import numpy as np
 
 from shoal.retrieval.documents import Piece, Value
-from shoal.retrieval.shelf import Shelf, Vectors, Written
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_tables import Encoded, Vectors, Written
 
 DIM = 8
 
@@ -20,7 +22,10 @@ def vector_of(text: str) -> Vectors:
 
 
 def written(name: str, *texts: str, **attributes: Value) -> Written:
-    pieces = tuple(Piece(text, (name,)) for text in texts)
+    passages = tuple(
+        Encoded(Piece(text, (name,)), np.array([*map(vector_of, text.split("|"))]))
+        for text in texts
+    )
     return Written(
         name=name,
         title=name.title(),
@@ -29,6 +34,5 @@ def written(name: str, *texts: str, **attributes: Value) -> Written:
         size=sum(map(len, texts)),
         modified_ns=1,
         attributes=attributes,
-        pieces=pieces,
-        vectors=np.array([vector_of(p.text) for p in pieces], np.float32).reshape(-1, DIM),
+        passages=passages,
     )

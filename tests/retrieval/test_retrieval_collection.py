@@ -1,12 +1,13 @@
 """Collections of real files: taken in, changed, removed, searched, moved."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from shoal.errors import ConfigError, Conflict, NotFound, StoreDamaged
+from shoal.errors import ConfigError, Conflict, MissingExtra, NotFound, StoreDamaged
 from shoal.retrieval import collection as parts
 from shoal.retrieval.collection import Collection, collections_in, import_collection, rebuild
 from shoal.retrieval.filter_text import filter_from_text
@@ -214,6 +215,16 @@ def test_documents_by_other_names(rivers: Collection) -> None:
 def test_names_that_will_not_do(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="a collection's name"):
         parts.check_name(name)
+
+
+@pytest.mark.parametrize("missing", ["tantivy", "faiss"])
+def test_without_what_searches_nothing_is_made(
+    tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtra, match=r"pip install 'shoal\[docs\]'"):
+        Collection.create(tmp_path / "rivers", TinyEncoder())
+    assert collections_in(tmp_path) == []
 
 
 def test_many_threads_search_while_one_takes_in(rivers: Collection, files: Path) -> None:

@@ -128,7 +128,7 @@ changes = st.lists(
 
 
 @given(changes, filters)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_columns_answer_as_a_loop_over_documents_does(
     changed: list[tuple[int, dict[str, Value] | None]], filter: Filter
 ) -> None:
@@ -148,7 +148,7 @@ def test_columns_answer_as_a_loop_over_documents_does(
 
 
 @given(filters)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_json_comes_back_as_it_was(filter: Filter) -> None:
     assert filter_from_json(msgspec.json.encode(filter)) == filter
     assert filter_from_json(msgspec.to_builtins(filter)) == filter
@@ -186,7 +186,7 @@ texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 
 
 @given(filters.filter(lambda f: "()" not in written(f)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_text_comes_back_as_it_was(filter: Filter) -> None:
     assert filter_from_text(written(filter)) == flat(filter)
 
@@ -305,10 +305,11 @@ def test_an_attribute_is_known_as_long_as_a_document_has_it() -> None:
     assert columns.keys == ["lang", "year"]
 
 
-@given(
-    st.dictionaries(st.integers(0, 40), st.dictionaries(keys, values | st.just(np.nan))), filters
-)
-@settings(deadline=None)
+several = st.dictionaries(st.integers(0, 40), st.dictionaries(keys, values | st.just(np.nan)))
+
+
+@given(several, filters)
+@settings(max_examples=60, deadline=None)
 def test_columns_filled_at_once_are_those_filled_one_by_one(
     there: dict[int, dict[str, Value]], filter: Filter
 ) -> None:

@@ -89,7 +89,7 @@ def test_an_index_that_does_not_fit_is_built_anew(
     if damage == "no state":
         state.unlink()
     elif damage == "state of another format":
-        state.write_text('{"format": 0, "added": 4, "removed": 0}')
+        state.write_text('{"format": 1, "added": 4, "removed": 0}')
     elif damage == "no index":
         for file in index.iterdir():
             file.unlink()

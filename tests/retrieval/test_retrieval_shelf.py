@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from shelves import DIM, new_shelf, vector_of, written
 
 from shoal.errors import Conflict, NotFound, StoreDamaged, StoreError
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Piece
-from shoal.retrieval.shelf import Seal, Shelf, Written
+from shoal.retrieval.shelf import Seal, Shelf
 
 
 @pytest.fixture
@@ -56,12 +57,26 @@ def test_what_was_added_is_told_in_slices(shelf: Shelf) -> None:
     shelf.put([written("a", *map(str, range(7))), written("b", "x")])
     slices = list(shelf.added(2, size=3))
     assert [each.numbers.tolist() for each in slices] == [[3, 4, 5], [6, 7, 8]]
-    assert slices[1].texts == ["5", "6", "x"]
-    assert slices[1].headings == ["a", "a", "b"]
-    numbers, vectors = next(shelf.vectors(6))
-    assert numbers.tolist() == [7, 8]
-    assert vectors == pytest.approx(np.array([vector_of("6"), vector_of("x")]), abs=2e-3)
-    assert shelf.documents_by_passage(np.array([1, 8, 9, 0])).tolist() == [1, 2, 0, 0]
+    assert slices[1].texts == ["a\n5", "a\n6", "b\nx"]
+
+
+def test_each_part_of_a_passage_has_a_vector(shelf: Shelf) -> None:
+    shelf.put([written("a", "one", "two|three"), written("b", "four|five|six")])
+    ((numbers, vectors),) = shelf.vectors(1)
+    assert numbers.tolist() == [2, 3, 4, 5, 6]
+    assert vectors[0] == pytest.approx(vector_of("two"), abs=2e-3)
+    assert shelf.passages_of_vectors([1, 3, 6, 9]) == {1: 1, 3: 2, 6: 3}
+    found = shelf.vectors_of([2, 99])
+    assert list(found) == [2]
+    assert found[2] == pytest.approx(np.array([vector_of("two"), vector_of("three")]), abs=2e-3)
+    assert shelf.vector_cursor() == Cursor(6, 0)
+    shelf.remove(["a"])
+    (gone,) = shelf.removed(0)
+    assert (gone.first, gone.last, gone.first_vector, gone.last_vector) == (1, 2, 1, 3)
+    ranges = shelf.ranges()
+    assert ranges.documents.tolist() == [2]
+    assert (ranges.first.tolist(), ranges.passages.tolist()) == ([3], [1])
+    assert (ranges.first_vector.tolist(), ranges.vectors.tolist()) == ([4], [3])
 
 
 def test_equal_words_have_known_vectors(shelf: Shelf) -> None:
@@ -69,7 +84,7 @@ def test_equal_words_have_known_vectors(shelf: Shelf) -> None:
     known, new = Piece("one", ("a",)), Piece("one", ("b",))
     found = shelf.known_vectors([known, new])
     assert list(found) == [known]
-    assert found[known] == pytest.approx(vector_of("one"), abs=2e-3)
+    assert found[known][0] == pytest.approx(vector_of("one"), abs=2e-3)
 
 
 def test_attributes_change_and_say_so(shelf: Shelf) -> None:
@@ -97,19 +112,11 @@ def test_failures_and_seals(shelf: Shelf) -> None:
 
 
 def test_all_of_a_batch_or_none(shelf: Shelf) -> None:
-    broken = written("b", "x", "y")
-    with pytest.raises(ValueError, match="2 pieces, 1 vectors"):
-        shelf.put([written("a", "one"), type(broken)(**{**fields(broken), "vectors": one()})])
+    twice = replace(written("b", "x"), id="same")
+    with pytest.raises(StoreError, match="UNIQUE"):
+        shelf.put([written("a", "one"), twice, replace(twice, name="c")])
     assert shelf.counts() == (0, 0)
     assert shelf.cursor() == Cursor(0, 0)
-
-
-def fields(of: Written) -> dict[str, object]:
-    return {name: getattr(of, name) for name in of.__struct_fields__}
-
-
-def one() -> np.ndarray:
-    return np.zeros((1, DIM), np.float32)
 
 
 def test_several_see_the_same(shelf: Shelf) -> None:

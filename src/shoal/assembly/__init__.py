@@ -6,7 +6,7 @@ from shoal.assembly.purse import Purse
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster
 from shoal.assembly.shoal import Shoal
-from shoal.assembly.stacks import Stacks, open_stacks
+from shoal.assembly.stacks import Stacks
 from shoal.assembly.stored_keys import StoredKeys
 
 __all__ = [
@@ -20,6 +20,5 @@ __all__ = [
     "Shoal",
     "Stacks",
     "StoredKeys",
-    "open_stacks",
     "tariff_of",
 ]

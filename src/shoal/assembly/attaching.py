@@ -185,6 +185,10 @@ class _Interruptible:
             rows.append(self._encoder.encode(texts[start : start + _AT_ONCE]))
         return np.concatenate(rows)
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """As the encoder counts what it reads."""
+        return self._encoder.lengths(texts)
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """As the encoder counts."""
         return self._encoder.count_tokens(texts)

@@ -1,13 +1,14 @@
 """What ``shoal.toml`` says about calls: models, promises and privacy rules."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
 from shoal.assembly.models import Models
 from shoal.assembly.shield import Discretion
 from shoal.errors import ConfigError
+from shoal.retrieval.options import CollectionOptions
 from shoal.routing.answer_cache import AnswerCache
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.judging import JudgingOptions
@@ -30,17 +31,21 @@ class Regime:
         cache: AnswerCache | None = None,
         cascade: CascadeOptions | None = None,
         judging: Mapping[str, JudgingOptions] | None = None,
+        collections: Mapping[str, CollectionOptions] | None = None,
     ) -> None:
         """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
         ``cache`` None: nothing is cached; ``cascade`` None: no rungs but specialists and the LLM;
-        ``judging``: tasks, by name, whose answers are judged in ways of their own. A cache belongs
-        to one regime, so a reload empties it.
+        ``judging``: tasks, by name, whose answers are judged in ways of their own;
+        ``collections``: how questions are answered from those, by name, that are not asked as by
+        default. A cache belongs to one regime, so a reload empties it.
 
         Raises:
-            ConfigError: the cascade names a model that is none.
+            ConfigError: the cascade or a collection names a model that is none.
         """
-        self.cascade = cascade or CascadeOptions()
-        _check_cascade(self.cascade, models)
+        self.cascade, self.collections = cascade or CascadeOptions(), dict(collections or {})
+        _check_models("cascade.models", self.cascade.models, models)
+        for name, own in self.collections.items():
+            _check_models(f"collections.{name}.model", [own.model] if own.model else [], models)
         self.models, self.privacy = models, privacy or PrivacyOptions()
         self.cache = AnswerCache({}, 0) if cache is None else cache
         self.discretion = Discretion(self.privacy)
@@ -85,11 +90,10 @@ class Regime:
         await self.models.aclose()
 
 
-def _check_cascade(cascade: CascadeOptions, models: Models) -> None:
+def _check_models(place: str, names: Sequence[str], models: Models) -> None:
     known = list(models)
-    for name in cascade.models:
+    for name in names:
         if name not in known:
             raise ConfigError(
-                f"cascade.models: expected names of models ({', '.join(known) or 'none'}), "
-                f"found {name!r}"
+                f"{place}: expected names of models ({', '.join(known) or 'none'}), found {name!r}"
             )

@@ -9,12 +9,14 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
+from shoal.assembly.asking import PREFIX, Asking
 from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.counting import Counting
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.explaining import explain
 from shoal.assembly.handled import Handled
 from shoal.assembly.kept_responses import KeptResponses
+from shoal.assembly.library import Library
 from shoal.assembly.loader import Loader
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
@@ -55,14 +57,16 @@ class Shoal:
         regime: Regime,
         encoder: Encoder | None = None,
         purse: Purse | None = None,
+        library: Library | None = None,
     ) -> None:
-        """``purse`` None: no budgets but those of keys."""
+        """``purse`` None: no budgets but those of keys; ``library`` None: no collections."""
         self._store, self._regime = store, regime
         self._retiring: dict[Regime, asyncio.Task[None]] = {}
         self._purse = purse or Purse(Budgets(store.spend.between, {}), _ASSUMED_OUTPUT)
         self._counting = Counting()
         self._embeddings = Embeddings(store, self._purse, self._counting, encoder)
         self._responses = KeptResponses(store, self._purse)
+        self._asking = Asking(library) if library else None
         self._loader = Loader(store, encoder)
         self._reader = RosterReader(store, self._loader)
         self._secret = store.database.secret()
@@ -84,7 +88,8 @@ class Shoal:
     def models(self, caller: Caller) -> list[str]:
         """The names that a caller may ask for."""
         allowed = caller.spec.models
-        return [name for name in self._regime.models if not allowed or name in allowed]
+        named = [name for name in self._regime.models if not allowed or name in allowed]
+        return named + (self._asking.names(caller) if self._asking else [])
 
     async def serve(self, request: Request, episode: str, caller: Caller = ANYBODY) -> Handled:
         """Have the request answered, by the task's rung if it accepts, else by the LLM.
@@ -100,6 +105,8 @@ class Shoal:
         """
         regime = self._regime.hold()
         try:
+            if self._asking is not None and request.model.startswith(PREFIX):
+                return await self._from_documents(self._asking, request, episode, caller, regime)
             return await self._serve(request, episode, caller, regime)
         except BaseException:  # whatever it was, ``finish`` is not called
             regime.let_go()
@@ -148,6 +155,46 @@ class Shoal:
         except BaseException:  # whatever it was, ``finish`` is not called
             self._rungs.pay(climb.said)
             raise
+
+    async def _from_documents(
+        self, asking: Asking, request: Request, episode: str, caller: Caller, regime: Regime
+    ) -> Handled:
+        began = time.perf_counter()
+        caller.require_model(request.model)
+        caller.require_collection(request.model.removeprefix(PREFIX))
+        caller.require_task("")
+        shielded = await shield(request, regime.privacy)
+        allowance = self._purse.admit_request(caller)
+
+        async def ask(inner: Request) -> Answer:
+            handled = await self.serve(inner, episode, caller)
+            assert handled.answer is not None  # it was not asked as a stream
+            await self.finish(handled, handled.answer, "")
+            return handled.answer
+
+        told = await asking.answer(request, regime.collections, ask)
+        receipt = replace(
+            self._receipt(request.model, None, regime),
+            answered_by=request.model,
+            reason=told.reason,
+            tried=told.tried,
+            sampled=False,
+            cost=0.0,  # a model that was asked has a call, and a receipt, of its own
+            llm_cost=0.0,
+            provider=OWN,
+        )
+        return Handled(
+            receipt,
+            request=request,
+            regime=regime,
+            episode=episode,
+            began=began,
+            shield=shielded,
+            caller=caller,
+            allowance=allowance,
+            limits=allowance.headers,
+            answer=told.answer,
+        )
 
     async def finish(self, served: Served, answer: Answer, error: str) -> Receipt:
         """Record the call, and compare it with the reference where that is due; returns its

@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from shoal.assembly.attaching import Attaching
 from shoal.assembly.library import Library
@@ -43,13 +42,6 @@ class Stacks:
         """End soon; what still waits to be attached waits for the next time."""
         self._attaching.close()
         self._library.close()
-
-
-def open_stacks(folder: Path) -> Stacks:
-    """Those of a data folder; nothing is loaded before it is needed."""
-    encoder = LazyEncoder()
-    library = Library(folder / "collections", encoder)
-    return Stacks(library, Uploads(folder / "files"), encoder)
 
 
 class LazyEncoder:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from shoal.cli import (
+    asking,
     calls,
     certificates,
     collections,
@@ -39,6 +40,7 @@ for command in (
     certificates.certificate,
     report.report,
     review.review,
+    asking.ask,
     promotion.promote,
     promotion.demote,
     events.log,

@@ -1,5 +1,9 @@
 """``shoal collections``: documents on this machine, taken in, watched and searched."""
 
+import logging
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +15,8 @@ from msgspec import Struct
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath
 from shoal.cli.figures import moment
 from shoal.cli.intake_bar import intake_bar
-from shoal.cli.printing import Column, Row, say, show_json, show_table, warn
+from shoal.cli.printing import Column, Row, say, show_json, show_log, show_table, warn
+from shoal.cli.workers import when_input_ends
 from shoal.config import Config, read_config
 from shoal.encoder import Encoder
 from shoal.errors import NotFound
@@ -22,7 +27,9 @@ from shoal.retrieval.filter_text import filter_from_text
 from shoal.retrieval.intake import Summary
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.shelf import Failure, Shelf
+from shoal.retrieval.watching import watch as watched
 
+log = logging.getLogger(__name__)
 app = typer.Typer(
     no_args_is_help=True, help="Documents on this machine: take in, watch, search, move."
 )
@@ -77,27 +84,26 @@ def add(
 def sync(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Default: all.")] = None,
     watch: Annotated[bool, typer.Option(help="Go on, and take in every change.")] = False,
+    beside: Annotated[
+        bool, typer.Option(hidden=True, help="At low priority, until standard input ends.")
+    ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Look again where collections take from: changed files are read, removed ones disappear."""
-    settings, encoder = read_config(config), Encoder(threads=2)
-    names = [name] if name else collections_in(root_of(settings))
-    for each in names:
+    settings, encoder = read_config(config), Encoder(threads=1 if beside else 2)
+    if watch:
+        _watch(settings, name, encoder, beside)
+        return
+    for each in [name] if name else collections_in(settings.collections_folder):
         with opened(settings, each, encoder) as found:
             _sync(found)
-    if watch:
-        from shoal.retrieval.watching import watch as watched
-
-        say("Watching; stop with Ctrl-C.")
-        for changed, summary in watched(root_of(settings), encoder, name):
-            say(f"{changed}: {_told(summary)}")
 
 
 @app.command("list")
 def list_collections(as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """List the collections."""
     settings = read_config(config)
-    found = [_shown(settings, name) for name in collections_in(root_of(settings))]
+    found = [_shown(settings, name) for name in collections_in(settings.collections_folder)]
     if as_json:
         show_json(found)
     elif found:
@@ -213,9 +219,22 @@ def import_collection(
     say(f"{name}: {size.documents:,} documents, {size.passages:,} passages.")
 
 
-def root_of(settings: Config) -> Path:
-    """The folder with all collections."""
-    return settings.store.path / "collections"
+def _watch(settings: Config, name: str | None, encoder: Encoder, beside: bool) -> None:
+    """Until told to stop; ``beside`` a gateway until that ends, and without a word."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if beside:
+        show_log()
+        os.nice(10)
+        threading.Thread(target=when_input_ends, args=(stop.set,), daemon=True).start()
+    else:
+        say("Watching; stop with Ctrl-C.")
+    for changed, summary in watched(settings.collections_folder, encoder, name, stop):
+        if beside:
+            log.info("collection %s: %s", changed, _told(summary))
+        else:
+            say(f"{changed}: {_told(summary)}")
 
 
 def folder_of(settings: Config, name: str) -> Path:
@@ -225,7 +244,7 @@ def folder_of(settings: Config, name: str) -> Path:
         ConfigError: no collection can have this name.
     """
     parts.check_name(name)
-    return root_of(settings) / name
+    return settings.collections_folder / name
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TypeVar
 from shoal.assembly import Models, Purse, Regime, Shoal
 from shoal.assembly.hooks import register_hooks
 from shoal.cli.figures import one_line
-from shoal.cli.learner_process import LearnerProcess
+from shoal.cli.side_process import SideProcess
 from shoal.config import Config, read_config
 from shoal.errors import ShoalError
 from shoal.routing.budget import Budgets
@@ -39,6 +39,7 @@ def regime_of(config: Config) -> Regime:
         config.answer_cache(),
         config.cascade,
         judging,
+        config.collections,
     )
 
 
@@ -75,7 +76,7 @@ class Rereading:
     """The settings file, as it was read last; the learner is started anew where it differs for it.
     ``learner`` None: it is somebody else's."""
 
-    def __init__(self, path: Path, config: Config, learner: LearnerProcess | None) -> None:
+    def __init__(self, path: Path, config: Config, learner: SideProcess | None) -> None:
         self._path, self._started, self._config = path, config, config
         self._learner = learner
 
@@ -103,7 +104,7 @@ class Reloader:
     """Puts new settings in force, one reload after the other."""
 
     def __init__(
-        self, path: Path, config: Config, shoal: Shoal, purse: Purse, learner: LearnerProcess | None
+        self, path: Path, config: Config, shoal: Shoal, purse: Purse, learner: SideProcess | None
     ) -> None:
         self._reading = Rereading(path, config, learner)
         self._shoal, self._purse = shoal, purse

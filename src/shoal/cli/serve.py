@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,19 +16,22 @@ import typer
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from shoal.assembly import Purse, Shoal, Stacks, StoredKeys, open_stacks
+from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
+from shoal.assembly.library import Library
+from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
-from shoal.cli.learner_process import LearnerProcess, learner_beside
 from shoal.cli.lock import only_learner
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
 from shoal.cli.reloading import Reloader, Rereading, budgets_of, regime_of
+from shoal.cli.side_process import SideProcess, learner_beside, watcher_beside
 from shoal.cli.workers import Crew, Seat, when_input_ends
 from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.gateway import create_app, open_tracer
 from shoal.gateway import serve as serve_app
 from shoal.gateway.server import listen, new_server, serve_on
+from shoal.retrieval.uploads import Uploads
 from shoal.storage import Store
 
 _LEARN_ON_S = 3  # a learner that is told to stop may end what it is at within so long
@@ -60,7 +63,12 @@ def _serve_alone(config: Path, settings: Config, learn: bool, seat: Seat | None)
     # Once uvicorn has stopped for a signal it raises that again, by default the end of the process:
     # the store would not be closed, and what was not written yet be lost.
     signal.signal(signal.SIGTERM, _end)
-    with open_store(settings) as store, learner_beside(config if learn else None) as learner:
+    watches = nullcontext() if seat else watcher_beside(config, settings.collections_folder)
+    with (
+        open_store(settings) as store,
+        learner_beside(config if learn else None) as learner,
+        watches,
+    ):
         uvloop.run(_serve(config, settings, store, learner, seat))
 
 
@@ -69,15 +77,17 @@ def _end(*_: object) -> None:
 
 
 async def _serve(
-    path: Path, config: Config, store: Store, learner: LearnerProcess | None, seat: Seat | None
+    path: Path, config: Config, store: Store, learner: SideProcess | None, seat: Seat | None
 ) -> None:
+    encoder = LazyEncoder()
+    library = Library(config.collections_folder, encoder)
     async with (
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
-        Shoal(store, regime_of(config), purse=purse) as shoal,
+        Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
-        _stacks(config) as stacks,
+        _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,
     ):
         config.gateway.require_keys(len(keys.ring))
         app = create_app(shoal, config.gateway, keys, tracer, stacks)
@@ -91,9 +101,8 @@ async def _serve(
 
 
 @asynccontextmanager
-async def _stacks(config: Config) -> AsyncIterator[Stacks]:
+async def _stacks(stacks: Stacks) -> AsyncIterator[Stacks]:
     """Uploaded files and collections; opening them may remove files, closing them wait for one."""
-    stacks = open_stacks(config.store.path)
     await asyncio.to_thread(stacks.open)
     try:
         yield stacks
@@ -118,6 +127,7 @@ def _serve_by_several(path: Path, config: Config, learn: bool) -> None:
     with (
         closing(listen(config.gateway)) as listener,
         learner_beside(path if learn else None) as learner,
+        watcher_beside(path, config.collections_folder),
         pid_file(config.store.path),
     ):
         reading = Rereading(path, config, learner)

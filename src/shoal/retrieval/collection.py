@@ -11,18 +11,20 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shoal.errors import ConfigError, Conflict, MissingExtra, NotFound, StoreError
+from shoal.errors import ConfigError, Conflict, NotFound, StoreError
 from shoal.retrieval.chunking import ChunkOptions
-from shoal.retrieval.documents import Hit
+from shoal.retrieval.documents import Document, Hit, Piece
 from shoal.retrieval.folders import lies_in
-from shoal.retrieval.indexes import Indexes
-from shoal.retrieval.intake import Encodes, Intake, Progress, Summary
+from shoal.retrieval.indexes import Indexes, require
+from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, vectors_of
 from shoal.retrieval.readers import Reader
 from shoal.retrieval.search import Search, SearchOptions
 from shoal.retrieval.shelf import FILE, Failure, Shelf
+from shoal.retrieval.shelf_tables import Encoded, Written
 from shoal.storage.file_lock import FileLock
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+_AT_ONCE = 20  # documents that are encoded anew
 _LOOK_S = 0.2  # for another process that takes files in
 
 
@@ -56,7 +58,7 @@ class Collection:
                 f"collection {self.name}: its vectors are of another encoder than the one that is "
                 f"installed; encode it anew with `shoal collections rebuild {self.name}`"
             )
-        self._encoder = encoder
+        self.encoder = encoder
         self._reader = Reader()
         self.intake = Intake(self.shelf, encoder, self._reader.read)
         self._indexes = Indexes(folder, self.shelf)
@@ -74,12 +76,9 @@ class Collection:
             MissingExtra, StoreError: as when one is opened.
         """
         check_name(folder.name)
+        require()
         Shelf.create(folder, encoder.digest, encoder.dim, max_tokens).close()
-        try:
-            return cls(folder, encoder)
-        except MissingExtra:
-            remove_collection(folder)
-            raise
+        return cls(folder, encoder)
 
     def close(self) -> None:
         """Close the shelf, and end the process that reads files."""
@@ -133,7 +132,7 @@ class Collection:
         self._indexes.follow()
         return summary
 
-    def search(self, query: str, options: SearchOptions = SearchOptions()) -> list[Hit]:  # noqa: B008
+    def search(self, query: str, options: SearchOptions | None = None) -> list[Hit]:
         """The passages that fit a query best, best first; all that was taken in before is searched.
 
         Raises:
@@ -141,7 +140,7 @@ class Collection:
             StoreError: it cannot be read, or an index cannot be written.
         """
         self._indexes.follow()
-        return self._search.find(query, options)
+        return self._search.find(query, options or SearchOptions())
 
     def follow(self) -> None:
         """Bring the indexes in line with the shelf, as a search does before it begins."""
@@ -177,21 +176,51 @@ def remove_collection(folder: Path) -> None:
 
 
 def rebuild(folder: Path, encoder: Encodes) -> int:
-    """Encode all passages of a collection with this encoder, and throw its indexes away, to be
-    made again; how many passages there are.
+    """Encode all passages of a collection anew, and throw its indexes away, to be made again; how
+    many passages there are. Until that is done the collection is as it was.
 
     Raises:
         NotFound: there is none.
         StoreError: it cannot be written.
     """
-    shelf = Shelf.open(folder)
+    old, waiting = Shelf.open(folder), folder / ".rebuilding"
+    shutil.rmtree(waiting, ignore_errors=True)
+    new = Shelf.create(waiting, encoder.digest, encoder.dim, old.max_tokens)
+    after = 0
+    while documents := old.documents(after, _AT_ONCE):
+        new.put([_encoded_anew(old, one, encoder) for one in documents])
+        after = documents[-1].number
+    old.copy_rest_to(new)
+    count = new.counts()[1]
+    new.copy_to(waiting / "whole.db")  # without the log that a file under way has beside it
+    old.close()
+    new.close()
     try:
-        count = shelf.encode_anew(encoder.digest, encoder.dim, encoder.encode)
-    finally:
-        shelf.close()
-    for name in ("keywords", "vectors"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        (waiting / "whole.db").replace(folder / FILE)
+        for left in ("keywords", "vectors", ".rebuilding"):
+            shutil.rmtree(folder / left, ignore_errors=True)
+        for left in ("-wal", "-shm"):
+            (folder / f"{FILE}{left}").unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written: {error}") from error
     return count
+
+
+def _encoded_anew(shelf: Shelf, document: Document, encoder: Encodes) -> Written:
+    pieces = [Piece(p.text, p.headings, p.page) for p in shelf.text_of(document.number)]
+    vectors = vectors_of(pieces, encoder)
+    passages = tuple(Encoded(*pair) for pair in zip(pieces, vectors, strict=True))
+    return Written(
+        id=document.id,
+        name=document.name,
+        title=document.title,
+        kind=document.kind,
+        digest=document.digest,
+        size=document.size,
+        modified_ns=document.modified_ns,
+        attributes=document.attributes,
+        passages=passages,
+    )
 
 
 def import_collection(file: Path, folder: Path) -> None:
@@ -238,3 +267,17 @@ def collections_in(folder: Path) -> list[str]:
         return []
     found = [path.parent.name for path in folder.glob(f"*/{FILE}")]
     return sorted(name for name in found if NAME.fullmatch(name))
+
+
+def has_sources(folder: Path) -> bool:
+    """Whether any collection in a folder takes from files or folders."""
+    for name in collections_in(folder):
+        try:
+            shelf = Shelf.open(folder / name)
+        except StoreError:  # whoever opens it to search will be told
+            continue
+        found = shelf.sources()
+        shelf.close()
+        if found:
+            return True
+    return False

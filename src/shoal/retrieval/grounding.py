@@ -150,7 +150,13 @@ def support(sentence: str, passage: str) -> float:
     names = {word for word in words if _NUMBER.search(word) or _is_name(word, sentence)}
     if any(_stem(word) not in there for word in names):
         return 0.0
-    content = {_stem(word) for word in words if word.lower() not in _STOPS}
+    return share_of_content(sentence, passage)
+
+
+def share_of_content(text: str, passage: str) -> float:
+    """The share of the content words of a text that stand in a passage, in some form."""
+    there = {_stem(word) for word in _words(passage)}
+    content = {_stem(word) for word in _words(text) if word.lower() not in _STOPS}
     return len(content & there) / len(content) if content else 0.0
 
 

@@ -20,9 +20,10 @@ from shoal.errors import MissingExtra, ReadError
 from shoal.retrieval.chunking import ChunkOptions, cut
 from shoal.retrieval.documents import Content, Document, Piece, Value
 from shoal.retrieval.folders import Files, files_of, lies_in
+from shoal.retrieval.parts import parts_of
 from shoal.retrieval.readers import ReadOptions, is_wanted
 from shoal.retrieval.shelf import Seal, Shelf
-from shoal.retrieval.shelf_tables import Vectors, Written
+from shoal.retrieval.shelf_tables import Encoded, Vectors, Written
 
 _BATCH = 256  # passages that are encoded and written at once
 _BATCH_FILES = 500
@@ -39,6 +40,7 @@ class Encodes(Protocol):
     @property
     def dim(self) -> int: ...
     def encode(self, texts: Sequence[str]) -> Vectors: ...
+    def lengths(self, texts: Sequence[str]) -> list[int]: ...
     def count_tokens(self, texts: Sequence[str]) -> list[int]: ...
 
 
@@ -101,7 +103,7 @@ class Intake:
         for one in files.unreadable:
             shelf.note(one.path, one.reason)
         new = {path: seal for path, seal in files.found.items() if known.get(path) != seal}
-        run = _Run(self, tell, Progress(len(new), sum(seal.size for seal in new.values())))
+        run = _Run(self, shelf, tell, Progress(len(new), sum(seal.size for seal in new.values())))
         for path, seal in new.items():
             run.take(path, seal)
         run.flush()
@@ -151,8 +153,7 @@ class Intake:
                 size=draft.seal.size,
                 modified_ns=draft.seal.modified_ns,
                 attributes=draft.attributes,
-                pieces=draft.pieces,
-                vectors=_rows(vectors, draft.pieces, self._encoder.dim),
+                passages=tuple(Encoded(piece, vectors[piece]) for piece in draft.pieces),
             )
             for draft in drafts
         ]
@@ -162,33 +163,40 @@ class Intake:
         """Of equal pieces one is encoded, and none whose words are on the shelf."""
         known = self._shelf.known_vectors(pieces)
         new = [piece for piece in dict.fromkeys(pieces) if piece not in known]
-        encoded = self._encoder.encode([piece.searched for piece in new])
-        return known | dict(zip(new, encoded, strict=True))
+        return known | dict(zip(new, vectors_of(new, self._encoder), strict=True))
+
+
+def vectors_of(pieces: Sequence[Piece], encoder: Encodes) -> list[Vectors]:
+    """Of each piece the vectors (p, dim) of its parts."""
+    parts = [parts_of(piece, encoder) for piece in pieces]
+    encoded = encoder.encode([part for each in parts for part in each])
+    ends = np.cumsum([len(each) for each in parts])
+    return np.split(encoded, ends[:-1]) if pieces else []
 
 
 class _Run:
     """One sync under way."""
 
     def __init__(
-        self, intake: Intake, tell: Callable[[Progress], None], progress: Progress
+        self, intake: Intake, shelf: Shelf, tell: Callable[[Progress], None], progress: Progress
     ) -> None:
-        self._intake, self._tell, self._progress = intake, tell, progress
+        self._intake, self._shelf, self._tell, self._progress = intake, shelf, tell, progress
         self._drafts, self._same = list[Draft](), dict[str, Seal]()
         self.summary = Summary()
         tell(progress)
 
     def take(self, path: str, seal: Seal) -> None:
         """Read one file; what cannot be read is noted."""
-        intake, shelf = self._intake, self._intake._shelf
         try:
             data = _bytes_of(path, seal)
-            if shelf.digest_of(path) == hashlib.sha256(data).digest():
+            if self._shelf.digest_of(path) == hashlib.sha256(data).digest():
                 self._same[path] = seal
             else:
-                self._drafts.append(intake.draft(path, seal, data, _attributes(path, seal)))
+                draft = self._intake.draft(path, seal, data, _attributes(path, seal))
+                self._drafts.append(draft)
         except (ReadError, MissingExtra, OSError) as error:
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-            shelf.fail(path, seal, reason)
+            self._shelf.fail(path, seal, reason)
             self._count(Summary(failed=1))
         done, read = self._progress.done + 1, self._progress.read + seal.size
         self._progress = replace(self._progress, done=done, read=read)
@@ -201,7 +209,7 @@ class _Run:
     def flush(self) -> None:
         """Write what waits."""
         if self._same:
-            self._intake._shelf.reseal(self._same)
+            self._shelf.reseal(self._same)
         if self._drafts:
             self._intake.write(self._drafts)
         passages = sum(len(draft.pieces) for draft in self._drafts)
@@ -248,8 +256,3 @@ def _attributes(path: str, seal: Seal) -> dict[str, Value]:
         "folder": str(Path(path).parent),
         "modified": moment.strftime("%Y-%m-%d"),
     }
-
-
-def _rows(vectors: dict[Piece, Vectors], pieces: Sequence[Piece], dim: int) -> Vectors:
-    rows = [vectors[piece] for piece in pieces]
-    return np.array(rows, np.float32).reshape(len(pieces), dim)

@@ -1,7 +1,8 @@
 """Search by words: BM25 over an index of tantivy's, derived from the shelf.
 
-A query is a bag of words, never a language: nothing in it is interpreted. Words are folded to lower
-case without accents, and English ones to their stems.
+Headings and text are one: apart, with whatever weights, they ranked worse. A query is a bag of
+words, never a language: nothing in it is interpreted. Words are folded to lower case without
+accents, and English ones to their stems.
 
 The index lies on disk and is shared by the processes of one machine; one at a time brings it up to
 date. It remembers how far it followed, and a state that does not fit is thrown away and built anew.
@@ -24,7 +25,7 @@ from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.shelf import Shelf
 from shoal.storage.file_lock import FileLock
 
-_FORMAT = 1
+_FORMAT = 2
 _STATE = "state.json"
 _ANALYZER = "words"
 _MOST_WORDS = 48  # of a query, the rarest
@@ -48,20 +49,15 @@ class State(Struct, frozen=True):
 class Keywords:
     """The index over words of one collection. Safe to use from several threads and processes."""
 
-    def __init__(self, folder: Path, heading_weight: float = 1.0) -> None:
+    def __init__(self, folder: Path) -> None:
         """Open the index in ``folder``, or make one; it is empty until it ``follow``s.
 
         Raises:
             MissingExtra: tantivy is not installed.
             StoreError: the folder cannot be written.
         """
-        try:
-            import tantivy
-        except ImportError as error:
-            raise MissingExtra("docs", "search by words") from error
-        self._t: Any = tantivy
-        self._folder, self._heading_weight = folder, heading_weight
-        self._analyzer = _analyzer(tantivy)
+        self._t, self._folder = tantivy(), folder
+        self._analyzer = _analyzer(self._t)
         self._cursor = Cursor()
         self._open()
 
@@ -135,25 +131,17 @@ class Keywords:
         return found[order], scores[order]
 
     def _query(self, searcher: Any, text: str) -> Any:
-        """The words of a text, each in text or headings; None if the index has none of them."""
+        """The words of a text; None if the index has none of them."""
         counts = {
-            word: searcher.doc_freq("text", word) + searcher.doc_freq("headings", word)
+            word: searcher.doc_freq("text", word)
             for word in self._analyzer.analyze(_clean(text[:_LONGEST_QUERY]))
         }
         rare = sorted((word for word in counts if counts[word]), key=lambda word: counts[word])
-        terms = [self._term(word) for word in rare[:_MOST_WORDS]]
-        if not terms:
+        if not rare:
             return None
-        return self._t.Query.boolean_query([(self._t.Occur.Should, term) for term in terms])
-
-    def _term(self, word: str) -> Any:
         query, schema = self._t.Query, self._index.schema
-        should = self._t.Occur.Should
-        above = query.boost_query(
-            query.term_query(schema, "headings", word, "freq"), self._heading_weight
-        )
-        inside = query.term_query(schema, "text", word, "freq")
-        return query.boolean_query([(should, inside), (should, above)])
+        terms = [query.term_query(schema, "text", word, "freq") for word in rare[:_MOST_WORDS]]
+        return query.boolean_query([(self._t.Occur.Should, term) for term in terms])
 
     def _open(self) -> None:
         """Take up the index as it is on disk now; empty if there is none, or none that fits."""
@@ -207,11 +195,8 @@ class Keywords:
                 self._delete(writer, removal.first, removal.last)
         reached, pending = self._cursor.added, 0
         for added in shelf.added(self._cursor.added):
-            for number, headings, text in zip(
-                added.numbers.tolist(), added.headings, added.texts, strict=True
-            ):
-                words = {"headings": _clean(headings), "text": _clean(text)}
-                writer.add_document(self._t.Document(number=number, **words))
+            for number, text in zip(added.numbers.tolist(), added.texts, strict=True):
+                writer.add_document(self._t.Document(number=number, text=_clean(text)))
             reached, pending = int(added.numbers[-1]), pending + len(added.texts)
             if pending >= _COMMITTED_AFTER:
                 self._commit(writer, Cursor(reached, target.removed))
@@ -254,17 +239,29 @@ def _clean(text: str) -> str:
     return SURROGATE.sub("\ufffd", text)
 
 
-def _schema(tantivy: Any) -> Any:
-    builder = tantivy.SchemaBuilder()
+def tantivy() -> Any:
+    """The module, which is an extra.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import tantivy as module
+    except ImportError as error:
+        raise MissingExtra("docs", "search by words") from error
+    return module
+
+
+def _schema(module: Any) -> Any:
+    builder = module.SchemaBuilder()
     builder.add_integer_field("number", indexed=True, fast=True)
-    builder.add_text_field("headings", tokenizer_name=_ANALYZER, index_option="freq")
     builder.add_text_field("text", tokenizer_name=_ANALYZER, index_option="freq")
     return builder.build()
 
 
-def _analyzer(tantivy: Any) -> Any:
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    kinds = tantivy.Filter
+def _analyzer(module: Any) -> Any:
+    builder = module.TextAnalyzerBuilder(module.Tokenizer.simple())
+    kinds = module.Filter
     filters: Sequence[Any] = (
         kinds.remove_long(64),
         kinds.lowercase(),

@@ -16,7 +16,7 @@ from shoal.retrieval.keywords import Numbers
 from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.shelf_tables import Vectors
 
-_POOL = 100  # passages that each side puts forward, at the least
+_POOL = 50  # passages that each side puts forward, at the least; more find nothing more
 _LONGEST_QUERY = 20_000  # characters; what follows is not looked at
 
 By = Literal["both", "words", "meaning"]
@@ -91,7 +91,7 @@ class Search:
         known = self._shelf.vectors_of(numbers[missing].tolist())
         for place in missing:
             found = known.get(int(numbers[place]))
-            meaning[place] = 0.0 if found is None else float(found @ vector)  # None: it is gone
+            meaning[place] = 0.0 if found is None else (found @ vector).max()  # None: it is gone
 
     def _hits(
         self, numbers: Numbers, scores: Floats, words: Floats, meaning: Floats, asked: SearchOptions

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from shoal.retrieval.shelf_tables import (
     AMONG,
     APPLICATION,
     DOCUMENT,
-    KNOWN,
+    PART,
     PASSAGE,
+    SAME,
     STORED,
     TABLES,
     VECTOR,
@@ -45,7 +46,6 @@ from shoal.retrieval.shelf_tables import (
 )
 
 FILE = "collection.db"
-_ENCODED = 256  # passages at once
 
 
 class Seal(Struct, frozen=True):
@@ -66,19 +66,34 @@ class Failure(Struct, frozen=True):
 
 
 class Removal(Struct, frozen=True):
-    """The passages ``first`` to ``last`` of a document are gone; ``last < first``: it had none."""
+    """The passages ``first`` to ``last`` of a document are gone, and the vectors ``first_vector``
+    to ``last_vector``; ``last < first``: it had none."""
 
     number: int
     document: int
     first: int
     last: int
+    first_vector: int
+    last_vector: int
+
+
+class Ranges(Struct, frozen=True):
+    """Of m documents, in the order of their passages: their numbers, and the numbers of their first
+    passages and vectors with how many of these they have; (m,) each. ``changes`` is the count of
+    changes as of which that is so."""
+
+    changes: int
+    documents: NDArray[np.int64]
+    first: NDArray[np.int64]
+    passages: NDArray[np.int64]
+    first_vector: NDArray[np.int64]
+    vectors: NDArray[np.int64]
 
 
 class Added(Struct, frozen=True):
-    """n passages that were added: their numbers (n,), and their words, those of headings apart."""
+    """n passages that were added: their numbers (n,), and what is searched of them."""
 
     numbers: NDArray[np.int64]
-    headings: list[str]
     texts: list[str]
 
 
@@ -272,7 +287,7 @@ class Shelf:
     def changed(self, since: int) -> tuple[int, list[tuple[int, dict[str, Value]]]]:
         """The count of changes, and (number, attributes) of the documents changed ``since`` that
         count."""
-        count = self._one("SELECT changes FROM collection")[0]
+        count = self.changes()
         query = "SELECT number, attributes FROM documents WHERE changed > ?"
         return count, [(number, json.loads(text)) for number, text in self._all(query, (since,))]
 
@@ -293,73 +308,81 @@ class Shelf:
 
     def cursor(self) -> Cursor:
         """The last passage and the last removal there ever were."""
+        return self._cursor("passages")
+
+    def vector_cursor(self) -> Cursor:
+        """The last vector and the last removal there ever were."""
+        return self._cursor("vectors")
+
+    def _cursor(self, table: str) -> Cursor:
         rows = dict(self._all("SELECT name, seq FROM sqlite_sequence"))
-        return Cursor(rows.get("passages", 0), rows.get("removals", 0))
+        return Cursor(rows.get(table, 0), rows.get("removals", 0))
 
     def added(self, after: int, size: int = 1_000) -> Iterator[Added]:
         """The passages past the number ``after`` that are still there, in slices."""
         query = "SELECT * FROM passages WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._all(query, (after, size)):
             numbers, _, texts, headings, *_ = zip(*rows, strict=True)
-            above = ["\n".join(json.loads(each)) for each in headings]
-            yield Added(np.array(numbers, np.int64), above, list(texts))
+            above = (tuple(json.loads(each)) for each in headings)
+            pieces = (Piece(*each) for each in zip(texts, above, strict=True))
+            yield Added(np.array(numbers, np.int64), [piece.searched for piece in pieces])
             after = numbers[-1]
 
-    def documents_by_passage(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The document numbers (n,) of passages (n,), 0 of those that are gone."""
-        rows = self._all("SELECT first, passages, number FROM documents ORDER BY first, passages")
-        first, count, document = np.array(rows or [(0, 0, 0)], np.int64).T
-        at = np.searchsorted(first, numbers, side="right") - 1
-        inside = (at >= 0) & (numbers < first[at] + count[at])
-        return np.where(inside, document[at], 0)
+    def ranges(self) -> Ranges:
+        """Which passages and vectors each document has."""
+        changes = self.changes()
+        query = (
+            "SELECT number, first, passages, first_vector, vectors FROM documents ORDER BY first"
+        )
+        columns = np.array(self._all(query), np.int64).reshape(-1, 5).T
+        return Ranges(changes, *columns)
+
+    def changes(self) -> int:
+        """A count that grows with every change of documents."""
+        return int(self._one("SELECT changes FROM collection")[0])
 
     def vectors(
         self, after: int, size: int = 10_000
     ) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
-        """Numbers (n,) and vectors (n, dim) of the passages past ``after``, in slices."""
-        query = "SELECT passage, vector FROM vectors WHERE passage > ? ORDER BY passage LIMIT ?"
+        """Numbers (n,) and vectors (n, dim), those past the number ``after``, in slices."""
+        query = "SELECT number, vector FROM vectors WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._all(query, (after, size)):
             numbers, packed = zip(*rows, strict=True)
             yield np.array(numbers, np.int64), self._unpacked(packed)
             after = numbers[-1]
 
-    def vectors_of(self, numbers: Sequence[int]) -> dict[int, Vectors]:
-        """Vectors (dim,) by passage number, without those that are gone."""
-        query = f"{VECTOR} WHERE passage IN {AMONG}"
-        rows = self._all(query, (_numbers(numbers),))
-        return {number: self._unpacked([packed])[0] for number, packed in rows}
+    def passages_of_vectors(self, numbers: Sequence[int]) -> dict[int, int]:
+        """The passage of each vector that is still there, by number."""
+        query = f"{PART} WHERE number IN {AMONG}"
+        return dict(self._all(query, (_numbers(numbers),)))
+
+    def vectors_of(self, passages: Sequence[int]) -> dict[int, Vectors]:
+        """The vectors (p, dim) of passages, by number, without those that are gone."""
+        query = f"{VECTOR} WHERE passage IN {AMONG} ORDER BY number"
+        found = dict[int, list[bytes]]()
+        for passage, packed in self._all(query, (_numbers(passages),)):
+            found.setdefault(passage, []).append(packed)
+        return {passage: self._unpacked(packed) for passage, packed in found.items()}
 
     def removed(self, after: int) -> list[Removal]:
         """The removals past the number ``after``, oldest first."""
-        query = (
-            "SELECT number, document, first, last FROM removals WHERE number > ? ORDER BY number"
-        )
+        query = "SELECT * FROM removals WHERE number > ? ORDER BY number"
         return [Removal(*row) for row in self._all(query, (after,))]
 
     def known_vectors(self, pieces: Sequence[Piece]) -> dict[Piece, Vectors]:
-        """The vectors of those pieces whose words are on the shelf already."""
+        """The vectors (p, dim) of those pieces whose words are on the shelf already."""
         by_digest = {words_digest(piece): piece for piece in pieces}
-        rows = self._all(f"{KNOWN} WHERE p.digest IN {AMONG}", (to_json(list(by_digest)),))
-        return {by_digest[digest]: self._unpacked([packed])[0] for digest, packed in rows}
+        query = f"{SAME} WHERE digest IN {AMONG} GROUP BY digest"
+        same = dict(self._all(query, (to_json(list(by_digest)),)))
+        vectors = self.vectors_of(list(same))
+        return {by_digest[same[number]]: found for number, found in vectors.items()}
 
-    def encode_anew(self, encoder: str, dim: int, encode: Callable[[list[str]], Vectors]) -> int:
-        """Give every passage the vector that another encoder makes of it; how many there are. If it
-        is stopped, the collection has no encoder until this is done to the end."""
-        with self._transaction() as conn:
-            conn.execute("UPDATE collection SET encoder = ''")
-        count = 0
-        for added in self.added(0, _ENCODED):
-            words = zip(added.headings, added.texts, strict=True)
-            vectors = encode(["\n".join(filter(None, pair)) for pair in words])
-            packed = [vector.tobytes() for vector in vectors.astype(STORED)]
-            with self._transaction() as conn:
-                rows = zip(packed, added.numbers.tolist(), strict=True)
-                conn.executemany("UPDATE vectors SET vector = ? WHERE passage = ?", rows)
-            count += len(packed)
-        with self._transaction() as conn:
-            conn.execute("UPDATE collection SET encoder = ?, dim = ?", (encoder, dim))
-        self.encoder, self.dim = encoder, dim
-        return count
+    def copy_rest_to(self, other: "Shelf") -> None:
+        """Give another shelf the sources and failures of this one."""
+        for source in self.sources():
+            other.add_source(source)
+        for failure in self.failures():
+            other.fail(failure.name, failure.seal, failure.reason)
 
     def counts(self) -> tuple[int, int]:
         """How many documents and passages there are."""
@@ -400,7 +423,7 @@ class Shelf:
             try:
                 yield conn
                 conn.execute("COMMIT")
-            except BaseException:  # whatever it was: all or none
+            except BaseException:  # whatever it was, nothing of it stays
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
                 raise

@@ -50,6 +50,8 @@ TABLES = (
         attributes TEXT NOT NULL,
         first INTEGER NOT NULL,
         passages INTEGER NOT NULL,
+        first_vector INTEGER NOT NULL,
+        vectors INTEGER NOT NULL,
         changed INTEGER NOT NULL,
         at REAL NOT NULL)""",
     "CREATE INDEX documents_changed ON documents (changed)",
@@ -61,12 +63,18 @@ TABLES = (
         page INTEGER NOT NULL,
         digest TEXT NOT NULL)""",
     "CREATE INDEX passages_digest ON passages (digest)",
-    "CREATE TABLE vectors (passage INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
+    """CREATE TABLE vectors (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        passage INTEGER NOT NULL,
+        vector BLOB NOT NULL)""",
+    "CREATE INDEX vectors_passage ON vectors (passage)",
     """CREATE TABLE removals (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         document INTEGER NOT NULL,
         first INTEGER NOT NULL,
-        last INTEGER NOT NULL)""",
+        last INTEGER NOT NULL,
+        first_vector INTEGER NOT NULL,
+        last_vector INTEGER NOT NULL)""",
     "CREATE TABLE sources (path TEXT PRIMARY KEY, at REAL NOT NULL)",
     """CREATE TABLE failures (
         name TEXT PRIMARY KEY,
@@ -77,9 +85,16 @@ TABLES = (
 )
 
 
+class Encoded(Struct, frozen=True):
+    """A passage with the unit vectors (p, dim) of its parts, one at the least."""
+
+    piece: Piece
+    vectors: Vectors
+
+
 class Written(Struct, frozen=True, kw_only=True):
-    """A document to be put on the shelf, with its n ``pieces`` and their unit vectors (n, dim).
-    ``id`` "": that of the document of this name, or a new one."""
+    """A document to be put on the shelf. ``id`` "": that of the document of this name, or a new
+    one."""
 
     name: str
     title: str
@@ -88,8 +103,7 @@ class Written(Struct, frozen=True, kw_only=True):
     size: int
     modified_ns: int
     attributes: dict[str, Value]
-    pieces: tuple[Piece, ...]
-    vectors: Vectors
+    passages: tuple[Encoded, ...]
     id: str = ""
 
 
@@ -102,19 +116,21 @@ PASSAGE = (
     "FROM passages p JOIN documents d ON d.number = p.document"
 )
 VECTOR = "SELECT passage, vector FROM vectors"
-KNOWN = "SELECT p.digest, v.vector FROM passages p JOIN vectors v ON v.passage = p.number"
-_INSERT = "INSERT INTO documents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"
+PART = "SELECT number, passage FROM vectors"
+SAME = "SELECT max(number), digest FROM passages"
+_RANGES = "SELECT number, id, first, passages, first_vector, vectors FROM documents WHERE name = ?"
+_INSERT = (
+    "INSERT INTO documents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"
+)
 
 
 def put(conn: sqlite3.Connection, written: Written, change: int) -> Document:
     """Add a document in place of the one of its name; ``change`` is the count that marks it."""
-    if len(written.pieces) != len(written.vectors):
-        raise ValueError(f"{len(written.pieces)} pieces, {len(written.vectors)} vectors")
     before = remove(conn, written.name)
     conn.execute("DELETE FROM failures WHERE name = ?", (written.name,))
     known = written.id or before or str(uuid_utils.uuid7())
-    last = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passages'").fetchone()
-    first, now = (last[0] if last else 0) + 1, time.time()
+    first, first_vector = _next_number(conn, "passages"), _next_number(conn, "vectors")
+    count, now = sum(len(one.vectors) for one in written.passages), time.time()
     row = (
         known,
         written.name,
@@ -125,23 +141,14 @@ def put(conn: sqlite3.Connection, written: Written, change: int) -> Document:
         written.modified_ns,
         to_json(written.attributes),
         first,
-        len(written.pieces),
+        len(written.passages),
+        first_vector,
+        count,
         change,
         now,
     )
     number = conn.execute(_INSERT, row).fetchone()[0]
-    conn.executemany(
-        "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (first + at, number, one.text, to_json(one.headings), one.page, words_digest(one))
-            for at, one in enumerate(written.pieces)
-        ],
-    )
-    packed = np.asarray(written.vectors).astype(STORED)
-    conn.executemany(
-        "INSERT INTO vectors VALUES (?, ?)",
-        [(first + at, vector.tobytes()) for at, vector in enumerate(packed)],
-    )
+    _put_passages(conn, number, first, written.passages)
     return Document(
         number=number,
         id=known,
@@ -152,22 +159,52 @@ def put(conn: sqlite3.Connection, written: Written, change: int) -> Document:
         size=written.size,
         modified_ns=written.modified_ns,
         attributes=written.attributes,
-        passages=len(written.pieces),
+        passages=len(written.passages),
         at=now,
     )
 
 
+def _put_passages(
+    conn: sqlite3.Connection, document: int, first: int, passages: Sequence[Encoded]
+) -> None:
+    numbered = list(enumerate((one.piece for one in passages), start=first))
+    conn.executemany(
+        "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (at, document, one.text, to_json(one.headings), one.page, words_digest(one))
+            for at, one in numbered
+        ],
+    )
+    conn.executemany(
+        "INSERT INTO vectors VALUES (NULL, ?, ?)",
+        [
+            (first + at, vector.tobytes())
+            for at, one in enumerate(passages)
+            for vector in np.asarray(one.vectors).astype(STORED)
+        ],
+    )
+
+
+def _next_number(conn: sqlite3.Connection, table: str) -> int:
+    """The number that the next row of a table gets."""
+    found = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return (found[0] if found else 0) + 1
+
+
 def remove(conn: sqlite3.Connection, name: str) -> str | None:
     """Remove the document of this name; its id, None if there is none."""
-    query = "DELETE FROM documents WHERE name = ? RETURNING number, id, first, passages"
-    row = conn.execute(query, (name,)).fetchone()
+    row = conn.execute(_RANGES, (name,)).fetchone()
     if row is None:
         return None
-    number, known, first, passages = row
-    last = first + passages - 1
+    number, known, first, passages, first_vector, vectors = row
+    last, last_vector = first + passages - 1, first_vector + vectors - 1
+    conn.execute("DELETE FROM documents WHERE number = ?", (number,))
     conn.execute("DELETE FROM passages WHERE number BETWEEN ? AND ?", (first, last))
-    conn.execute("DELETE FROM vectors WHERE passage BETWEEN ? AND ?", (first, last))
-    conn.execute("INSERT INTO removals VALUES (NULL, ?, ?, ?)", (number, first, last))
+    conn.execute("DELETE FROM vectors WHERE number BETWEEN ? AND ?", (first_vector, last_vector))
+    conn.execute(
+        "INSERT INTO removals VALUES (NULL, ?, ?, ?, ?, ?)",
+        (number, first, last, first_vector, last_vector),
+    )
     return str(known)
 
 

@@ -12,7 +12,10 @@ from shoal.retrieval.vectors.codes import Coded, Codes, Floats, recoded, whole_s
 from shoal.retrieval.vectors.library import faiss
 from shoal.retrieval.vectors.plans import Mask, Rows, Source, blocks, selected
 
-PROBED = 1 / 16  # of the cells are looked into, for each query without a filter
+PROBED = 3 / 16
+"""Of the cells are looked into, for each query without a filter. Recall@10 with 213,310 real texts
+in 512 cells and real questions: 1/16 .951, 1/8 .975, 3/16 .984, 1/4 .988; all of them .995."""
+
 _SPARE = 32
 _SAMPLE = 64  # rows a centroid is trained on
 _ROUNDS = 8
@@ -56,7 +59,8 @@ class CellScan:
         library = faiss()
         share = 1.0 if allowed is None else np.count_nonzero(allowed) / len(allowed)
         probes = min(self._cells, max(1, round(self._cells * PROBED / max(share, 1e-9))))
-        with selected(library, allowed) as selector:
+        with selected(library, allowed) as chosen:
+            selector = None if chosen is None else chosen.sel
             parameters = library.SearchParametersIVF(sel=selector, nprobe=probes)
             fetch = min(2 * k + _SPARE, self._index.ntotal)
             _, rows = self._index.search(whole_steps(query)[0][None], fetch, params=parameters)

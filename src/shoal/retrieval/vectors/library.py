@@ -1,5 +1,6 @@
 """faiss, loaded when vectors are first searched, and told to keep to one core."""
 
+import logging
 from typing import Any
 
 from shoal.errors import MissingExtra
@@ -13,6 +14,7 @@ def faiss() -> Any:
 
     Raises ``MissingExtra`` if it is not installed.
     """
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells each build it tries
     try:
         import faiss as module
     except ImportError as error:

@@ -5,7 +5,7 @@ whose codes are compared; beyond, codes lie in cells around centroids, and the n
 looked through. Few allowed rows are gathered and their codes compared whatever the plan, which is
 exact.
 
-By sign bits alone recall@10 falls short; with the codes of the nearest 2,000 compared it is that of
+By sign bits alone recall@10 falls short; with the codes of the nearest 1,500 compared it is that of
 comparing all codes, .995 (213,310 real texts; .995 with made-up ones to a million). Taking the mean
 off first, random and learned rotations (ITQ), and 512 bits gained nothing there; 256 bits lost.
 """
@@ -33,7 +33,7 @@ from shoal.retrieval.vectors.library import faiss
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-DEPTH = 2000  # candidates by bits, at least
+DEPTH = 1500  # candidates by bits, at least
 PER_HIT = 20  # and at least so many for each hit asked for
 GATHERED = 0.03  # of the rows: fewer allowed ones are compared one by one, more by the plan
 FEWEST_GATHERED = 2000
@@ -114,8 +114,7 @@ class ExactScan:
         fetch = 2 * k + _SPARE
         steps, step = whole_steps(query)
         margin = _MARGIN / (self._scale * step)
-        with selected(library, allowed) as selector:
-            parameters = library.SearchParameters(sel=selector)
+        with selected(library, allowed) as parameters:
             while True:
                 fetch = min(fetch, total)
                 scores, rows = self._index.search(steps[None], fetch, params=parameters)
@@ -142,8 +141,7 @@ class BinaryScan:
         if allowed is not None and np.count_nonzero(allowed) <= MOST_PICKED * len(allowed):
             rows = np.flatnonzero(allowed)
             return rows[lowest(self._distances(bits, rows), fetch)]
-        with selected(library, allowed) as selector:
-            parameters = library.SearchParameters(sel=selector)
+        with selected(library, allowed) as parameters:
             _, found = self._index.search(bits, fetch, params=parameters)
         return np.asarray(found[0][found[0] >= 0])
 
@@ -181,12 +179,12 @@ def blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def selected(library: Any, allowed: Mask | None) -> Iterator[Any]:
-    """faiss's selector of the allowed rows. It keeps a bare pointer to the bitmap, and parameters
-    keep one to it: both live as long as this context."""
+    """Parameters that select the allowed rows; None if all are. faiss keeps bare pointers from
+    them to the selector, and from that to the bitmap: all live as long as this context."""
     if allowed is None:
         yield None
         return
     bitmap = np.packbits(allowed, bitorder="little")
     selector = library.IDSelectorBitmap(len(bitmap), library.swig_ptr(bitmap))
-    yield selector
+    yield library.SearchParameters(sel=selector)
     del selector, bitmap

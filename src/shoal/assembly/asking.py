@@ -1,0 +1,156 @@
+"""Answers from documents: ``model: "shoal/ask:NAME"`` asks the collection of that name.
+
+Passages are searched; then either the model that ``[collections.NAME]`` names answers from them, by
+a call of its own that is served, recorded and paid like any other, or nobody does and the answer is
+taken from a passage word for word. In either case nothing is said without a passage that bears it
+out.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.assembly.library import Library
+from shoal.chat import Answer, Message, Request, Usage
+from shoal.errors import MalformedRequest, NotFound, UnknownModel
+from shoal.retrieval import grounding
+from shoal.retrieval.extracting import extract
+from shoal.retrieval.grounding import NOTHING, Grounded, Source
+from shoal.retrieval.options import CollectionOptions
+from shoal.retrieval.search import SearchOptions
+from shoal.routing.caller import Caller
+from shoal.routing.receipt import OWN_MODELS, Tried
+
+PREFIX = f"{OWN_MODELS}ask:"
+_CHARACTERS_PER_TOKEN = 3  # few, so that what is told of passages surely fits
+_FEW_WORDS = 4  # of a question that needs the one before it to be understood
+
+AskModel = Callable[[Request], Awaitable[Answer]]
+
+
+class Told(Struct, frozen=True):
+    """The answer, why it is that, and the receipt's lines of who was asked."""
+
+    answer: Answer
+    reason: str
+    tried: tuple[Tried, ...]
+
+
+class Asking:
+    """Answers from the collections of one library."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def names(self, caller: Caller) -> list[str]:
+        """The models of this kind that a caller may ask."""
+        allowed, own = caller.spec.models, caller.spec.collections
+        there = (name for name in self._library.names() if not own or name in own)
+        found = [f"{PREFIX}{name}" for name in there]
+        return [name for name in found if not allowed or name in allowed]
+
+    async def answer(
+        self, request: Request, options: Mapping[str, CollectionOptions], ask: AskModel
+    ) -> Told:
+        """Answer the question that a conversation ends with.
+
+        Raises:
+            UnknownModel: no collection of that name.
+            MalformedRequest: there is no question.
+            ShoalError: what ``ask`` raises, which has a request answered by a model.
+        """
+        name = request.model.removeprefix(PREFIX)
+        own = options.get(name, CollectionOptions())
+        question, searched = _questions(request)
+        began, at = time.perf_counter(), time.time()
+        try:
+            collection = await asyncio.to_thread(self._library.get, name)
+        except NotFound as error:
+            raise UnknownModel(f"{request.model}: {error}", "model") from error
+        asked = SearchOptions(k=own.passages)
+        hits = await asyncio.to_thread(collection.search, searched, asked)
+        found = f"{len(hits)} passages of {name}"
+        line = Tried(name, bool(hits), found, latency_ms=_ms(began), at=at)
+        sources = grounding.sources_of(hits)
+        if not sources:
+            return Told(_written(NOTHING, request.model), found, (line,))
+        if own.model is None:
+            grounded = await asyncio.to_thread(extract, question, sources[0], collection.encoder)
+            return Told(_written(grounded, request.model), f"word for word from {found}", (line,))
+        said = await _by_model(request, question, sources, own, ask)
+        grounded = grounding.checked(said.text, sources)
+        reason = f"{own.model} answered from {found}; {_judged(grounded)}"
+        return Told(_written(grounded, request.model), reason, (line,))
+
+
+async def _by_model(
+    request: Request,
+    question: str,
+    sources: Sequence[Source],
+    own: CollectionOptions,
+    ask: AskModel,
+) -> Answer:
+    """What the model says, told all at once or, where that is too much, in parts of which it takes
+    notes first."""
+    assert own.model is not None
+    plain = Request(own.model, (), params=request.params)
+    parts = grounding.parts_of(sources, own.window_tokens, _tokens)
+    if len(parts) == 1:
+        return await ask(replace(plain, messages=_with_past(request, question, parts[0])))
+    noted = [
+        (await ask(replace(plain, messages=grounding.asked_for_notes(question, part)))).text
+        for part in parts
+    ]
+    notes = "\n".join(one for one in noted if grounding.NOT_FOUND not in one.lower())
+    if not notes:
+        return Answer(grounding.NOT_FOUND)
+    return await ask(replace(plain, messages=_with_past(request, question, (), notes)))
+
+
+def _with_past(
+    request: Request, question: str, sources: Sequence[Source], notes: str = ""
+) -> tuple[Message, ...]:
+    """The rules, what the conversation was before, and the question with the passages."""
+    rules, asked = grounding.asked(question, sources, notes)
+    before = [one for one in request.messages[:-1] if one.text and one.role != "tool"]
+    return rules, *(Message(one.role, one.text) for one in before), asked
+
+
+def _questions(request: Request) -> tuple[str, str]:
+    """The question, and what is searched for: the one before it too where it is short."""
+    said = [one.text for one in request.messages if one.role == "user" and one.text.strip()]
+    if not said or request.messages[-1].role != "user":
+        raise MalformedRequest("messages: expected a question from the user at the end", "messages")
+    question = said[-1]
+    if len(said) > 1 and len(question.split()) <= _FEW_WORDS:
+        return question, f"{said[-2]}\n{question}"
+    return question, question
+
+
+def _written(grounded: Grounded, model: str) -> Answer:
+    """The text and, below it, where each citation is from."""
+    lines = [
+        f"[{place}] {source.where} ({source.hit.document.name})"
+        for place, source in enumerate(grounded.sources, start=1)
+    ]
+    text = "\n".join((grounded.text, "", *lines)) if lines else grounded.text
+    return Answer(text, model=model, usage=Usage())
+
+
+def _judged(grounded: Grounded) -> str:
+    if not grounded.found:
+        return "nothing that it said is borne out"
+    dropped = sum(len(one.dropped) for one in grounded.sentences)
+    held = f"{len(grounded.sources)} passages bear it out"
+    return f"{held}, {dropped} citations did not hold" if dropped else held
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text) // _CHARACTERS_PER_TOKEN)
+
+
+def _ms(began: float) -> float:
+    return round((time.perf_counter() - began) * 1e3, 3)
