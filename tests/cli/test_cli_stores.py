@@ -41,7 +41,6 @@ def test_a_gateway_that_is_killed_goes_on_with_the_files_it_took(tmp_path: Path)
         def status() -> str:
             return client.vector_stores.files.retrieve(long.id, vector_store_id=store.id).status
 
-        assert status() == "in_progress"
         quick = client.vector_stores.search("vs_notes", query="bread")  # though a file is encoded
         assert quick.data
         wait_for(lambda: status() == "completed")
