@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shoal.assembly.library import Library
 from shoal.assembly.stacks import Stacks
 from shoal.errors import EncoderMissing, NotFound, StoreDamaged
+from shoal.formats.paging import Paging
 from shoal.formats.uploads import UploadOrder
 from shoal.formats.vector_stores import NewStore, NewStoreFile, StoreSearch
 from shoal.retrieval.uploads import Uploads
@@ -174,6 +175,16 @@ def test_a_store_that_is_removed_or_damaged_holds_up_no_other(tmp_path: Path) ->
     with pytest.raises(StoreDamaged):
         stacks.stores.get("vs_damaged", ANYBODY)
     stacks.close()
+
+
+def test_a_collection_that_is_damaged_is_left_out_of_the_list(tmp_path: Path) -> None:
+    stacks, library = new_stacks(tmp_path, TinyEncoder())
+    for name in ("damaged", "whole"):
+        library.create(name)
+    library.close()
+    (library.folder("damaged") / "collection.db").write_bytes(b"no SQLite" * 1_000)
+    page = stacks.stores.page(Paging(limit=20), ANYBODY)
+    assert [store.id for store in page.data] == ["vs_whole"]
 
 
 def test_a_damaged_table_of_files_stops_nothing_else(tmp_path: Path) -> None:

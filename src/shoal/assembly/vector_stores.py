@@ -1,5 +1,6 @@
 """Collections as vector stores of the API: made, told of, searched and removed."""
 
+import logging
 import re
 import time
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from shoal.assembly.library import Library
 from shoal.assembly.store_files import StoreFiles, counted, filename_of
 from shoal.assembly.store_place import StorePlace, place_of
-from shoal.errors import Conflict, NotAllowed, NotFound
+from shoal.errors import Conflict, NotAllowed, NotFound, StoreError
 from shoal.formats.paging import Page, Paging, Place, page_of, select
 from shoal.formats.vector_stores import (
     FILE,
@@ -35,6 +36,8 @@ from shoal.retrieval.filters import filter_from_json
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.uploads import Uploads
 from shoal.routing.caller import ANYBODY, Caller
+
+log = logging.getLogger(__name__)
 
 _LIST = "vector_stores"
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
@@ -91,11 +94,10 @@ class VectorStores:
         return _view(place_of(self._library, store_id, caller))
 
     def page(self, paging: Paging, caller: Caller) -> Page[StoreView]:
-        """The stores that the caller may use.
+        """The stores that the caller may use, but for those that cannot be read.
 
         Raises:
             MalformedRequest: a cursor is of no store.
-            StoreError: one cannot be read.
         """
         own, places = caller.spec.collections, list[Place]()
         for name in self._library.names():
@@ -180,6 +182,8 @@ def _created(library: Library, store_id: str) -> Iterable[Place]:
             yield shelf.created_at, store_id
     except NotFound:  # removed meanwhile
         return
+    except StoreError as error:  # the others are told of all the same
+        log.warning("%s is left out: %s", store_id, error)
 
 
 def _view(place: StorePlace) -> StoreView:
