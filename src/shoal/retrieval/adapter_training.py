@@ -2,9 +2,10 @@
 
 The loss is the softmax cross-entropy of the fused score over a question's candidates, the passages
 that search ranks high now (hard negatives; Karpukhin et al. 2020); of a right passage any part may
-bring it up, so the parts' probabilities are added. Adam (Kingma & Ba 2015), from the identity on: ``up`` begins at
-zero. On a validation part it is looked at every few steps, and the step with the least loss is
-kept: the identity itself, if nothing is better. So few pairs do no harm, and learn little.
+bring it up, so the parts' probabilities are added. Adam (Kingma & Ba 2015), from the identity on:
+``up`` begins at zero. On a validation part it is looked at every few steps, and the step with the
+least loss is kept: the identity itself, if nothing is better. So few pairs do no harm, and learn
+little.
 
 Numpy only; seconds of CPU.
 """
