@@ -76,7 +76,7 @@ def _end(*_: object) -> None:
 async def _serve(
     path: Path, config: Config, store: Store, learner: SideProcess | None, seat: Seat | None
 ) -> None:
-    library = Library(config.collections_folder, Encoder)
+    library = Library(config.collections_folder, Encoder, config.place_of)
     async with (
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,

@@ -97,6 +97,15 @@ class Added(Struct, frozen=True):
     texts: list[str]
 
 
+class Described(Struct, frozen=True):
+    """A document's attributes, and the numbers of its vectors: ``last < first``, it has none."""
+
+    number: int
+    attributes: dict[str, Value]
+    first_vector: int
+    last_vector: int
+
+
 class Shelf:
     """An open collection. Safe to use from several threads, and by several processes at once."""
 
@@ -278,6 +287,16 @@ class Shelf:
         count = self.changes()
         query = "SELECT number, attributes FROM documents WHERE changed > ?"
         return count, [(number, json.loads(text)) for number, text in self._all(query, (since,))]
+
+    def described(self, since: int) -> tuple[int, list[Described]]:
+        """As ``changed``, with the vectors of each document, in their order."""
+        count = self.changes()
+        query = (
+            "SELECT number, attributes, first_vector, first_vector + vectors - 1 FROM documents "
+            "WHERE changed > ? ORDER BY first_vector"
+        )
+        rows = self._all(query, (since,))
+        return count, [Described(row[0], json.loads(row[1]), *row[2:]) for row in rows]
 
     def passages(self, numbers: Sequence[int]) -> dict[int, Passage]:
         """Passages by number, without those that are gone."""
