@@ -3,8 +3,9 @@
 import threading
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shoal.retrieval.columns import Columns
+from shoal.retrieval.columns import Columns, Mask
 from shoal.retrieval.filters import Filter
 from shoal.retrieval.shelf import Ranges, Shelf
 
@@ -18,8 +19,9 @@ class Attributes:
         self._ranges: Ranges | None = None
         self._following = threading.Lock()
 
-    def passing(self, where: Filter) -> Ranges:
-        """The ranges of the documents that pass a filter.
+    def matching(self, where: Filter) -> tuple[Ranges, Mask]:
+        """The ranges of m documents, the same object until any changes, and which of them pass a
+        filter (m,).
 
         Raises:
             MalformedRequest: no document has an attribute that it asks for.
@@ -29,10 +31,18 @@ class Attributes:
             if self._ranges is None or self._ranges.changes != self._changes:
                 self._ranges = self._shelf.ranges()
             known, passing = self._ranges, self._columns.matching(where)
-        inside = known.documents < len(passing)
-        good = inside & passing[np.where(inside, known.documents, 0)]
-        columns = (getattr(known, name)[good] for name in Ranges.__struct_fields__[1:])
-        return Ranges(known.changes, *columns)
+        if not len(passing):
+            return known, np.zeros(len(known.documents), np.bool_)
+        return known, passing.take(known.documents, mode="clip") & (known.documents < len(passing))
+
+    def passages(self, where: Filter) -> NDArray[np.int64]:
+        """The numbers (n,), ascending, of the passages whose documents pass.
+
+        Raises:
+            MalformedRequest: no document has an attribute that it asks for.
+        """
+        known, good = self.matching(where)
+        return spread(known.first[good], known.passages[good])
 
     def texts(self, where: Filter) -> dict[str, list[str]]:
         """Of each attribute that a filter names, the texts that documents have there, in order;
@@ -47,8 +57,18 @@ class Attributes:
 
     def _follow(self) -> None:
         self._changes, rows = self._shelf.changed(self._changes)
-        for number, attributes in rows:
-            self._columns.add(number, attributes)
+        if not self._columns.size:
+            self._columns = Columns(rows)  # all at once, in a quarter of the time
+        else:
+            for number, attributes in rows:
+                self._columns.add(number, attributes)
         for removal in self._shelf.removed(self._removal):
             self._columns.remove(removal.document)
             self._removal = removal.number
+
+
+def spread(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of all ranges, one after the other."""
+    total = int(count.sum())
+    starts = np.repeat(first - np.concatenate(([0], np.cumsum(count)[:-1])), count)
+    return starts + np.arange(total)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from shoal.retrieval.attributes import Attributes
 from shoal.retrieval.filters import Filter
 from shoal.retrieval.keywords import Keywords, Numbers, tantivy
@@ -71,12 +69,4 @@ class Indexes:
         Raises:
             MalformedRequest: no document has an attribute that it asks for.
         """
-        ranges = self._attributes.passing(where)
-        return _spread(ranges.first, ranges.passages)
-
-
-def _spread(first: Numbers, count: Numbers) -> Numbers:
-    """The numbers of all ranges, one after the other."""
-    total = int(count.sum())
-    starts = np.repeat(first - np.concatenate(([0], np.cumsum(count)[:-1])), count)
-    return starts + np.arange(total)
+        return self._attributes.passages(where)

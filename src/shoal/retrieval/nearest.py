@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.errors import StoreError
-from shoal.retrieval.attributes import Attributes
+from shoal.retrieval.attributes import Attributes, spread
+from shoal.retrieval.columns import Mask
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.filters import Filter
 from shoal.retrieval.keywords import Numbers
-from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf import Ranges, Shelf
 from shoal.retrieval.shelf_tables import Vectors
 from shoal.retrieval.vectors import VectorIndex
 
@@ -56,6 +57,7 @@ class OnDisk:
         self._shelf, self._attributes = shelf, attributes
         self._index = VectorIndex.open(folder, shelf.dim, shelf.encoder)
         self._following = threading.Lock()
+        self._places: tuple[Ranges, NDArray[np.intp]] | None = None
 
     def follow(self) -> None:
         """As ``Nearest`` says; where another process writes, wait for it."""
@@ -75,27 +77,27 @@ class OnDisk:
 
         return passages_nearest(self._shelf, k, search)
 
-    def _rows(self, where: Filter) -> NDArray[np.bool_]:
+    def _rows(self, where: Filter) -> Mask:
         """Of each row of the index (n,) whether its document passes."""
-        ranges, rows = self._attributes.passing(where), self._index.rows
-        starts = np.searchsorted(rows, ranges.first_vector)
-        ends = np.searchsorted(rows, ranges.first_vector + ranges.vectors)
-        steps = np.zeros(len(rows) + 1, np.int8)
-        np.add.at(steps, starts, 1)
-        np.add.at(steps, ends, -1)
-        return np.cumsum(steps[:-1], dtype=np.int8) > 0
+        known, good = self._attributes.matching(where)
+        if self._places is None or self._places[0] is not known:
+            self._places = known, _places(known, self._index.rows)
+        return np.append(good, False)[self._places[1]]
 
     def _follow(self) -> None:
         index, shelf = self._index, self._shelf
-        index.refresh()
+        if index.refresh():
+            self._places = None
         target, until = shelf.vector_cursor(), time.monotonic() + _PATIENCE_S
         while index.cursor < target and not index.claim():
             if time.monotonic() > until:
                 raise StoreError(f"{shelf.path.parent}: vectors: another process writes all along")
             time.sleep(0.02)
             index.refresh()
+            self._places = None
         if index.cursor == target:
             return
+        self._places = None
         try:
             self._write(target)
         finally:
@@ -112,6 +114,15 @@ class OnDisk:
             index.add(numbers, vectors)
             reached = int(numbers[-1])
         index.commit(Cursor(max(reached, target.added), target.removed))
+
+
+def _places(known: Ranges, rows: Numbers) -> NDArray[np.intp]:
+    """Of each row (n,) where its document is in m ``known`` ranges; m if nowhere."""
+    starts = np.searchsorted(rows, known.first_vector)
+    counts = np.searchsorted(rows, known.first_vector + known.vectors) - starts
+    places = np.full(len(rows), len(known.documents), np.intp)
+    places[spread(starts, counts)] = np.repeat(np.arange(len(known.documents)), counts)
+    return places
 
 
 def passages_nearest(
