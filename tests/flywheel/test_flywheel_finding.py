@@ -83,6 +83,11 @@ def test_what_failed_or_broke_off_is_not_looked_at(store: Store) -> None:
     assert tasks_of(store) == {""}
 
 
+def test_nothing_is_found_in_calls_of_shoals_own_models(store: Store) -> None:
+    unassigned(store, range(60), llm="shoal/ask:handbook")
+    assert Finder(store, 20).look() == Found((), (), 0)
+
+
 def test_what_a_known_task_recognises_is_assigned_at_once(store: Store) -> None:
     add_task(store)
     unassigned(store, range(3))

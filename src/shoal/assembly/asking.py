@@ -22,9 +22,9 @@ from shoal.retrieval.grounding import NOTHING, Grounded, Source
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.search import SearchOptions
 from shoal.routing.caller import Caller
-from shoal.routing.receipt import Tried
+from shoal.routing.receipt import OWN_MODELS, Tried
 
-PREFIX = "shoal/ask:"
+PREFIX = f"{OWN_MODELS}ask:"
 _CHARACTERS_PER_TOKEN = 3  # few, so that what is told of passages surely fits
 _FEW_WORDS = 4  # of a question that needs the one before it to be understood
 

@@ -50,7 +50,8 @@ class Library:
                 raise NotFound(
                     f"no collection {name!r}; " + (f"there are: {names}" if names else "none is")
                 )
-            collection = Collection(self._root / name, self._encoder(), self._places(name))
+            place = self._places(name)
+            collection = Collection(self._root / name, self._encoder(), qdrant=place)
             self._open[name] = _Opened(collection, there)
             return collection
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError, EncoderMissing, MalformedRequest
+from shoal.routing.receipt import OWN_MODELS
 
-NAME = "shoal/encoder"
+NAME = f"{OWN_MODELS}encoder"
 _AT_ONCE = 16  # texts, some 0.1 s at most: then others have their turn, and who hung up is noticed
 
 Vectors = NDArray[np.float32]

@@ -19,6 +19,7 @@ from shoal.cli import (
     spend,
     starter,
     tasks,
+    tuning,
 )
 from shoal.cli import demo as demonstration
 from shoal.cli import serve as serving
@@ -50,6 +51,7 @@ for command in (
 app.add_typer(calls.app, name="calls")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(keys.app, name="keys")
+collections.app.command()(tuning.tune)
 app.add_typer(collections.app, name="collections")
 
 

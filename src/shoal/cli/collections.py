@@ -72,7 +72,7 @@ def add(
     settings, encoder = read_config(config), Encoder(threads=2)
     folder = folder_of(settings, name)
     if name in collections_in(folder.parent):
-        found = Collection(folder, encoder, settings.place_of(name))
+        found = Collection(folder, encoder, qdrant=settings.place_of(name))
     else:
         found = Collection.create(folder, encoder, max_tokens, settings.place_of(name))
     with closing(found):
@@ -260,7 +260,7 @@ def opened(settings: Config, name: str, encoder: Encoder) -> Iterator[Collection
     if name not in known:
         there = f"there are: {', '.join(known)}" if known else "there are none"
         raise NotFound(f"no collection {name!r}; {there}")
-    with closing(Collection(folder, encoder, settings.place_of(name))) as found:
+    with closing(Collection(folder, encoder, qdrant=settings.place_of(name))) as found:
         yield found
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from shoal.errors import StoreDamaged
 from shoal.flywheel.promotion import redraw
+from shoal.routing.receipt import OWN_MODELS
 from shoal.storage import CallFilter, CallRecord, Event, Store, TaskRow
 from shoal.tasks import Discovery, DiscoveryOptions, Matcher, ObservedCall, Task, discover
 from shoal.tasks.discovery import sample_sizes
@@ -222,6 +223,8 @@ def _event(task: Task, kind: str) -> Event:
 
 
 def _usable(call: CallRecord) -> bool:
+    if call.llm.startswith(OWN_MODELS):
+        return False
     return call.answer is not None and not call.error and call.answer.complete
 
 

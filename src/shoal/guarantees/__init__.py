@@ -32,6 +32,7 @@ from shoal.guarantees.joint import (
     tallies,
 )
 from shoal.guarantees.levels import select_level
+from shoal.guarantees.paired import Paired
 from shoal.guarantees.selection import Refusal, Selection, select
 from shoal.guarantees.sequential import (
     EProcess,
@@ -55,6 +56,7 @@ __all__ = [
     "LabelProof",
     "LabelSelection",
     "Method",
+    "Paired",
     "PeopleCheck",
     "Refusal",
     "RiskCurve",

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.errors import ConfigError, Conflict, NotFound, StoreError
+from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Document, Hit, Piece
 from shoal.retrieval.folders import lies_in
@@ -19,9 +21,11 @@ from shoal.retrieval.indexes import Indexes, require
 from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, vectors_of
 from shoal.retrieval.qdrant_place import QdrantPlace
 from shoal.retrieval.readers import Reader
+from shoal.retrieval.rerank import Reranking, reranked
 from shoal.retrieval.search import Search, SearchOptions
 from shoal.retrieval.shelf import FILE, Failure, Shelf
 from shoal.retrieval.shelf_tables import Encoded, Written
+from shoal.retrieval.tuned import FOLDER, Tuned
 from shoal.storage.file_lock import FileLock
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
@@ -42,8 +46,15 @@ class Collection:
     """An open collection. Searches may come from several threads; several processes may have it
     open, and what one has taken in all others find."""
 
-    def __init__(self, folder: Path, encoder: Encodes, qdrant: QdrantPlace | None = None) -> None:
-        """Open the collection in ``folder``, whose vectors are there too, or in ``qdrant``.
+    def __init__(
+        self,
+        folder: Path,
+        encoder: Encodes,
+        reranking: Reranking | None = None,
+        qdrant: QdrantPlace | None = None,
+    ) -> None:
+        """Open the collection in ``folder``, whose vectors are there too, or in ``qdrant``; with
+        ``reranking`` its searches by both are reranked.
 
         Raises:
             NotFound: there is none.
@@ -65,6 +76,7 @@ class Collection:
         self.intake = Intake(self.shelf, encoder, self._reader.read)
         self._indexes = Indexes(folder, self.shelf, qdrant)
         self._search = Search(self.shelf, self._indexes, encoder)
+        self._tuned, self._reranking = Tuned(folder / FOLDER, encoder.digest), reranking
 
     @classmethod
     def create(
@@ -84,7 +96,7 @@ class Collection:
         check_name(folder.name)
         require(qdrant)
         Shelf.create(folder, encoder.digest, encoder.dim, max_tokens).close()
-        return cls(folder, encoder, qdrant)
+        return cls(folder, encoder, qdrant=qdrant)
 
     def close(self) -> None:
         """Close the shelf, and end the process that reads files."""
@@ -138,15 +150,24 @@ class Collection:
         self._indexes.follow()
         return summary
 
-    def search(self, query: str, options: SearchOptions = SearchOptions()) -> list[Hit]:  # noqa: B008
+    def search(self, query: str, options: SearchOptions | None = None) -> list[Hit]:
         """The passages that fit a query best, best first; all that was taken in before is searched.
 
         Raises:
             MalformedRequest: the filter asks for an attribute that no document has.
             StoreError: it cannot be read, or an index cannot be written.
         """
+        return self.search_with(query, self._tuned.adapter(), options or SearchOptions())
+
+    def search_with(self, query: str, adapter: Adapter | None, options: SearchOptions) -> list[Hit]:
+        """As ``search``, with this adapter or none instead of the one that is certified."""
         self._indexes.follow()
-        return self._search.find(query, options)
+        reranking = self._reranking
+        if reranking is None or options.by != "both":
+            return self._search.find(query, options, adapter)
+        wide = replace(options, k=max(options.k, reranking.most))
+        found = self._search.find(query, wide, adapter)
+        return reranked(query, found, reranking)[: options.k]
 
     def follow(self) -> None:
         """Bring the indexes in line with the shelf, as a search does before it begins."""

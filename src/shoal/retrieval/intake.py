@@ -101,7 +101,7 @@ class Intake:
         for one in files.unreadable:
             shelf.note(one.path, one.reason)
         new = {path: seal for path, seal in files.found.items() if known.get(path) != seal}
-        run = _Run(self, tell, Progress(len(new), sum(seal.size for seal in new.values())))
+        run = _Run(self, shelf, tell, Progress(len(new), sum(seal.size for seal in new.values())))
         for path, seal in new.items():
             run.take(path, seal)
         run.flush()
@@ -176,25 +176,25 @@ class _Run:
     """One sync under way."""
 
     def __init__(
-        self, intake: Intake, tell: Callable[[Progress], None], progress: Progress
+        self, intake: Intake, shelf: Shelf, tell: Callable[[Progress], None], progress: Progress
     ) -> None:
-        self._intake, self._tell, self._progress = intake, tell, progress
+        self._intake, self._shelf, self._tell, self._progress = intake, shelf, tell, progress
         self._drafts, self._same = list[Draft](), dict[str, Seal]()
         self.summary = Summary()
         tell(progress)
 
     def take(self, path: str, seal: Seal) -> None:
         """Read one file; what cannot be read is noted."""
-        intake, shelf = self._intake, self._intake._shelf
         try:
             data = _bytes_of(path, seal)
-            if shelf.digest_of(path) == hashlib.sha256(data).digest():
+            if self._shelf.digest_of(path) == hashlib.sha256(data).digest():
                 self._same[path] = seal
             else:
-                self._drafts.append(intake.draft(path, seal, data, _attributes(path, seal)))
+                draft = self._intake.draft(path, seal, data, _attributes(path, seal))
+                self._drafts.append(draft)
         except (ReadError, MissingExtra, OSError) as error:
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-            shelf.fail(path, seal, reason)
+            self._shelf.fail(path, seal, reason)
             self._count(Summary(failed=1))
         done, read = self._progress.done + 1, self._progress.read + seal.size
         self._progress = replace(self._progress, done=done, read=read)
@@ -207,7 +207,7 @@ class _Run:
     def flush(self) -> None:
         """Write what waits."""
         if self._same:
-            self._intake._shelf.reseal(self._same)
+            self._shelf.reseal(self._same)
         if self._drafts:
             self._intake.write(self._drafts)
         passages = sum(len(draft.pieces) for draft in self._drafts)

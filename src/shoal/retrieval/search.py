@@ -8,9 +8,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.documents import Document, Hit, Passage
 from shoal.retrieval.filters import Filter
-from shoal.retrieval.fusion import fuse
+from shoal.retrieval.fusion import DEFAULT, fuse
 from shoal.retrieval.indexes import Indexes
 from shoal.retrieval.keywords import Numbers
 from shoal.retrieval.shelf import Shelf
@@ -47,8 +48,9 @@ class Search:
     def __init__(self, shelf: Shelf, indexes: Indexes, encoder: EncodesQuery) -> None:
         self._shelf, self._indexes, self._encoder = shelf, indexes, encoder
 
-    def find(self, query: str, options: SearchOptions) -> list[Hit]:
-        """The best passages, best first; fewer than ``k`` if there are no more.
+    def find(self, query: str, options: SearchOptions, adapter: Adapter | None = None) -> list[Hit]:
+        """The best passages, best first; fewer than ``k`` if there are no more. The adapter is for
+        searches by both, which it was certified for.
 
         Raises:
             MalformedRequest: the filter asks for an attribute that no document has.
@@ -56,19 +58,22 @@ class Search:
         query = query[:_LONGEST_QUERY]
         pool = max(_POOL, 2 * options.k)
         while True:
-            numbers, scores, words, meaning = self._ranked(query, options, pool)
+            numbers, scores, words, meaning = self._ranked(query, options, pool, adapter)
             hits = self._hits(numbers, scores, words, meaning, options)
             if len(hits) >= options.k or len(numbers) < pool:
                 return hits
             pool *= 4  # many were the same, or went meanwhile
 
     def _ranked(
-        self, query: str, asked: SearchOptions, pool: int
+        self, query: str, asked: SearchOptions, pool: int, adapter: Adapter | None
     ) -> tuple[Numbers, Floats, Floats, Floats]:
         """Numbers, scores, BM25 and cosines (NaN: unknown) of the candidates, best first."""
         indexes, where, by = self._indexes, asked.where, asked.by
+        fusion = DEFAULT
         said = meant = np.empty(0, np.int64), np.empty(0, np.float32)
         vector = None if by == "words" else self._encoder.encode([query])[0]
+        if adapter is not None and vector is not None and by == "both":
+            vector, fusion = adapter.apply(vector), adapter.fusion
         if vector is not None:
             meant = indexes.nearest(vector, pool, where)
         if by != "meaning":
@@ -79,7 +84,7 @@ class Search:
         if vector is not None:
             self._complete(numbers, meaning, vector)
         if by == "both":
-            scores = fuse(words, meaning).astype(np.float32)
+            scores = fuse(words, meaning, fusion).astype(np.float32)
         else:
             scores = words if by == "words" else meaning
         order = np.lexsort((numbers, -scores))

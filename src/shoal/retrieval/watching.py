@@ -82,7 +82,7 @@ def _sources(root: Path, only: str | None) -> dict[str, list[str]]:
 
 def _synced(folder: Path, encoder: Encodes, places: Places) -> Iterator[tuple[str, Summary]]:
     try:
-        collection = Collection(folder, encoder, places(folder.name))
+        collection = Collection(folder, encoder, qdrant=places(folder.name))
         try:
             summary = collection.sync()
         finally:

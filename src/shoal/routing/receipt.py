@@ -11,6 +11,8 @@ CACHE = "cache"
 """Who answered, where the exact cache did."""
 OWN = "shoal"
 """The provider of what Shoal answered by itself."""
+OWN_MODELS = "shoal/"
+"""What the names of Shoal's own models begin with; nothing is learned from calls of these."""
 
 
 class Tried(Struct, frozen=True):

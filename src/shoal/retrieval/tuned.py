@@ -1,0 +1,106 @@
+"""The certified adapter of a collection, as it lies in its folder, and as searches find it."""
+
+import logging
+from pathlib import Path
+
+import msgspec
+
+from shoal.errors import ArtifactError
+from shoal.retrieval.adapter import Adapter, digest_of
+from shoal.retrieval.gain import CERTIFICATE, GainCertificate, replace_file
+
+FOLDER = "adapter"
+_DIGITS = 16  # of its digest, in an adapter's name
+
+log = logging.getLogger(__name__)
+_Seen = tuple[int, int, int] | None
+
+
+class Tuned:
+    """The adapter in ``folder`` for questions encoded by the encoder with this digest. What another
+    process puts there, or removes, the next search finds. Safe to use from several threads."""
+
+    def __init__(self, folder: Path, encoder: str) -> None:
+        self._folder, self._encoder = folder, encoder
+        self._known: tuple[_Seen, Adapter | None] = None, None
+
+    def adapter(self) -> Adapter | None:
+        """The one in force. None where there is none, its certificate is for another encoder, or
+        its files are damaged, which is logged once: search then goes on as without."""
+        there = _seen(self._folder / CERTIFICATE)
+        known = self._known
+        if there != known[0]:
+            self._known = known = there, self._read()
+        return known[1]
+
+    def _read(self) -> Adapter | None:
+        try:
+            found = certificate_in(self._folder)
+            if found is None or found.encoder != self._encoder:
+                return None
+            return _adapter(self._folder, found.model)
+        except ArtifactError as error:
+            log.warning("the adapter is not used: %s; tune the collection again", error)
+            return None
+
+
+def certificate_in(folder: Path) -> GainCertificate | None:
+    """The certificate in a folder; None if there is none.
+
+    Raises:
+        ArtifactError: it cannot be read as one.
+    """
+    path = folder / CERTIFICATE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=GainCertificate)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: cannot be read: {error}") from error
+
+
+def install(folder: Path, data: bytes, certificate: GainCertificate) -> None:
+    """Put a packed adapter and its certificate in place of what there is.
+
+    Raises:
+        StoreError: they cannot be written; what was there stays.
+    """
+    path = _path(folder, certificate.model)
+    replace_file(path, data)
+    replace_file(folder / CERTIFICATE, msgspec.json.encode(certificate))
+    for other in folder.glob("*.safetensors"):
+        if other != path:
+            other.unlink(missing_ok=True)
+
+
+def withdraw(folder: Path) -> bool:
+    """Remove the certificate, so that the adapter is used no more; whether there was one. What was
+    spent of the error budget stays spent."""
+    path = folder / CERTIFICATE
+    was_there = path.exists()
+    path.unlink(missing_ok=True)
+    return was_there
+
+
+def _adapter(folder: Path, digest: str) -> Adapter:
+    path = _path(folder, digest)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error}") from error
+    if digest_of(data) != digest:
+        raise ArtifactError(f"{path}: damaged: it is not what its certificate is for")
+    return Adapter.unpacked(data)
+
+
+def _path(folder: Path, digest: str) -> Path:
+    return folder / f"{digest[:_DIGITS]}.safetensors"
+
+
+def _seen(path: Path) -> _Seen:
+    """What changes whenever the file does; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
