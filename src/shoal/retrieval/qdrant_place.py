@@ -37,8 +37,10 @@ class QdrantPlace(Struct, frozen=True):
         from qdrant_client import QdrantClient
 
         with told(self.url):
+            if self.url == ":memory:":
+                return QdrantClient(self.url)
             if not self.remote:
-                return QdrantClient(**{"location" if self.url == ":memory:" else "path": self.url})
+                return QdrantClient(path=self.url)
             key = self._key()
             return QdrantClient(
                 url=self.url, api_key=key, timeout=_TIMEOUT_S, check_compatibility=False
