@@ -176,6 +176,10 @@ async def test_who_may_ask(store: Store, library: Library) -> None:
         other = Caller(key="k", name="k", spec=KeySpec(models=("gpt",)))
         with pytest.raises(NotAllowed):
             await desk.serve(request_of("Where?"), "", other)
+        bound = Caller(key="k", name="k", spec=KeySpec(collections=("empty",)))
+        assert desk.models(bound) == ["gpt", "shoal/ask:empty"]
+        with pytest.raises(NotAllowed, match="only: empty"):
+            await desk.serve(request_of("Where?"), "", bound)
         with pytest.raises(UnknownModel, match="there are: empty, york"):
             await desk.serve(request_of("Where?", model="shoal/ask:leeds"), "")
         with pytest.raises(UnknownModel):

@@ -16,6 +16,7 @@ from shoal.formats.responses.kept import AskedResponse
 from shoal.gateway import GatewayOptions, create_app
 from shoal.gateway.desk import Desk
 from shoal.gateway.server import listen, new_server, serve_on
+from shoal.gateway.store_desk import StoreDesk
 from shoal.gateway.tracing import Tracer
 from shoal.routing.caller import Caller
 from shoal.routing.health import Health
@@ -104,12 +105,13 @@ async def running_gateway(
     keys: FakeKeys | None = None,
     stop_within_s: int = 10,
     tracer: Tracer | None = None,
+    stores: StoreDesk | None = None,
     **options: object,
 ) -> AsyncIterator[str]:
     """The gateway's address while it runs; without ``keys``, nobody needs one."""
     chosen = GatewayOptions.model_validate({"port": 0, **options})
     listener = listen(chosen)
-    server = new_server(create_app(desk, chosen, keys or FakeKeys(), tracer), stop_within_s)
+    server = new_server(create_app(desk, chosen, keys or FakeKeys(), tracer, stores), stop_within_s)
     running = asyncio.create_task(serve_on(server, listener))
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True

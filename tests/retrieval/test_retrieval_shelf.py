@@ -148,3 +148,11 @@ def test_a_copy_holds_all(shelf: Shelf, tmp_path: Path) -> None:
     assert copy.cursor() == shelf.cursor()
     with pytest.raises(StoreError, match="exists"):
         shelf.copy_to(tmp_path / "copy" / "collection.db")
+
+
+def test_ids_and_sizes(shelf: Shelf) -> None:
+    assert (shelf.ids(), shelf.sizes()) == ([], (0, 0))
+    first, second = shelf.put([written("a", "one", "two"), written("b", "three")])
+    assert shelf.ids() == [(first.at, first.id), (second.at, second.id)]
+    assert shelf.sizes() == (2, first.size + second.size)
+    assert shelf.sizes([second.id, "unknown"]) == (1, first.size + second.size)

@@ -87,6 +87,15 @@ def test_scopes() -> None:
             who.require(scope)  # type: ignore[arg-type]
 
 
+def test_collections_of_a_key() -> None:
+    Caller().require_collection("any")
+    narrow = Caller(key="k", name="team", spec=KeySpec(collections=("handbook",)))
+    narrow.require_collection("handbook")
+    with pytest.raises(NotAllowed, match="only: handbook") as refused:
+        narrow.require_collection("salaries")
+    assert (refused.value.status, refused.value.code) == (403, "collection_not_allowed")
+
+
 def test_models_and_tasks_of_a_key() -> None:
     Caller().require_model("any")
     Caller().require_task("")

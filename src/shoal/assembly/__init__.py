@@ -6,6 +6,7 @@ from shoal.assembly.purse import Purse
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster
 from shoal.assembly.shoal import Shoal
+from shoal.assembly.stacks import Stacks
 from shoal.assembly.stored_keys import StoredKeys
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Regime",
     "Roster",
     "Shoal",
+    "Stacks",
     "StoredKeys",
     "tariff_of",
 ]

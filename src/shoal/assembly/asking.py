@@ -47,8 +47,9 @@ class Asking:
 
     def names(self, caller: Caller) -> list[str]:
         """The models of this kind that a caller may ask."""
-        allowed = caller.spec.models
-        found = [f"{PREFIX}{name}" for name in self._library.names()]
+        allowed, own = caller.spec.models, caller.spec.collections
+        there = (name for name in self._library.names() if not own or name in own)
+        found = [f"{PREFIX}{name}" for name in there]
         return [name for name in found if not allowed or name in allowed]
 
     async def answer(

@@ -30,6 +30,16 @@ class Library:
         """The collections there are."""
         return collections_in(self._root)
 
+    def folder(self, name: str) -> Path:
+        """The folder of one, which holds its shelf and its indexes.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        if _identity(self._root, name) is None:
+            raise NotFound(f"no collection {name!r}")
+        return self._root / name
+
     def get(self, name: str) -> Collection:
         """An open collection; it is not to be closed by who asks for it.
 

@@ -161,6 +161,7 @@ class Shoal:
     ) -> Handled:
         began = time.perf_counter()
         caller.require_model(request.model)
+        caller.require_collection(request.model.removeprefix(PREFIX))
         caller.require_task("")
         shielded = await shield(request, regime.privacy)
         allowance = self._purse.admit_request(caller)

@@ -39,6 +39,9 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what it is for.")],
     model: Annotated[list[str] | None, typer.Option(help="For this model only; repeat it.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="For this task only; repeat it.")] = None,
+    collection: Annotated[
+        list[str] | None, typer.Option(help="For this collection only; repeat it.")
+    ] = None,
     scope: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(SCOPES)}; repeat it. Default: call.")
     ] = None,
@@ -56,6 +59,7 @@ def create(
         scopes=scope or ["call"],
         models=model or [],
         tasks=task or [],
+        collections=collection or [],
         expires_days=None if expires is None else expires.seconds / _DAY,
         rpm=rpm,
         tpm=tpm,
@@ -143,7 +147,8 @@ def _row(view: KeyView) -> Row:
 
 def _limits(spec: KeySpec) -> str:
     told = []
-    for names, unit in ((spec.models, "model"), (spec.tasks, "task")):
+    named = (spec.models, "model"), (spec.tasks, "task"), (spec.collections, "collection")
+    for names, unit in named:
         told += [f"{unit} {name}" for name in names]
     for amount, unit in ((spec.rpm, "requests"), (spec.tpm, "tokens")):
         told += [] if amount is None else [f"{amount:,} {unit}/min"]

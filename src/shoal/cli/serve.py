@@ -1,11 +1,13 @@
 """``shoal serve`` and ``shoal learn``, the two processes, and ``shoal reload``."""
 
+import asyncio
 import gc
 import os
 import signal
 import sys
 import threading
-from contextlib import closing, nullcontext, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +16,9 @@ import typer
 import uvloop
 from threadpoolctl import threadpool_limits
 
-from shoal.assembly import Purse, Shoal, StoredKeys
+from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
 from shoal.assembly.library import Library
+from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
 from shoal.cli.pid_file import gateways, pid_file
@@ -24,11 +27,11 @@ from shoal.cli.reloading import Reloader, Rereading, budgets_of, regime_of
 from shoal.cli.side_process import SideProcess, learner_beside, watcher_beside
 from shoal.cli.workers import Crew, Seat, when_input_ends
 from shoal.config import Config, read_config
-from shoal.encoder import Encoder
 from shoal.errors import NotFound
 from shoal.gateway import create_app, open_tracer
 from shoal.gateway import serve as serve_app
 from shoal.gateway.server import listen, new_server, serve_on
+from shoal.retrieval.uploads import Uploads
 from shoal.storage import Store
 
 _LEARN_ON_S = 3  # a learner that is told to stop may end what it is at within so long
@@ -76,16 +79,18 @@ def _end(*_: object) -> None:
 async def _serve(
     path: Path, config: Config, store: Store, learner: SideProcess | None, seat: Seat | None
 ) -> None:
-    library = Library(config.collections_folder, Encoder, config.place_of)
+    encoder = LazyEncoder()
+    library = Library(config.collections_folder, encoder, config.place_of)
     async with (
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
+        _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,
     ):
         config.gateway.require_keys(len(keys.ring))
-        app = create_app(shoal, config.gateway, keys, tracer)
+        app = create_app(shoal, config.gateway, keys, tracer, stacks)
         _set_aside_the_heap()
         if seat is not None:
             seat.ready()
@@ -93,6 +98,16 @@ async def _serve(
         say(_greeting(config, len(keys.ring)))
         with pid_file(config.store.path):
             await serve_app(app, config.gateway)
+
+
+@asynccontextmanager
+async def _stacks(stacks: Stacks) -> AsyncIterator[Stacks]:
+    """Uploaded files and collections; opening them may remove files, closing them wait for one."""
+    await asyncio.to_thread(stacks.open)
+    try:
+        yield stacks
+    finally:
+        await asyncio.to_thread(stacks.close)
 
 
 def _set_aside_the_heap() -> None:

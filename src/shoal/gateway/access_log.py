@@ -1,12 +1,25 @@
 """The access log: a line of JSON for each call, with nothing of what was said in it."""
 
 import logging
+import time
 
 import msgspec
 
 from shoal.gateway.ended import Ended
 
 log = logging.getLogger("shoal.access")
+
+
+def write_act(act: str, error: str, latency_ms: float) -> None:
+    """Log what was done with files or vector stores; ``error`` "" if it was done."""
+    line = {
+        "at": round(time.time(), 3),
+        "act": act,
+        "latency_ms": latency_ms,
+        "error": error or None,
+        "ok": not error,
+    }
+    log.info(msgspec.json.encode(line).decode())
 
 
 def write(ended: Ended) -> None:

@@ -11,6 +11,7 @@ from shoal.errors import ShoalError
 from shoal.formats import FORMATS
 from shoal.formats.embeddings import PATH as EMBEDDINGS
 from shoal.formats.messages.token_counts import PATH as COUNTS
+from shoal.gateway.acts import Acts
 from shoal.gateway.desk import Desk
 from shoal.gateway.desk_routes import DeskRoutes
 from shoal.gateway.embeddings import EmbeddingRoute
@@ -24,21 +25,32 @@ from shoal.gateway.metrics import Metrics
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions, is_loopback
 from shoal.gateway.replies import PREFIX, error_reply, plain_error, wire_of
+from shoal.gateway.store_desk import StoreDesk
+from shoal.gateway.store_routes import StoreRoutes
 from shoal.gateway.token_counts import TokenCountRoute
 from shoal.gateway.tracing import Tracer
+from shoal.gateway.upload_routes import UploadRoutes
 from shoal.gateway.valve import Valve
 
 _DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
 
 
 def create_app(
-    desk: Desk, options: GatewayOptions, keys: KeyDesk, tracer: Tracer | None = None
+    desk: Desk,
+    options: GatewayOptions,
+    keys: KeyDesk,
+    tracer: Tracer | None = None,
+    stores: StoreDesk | None = None,
 ) -> Starlette:
-    """All routes over one desk; every error leaves in the shape of the format it was asked in."""
+    """All routes over one desk; every error leaves in the shape of the format it was asked in.
+
+    ``stores`` None: there are neither files nor vector stores, and their routes say so.
+    """
     observer = Observer(Metrics(desk.health), options.access_log, tracer)
     other = DeskRoutes(desk, keys, options.max_body, observer.metrics)
     embeddings = EmbeddingRoute(desk, options, observer)
     counts = TokenCountRoute(desk, options)
+    acts = Acts(stores, observer)
     admin = KeyRoutes(keys, options.max_body)
     app = Starlette(
         routes=[
@@ -46,6 +58,8 @@ def create_app(
             Route(PREFIX + COUNTS, counts.post, methods=["POST"]),
             Route(PREFIX + EMBEDDINGS, embeddings.post, methods=["POST"]),
             *KeptResponseRoutes(desk).routes(),
+            *UploadRoutes(acts).routes(),
+            *StoreRoutes(acts, options.max_body).routes(),
             Route("/v1/models", other.models),
             Route("/v1/models/{name:path}", other.model),
             Route("/healthz", other.health),

@@ -13,14 +13,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         MalformedRequest: it is compressed, or lost.
         starlette.requests.ClientDisconnect: the client hung up while sending it.
     """
-    if "upgrade" in request.headers:  # the server's parser ends at such a header, the body unread
-        raise MalformedRequest(
-            "a body behind a header 'Upgrade' is not read; send none "
-            "(Java: HttpClient.Version.HTTP_1_1)"
-        )
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise MalformedRequest(f"the body is compressed ({encoding}); send it uncompressed")
+    check_body(request)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
@@ -30,6 +23,22 @@ async def read_body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise _too_large(limit)
     return bytes(body)
+
+
+def check_body(request: Request) -> None:
+    """See that the body can be read.
+
+    Raises:
+        MalformedRequest: it is compressed, or lost.
+    """
+    if "upgrade" in request.headers:  # the server's parser ends at such a header, the body unread
+        raise MalformedRequest(
+            "a body behind a header 'Upgrade' is not read; send none "
+            "(Java: HttpClient.Version.HTTP_1_1)"
+        )
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise MalformedRequest(f"the body is compressed ({encoding}); send it uncompressed")
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -93,6 +93,10 @@ class Metrics:
         overhead = self._histogram("overhead_seconds", "Of that, Shoal's own part.", _OVERHEAD)
         self._seconds = _Bound(lambda values: seconds.labels(*values))
         self._overhead = _Bound(lambda values: overhead.labels(*values))
+        acts = self._counter("collection_acts", "Asked of files and stores.", "act", "outcome")
+        self._acts = _Bound(lambda values: acts.labels(*values))
+        took = self._histogram("collection_act_seconds", "How long it took.", _SECONDS, "act")
+        self._act_seconds = _Bound(lambda values: took.labels(*values))
         process = Gauge(
             "shoal_process", "Whose figures these are.", ("pid",), registry=self._registry
         )
@@ -110,6 +114,11 @@ class Metrics:
             self._overhead(by).observe(ended.overhead_ms / 1e3)
         if ended.answer is not None:
             self._count_cost(receipt, ended.answer)
+
+    def count_act(self, act: str, error: str, seconds: float) -> None:
+        """Count what was done with files or vector stores; ``error`` "" if it was done."""
+        self._acts(act, error or "ok").inc()
+        self._act_seconds(act).observe(seconds)
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
@@ -131,6 +140,7 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"shoal_{name}", text, labels, registry=self._registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        labels = ("answered_by",)
-        return Histogram(f"shoal_{name}", text, labels, buckets=buckets, registry=self._registry)
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], label: str = "answered_by"
+    ) -> Histogram:
+        return Histogram(f"shoal_{name}", text, (label,), buckets=buckets, registry=self._registry)

@@ -13,6 +13,12 @@ class Observer:
         self.metrics = metrics
         self._log_calls, self._tracer = log_calls, tracer
 
+    def did(self, act: str, error: str, seconds: float) -> None:
+        """Something was done with files or vector stores, or failed (``error``: a word for why)."""
+        self.metrics.count_act(act, error, seconds)
+        if self._log_calls:
+            access_log.write_act(act, error, round(seconds * 1e3, 3))
+
     def ended(self, ended: Ended) -> None:
         """A call has ended."""
         self.metrics.count(ended)

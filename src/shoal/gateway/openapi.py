@@ -4,8 +4,6 @@ The schemas of the wire formats are loose on purpose: they say what Shoal itself
 else a request may hold is for the provider that answers it to say.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
 from shoal import __version__
@@ -13,12 +11,21 @@ from shoal.chat import Format
 from shoal.formats import FORMATS, WireFormat
 from shoal.formats.embeddings import PATH as EMBEDDINGS
 from shoal.formats.messages.token_counts import PATH as COUNTS
+from shoal.gateway.openapi_parts import (
+    NAME,
+    WIRE_ERRORS,
+    Json,
+    body_of,
+    getting,
+    operation,
+    parameter,
+    refusals,
+    replied,
+)
+from shoal.gateway.openapi_stores import store_paths, store_schemas
 from shoal.gateway.replies import ESTIMATED, PREFIX
 from shoal.routing.key_order import KeyOrder
 
-_Json = dict[str, object]
-
-_NAME = {"type": "string", "minLength": 1}
 _MESSAGES = {
     "type": "array",
     "minItems": 1,
@@ -29,19 +36,19 @@ _MESSAGES = {
     },
 }
 _INPUT = {"type": ["string", "array"], "minItems": 1, "items": {"type": "object"}}
-_ASKED: dict[Format, _Json] = {
+_ASKED: dict[Format, Json] = {
     "chat": {"messages": _MESSAGES, "stream": {"type": ["boolean", "null"]}},
     "messages": {"messages": _MESSAGES, "stream": {"type": ["boolean", "null"]}},
     "responses": {"input": _INPUT, "stream": {"type": ["boolean", "null"]}},
 }
 """What each format insists on, besides ``model``."""
 
-_TEXTS: _Json = {
+_TEXTS: Json = {
     "type": "object",
     "required": ["model", "input"],
     "properties": {
-        "model": _NAME,
-        "input": {"anyOf": [_NAME, {"type": "array", "minItems": 1, "items": _NAME}]},
+        "model": NAME,
+        "input": {"anyOf": [NAME, {"type": "array", "minItems": 1, "items": NAME}]},
         "encoding_format": {"enum": ["float", "base64", None]},
         "dimensions": {"type": ["integer", "null"], "minimum": 1},
     },
@@ -56,18 +63,7 @@ _TITLES: dict[Format, str] = {
     "messages": "Anthropic's Messages",
     "responses": "OpenAI's Responses",
 }
-_ERRORS = {
-    "400": "The request cannot be answered as sent.",
-    "401": "No key, or one that is not in force.",
-    "403": "A key that is not for this, another host name, or a web page of another site.",
-    "404": "There is no such thing.",
-    "409": "There is one of that name.",
-    "413": "The body is over gateway.max_body_mb.",
-    "429": "More than the key's limits or budgets leave.",
-    "503": "Too much is under way, or the store or every upstream is out of order.",
-    "default": "What an upstream said, with its own status; 502 and 504 where it said nothing.",
-}
-_MODEL: _Json = {
+_MODEL: Json = {
     "type": "object",
     "required": ["id", "object", "created", "owned_by"],
     "properties": {
@@ -77,7 +73,7 @@ _MODEL: _Json = {
         "owned_by": {"type": "string"},
     },
 }
-_MODELS: _Json = {
+_MODELS: Json = {
     "type": "object",
     "required": ["object", "data"],
     "properties": {
@@ -85,7 +81,7 @@ _MODELS: _Json = {
         "data": {"type": "array", "items": {"$ref": "#/components/schemas/Model"}},
     },
 }
-_CALL: _Json = {
+_CALL: Json = {
     "type": "object",
     "required": ["id", "at", "receipt", "request"],
     "properties": {
@@ -97,7 +93,7 @@ _CALL: _Json = {
         "error": {"type": "string"},
     },
 }
-_FEEDBACK: _Json = {
+_FEEDBACK: Json = {
     "type": "object",
     "required": ["call_id"],
     "properties": {
@@ -111,27 +107,27 @@ _FEEDBACK: _Json = {
     ],
     "additionalProperties": False,
 }
-_RECORDED: _Json = {
+_RECORDED: Json = {
     "type": "object",
     "required": ["call_id", "status"],
     "properties": {"call_id": {"type": "string"}, "status": {"const": "recorded"}},
 }
-_HEALTH: _Json = {
+_HEALTH: Json = {
     "type": "object",
     "required": ["status"],
     "properties": {"status": {"enum": ["ok", "degraded"]}},
 }
-_READY: _Json = {
+_READY: Json = {
     "type": "object",
     "required": ["ready"],
     "properties": {"ready": {"type": "boolean"}},
 }
-_ERROR: _Json = {
+_ERROR: Json = {
     "type": "object",
     "required": ["error"],
     "description": "In the shape of the wire format that the request came in.",
 }
-_KEY: _Json = {
+_KEY: Json = {
     "type": "object",
     "required": ["id", "name", "hint", "state", "spec"],
     "properties": {
@@ -143,22 +139,22 @@ _KEY: _Json = {
         "key": {"type": "string", "description": "In the reply that makes it only."},
     },
 }
-_KEYS: _Json = {
+_KEYS: Json = {
     "type": "object",
     "required": ["keys"],
     "properties": {"keys": {"type": "array", "items": {"$ref": "#/components/schemas/Key"}}},
 }
-_TOKEN_COUNT: _Json = {
+_TOKEN_COUNT: Json = {
     "type": "object",
     "required": ["input_tokens"],
     "properties": {"input_tokens": {"type": "integer"}},
 }
-_SPEND: _Json = {
+_SPEND: Json = {
     "type": "object",
     "required": ["by", "since", "spend"],
     "properties": {"spend": {"type": "array", "items": {"type": "object"}}},
 }
-_SCHEMAS: _Json = {
+_SCHEMAS: Json = {
     "Call": _CALL,
     "EmbeddingsRequest": _TEXTS,
     "Error": _ERROR,
@@ -174,7 +170,7 @@ _SCHEMAS: _Json = {
     "Spend": _SPEND,
     "TokenCount": _TOKEN_COUNT,
 }
-_CALL_LINKS: _Json = {
+_CALL_LINKS: Json = {
     "call": {
         "operationId": "call",
         "parameters": {"call_id": "$response.header.x-shoal-call-id"},
@@ -184,7 +180,7 @@ _CALL_LINKS: _Json = {
         "requestBody": {"call_id": "$response.header.x-shoal-call-id"},
     },
 }
-_MODEL_LINKS: _Json = {
+_MODEL_LINKS: Json = {
     "model": {"operationId": "model", "parameters": {"name": "$response.body#/data/0/id"}}
 }
 _RECEIPT = ("x-shoal-answered-by", "x-shoal-call-id", "x-shoal-task", "x-shoal-reason")
@@ -192,38 +188,39 @@ _RECEIPT = ("x-shoal-answered-by", "x-shoal-call-id", "x-shoal-task", "x-shoal-r
 
 def openapi() -> bytes:
     """The document, as JSON."""
+    asked = {_named(wire): _asked(wire) for wire in FORMATS.values()}
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Shoal", "version": __version__},
-        "paths": {**_wire_paths(), **_own_paths(), **_key_paths()},
+        "paths": {**_wire_paths(), **_own_paths(), **_key_paths(), **store_paths()},
         "security": [{}, {"key": []}],
         "components": {
-            "schemas": _SCHEMAS | {_named(w): _asked(w) for w in FORMATS.values()},
+            "schemas": _SCHEMAS | store_schemas() | asked,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
     return msgspec.json.encode(document)
 
 
-def _wire_paths() -> _Json:
+def _wire_paths() -> Json:
     replies = {"200": {"description": "The vectors.", "content": {"application/json": {}}}}
-    embedding = _operation("embeddings", "Embeds texts.", replies | _refusals(*_ERRORS))
+    embedding = operation("embeddings", "Embeds texts.", replies | refusals(*WIRE_ERRORS))
     return {
         PREFIX + COUNTS: {"post": _count()},
-        PREFIX + EMBEDDINGS: {"post": embedding | {"requestBody": _body("EmbeddingsRequest")}},
+        PREFIX + EMBEDDINGS: {"post": embedding | {"requestBody": body_of("EmbeddingsRequest")}},
         **{PREFIX + wire.path: {"post": _exchange(wire)} for wire in FORMATS.values()},
         **_kept_paths(),
     }
 
 
-def _kept_paths() -> _Json:
+def _kept_paths() -> Json:
     path = f"{PREFIX}{FORMATS['responses'].path}/{{response_id}}"
-    one = _parameter("response_id", "As the answer gave it.")
+    one = parameter("response_id", "As the answer gave it.")
     it = {"200": {"description": "It.", "content": {"application/json": {}}}}
-    replies = it | _refusals("400", "404", "429", "503", "default")
+    replies = it | refusals("400", "404", "429", "503", "default")
 
-    def said(id: str, summary: str) -> _Json:
-        return _operation(id, summary, replies)
+    def said(id: str, summary: str) -> Json:
+        return operation(id, summary, replies)
 
     return {
         path: {
@@ -236,109 +233,76 @@ def _kept_paths() -> _Json:
     }
 
 
-def _own_paths() -> _Json:
-    name = _parameter("name", "A model's name; it may hold slashes.")
-    call = _parameter("call_id", "As the header x-shoal-call-id of the answer gave it.")
-    ready = {"200": _json("Ready", "Ready."), "503": _json("Ready", "It stops.")}
+def _own_paths() -> Json:
+    name = parameter("name", "A model's name; it may hold slashes.")
+    call = parameter("call_id", "As the header x-shoal-call-id of the answer gave it.")
+    ready = {"200": replied("Ready", "Ready."), "503": replied("Ready", "It stops.")}
     text = {"text/plain": {"schema": {"type": "string"}}}
     figures = {"200": {"description": "The figures.", "content": text}}
-    models = {"200": _json("Models", "All of them.") | {"links": _MODEL_LINKS}}
-    told = {"200": _json("Recorded", "It is recorded.")}
+    models = {"200": replied("Models", "All of them.") | {"links": _MODEL_LINKS}}
+    told = {"200": replied("Recorded", "It is recorded.")}
     it = {"200": {"description": "It.", "content": {"application/json": {}}}}
-    said = _operation(
+    said = operation(
         "feedback",
         "Says of a call that it was right or wrong, or what is right.",
-        told | _refusals("400", "404", "413", "503"),
+        told | refusals("400", "404", "413", "503"),
     )
     return {
-        f"{PREFIX}/models": {"get": _operation("models", "The models to ask.", models)},
-        f"{PREFIX}/models/{{name}}": _get("model", "One of them.", "Model", "404") | name,
-        "/healthz": _get("health", "What works; 200 while requests are answered.", "Health"),
-        "/readyz": {"get": _operation("ready", "Whether requests are answered.", ready)},
-        "/metrics": {"get": _operation("metrics", "Figures for Prometheus.", figures)},
-        "/openapi.json": {"get": _operation("openapi", "This document.", it)},
-        "/shoal/calls/{call_id}": _get("call", "A recorded call.", "Call", "400", "404", "503")
+        f"{PREFIX}/models": {"get": operation("models", "The models to ask.", models)},
+        f"{PREFIX}/models/{{name}}": getting("model", "One of them.", "Model", "404") | name,
+        "/healthz": getting("health", "What works; 200 while requests are answered.", "Health"),
+        "/readyz": {"get": operation("ready", "Whether requests are answered.", ready)},
+        "/metrics": {"get": operation("metrics", "Figures for Prometheus.", figures)},
+        "/openapi.json": {"get": operation("openapi", "This document.", it)},
+        "/shoal/calls/{call_id}": getting("call", "A recorded call.", "Call", "400", "404", "503")
         | call,
-        "/shoal/feedback": {"post": said | {"requestBody": _body("Feedback")}},
+        "/shoal/feedback": {"post": said | {"requestBody": body_of("Feedback")}},
     }
 
 
-def _key_paths() -> _Json:
-    key = _parameter("key_id", "A key's id or name.")
-    made = _operation(
+def _key_paths() -> Json:
+    key = parameter("key_id", "A key's id or name.")
+    made = operation(
         "create_key",
         "Makes a key; wants one of scope admin.",
-        {"201": _json("Key", "The key, shown once.")} | _refusals("400", "409", "413", "503"),
+        {"201": replied("Key", "The key, shown once.")} | refusals("400", "409", "413", "503"),
     )
-    gone = {"200": _json("Key", "It is out of force."), **_refusals("404", "503")}
+    gone = {"200": replied("Key", "It is out of force."), **refusals("404", "503")}
     return {
         "/shoal/keys": {
-            **_get("keys", "The keys there are.", "Keys", "503"),
-            "post": made | {"requestBody": _body("NewKey")},
+            **getting("keys", "The keys there are.", "Keys", "503"),
+            "post": made | {"requestBody": body_of("NewKey")},
         },
-        "/shoal/keys/{key_id}": {"delete": _operation("revoke_key", "Revokes it.", gone)} | key,
-        "/shoal/spend": _get("spend", "What was spent.", "Spend", "400", "503"),
+        "/shoal/keys/{key_id}": {"delete": operation("revoke_key", "Revokes it.", gone)} | key,
+        "/shoal/spend": getting("spend", "What was spent.", "Spend", "400", "503"),
     }
 
 
-def _exchange(wire: WireFormat) -> _Json:
+def _exchange(wire: WireFormat) -> Json:
     headers = {name: {"schema": {"type": "string"}} for name in _RECEIPT}
     headers["x-shoal-overhead-ms"] = {"schema": {"type": "string"}}
-    content: _Json = {
+    content: Json = {
         "application/json": {"schema": {"type": "object"}},
         "text/event-stream": {},
     }
     answer = {"description": "The answer.", "headers": headers, "content": content}
-    replies = {"200": answer | {"links": _CALL_LINKS}, **_refusals(*_ERRORS)}
-    operation = _operation(wire.name, f"Answers a request of {_TITLES[wire.name]}.", replies)
-    return operation | {"requestBody": _body(_named(wire))}
+    replies = {"200": answer | {"links": _CALL_LINKS}, **refusals(*WIRE_ERRORS)}
+    told = operation(wire.name, f"Answers a request of {_TITLES[wire.name]}.", replies)
+    return told | {"requestBody": body_of(_named(wire))}
 
 
-def _count() -> _Json:
+def _count() -> Json:
     estimated = {"schema": {"const": "true"}, "description": "There if no provider counted."}
-    counted = _json("TokenCount", "The count.") | {"headers": {ESTIMATED: estimated}}
+    counted = replied("TokenCount", "The count.") | {"headers": {ESTIMATED: estimated}}
     said = "Counts the tokens of a request of Anthropic's Messages."
-    operation = _operation("count_tokens", said, {"200": counted, **_refusals(*_ERRORS)})
-    return operation | {"requestBody": _body(_named(FORMATS["messages"]))}
+    told = operation("count_tokens", said, {"200": counted, **refusals(*WIRE_ERRORS)})
+    return told | {"requestBody": body_of(_named(FORMATS["messages"]))}
 
 
-def _asked(wire: WireFormat) -> _Json:
-    properties = {"model": _NAME, **_ASKED[wire.name]}
+def _asked(wire: WireFormat) -> Json:
+    properties = {"model": NAME, **_ASKED[wire.name]}
     return {"type": "object", "required": _REQUIRED[wire.name], "properties": properties}
 
 
 def _named(wire: WireFormat) -> str:
     return f"{wire.name.capitalize()}Request"
-
-
-def _get(id: str, summary: str, schema: str, *errors: str) -> _Json:
-    replies = {"200": _json(schema, "It."), **_refusals(*errors)}
-    return {"get": _operation(id, summary, replies)}
-
-
-def _operation(id: str, summary: str, replies: Mapping[str, object]) -> _Json:
-    """Any request may lack a key (401), or meet the guard, which answers 403."""
-    responses = {**replies, **_refusals("401", "403")}
-    return {"operationId": id, "summary": summary, "responses": responses}
-
-
-def _parameter(name: str, description: str) -> _Json:
-    place = {"name": name, "in": "path", "required": True, "schema": _NAME}
-    return {"parameters": [place | {"description": description}]}
-
-
-def _body(schema: str) -> _Json:
-    return {"required": True, "content": {"application/json": {"schema": _reference(schema)}}}
-
-
-def _refusals(*statuses: str) -> _Json:
-    return {status: _json("Error", _ERRORS[status]) for status in statuses}
-
-
-def _json(schema: str, description: str) -> _Json:
-    content = {"application/json": {"schema": _reference(schema)}}
-    return {"description": description, "content": content}
-
-
-def _reference(schema: str) -> _Json:
-    return {"$ref": f"#/components/schemas/{schema}"}

@@ -7,6 +7,7 @@ from shoal.errors import (
     Conflict,
     EngineError,
     EngineRefused,
+    MissingExtra,
     NotFound,
     RequestError,
     ShoalError,
@@ -93,6 +94,8 @@ def _told(error: ShoalError, call_id: str) -> ErrorText:
         return ErrorText(409, message, code="conflict", call_id=call_id)
     if isinstance(error, StoreError):
         return ErrorText(503, message, code="store_error", call_id=call_id)
+    if isinstance(error, MissingExtra):
+        return ErrorText(501, message, code="extra_missing", call_id=call_id)
     return ErrorText(500, message, code="internal_error", call_id=call_id)
 
 

@@ -1,11 +1,11 @@
 """Training of an adapter: from questions, their right passages, and passages that come near.
 
 The loss is the softmax cross-entropy of the fused score over a question's candidates, the passages
-that search ranks high now (hard negatives) and right ones of other questions (as in-batch negatives
-are; Henderson et al. 2017, Karpukhin et al. 2020); of a right passage any part may bring it up, so
-the parts' probabilities are added. Adam (Kingma & Ba 2015), from the identity on: ``up`` begins at
-zero. On a validation part it is looked at every few steps, and the step with the least loss is
-kept: the identity itself, if nothing is better. So few pairs do no harm, and learn little.
+that search ranks high now (hard negatives; Karpukhin et al. 2020); of a right passage any part may
+bring it up, so the parts' probabilities are added. Adam (Kingma & Ba 2015), from the identity on:
+``up`` begins at zero. On a validation part it is looked at every few steps, and the step with the
+least loss is kept: the identity itself, if nothing is better. So few pairs do no harm, and learn
+little.
 
 Numpy only; seconds of CPU.
 """

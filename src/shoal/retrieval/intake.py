@@ -82,10 +82,12 @@ class Draft(Struct, frozen=True):
 class Intake:
     """Takes documents into the collection on one shelf. One thread at a time."""
 
-    def __init__(self, shelf: Shelf, encoder: Encodes, read: Read) -> None:
-        """``read`` makes text of a file's name and bytes."""
+    def __init__(
+        self, shelf: Shelf, encoder: Encodes, read: Read, options: ChunkOptions | None = None
+    ) -> None:
+        """``read`` makes text of a file's name and bytes; ``options`` None: as the shelf says."""
         self._shelf, self._encoder, self._read = shelf, encoder, read
-        self._options = ChunkOptions(max_tokens=shelf.max_tokens)
+        self._options = options or ChunkOptions(max_tokens=shelf.max_tokens)
 
     def sync(self, tell: Callable[[Progress], None] = lambda progress: None) -> Summary:
         """Bring the collection in line with its sources; ``tell`` hears how far it is.

@@ -281,6 +281,18 @@ class Shelf:
         query = f"{DOCUMENT} WHERE number > ? ORDER BY number LIMIT ?"
         return [document_of(row) for row in self._all(query, (after, limit))]
 
+    def ids(self) -> list[tuple[float, str]]:
+        """When each document was taken in, and its id, in the order of their numbers."""
+        return self._all("SELECT at, id FROM documents ORDER BY number")
+
+    def sizes(self, without: Iterable[str] = ()) -> tuple[int, int]:
+        """How many documents there are besides those with an id in ``without``, and the bytes of
+        them all."""
+        count, size = self._one("SELECT count(*), coalesce(sum(size), 0) FROM documents")
+        query = "SELECT count(*) FROM documents WHERE id IN (SELECT value FROM json_each(?))"
+        left_out = self._all(query, (to_json(list(without)),))[0][0]
+        return int(count - left_out), int(size)
+
     def changed(self, since: int) -> tuple[int, list[tuple[int, dict[str, Value]]]]:
         """The count of changes, and (number, attributes) of the documents changed ``since`` that
         count."""

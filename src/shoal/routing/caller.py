@@ -14,14 +14,15 @@ class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a key may do.
 
     ``scopes``: "call" asks models and gives feedback, "read" sees calls and spend, "admin" makes
-    and revokes keys and reads too. ``models`` and ``tasks`` are names; none means any. ``rpm`` and
-    ``tpm`` are requests and tokens a minute, budgets USD by day and calendar month in UTC; None
-    means no limit.
+    and revokes keys and reads too. ``models``, ``tasks`` and ``collections`` are names; none means
+    any. ``rpm`` and ``tpm`` are requests and tokens a minute, budgets USD by day and calendar month
+    in UTC; None means no limit.
     """
 
     scopes: tuple[Scope, ...] = ("call",)
     models: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
     rpm: int | None = None
     tpm: int | None = None
     budget_day: float | None = None
@@ -74,6 +75,20 @@ class Caller(Struct, frozen=True, kw_only=True):
             raise NotAllowed(
                 f"{self._called()} is for the tasks {', '.join(self.spec.tasks)} only; {found}",
                 "task_not_allowed",
+            )
+
+    def require_collection(self, collection: str) -> None:
+        """Refuse a collection, by name, that the key is not for; whether there is one is not told.
+
+        Raises:
+            NotAllowed: it is not among its ``collections``.
+        """
+        own = self.spec.collections
+        if own and collection not in own:
+            raise NotAllowed(
+                f"{self._called()} may not use the collection {collection!r}, only: "
+                f"{', '.join(own)}",
+                "collection_not_allowed",
             )
 
     def _called(self) -> str:

@@ -22,6 +22,7 @@ class KeyOrder(BaseModel):
     scopes: tuple[Scope, ...] = Field(default=("call",), min_length=1)
     models: tuple[_Named, ...] = ()
     tasks: tuple[_Named, ...] = ()
+    collections: tuple[_Named, ...] = ()
     rpm: int | None = Field(default=None, ge=1)
     tpm: int | None = Field(default=None, ge=1)
     budget_day: _Usd | None = None
@@ -41,6 +42,7 @@ class KeyOrder(BaseModel):
             scopes=tuple(dict.fromkeys(self.scopes)),
             models=self.models,
             tasks=self.tasks,
+            collections=self.collections,
             rpm=self.rpm,
             tpm=self.tpm,
             budget_day=self.budget_day,
