@@ -271,7 +271,7 @@ def test_a_folder_keeps_it(tmp_path: Path, shelf: Shelf) -> None:
     first.follow()
     with pytest.raises(StoreError, match="Qdrant"):  # one process may have it open
         place.client()
-    first._client.close()
+    first.close()
     again = OnQdrant.at(place, "rivers", shelf, Attributes(shelf))
     again._client = counted = Counted(again._client)
     again.follow()

@@ -101,6 +101,7 @@ class Collection:
     def close(self) -> None:
         """Close the shelf, and end the process that reads files."""
         self._reader.close()
+        self._indexes.close()
         self.shelf.close()
 
     def add_sources(self, paths: list[Path]) -> None:

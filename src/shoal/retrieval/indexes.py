@@ -63,6 +63,10 @@ class Indexes:
         """
         return self._vectors.nearest(vector, k, where)
 
+    def close(self) -> None:
+        """Give up what is held open."""
+        self._vectors.close()
+
     def allowed(self, where: Filter) -> Numbers:
         """The numbers (n,), ascending, of the passages whose documents pass the filter.
 

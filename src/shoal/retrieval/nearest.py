@@ -43,6 +43,9 @@ class Nearest(Protocol):
             StoreError: the index cannot be read.
         """
 
+    def close(self) -> None:
+        """Give up what is held open."""
+
 
 class OnDisk:
     """Those in the collection's folder, over faiss."""
@@ -76,6 +79,10 @@ class OnDisk:
                 return self._index.search(vector, count, rows)
 
         return passages_nearest(self._shelf, k, search)
+
+    def close(self) -> None:
+        """As ``Nearest`` says."""
+        self._index.close()
 
     def _rows(self, where: Filter) -> Mask:
         """Of each row of the index (n,) whether its document passes."""

@@ -35,7 +35,7 @@ _READ = 0  # the point that says how far the shelf has been read; vectors count 
 _OLDEST = (1, 17)
 _SLICE = 500  # vectors in a request: 3 MB of JSON, of the 32 that a server takes
 _SAY_EVERY = 10_000  # vectors
-_SEEN = 128  # nodes of Qdrant's graph that a search looks at; recall@10 is above .99 then
+_SEEN = 128  # nodes of Qdrant's graph kept while searching; with 100 recall@10 was .994 at 100,000
 
 
 class _Read(Struct, frozen=True):
@@ -59,6 +59,7 @@ class OnQdrant:
         self._known: _Read | None = None
         self._indexed: set[str] | None = None  # fields; None: nothing is indexed
         self._following = threading.Lock()
+        self._ours = False  # whether the client ends with this
 
     @classmethod
     def at(cls, place: QdrantPlace, name: str, shelf: Shelf, attributes: Attributes) -> Self:
@@ -68,6 +69,7 @@ class OnQdrant:
             MissingExtra, ConfigError, StoreError: as ``QdrantPlace.client``.
         """
         found = cls(place.client(), name, shelf, attributes)
+        found._ours = True
         if place.remote:
             found._indexed = set()
         return found
@@ -110,6 +112,11 @@ class OnQdrant:
             return numbers[order], cosines[order]
 
         return passages_nearest(self._shelf, k, search)
+
+    def close(self) -> None:
+        """As ``Nearest`` says."""
+        if self._ours:
+            self._client.close()
 
     def drop(self) -> None:
         """Remove all of it from Qdrant; the next ``follow`` makes it again."""
