@@ -24,6 +24,7 @@ from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.gateway.options import GatewayOptions, TracingOptions
 from shoal.retrieval.options import CollectionOptions
+from shoal.retrieval.qdrant_place import QdrantPlace
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
 from shoal.routing.budget import BudgetOptions
 from shoal.routing.cascade_options import CascadeOptions
@@ -98,6 +99,10 @@ class Config(BaseSettings):
     def collections_folder(self) -> Path:
         """Where the collections are."""
         return self.store.path / "collections"
+
+    def place_of(self, collection: str) -> QdrantPlace | None:
+        """Where the vectors of a collection are, by name; None: in its folder."""
+        return self.collections.get(collection, CollectionOptions()).qdrant
 
     def promise_of(self, task: str) -> PromiseOptions:
         """What is to be promised of a task, by name."""

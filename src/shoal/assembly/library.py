@@ -9,6 +9,7 @@ from msgspec import Struct
 from shoal.errors import ConfigError, NotFound
 from shoal.retrieval.collection import Collection, check_name, collections_in, remove_collection
 from shoal.retrieval.intake import Encodes
+from shoal.retrieval.qdrant_place import Places, in_folders
 from shoal.retrieval.shelf import FILE
 
 
@@ -16,9 +17,12 @@ class Library:
     """Safe to use from several threads. A collection that another process removes, or makes anew,
     is noticed."""
 
-    def __init__(self, root: Path, encoder: Callable[[], Encodes]) -> None:
-        """``root`` holds a folder for each; ``encoder`` is asked when one is first opened."""
-        self._root, self._encoder = root, encoder
+    def __init__(
+        self, root: Path, encoder: Callable[[], Encodes], places: Places = in_folders
+    ) -> None:
+        """``root`` holds a folder for each; ``encoder`` is asked when one is first opened, and so
+        is ``places``, for where its vectors are."""
+        self._root, self._encoder, self._places = root, encoder, places
         self._open = dict[str, _Opened]()
         self._lock = threading.Lock()
 
@@ -56,7 +60,8 @@ class Library:
                 raise NotFound(
                     f"no collection {name!r}; " + (f"there are: {names}" if names else "none is")
                 )
-            collection = Collection(self._root / name, self._encoder())
+            place = self._places(name)
+            collection = Collection(self._root / name, self._encoder(), qdrant=place)
             self._open[name] = _Opened(collection, there)
             return collection
 
@@ -69,7 +74,8 @@ class Library:
             StoreError: it cannot be written.
         """
         with self._lock:
-            Collection.create(self._root / name, self._encoder()).close()
+            folder = self._root / name
+            Collection.create(folder, self._encoder(), qdrant=self._places(name)).close()
         return self.get(name)
 
     def remove(self, name: str) -> None:

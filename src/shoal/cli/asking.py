@@ -49,7 +49,7 @@ def ask(
 
 
 async def _ask(config: Config, name: str, question: str) -> Asked:
-    library = Library(config.collections_folder, Encoder)
+    library = Library(config.collections_folder, Encoder, config.place_of)
     request = Request(f"{PREFIX}{name}", (Message("user", question),))
     with open_store(config) as store:
         async with (

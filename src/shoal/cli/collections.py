@@ -72,9 +72,9 @@ def add(
     settings, encoder = read_config(config), Encoder(threads=2)
     folder = folder_of(settings, name)
     if name in collections_in(folder.parent):
-        found = Collection(folder, encoder)
+        found = Collection(folder, encoder, qdrant=settings.place_of(name))
     else:
-        found = Collection.create(folder, encoder, max_tokens)
+        found = Collection.create(folder, encoder, max_tokens, settings.place_of(name))
     with closing(found):
         found.add_sources(paths)
         _sync(found)
@@ -230,7 +230,8 @@ def _watch(settings: Config, name: str | None, encoder: Encoder, beside: bool) -
         threading.Thread(target=when_input_ends, args=(stop.set,), daemon=True).start()
     else:
         say("Watching; stop with Ctrl-C.")
-    for changed, summary in watched(settings.collections_folder, encoder, name, stop):
+    root, places = settings.collections_folder, settings.place_of
+    for changed, summary in watched(root, encoder, name, stop, places):
         if beside:
             log.info("collection %s: %s", changed, _told(summary))
         else:
@@ -259,7 +260,7 @@ def opened(settings: Config, name: str, encoder: Encoder) -> Iterator[Collection
     if name not in known:
         there = f"there are: {', '.join(known)}" if known else "there are none"
         raise NotFound(f"no collection {name!r}; {there}")
-    with closing(Collection(folder, encoder)) as found:
+    with closing(Collection(folder, encoder, qdrant=settings.place_of(name))) as found:
         yield found
 
 

@@ -80,7 +80,7 @@ async def _serve(
     path: Path, config: Config, store: Store, learner: SideProcess | None, seat: Seat | None
 ) -> None:
     encoder = LazyEncoder()
-    library = Library(config.collections_folder, encoder)
+    library = Library(config.collections_folder, encoder, config.place_of)
     async with (
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,

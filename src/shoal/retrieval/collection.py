@@ -19,6 +19,7 @@ from shoal.retrieval.documents import Document, Hit, Piece
 from shoal.retrieval.folders import lies_in
 from shoal.retrieval.indexes import Indexes, require
 from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, vectors_of
+from shoal.retrieval.qdrant_place import QdrantPlace
 from shoal.retrieval.readers import Reader
 from shoal.retrieval.rerank import Reranking, reranked
 from shoal.retrieval.search import Search, SearchOptions
@@ -45,13 +46,21 @@ class Collection:
     """An open collection. Searches may come from several threads; several processes may have it
     open, and what one has taken in all others find."""
 
-    def __init__(self, folder: Path, encoder: Encodes, reranking: Reranking | None = None) -> None:
-        """Open the collection in ``folder``; with ``reranking`` its searches by both are reranked.
+    def __init__(
+        self,
+        folder: Path,
+        encoder: Encodes,
+        reranking: Reranking | None = None,
+        qdrant: QdrantPlace | None = None,
+    ) -> None:
+        """Open the collection in ``folder``, whose vectors are there too, or in ``qdrant``; with
+        ``reranking`` its searches by both are reranked.
 
         Raises:
             NotFound: there is none.
             Conflict: its vectors are of another encoder.
             MissingExtra: what searches is not installed.
+            ConfigError: the key of ``qdrant`` is not there.
             StoreError: it cannot be read.
         """
         self.name, self.folder = folder.name, folder
@@ -65,13 +74,17 @@ class Collection:
         self.encoder = encoder
         self._reader = Reader()
         self.intake = Intake(self.shelf, encoder, self._reader.read)
-        self._indexes = Indexes(folder, self.shelf)
+        self._indexes = Indexes(folder, self.shelf, qdrant)
         self._search = Search(self.shelf, self._indexes, encoder)
         self._tuned, self._reranking = Tuned(folder / FOLDER, encoder.digest), reranking
 
     @classmethod
     def create(
-        cls, folder: Path, encoder: Encodes, max_tokens: int = ChunkOptions().max_tokens
+        cls,
+        folder: Path,
+        encoder: Encodes,
+        max_tokens: int = ChunkOptions().max_tokens,
+        qdrant: QdrantPlace | None = None,
     ) -> "Collection":
         """Make an empty collection, whose passages have at most so many tokens.
 
@@ -81,13 +94,14 @@ class Collection:
             MissingExtra, StoreError: as when one is opened.
         """
         check_name(folder.name)
-        require()
+        require(qdrant)
         Shelf.create(folder, encoder.digest, encoder.dim, max_tokens).close()
-        return cls(folder, encoder)
+        return cls(folder, encoder, qdrant=qdrant)
 
     def close(self) -> None:
         """Close the shelf, and end the process that reads files."""
         self._reader.close()
+        self._indexes.close()
         self.shelf.close()
 
     def add_sources(self, paths: list[Path]) -> None:

@@ -84,12 +84,24 @@ class Columns:
 
         Raises ``MalformedRequest`` if it names an attribute that no document has.
         """
+        self._check(filter)
+        return self._mask(filter) & self._alive[: self._size]
+
+    def texts(self, filter: Filter) -> dict[str, list[str]]:
+        """Of each attribute that a filter names, the texts it has or had, in order.
+
+        Raises ``MalformedRequest`` if it names an attribute that no document has.
+        """
+        self._check(filter)
+        keys = {part.key for part in comparisons(filter)}
+        return {key: self._columns[key].texts() for key in keys if key in self._columns}
+
+    def _check(self, filter: Filter) -> None:
         known = self.keys
         if self._alive.any():
             for part in comparisons(filter):
                 if part.key not in known:
                     raise _unknown(part.key, known)
-        return self._mask(filter) & self._alive[: self._size]
 
     def _mask(self, filter: Filter) -> Mask:
         if isinstance(filter, Comparison):
@@ -203,14 +215,20 @@ class _Column:
 
     def _ordered(self, type: str, value: str) -> Mask:
         """Which codes stand for text before or after ``value``: (codes + 1,) bool."""
-        if self._sorted is None:
-            words = sorted(self._code_of)
-            self._sorted = words, np.array([self._code_of[word] for word in words], np.intp)
-        words, codes = self._sorted
+        words, codes = self._in_order()
         at = (bisect_left if type in ("lt", "gte") else bisect_right)(words, value)
         table = np.zeros(len(words) + 1, np.bool_)
         table[codes[:at] if type in ("lt", "lte") else codes[at:]] = True
         return table
+
+    def texts(self) -> list[str]:
+        return self._in_order()[0]
+
+    def _in_order(self) -> tuple[list[str], NDArray[np.intp]]:
+        if self._sorted is None:
+            words = sorted(self._code_of)
+            self._sorted = words, np.array([self._code_of[word] for word in words], np.intp)
+        return self._sorted
 
 
 def _grown(array: NDArray[T], size: int, fill: float = 0) -> NDArray[T]:

@@ -1,6 +1,6 @@
 """Search of a collection by words and by meaning, the two brought together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from shoal.retrieval.adapter import Adapter
-from shoal.retrieval.documents import Hit, Passage
+from shoal.retrieval.documents import Document, Hit, Passage
 from shoal.retrieval.filters import Filter
 from shoal.retrieval.fusion import DEFAULT, fuse
 from shoal.retrieval.indexes import Indexes
@@ -101,14 +101,8 @@ class Search:
     def _hits(
         self, numbers: Numbers, scores: Floats, words: Floats, meaning: Floats, asked: SearchOptions
     ) -> list[Hit]:
-        passages = self._shelf.passages(numbers.tolist())
-        documents = self._shelf.documents_of(one.document for one in passages.values())
         hits, seen = list[Hit](), set[str]()
-        for place, number in enumerate(numbers.tolist()):
-            passage = passages.get(number)
-            document = documents.get(passage.document) if passage else None
-            if passage is None or document is None:  # removed since the indexes were asked
-                continue
+        for place, passage, document in self._fetched(numbers, 2 * asked.k):
             if asked.distinct and passage.text in seen:
                 continue
             seen.add(passage.text)
@@ -123,6 +117,18 @@ class Search:
             if len(hits) == asked.k:
                 break
         return [self._with_neighbours(hit, asked.neighbours) for hit in hits]
+
+    def _fetched(self, numbers: Numbers, size: int) -> Iterator[tuple[int, Passage, Document]]:
+        """Passages of these numbers, with their places there; so many at once, for the first are
+        mostly enough. Those removed since the indexes were asked are left out."""
+        for start in range(0, len(numbers), max(size, 1)):
+            asked = numbers[start : start + size].tolist()
+            passages = self._shelf.passages(asked)
+            documents = self._shelf.documents_of({one.document for one in passages.values()})
+            for place, number in enumerate(asked, start):
+                passage = passages.get(number)
+                if passage is not None and passage.document in documents:
+                    yield place, passage, documents[passage.document]
 
     def _with_neighbours(self, hit: Hit, count: int) -> Hit:
         """Passages of a document are numbered in a row."""

@@ -5,7 +5,6 @@ number of a passage, and that of a removal. Numbers are never given twice, and t
 document are numbered in one go, so a document is a range of them.
 """
 
-import json
 import sqlite3
 import threading
 import time
@@ -36,6 +35,7 @@ from shoal.retrieval.shelf_tables import (
     Written,
     connect,
     document_of,
+    from_json,
     next_change,
     passage_of,
     put,
@@ -95,6 +95,15 @@ class Added(Struct, frozen=True):
 
     numbers: NDArray[np.int64]
     texts: list[str]
+
+
+class Described(Struct, frozen=True):
+    """A document's attributes, and the numbers of its vectors: ``last < first``, it has none."""
+
+    number: int
+    attributes: dict[str, Value]
+    first_vector: int
+    last_vector: int
 
 
 class Shelf:
@@ -289,7 +298,17 @@ class Shelf:
         count."""
         count = self.changes()
         query = "SELECT number, attributes FROM documents WHERE changed > ?"
-        return count, [(number, json.loads(text)) for number, text in self._all(query, (since,))]
+        return count, [(number, from_json(text)) for number, text in self._all(query, (since,))]
+
+    def described(self, since: int) -> tuple[int, list[Described]]:
+        """As ``changed``, with the vectors of each document, in their order."""
+        count = self.changes()
+        query = (
+            "SELECT number, attributes, first_vector, first_vector + vectors - 1 FROM documents "
+            "WHERE changed > ? ORDER BY first_vector"
+        )
+        rows = self._all(query, (since,))
+        return count, [Described(row[0], from_json(row[1]), *row[2:]) for row in rows]
 
     def passages(self, numbers: Sequence[int]) -> dict[int, Passage]:
         """Passages by number, without those that are gone."""
@@ -323,7 +342,7 @@ class Shelf:
         query = "SELECT * FROM passages WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._all(query, (after, size)):
             numbers, _, texts, headings, *_ = zip(*rows, strict=True)
-            above = (tuple(json.loads(each)) for each in headings)
+            above = (tuple(from_json(each)) for each in headings)
             pieces = (Piece(*each) for each in zip(texts, above, strict=True))
             yield Added(np.array(numbers, np.int64), [piece.searched for piece in pieces])
             after = numbers[-1]
@@ -358,11 +377,14 @@ class Shelf:
 
     def vectors_of(self, passages: Sequence[int]) -> dict[int, Vectors]:
         """The vectors (p, dim) of passages, by number, without those that are gone."""
-        query = f"{VECTOR} WHERE passage IN {AMONG} ORDER BY number"
-        found = dict[int, list[bytes]]()
-        for passage, packed in self._all(query, (_numbers(passages),)):
-            found.setdefault(passage, []).append(packed)
-        return {passage: self._unpacked(packed) for passage, packed in found.items()}
+        query = f"{VECTOR} WHERE passage IN {AMONG} ORDER BY number"  # a passage's are in a row
+        rows = self._all(query, (_numbers(passages),))
+        unpacked = self._unpacked([packed for _, packed in rows])  # all at once: few are slow
+        found = dict[int, slice]()
+        for at, (passage, _) in enumerate(rows):
+            first = found[passage].start if passage in found else at
+            found[passage] = slice(first, at + 1)
+        return {passage: unpacked[place] for passage, place in found.items()}
 
     def removed(self, after: int) -> list[Removal]:
         """The removals past the number ``after``, oldest first."""

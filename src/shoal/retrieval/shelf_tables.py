@@ -4,7 +4,6 @@ Plain ``sqlite3``: one file, one writer at a time, and nothing here is ever on a
 """
 
 import hashlib
-import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -226,7 +225,7 @@ def document_of(row: Sequence[Any]) -> Document:
         digest=digest,
         size=size,
         modified_ns=modified_ns,
-        attributes=json.loads(attributes),
+        attributes=from_json(attributes),
         passages=passages,
         at=at,
     )
@@ -237,7 +236,7 @@ def passage_of(row: Sequence[Any]) -> Passage:
     number, document, position, text, headings, page = row
     return Passage(
         text,
-        tuple(json.loads(headings)),
+        tuple(from_json(headings)),
         page,
         number=number,
         document=document,
@@ -254,6 +253,11 @@ def words_digest(piece: Piece) -> str:
 def to_json(value: object) -> str:
     """As a column holds it."""
     return msgspec.json.encode(value).decode()
+
+
+def from_json(text: str) -> Any:
+    """Of a column; msgspec takes a third of ``json``'s time."""
+    return msgspec.json.decode(text)
 
 
 def connect(path: Path) -> sqlite3.Connection:

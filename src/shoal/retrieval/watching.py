@@ -11,6 +11,7 @@ from shoal.errors import MissingExtra, ShoalError
 from shoal.retrieval.collection import Collection, collections_in
 from shoal.retrieval.folders import lies_in
 from shoal.retrieval.intake import Encodes, Summary
+from shoal.retrieval.qdrant_place import Places, in_folders
 from shoal.retrieval.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -25,9 +26,11 @@ def watch(
     encoder: Encodes,
     only: str | None = None,
     stop: threading.Event | None = None,
+    places: Places = in_folders,
 ) -> Iterator[tuple[str, Summary]]:
     """Keep the collections in a folder, or ``only`` one, in line with their sources until ``stop``;
-    tells which changed, and how. A collection that fails is logged and left for the next change.
+    tells which changed, and how. ``places`` says where their vectors are. A collection that fails
+    is logged and left for the next change.
 
     Raises:
         MissingExtra: what watches is not installed.
@@ -40,7 +43,7 @@ def watch(
     while not stop.is_set():
         known = _sources(root, only)
         for name in known:
-            yield from _synced(root / name, encoder)
+            yield from _synced(root / name, encoder, places)
         until = time.monotonic() + _AGAIN_S
         paths = sorted({path for sources in known.values() for path in sources if exists(path)})
         if not paths:
@@ -58,7 +61,7 @@ def watch(
             changed = [path for _, path in found]
             for name, sources in known.items():
                 if any(_touches(path, source) for path in changed for source in sources):
-                    yield from _synced(root / name, encoder)
+                    yield from _synced(root / name, encoder, places)
             if time.monotonic() > until or _sources(root, only) != known:
                 break
 
@@ -77,9 +80,9 @@ def _sources(root: Path, only: str | None) -> dict[str, list[str]]:
     return found
 
 
-def _synced(folder: Path, encoder: Encodes) -> Iterator[tuple[str, Summary]]:
+def _synced(folder: Path, encoder: Encodes, places: Places) -> Iterator[tuple[str, Summary]]:
     try:
-        collection = Collection(folder, encoder)
+        collection = Collection(folder, encoder, qdrant=places(folder.name))
         try:
             summary = collection.sync()
         finally:

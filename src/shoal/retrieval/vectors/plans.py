@@ -42,6 +42,7 @@ _MARGIN = 0.0035  # four times the error (rms) of a cosine by common scale and w
 MOST_PICKED = 0.6  # of the rows: the bits of fewer allowed ones are copied together first
 _PICKED = 1 << 12  # at once: they stay in the cache
 _BLOCK = 1 << 16
+_RECODED = 1 << 11  # at once: their float form stays in the cache
 
 
 class Limits(Struct, frozen=True):
@@ -89,6 +90,9 @@ def nearest(
     else:
         rows = plan.candidates(query, k, None if count == total else allowed)
     found = cosines(held, rows, query)
+    if k < len(found):  # those of the k-th cosine are all kept, to be told apart by row
+        best = np.flatnonzero(found >= -np.partition(-found, k - 1)[k - 1])
+        rows, found = rows[best], found[best]
     order = np.lexsort((rows, -found))[:k]
     return rows[order], found[order]
 
@@ -104,7 +108,7 @@ class ExactScan:
         )
 
     def add(self, source: Source, start: int, stop: int) -> None:
-        for begin, end in blocks(start, stop):
+        for begin, end in blocks(start, stop, _RECODED):
             codes, scales = (source.read(name, begin, end) for name in ("codes", "scales"))
             self._index.add_sa_codes(recoded(Coded(codes, scales)))
 
@@ -171,10 +175,10 @@ def lowest(distances: NDArray[np.int32], count: int) -> Rows:
     return np.concatenate([below, np.flatnonzero(distances == most)[: count - len(below)]])
 
 
-def blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
+def blocks(start: int, stop: int, size: int = _BLOCK) -> Iterator[tuple[int, int]]:
     """(begin, end) of parts small enough to copy."""
-    for begin in range(start, stop, _BLOCK):
-        yield begin, min(begin + _BLOCK, stop)
+    for begin in range(start, stop, size):
+        yield begin, min(begin + size, stop)
 
 
 @contextmanager
