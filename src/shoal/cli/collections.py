@@ -26,7 +26,8 @@ from shoal.retrieval.documents import Hit
 from shoal.retrieval.filter_text import filter_from_text
 from shoal.retrieval.intake import Summary
 from shoal.retrieval.search import SearchOptions
-from shoal.retrieval.shelf import Failure, Shelf
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_rows import Failure
 from shoal.retrieval.watching import watch as watched
 
 log = logging.getLogger(__name__)
@@ -300,7 +301,7 @@ def _shown(settings: Config, name: str) -> Shown:
     shelf = Shelf.open(folder)
     try:
         size = parts.size_of(folder, shelf)
-        return Shown(name, shelf.sources(), size, shelf.failures())
+        return Shown(name, [one.path for one in shelf.sources()], size, shelf.failures())
     finally:
         shelf.close()
 
