@@ -137,26 +137,37 @@ class Search:
     ) -> Iterator[tuple[int, Passage, Document]]:
         """Passages of these numbers, with their places there; k at once, for the first are mostly
         enough. Those removed since the indexes were asked are left out."""
-        places = self._firsts(numbers) if asked.distinct else np.arange(len(numbers))
-        size = max(asked.k, 1)
-        for start in range(0, len(places), size):
-            some = places[start : start + size]
-            wanted = numbers[some].tolist()
+        for places in self._places(numbers, asked):
+            wanted = [int(numbers[place]) for place in places]
             passages = self._shelf.passages(wanted)
             documents = self._shelf.documents_of({one.document for one in passages.values()})
-            for place, number in zip(some.tolist(), wanted, strict=True):
+            for place, number in zip(places, wanted, strict=True):
                 passage = passages.get(number)
                 if passage is not None and passage.document in documents:
                     yield place, passage, documents[passage.document]
 
-    def _firsts(self, numbers: Numbers) -> NDArray[np.intp]:
-        """Where the first passage of each wording is; told by digests, without loading texts."""
-        digests = self._shelf.digests_of(numbers.tolist())
-        firsts = dict[str, int]()
-        for place, number in enumerate(numbers.tolist()):
-            if number in digests:
-                firsts.setdefault(digests[number], place)
-        return np.fromiter(firsts.values(), np.intp, len(firsts))
+    def _places(self, numbers: Numbers, asked: SearchOptions) -> Iterator[Sequence[int]]:
+        """Where to look, k at most at once; if ``distinct``, where each wording is first. That is
+        told by digests, ever more at once, without loading texts."""
+        k = max(asked.k, 1)
+        start, size, seen = 0, 2 * k, set[str]()
+        while start < len(numbers):
+            places: Sequence[int] = range(start, min(start + size, len(numbers)))
+            start, size = start + size, _WIDER * size
+            if asked.distinct:
+                places = self._unseen(numbers, places, seen)
+            yield from (places[at : at + k] for at in range(0, len(places), k))
+
+    def _unseen(self, numbers: Numbers, places: Sequence[int], seen: set[str]) -> list[int]:
+        """Those of the places whose words were not ``seen`` yet, which they are then."""
+        digests = self._shelf.digests_of(numbers[places[0] : places[-1] + 1].tolist())
+        found = list[int]()
+        for place in places:
+            digest = digests.get(int(numbers[place]))
+            if digest is not None and digest not in seen:
+                seen.add(digest)
+                found.append(place)
+        return found
 
     def _with_neighbours(self, hit: Hit, count: int) -> Hit:
         """Passages of a document are numbered in a row."""
