@@ -198,6 +198,15 @@ def test_filters_are_on_what_files_are(rivers: Collection) -> None:
     assert found('modified < "2020-01-01"') == []
 
 
+def test_a_file_cannot_say_of_what_kind_it_is(rivers: Collection) -> None:
+    rivers.intake.add("m.md", b"---\nkind: pdf\nauthor: me\n---\n# A\n\nMinks swim.")
+    (hit,) = rivers.search("minks", SearchOptions(where=filter_from_text('kind = "markdown"'), k=1))
+    assert hit.document.name == "m.md"
+    assert hit.document.attributes == {"kind": "markdown", "author": "me"}
+    given = rivers.intake.add("n.md", b"Minks dive.", {"kind": "letter"})
+    assert given.attributes["kind"] == "letter"  # who takes it in may
+
+
 def test_neighbours_are_of_the_same_document(rivers: Collection) -> None:
     options = SearchOptions(by="words", neighbours=2)
     (hit,) = rivers.search("holts", options)

@@ -137,7 +137,7 @@ class Intake:
         content = self._read(name, data)
         pieces = tuple(cut(content, self._encoder.count_tokens, self._options))
         digest = hashlib.sha256(data).digest()
-        known = {"kind": content.kind, **content.attributes, **attributes}
+        known = {**content.attributes, "kind": content.kind, **attributes}
         return Draft(name, seal, digest, content, pieces, known)
 
     def write(self, drafts: Sequence[Draft]) -> list[Document]:

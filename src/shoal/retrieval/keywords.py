@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from shoal.encoder.encoder import SURROGATE
 from shoal.errors import MissingExtra, StoreError
+from shoal.formats.vector_stores import MOST_QUERY
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.shelf import Shelf
 from shoal.storage.file_lock import FileLock
@@ -29,7 +30,6 @@ _FORMAT = 3
 _STATE = "state.json"
 _ANALYZER = "words"
 _MOST_WORDS = 48  # of a query, the rarest
-_LONGEST_QUERY = 20_000  # characters; what follows is not looked at
 _HEAP_BYTES = 64_000_000
 _COMMITTED_AFTER = 50_000  # passages, so that a stop in mid-building loses little
 _PATIENCE_S = 60.0  # for another process that brings the index up to date
@@ -138,7 +138,7 @@ class Keywords:
         """The words of a text; None if the index has none of them."""
         counts = {
             word: searcher.doc_freq("text", word)
-            for word in self._analyzer.analyze(_clean(text[:_LONGEST_QUERY]))
+            for word in self._analyzer.analyze(_clean(text[:MOST_QUERY]))
         }
         rare = sorted((word for word in counts if counts[word]), key=lambda word: counts[word])
         if not rare:

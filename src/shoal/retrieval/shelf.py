@@ -36,6 +36,7 @@ from shoal.retrieval.shelf_rows import (
 from shoal.retrieval.shelf_tables import (
     AMONG,
     APPLICATION,
+    DIGEST,
     DOCUMENT,
     PART,
     PASSAGE,
@@ -298,6 +299,10 @@ class Shelf:
         """Passages by number, without those that are gone."""
         rows = self._all(f"{PASSAGE} WHERE p.number IN {AMONG}", (_numbers(numbers),))
         return {row[0]: passage_of(row) for row in rows}
+
+    def digests_of(self, numbers: Sequence[int]) -> dict[int, str]:
+        """By which equal words are known again, of passages that are not gone, by number."""
+        return dict(self._all(f"{DIGEST} WHERE number IN {AMONG}", (_numbers(numbers),)))
 
     def documents_of(self, numbers: Iterable[int]) -> dict[int, Document]:
         """Documents by number, without those that are gone."""

@@ -118,6 +118,7 @@ PASSAGE = (
 )
 VECTOR = "SELECT passage, vector FROM vectors"
 PART = "SELECT number, passage FROM vectors"
+DIGEST = "SELECT number, digest FROM passages"
 SAME = "SELECT max(number), digest FROM passages"
 _RANGES = "SELECT number, id, first, passages, first_vector, vectors FROM documents WHERE name = ?"
 _INSERT = (
