@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_goes_on(rivers: Collection, fi
     assert (found.written, found.failed) == (1, 3)
     failed = {Path(one.name).name: one.reason for one in rivers.failures()}
     assert set(failed) == {"empty.txt", "broken.pdf", "circle.txt"}
-    assert "empty" in failed["empty.txt"]
+    assert failed["empty.txt"] == "holds no text: it is empty"
     assert names(rivers, "kingfishers") == ["good.txt"]
     again = rivers.sync()
     assert again.failed == 1  # the link, which cannot be looked at; the others were not read again
@@ -226,7 +226,27 @@ def test_sources_come_and_go(rivers: Collection, files: Path, tmp_path: Path) ->
     other.unlink()
     assert rivers.sync().removed == 1
     with pytest.raises(NotFound, match="no such file"):
-        rivers.add_sources([tmp_path / "nowhere"])
+        rivers.add_sources([files, tmp_path / "nowhere"])
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(NotFound, match="neither a file nor a folder"):
+        rivers.add_sources([tmp_path / "pipe.txt"])
+    assert [source.path for source in rivers.shelf.sources()] == [str(other)]
+
+
+def test_a_folder_is_the_same_by_whatever_path(rivers: Collection, files: Path) -> None:
+    (files.parent / "link").symlink_to(files)
+    rivers.add_sources([files / ".." / "files", files.parent / "link"])
+    assert [source.path for source in rivers.shelf.sources()] == [str(files)]
+    assert rivers.sync().unchanged == 3
+    assert rivers.remove_source(files.parent / "link") == 3
+
+
+def test_links_lead_nowhere_else(rivers: Collection, files: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("The password is swordfish.")
+    (files / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (files / "in.txt").symlink_to(files / "herons.txt")
+    assert rivers.sync().written == 1
+    assert names(rivers, "swordfish") == []
 
 
 def test_progress_is_told(rivers: Collection, files: Path) -> None:

@@ -38,7 +38,7 @@ def shelf(tmp_path: Path) -> Shelf:
 @pytest.fixture
 def search(tmp_path: Path, shelf: Shelf) -> Search:
     indexes = Indexes(tmp_path, shelf)
-    indexes.follow()
+    indexes.follow(60)
     return Search(shelf, indexes, Encodes())
 
 
@@ -72,7 +72,7 @@ def test_it_looks_through_so_many_only(search: Search, monkeypatch: pytest.Monke
 
 def test_a_query_is_encoded_once(tmp_path: Path, shelf: Shelf) -> None:
     indexes, encoder = Indexes(tmp_path, shelf), Encodes()
-    indexes.follow()
+    indexes.follow(60)
     Search(shelf, indexes, encoder).find("otters swim", SearchOptions(k=6))
     assert encoder.asked == 1
 

@@ -181,7 +181,7 @@ def test_a_copy_holds_all(shelf: Shelf, tmp_path: Path) -> None:
     copy.check()
     assert copy.counts() == (1, 2)
     assert copy.cursor() == shelf.cursor()
-    with pytest.raises(StoreError, match="exists"):
+    with pytest.raises(StoreError, match="is there already"):
         shelf.copy_to(tmp_path / "copy" / "collection.db")
 
 

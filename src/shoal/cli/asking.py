@@ -36,7 +36,7 @@ def ask(
 ) -> None:
     """Answer a question from a collection, with the places that say so.
 
-    By the model that `[collections.NAME]` names, else word for word from a passage. Exit status 2
+    By the model that `\\[collections.NAME]` names, else word for word from a passage. Exit status 2
     if it is not in the documents.
     """
     told = asyncio.run(_ask(read_config(config), name, question))

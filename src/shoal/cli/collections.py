@@ -13,7 +13,7 @@ import typer
 from msgspec import Struct
 
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath
-from shoal.cli.figures import moment
+from shoal.cli.figures import moment, one_line
 from shoal.cli.intake_bar import intake_bar
 from shoal.cli.printing import Column, Row, say, show_json, show_log, show_table, warn
 from shoal.cli.workers import when_input_ends
@@ -24,6 +24,7 @@ from shoal.retrieval import collection as parts
 from shoal.retrieval.collection import Collection, collections_in
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.filter_text import filter_from_text
+from shoal.retrieval.folders import source_of
 from shoal.retrieval.intake import Summary
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.shelf import Shelf
@@ -41,6 +42,7 @@ _COLUMNS = (
     Column("PASSAGES", right=True),
     Column("MB", right=True),
 )
+FAILED = 1  # exit status
 _SHOWN_FAILURES = 20
 _SHOWN = 240  # characters of a passage
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The collection's name.")]
@@ -66,19 +68,24 @@ def add(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Take files and folders into a collection, made if there is none; later only what changed.
+    Exit status 1 if nothing could be taken in.
 
     What was named is remembered: `shoal collections sync` looks again, and so does `shoal serve`
     by itself.
     """
     settings, encoder = read_config(config), Encoder(threads=2)
     folder = folder_of(settings, name)
+    for path in paths:  # before anything is made
+        source_of(path)
     if name in collections_in(folder.parent):
         found = Collection(folder, encoder, qdrant=settings.place_of(name))
     else:
         found = Collection.create(folder, encoder, max_tokens, settings.place_of(name))
     with closing(found):
         found.add_sources(paths)
-        _sync(found)
+        summary = _sync(found)
+    if summary.failed and not (summary.written or summary.unchanged):
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -95,9 +102,18 @@ def sync(
     if watch:
         _watch(settings, name, encoder, beside)
         return
+    hindered = False
     for each in [name] if name else collections_in(settings.collections_folder):
-        with opened(settings, each, encoder) as found:
-            _sync(found)
+        try:
+            with opened(settings, each, encoder) as found:
+                _sync(found)
+        except StoreError as error:  # the others are looked at all the same
+            if name:
+                raise
+            warn(f"{each}: {error}")
+            hindered = True
+    if hindered:
+        raise typer.Exit(FAILED)
 
 
 @app.command("list")
@@ -109,7 +125,7 @@ def list_collections(as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFI
         try:
             found.append(_shown(settings, name))
         except StoreError as error:  # the others are listed all the same
-            warn(f"{name}: {error}")
+            warn(f"{name}: {error}; `shoal collections remove {name}` removes it")
     if as_json:
         show_json(found)
     elif found:
@@ -121,7 +137,9 @@ def list_collections(as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFI
 @app.command()
 def show(name: Name, as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Show a collection: where it takes from, how much it has, and which files failed, and why."""
-    one = _shown(read_config(config), name)
+    settings = read_config(config)
+    _require(settings, name)
+    one = _shown(settings, name)
     if as_json:
         show_json(one)
         return
@@ -255,6 +273,13 @@ def folder_of(settings: Config, name: str) -> Path:
     return settings.collections_folder / name
 
 
+def _require(settings: Config, name: str) -> None:
+    known = collections_in(folder_of(settings, name).parent)
+    if name not in known:
+        there = f"there are: {', '.join(known)}" if known else "there are none"
+        raise NotFound(f"no collection {name!r}; {there}")
+
+
 @contextmanager
 def opened(settings: Config, name: str, encoder: Encoder) -> Iterator[Collection]:
     """An open collection.
@@ -262,11 +287,8 @@ def opened(settings: Config, name: str, encoder: Encoder) -> Iterator[Collection
     Raises:
         NotFound: there is none of this name; says which there are.
     """
+    _require(settings, name)
     folder = folder_of(settings, name)
-    known = collections_in(folder.parent)
-    if name not in known:
-        there = f"there are: {', '.join(known)}" if known else "there are none"
-        raise NotFound(f"no collection {name!r}; {there}")
     with closing(Collection(folder, encoder, qdrant=settings.place_of(name))) as found:
         yield found
 
@@ -280,11 +302,12 @@ def closing(collection: Collection) -> Iterator[Collection]:
         collection.close()
 
 
-def _sync(found: Collection) -> None:
+def _sync(found: Collection) -> Summary:
     with intake_bar(found.name) as tell:
         summary = found.sync(tell)
     say(f"{found.name}: {_told(summary)}")
     _tell_failures(found.failures())
+    return summary
 
 
 def _told(summary: Summary) -> str:
@@ -326,10 +349,14 @@ def _mb(size: parts.Size) -> str:
 def _hit(place: int, hit: Hit, explain: bool) -> str:
     page = f", page {hit.passage.page}" if hit.passage.page else ""
     above = " > ".join(hit.passage.headings[1:])
-    where = f"{hit.document.title}{' > ' if above else ''}{above}{page}"
+    where = one_line(f"{hit.document.title}{' > ' if above else ''}{above}{page}")
     text = " ".join(hit.passage.text.split())
     shown = text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
-    lines = [f"{place}. {where} ({hit.score:.3f})", f"   {shown}", f"   {hit.document.name}"]
+    lines = [
+        f"{place}. {where} ({hit.score:.3f})",
+        f"   {shown}",
+        f"   {one_line(hit.document.name)}",
+    ]
     if explain:
         words = "not among the best" if hit.words is None else f"BM25 {hit.words:.2f}"
         meaning = "not known" if hit.meaning is None else f"cosine {hit.meaning:.3f}"

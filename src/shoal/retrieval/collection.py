@@ -15,7 +15,7 @@ from uuid import uuid4
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shoal.errors import ConfigError, Conflict, NotFound, StoreError
+from shoal.errors import ConfigError, Conflict, NotFound, StoreDamaged, StoreError
 from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Hit
@@ -116,11 +116,7 @@ class Collection:
         Raises:
             NotFound: there is no such file or folder.
         """
-        for path in paths:
-            try:
-                source = source_of(path.expanduser().absolute())
-            except OSError as error:
-                raise NotFound(f"{path}: no such file or folder ({error.strerror})") from error
+        for source in [source_of(path) for path in paths]:  # all, or none
             self.shelf.add_source(source)
 
     def remove_source(self, path: Path) -> int:
@@ -129,8 +125,13 @@ class Collection:
         Raises:
             NotFound: the collection takes nothing from there.
         """
-        source = str(path.expanduser().absolute())
+        plain = path.expanduser().absolute()
         with self._alone():
+            known_as = {one.path for one in self.shelf.sources()} & {
+                str(plain),
+                str(plain.resolve()),
+            }
+            source = next(iter(known_as), "")
             if not self.shelf.remove_source(source):
                 known = ", ".join(one.path for one in self.shelf.sources()) or "nothing"
                 raise NotFound(f"{path}: no source of {self.name}; it takes from: {known}")
@@ -231,7 +232,9 @@ def remove_collection(folder: Path) -> None:
     going = folder.with_name(f".{folder.name}.{uuid4().hex}.removing")
     try:
         folder.rename(going)
-        shutil.rmtree(going)
+        shutil.rmtree(
+            going, ignore_errors=True
+        )  # what somebody writes there now is swept next time
     except OSError as error:
         raise StoreError(f"{folder}: cannot be removed: {error}") from error
 
@@ -269,7 +272,7 @@ def import_collection(file: Path, folder: Path) -> None:
     if (folder / FILE).exists():
         raise Conflict(f"there is a collection {folder.name} already")
     if not file.is_file():
-        raise NotFound(f"{file}: no such file")
+        raise NotFound(f"{file}: no such file" if not file.exists() else f"{file}: this is no file")
     waiting = folder.with_name(f".{folder.name}.importing")
     shutil.rmtree(waiting, ignore_errors=True)
     waiting.mkdir(parents=True)
@@ -282,6 +285,8 @@ def import_collection(file: Path, folder: Path) -> None:
         shelf.make_anew()
         shelf.close()
         waiting.rename(folder)
+    except StoreDamaged as error:
+        raise StoreDamaged(f"{file}: damaged, or nothing that `export` wrote") from error
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written: {error}") from error
     finally:

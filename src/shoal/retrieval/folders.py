@@ -3,9 +3,11 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from msgspec import Struct
 
+from shoal.errors import NotFound
 from shoal.retrieval.shelf_rows import Seal, Source
 
 _OWN = frozenset({"collection.db", "shoal.db", "files.db"})
@@ -32,19 +34,28 @@ class Files(Struct, frozen=True):
 
 
 def source_of(path: Path) -> Source:
-    """A file or folder as what documents come from.
+    """A file or folder as what documents come from, by the one path that leads to it without links.
 
     Raises:
-        OSError: it is not there, or cannot be looked at.
+        NotFound: there is none, it cannot be looked at, or it is something else.
     """
-    status = path.stat()
-    return Source(str(path), status.st_dev if path.is_dir() else None)
+    try:
+        found = path.expanduser().resolve(strict=True)
+        status = found.stat()
+        str(found).encode()
+    except UnicodeEncodeError as error:
+        raise NotFound(f"{str(path)!a}: its name is no text") from error
+    except (OSError, RuntimeError) as error:  # a link in a circle; ~ of nobody
+        raise NotFound(f"{path}: no such file or folder") from error
+    if not (S_ISREG(status.st_mode) or S_ISDIR(status.st_mode)):
+        raise NotFound(f"{path}: neither a file nor a folder")
+    return Source(str(found), status.st_dev if S_ISDIR(status.st_mode) else None)
 
 
 def files_of(sources: Sequence[Source], is_wanted: Callable[[Path], bool]) -> Files:
-    """Every wanted file of these files and folders. Links to files are followed, links to folders
-    are not; a file that is named is wanted whatever it is. ``is_wanted`` is asked of paths relative
-    to their source.
+    """Every wanted file of these files and folders. Links are followed to files within the same
+    source, and else not; a file that is named is wanted whatever it is. ``is_wanted`` is asked of
+    paths relative to their source.
 
     A folder that is not there, or is empty and on another device than it was, is not taken for one
     whose files were removed: its disk may not be mounted.
@@ -54,6 +65,9 @@ def files_of(sources: Sequence[Source], is_wanted: Callable[[Path], bool]) -> Fi
         try:
             if source.device is None:
                 files.found[source.path] = seal_of(source.path)
+                if not os.path.isfile(source.path):
+                    files.unreadable[source.path] = "it is no file any more"
+                    del files.found[source.path]
             elif why := _absent(source):
                 files.unreadable[source.path] = why
             else:
@@ -126,6 +140,8 @@ def _within(
                 continue
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
+            elif entry.is_symlink() and not lies_in(os.path.realpath(entry.path), folder):
+                continue  # what is elsewhere was not named
             elif (seal := _seal(entry, unreadable)) is not None:
                 yield entry.path, seal
 

@@ -196,10 +196,10 @@ class _Run:
                 self._drafts.append(draft)
         except (MissingExtra, OSError, NotReadNow) as error:  # it may be read next time
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-            self._shelf.note({path: reason})
+            self._shelf.note({path: reason.removeprefix(f"{path}: ")})
             self._count(Summary(failed=1))
         except ReadError as error:
-            self._shelf.fail(path, seal, str(error))
+            self._shelf.fail(path, seal, str(error).removeprefix(f"{path}: "))
             self._count(Summary(failed=1))
         done, read = self._progress.done + 1, self._progress.read + seal.size
         self._progress = replace(self._progress, done=done, read=read)

@@ -66,6 +66,8 @@ class Search:
         Raises:
             MalformedRequest: the filter asks for an attribute that no document has.
         """
+        if not query.strip():
+            return []
         query = query[:MOST_QUERY]
         vector = None if options.by == "words" else self._encoder.encode([query])[0]
         pool, most = max(_POOL, 2 * options.k), max(_MOST_POOL, 2 * options.k)

@@ -425,6 +425,9 @@ class Shelf:
         Raises:
             StoreError: it cannot be written, or is there already.
         """
+        if path.exists() or not path.parent.is_dir():
+            why = "is there already" if path.exists() else "its folder is not there"
+            raise StoreError(f"{path}: cannot be written: {why}")
         with translated(path), closing(connect(self.path)) as conn:
             conn.execute("VACUUM INTO ?", (str(path),))
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from os.path import exists
 from pathlib import Path
+from typing import TypeVar
 
 from shoal.errors import MissingExtra, ShoalError
 from shoal.retrieval.collection import Collection, collections_in
@@ -16,10 +17,12 @@ from shoal.retrieval.readers import is_wanted
 from shoal.retrieval.shelf import Shelf
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _LOOK_MS = 2_000  # new collections and sources are noticed so soon
 _AGAIN_S = 600.0  # everything is looked at again, for what the system did not tell
 _DEBOUNCE_MS = 400
+_told: dict[str, str] = {}  # why a collection is not watched
 
 
 def watch(
@@ -50,7 +53,7 @@ def watch(
         if not paths:
             stop.wait(_LOOK_MS / 1e3)
             continue
-        for found in changes(
+        looks = changes(
             *paths,
             watch_filter=None,
             debounce=_DEBOUNCE_MS,
@@ -58,13 +61,23 @@ def watch(
             rust_timeout=_LOOK_MS,
             yield_on_timeout=True,
             raise_interrupt=True,
-        ):
+        )
+        for found in _as_long_as_it_works(looks, stop):
             changed = [path for _, path in found]
             for name, sources in known.items():
                 if any(may_matter(path, one, is_wanted) for path in changed for one in sources):
                     yield from _synced(root / name, encoder, places)
             if time.monotonic() > until or _sources(root, only) != known:
                 break
+
+
+def _as_long_as_it_works(looks: Iterator[T], stop: threading.Event) -> Iterator[T]:
+    """What a watcher tells, until it fails, as of a name that is no text; then after a while."""
+    try:
+        yield from looks
+    except RuntimeError as error:  # the watcher's own, of which it exports no name
+        log.warning("what changed is not told (%s): all is looked at again", error)
+        stop.wait(_LOOK_MS / 1e3)
 
 
 def _sources(root: Path, only: str | None) -> dict[str, list[str]]:
@@ -74,7 +87,9 @@ def _sources(root: Path, only: str | None) -> dict[str, list[str]]:
         try:
             shelf = Shelf.open(root / name)
         except ShoalError as error:
-            log.warning("collection %s is not watched: %s", name, error)
+            if str(error) != _told.get(name):  # once, not at every look
+                log.warning("collection %s is not watched: %s", name, error)
+            _told[name] = str(error)
             continue
         found[name] = [source.path for source in shelf.sources()]
         shelf.close()

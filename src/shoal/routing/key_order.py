@@ -9,6 +9,7 @@ from shoal.routing.key_ring import is_key_id
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._@-]+$")]
 _Named = Annotated[str, Field(min_length=1, max_length=200)]
+_Collection = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")]
 _Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _A_DAY = 86_400.0
 
@@ -22,7 +23,7 @@ class KeyOrder(BaseModel):
     scopes: tuple[Scope, ...] = Field(default=("call",), min_length=1)
     models: tuple[_Named, ...] = ()
     tasks: tuple[_Named, ...] = ()
-    collections: tuple[_Named, ...] = ()
+    collections: tuple[_Collection, ...] = ()
     rpm: int | None = Field(default=None, ge=1)
     tpm: int | None = Field(default=None, ge=1)
     budget_day: _Usd | None = None
