@@ -62,11 +62,16 @@ def watch(
             yield_on_timeout=True,
             raise_interrupt=True,
         )
+        fresh = True
         for found in _as_long_as_it_works(looks, stop):
             changed = [path for _, path in found]
             for name, sources in known.items():
-                if any(may_matter(path, one, is_wanted) for path in changed for one in sources):
+                # At the first look also what came between the reading and the watching.
+                if fresh or any(
+                    may_matter(path, s, is_wanted) for path in changed for s in sources
+                ):
                     yield from _synced(root / name, encoder, places)
+            fresh = False
             if time.monotonic() > until or _sources(root, only) != known:
                 break
 
