@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from shoal.errors import Conflict, NotFound, StoreDamaged, StoreError
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Document, Passage, Piece, Value
+from shoal.retrieval.identity import identity_of
 from shoal.retrieval.shelf_tables import (
     AMONG,
     APPLICATION,
@@ -112,7 +113,8 @@ class Shelf:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local, self._writing = threading.local(), threading.Lock()
-        self._open = list[sqlite3.Connection]()
+        self._open, self._opening = list[sqlite3.Connection](), threading.Lock()
+        self._closed, self._file = False, identity_of(path)
         row = self._one("SELECT encoder, dim, max_tokens, created_at FROM collection")
         self.encoder, self.dim, self.max_tokens, self.created_at = row
 
@@ -166,11 +168,18 @@ class Shelf:
         return cls(path)
 
     def close(self) -> None:
-        """Close every connection."""
-        for conn in self._open:
-            conn.close()
-        self._open.clear()
-        self._local = threading.local()
+        """Close every connection, for good. No other thread may be using it."""
+        with self._opening:
+            self._closed = True
+            for conn in self._open:
+                conn.close()
+            self._open.clear()
+            self._local = threading.local()
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether what is open is still what its path leads to: neither removed nor replaced."""
+        return self._file is not None and identity_of(self.path) == self._file
 
     def put(self, documents: Sequence[Written]) -> list[Document]:
         """Add documents, each in place of the one of its name, all or none. When this returns they
@@ -451,11 +460,18 @@ class Shelf:
                 raise
 
     def _connection(self) -> sqlite3.Connection:
-        """This thread's own."""
+        """This thread's own. There is none to a file that has come in place of the one that was
+        opened, for what is known of that one does not hold there."""
         conn: sqlite3.Connection | None = getattr(self._local, "conn", None)
-        if conn is None:
-            conn = self._local.conn = connect(self.path)
-            self._open.append(conn)
+        if conn is not None:
+            return conn
+        with self._opening:
+            if not self._closed and self.is_in_place:  # else an empty file could be made there
+                conn = connect(self.path)
+                self._open.append(conn)
+            if conn is None or not self.is_in_place:
+                raise NotFound(f"{self.path.parent}: the collection was closed, or made anew")
+            self._local.conn = conn
         return conn
 
     def _all(self, query: str, values: Sequence[object] = ()) -> list[Any]:
