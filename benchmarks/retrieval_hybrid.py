@@ -49,7 +49,7 @@ def main() -> None:
         print(f"put on the shelf in {time.process_time() - began:.0f} s CPU")
         collection = Collection(folder, encoder)
         began = time.process_time()
-        collection.follow()
+        collection.follow(60)
         print(f"indexed in {time.process_time() - began:.0f} s CPU")
         size = collection.size()
         print(
@@ -99,7 +99,7 @@ def report(collection: Collection, encoder: Encoder, chosen: list[str]) -> None:
     }
     parts: dict[str, Callable[[str], object]] = {
         "encoding": lambda query: encoder.encode([query]),
-        "following": lambda query: collection.follow(),
+        "following": lambda query: collection.follow(60),
         "vectors": lambda query: indexes.nearest(encoded[query], POOL, None),
         "words": lambda query: indexes.keywords.search(query, POOL, None),
     }

@@ -87,7 +87,7 @@ class ShoalCollection:
         except NotFound:
             self._shelf = Shelf.create(folder, "digest", dim, 200)
         self._index = OnDisk(folder / "vectors", self._shelf, Attributes(self._shelf))
-        self._index.follow()
+        self._index.follow(60)
 
     def fill(self, numbers: Numbers, rows: Floats, buckets: Numbers) -> None:
         for part in _parts(len(numbers), 5_000):
@@ -96,7 +96,7 @@ class ShoalCollection:
     def search(self, query: Floats, k: int, limit: int | None) -> Sequence[int]:
         from shoal.retrieval.filters import Comparison
 
-        self._index.follow()
+        self._index.follow(60)
         where = None if limit is None else Comparison("lt", "bucket", float(limit))
         return self._index.nearest(query, k, where)[0].tolist()
 
@@ -121,7 +121,7 @@ class ShoalCollection:
                 )
             ]
         )
-        self._index.follow()
+        self._index.follow(60)
 
     def close(self) -> None:
         self._shelf.close()

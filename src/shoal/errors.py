@@ -33,6 +33,7 @@ ShoalError
 │   ├── NotFound               no such call, task, certificate, key …
 │   └── Conflict               409  there is one of that name already
 ├── ReadError              a file cannot be read as a document; says why
+│   └── NotReadNow             for no fault of the file: it may be another time
 ├── ArtifactError          a model file is missing, truncated or not what its digest says
 ├── LearningError          a task cannot be learned or certified; says what is missing
 └── MissingExtra           an optional part is not installed; names the extra
@@ -364,6 +365,10 @@ class Conflict(StoreError):
 
 class ReadError(ShoalError):
     """A file cannot be read as a document; the message names it and says why."""
+
+
+class NotReadNow(ReadError):
+    """A file cannot be read now, which is no fault of the file."""
 
 
 class ArtifactError(ShoalError):

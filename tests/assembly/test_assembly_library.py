@@ -9,7 +9,7 @@ import pytest
 
 from shoal.assembly.library import Library
 from shoal.errors import Conflict, NotFound
-from shoal.retrieval.collection import Collection
+from shoal.retrieval.collection import Collection, rebuild
 from shoal.retrieval.shelf import Shelf
 from tiny_encoder import TinyEncoder
 
@@ -49,7 +49,11 @@ def make_anew(library: Library) -> None:
     fill(library)
 
 
-@pytest.mark.parametrize("change", [make_anew, Library.close])
+def encode_anew(library: Library) -> None:
+    rebuild(library.folder("it"), TinyEncoder())
+
+
+@pytest.mark.parametrize("change", [make_anew, encode_anew, Library.close])
 def test_searches_while_a_collection_goes_and_comes(
     library: Library, change: Callable[[Library], None]
 ) -> None:

@@ -83,6 +83,17 @@ def test_sources_and_collections_go(rivers: Desk) -> None:
     assert "No collections yet" in rivers.printed("collections", "list")
 
 
+def test_a_damaged_collection_hinders_no_other_and_can_be_removed(rivers: Desk) -> None:
+    damaged = rivers.folder / "shoal-data" / "collections" / "half"
+    damaged.mkdir()
+    (damaged / "collection.db").write_bytes(b"")
+    listed = rivers.run("collections", "list")
+    assert listed.stdout.splitlines()[1].split()[0] == "rivers"
+    assert "half: " in listed.stderr
+    assert "Removed half." in rivers.printed("collections", "remove", "half", input="y\n")
+    assert not damaged.exists()
+
+
 def test_a_collection_moves_and_is_rebuilt(rivers: Desk) -> None:
     file = str(rivers.folder / "rivers.shoal")
     rivers.printed("collections", "export", "rivers", file)

@@ -1,6 +1,7 @@
 """Collections of real files: taken in, changed, removed, searched, moved."""
 
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -9,10 +10,18 @@ import pytest
 
 from shoal.errors import ConfigError, Conflict, MissingExtra, NotFound, StoreDamaged
 from shoal.retrieval import collection as parts
-from shoal.retrieval.collection import Collection, collections_in, import_collection, rebuild
+from shoal.retrieval.collection import (
+    Collection,
+    collections_in,
+    import_collection,
+    rebuild,
+    remove_collection,
+)
 from shoal.retrieval.filter_text import filter_from_text
 from shoal.retrieval.intake import Progress
 from shoal.retrieval.search import SearchOptions
+from shoal.retrieval.shelf_rows import Seal, Source
+from shoal.storage.file_lock import FileLock
 from tiny_encoder import TinyEncoder
 
 WORDS = SearchOptions(by="words")
@@ -111,14 +120,61 @@ def test_a_folder_that_cannot_be_read_loses_nothing(rivers: Collection, files: P
     (files / "deep" / "eels.txt").write_text("Eels migrate.")
     rivers.sync()
     moved = files.rename(files.with_name("elsewhere"))
+    assert (rivers.sync().removed, rivers.sync().failed) == (0, 1)  # a disk that is not mounted
     files.symlink_to(files)  # a circle where the folder was
-    found = rivers.sync()
-    assert (found.removed, found.failed) == (0, 1)
+    assert (rivers.sync().removed, rivers.sync().failed) == (0, 1)
     assert names(rivers, "eels") == ["eels.txt"]
     files.unlink()
     moved.rename(files)
     assert rivers.sync().unchanged == 4
     assert rivers.failures() == []
+
+
+def test_an_empty_place_of_a_disk_loses_nothing(
+    rivers: Collection, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted = [Source(one.path, (one.device or 0) + 1) for one in rivers.shelf.sources()]
+    monkeypatch.setattr(rivers.shelf, "sources", lambda: mounted)  # as it was: another device
+    for file in files.iterdir():
+        file.unlink()
+    assert rivers.sync().removed == 0
+    assert "is its disk mounted?" in rivers.failures()[0].reason
+
+
+def test_what_cannot_be_read_now_is_read_later(
+    rivers: Collection, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = files / "herons.txt"
+    file.write_text("Herons nest in trees.")
+
+    def fails(path: str, seal: Seal) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shoal.retrieval.intake._bytes_of", fails)
+        assert rivers.sync().failed == 1
+        assert rivers.failures()[0].reason == "Permission denied"
+    assert names(rivers, "stand") == ["herons.txt"]  # what it held is still there
+    assert rivers.sync().written == 1
+    assert names(rivers, "trees") == ["herons.txt"]
+    assert rivers.failures() == []
+
+
+def test_shoals_own_data_is_never_taken_in(rivers: Collection, tmp_path: Path) -> None:
+    (tmp_path / "files" / "uploads").mkdir()
+    (tmp_path / "files" / "uploads" / "files.db").write_text("")
+    (tmp_path / "files" / "uploads" / "secret.txt").write_text("Somebody's upload.")
+    rivers.add_sources([tmp_path])  # the collections lie within
+    assert rivers.sync().written == 0
+    assert rivers.sync().unchanged == 3
+    assert names(rivers, "upload") == []
+
+
+def test_names_that_are_no_text_are_told(rivers: Collection, files: Path) -> None:
+    with open(os.fsencode(files) + b"/caf\xe9.txt", "w") as file:
+        file.write("Coffee.")
+    assert (rivers.sync().written, rivers.sync().failed) == (0, 1)
+    assert rivers.failures()[0].name.endswith("caf\\udce9.txt")
 
 
 def test_what_is_hidden_within_a_source_is_left_out(rivers: Collection, tmp_path: Path) -> None:
@@ -140,6 +196,15 @@ def test_filters_are_on_what_files_are(rivers: Collection) -> None:
     assert found('file = "otters.md"') == ["otters.md", "otters.md"]
     assert found('modified >= "2020-01-01" and kind != "markdown"') == ["birds.csv", "herons.txt"]
     assert found('modified < "2020-01-01"') == []
+
+
+def test_a_file_cannot_say_of_what_kind_it_is(rivers: Collection) -> None:
+    rivers.intake.add("m.md", b"---\nkind: pdf\nauthor: me\n---\n# A\n\nMinks swim.")
+    (hit,) = rivers.search("minks", SearchOptions(where=filter_from_text('kind = "markdown"'), k=1))
+    assert hit.document.name == "m.md"
+    assert hit.document.attributes == {"kind": "markdown", "author": "me"}
+    given = rivers.intake.add("n.md", b"Minks dive.", {"kind": "letter"})
+    assert given.attributes["kind"] == "letter"  # who takes it in may
 
 
 def test_neighbours_are_of_the_same_document(rivers: Collection) -> None:
@@ -187,7 +252,47 @@ def test_it_moves_as_one_file(rivers: Collection, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(StoreDamaged):
         import_collection(file, tmp_path / "collections" / "brooks")
+    assert moved.shelf.made != rivers.shelf.made
     assert collections_in(tmp_path / "collections") == ["rivers", "streams"]
+
+
+def test_what_is_left_of_a_removed_collection_is_not_taken_for_anothers(
+    rivers: Collection, tmp_path: Path
+) -> None:
+    root = tmp_path / "collections"
+    (root / "left").mkdir()
+    shutil.copytree(rivers.folder / "keywords", root / "left" / "keywords")
+    shutil.copytree(rivers.folder / "vectors", root / "left" / "vectors")
+    found = Collection.create(root / "left", TinyEncoder())
+    found.intake.add("note", b"Dippers walk.")
+    assert names(found, "crayfish dippers") == ["note"]
+    assert names(found, "Dippers walk.", SearchOptions(by="meaning")) == ["note"]
+    remove_collection(root / "left")
+    assert collections_in(root) == ["rivers"]
+    assert [path.name for path in root.iterdir()] == ["rivers"]
+    with pytest.raises(NotFound):
+        remove_collection(root / "left")
+
+
+def test_a_search_does_not_wait_for_long_indexing(
+    rivers: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Collection(rivers.folder, TinyEncoder())
+    lock = FileLock(rivers.folder / "keywords" / "lock")
+    rivers.intake.add("note", b"Dippers walk.")
+    assert lock.take()
+    monkeypatch.setattr("shoal.retrieval.collection._SEARCH_WAITS_S", 0.1)
+    assert names(other, "crayfish dippers") == ["otters.md"]
+    lock.release()
+    assert names(other, "dippers") == ["note"]
+
+
+def test_a_writer_that_comes_too_late_holds_no_lock(rivers: Collection) -> None:
+    first, second = Collection(rivers.folder, TinyEncoder()), rivers
+    for number in range(6):  # each takes in what the other does not know of yet
+        first.intake.add(f"{number}", f"Number{number} swims.".encode())
+        assert names(second, f"number{number}") == [f"{number}"]
+        assert names(first, f"number{number}") == [f"{number}"]
 
 
 def test_another_encoder_is_noticed_and_can_take_over(rivers: Collection) -> None:
@@ -195,7 +300,10 @@ def test_another_encoder_is_noticed_and_can_take_over(rivers: Collection) -> Non
     other = TinyEncoder(dim=16, digest="1" * 64)
     with pytest.raises(Conflict, match="shoal collections rebuild rivers"):
         Collection(rivers.folder, other)
+    opened = Collection(rivers.folder, TinyEncoder())
     assert rebuild(rivers.folder, other) == 4
+    with pytest.raises(Conflict, match="encoded anew meanwhile"):
+        opened.search("crayfish")
     anew = Collection(rivers.folder, other)
     assert names(anew, "Herons stand still", SearchOptions(by="meaning", k=1)) == ["herons.txt"]
     assert names(anew, "crayfish") == ["otters.md"]

@@ -2,9 +2,12 @@
 
 import operator
 import re
+import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -13,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.errors import MalformedRequest
+from shoal.retrieval import columns as parts
 from shoal.retrieval.columns import Columns
 from shoal.retrieval.documents import Value
 from shoal.retrieval.filter_text import filter_from_text
@@ -122,26 +126,29 @@ filters = st.recursive(
     ),
     max_leaves=6,
 )
+rare = st.sampled_from([0, 2, 500])  # rows that a key may have before it gets arrays
 changes = st.lists(
     st.tuples(st.integers(0, 30), st.none() | st.dictionaries(keys, values)), max_size=60
 )
 
 
-@given(changes, filters)
-@settings(max_examples=150, deadline=None)
+@given(changes, filters, rare)
+@settings(max_examples=200, deadline=None)
 def test_columns_answer_as_a_loop_over_documents_does(
-    changed: list[tuple[int, dict[str, Value] | None]], filter: Filter
+    changed: list[tuple[int, dict[str, Value] | None]], filter: Filter, rare: int
 ) -> None:
     """After any adding, replacing and removing."""
     there: dict[int, dict[str, Value]] = {99: {"k": "", "m": ""}}
-    columns = Columns(there.items())
-    for number, attributes in changed:
-        if attributes is None:
-            columns.remove(number)
-            there.pop(number, None)
-        else:
-            columns.add(number, attributes)
-            there[number] = attributes
+    with patch.object(parts, "_RARE_ROWS", rare):
+        columns = Columns(there.items())
+        for number, attributes in changed:
+            if attributes is None:
+                columns.remove(number)
+                there.pop(number, None)
+            else:
+                columns.add(number, attributes)
+                there[number] = attributes
+    assert columns.keys == sorted({key for attributes in there.values() for key in attributes})
     expected = [number for number in sorted(there) if satisfies(there[number], filter)]
     assert np.flatnonzero(columns.matching(filter)).tolist() == expected
     assert columns.matching(filter).shape == (columns.size,) == (100,)
@@ -308,12 +315,14 @@ def test_an_attribute_is_known_as_long_as_a_document_has_it() -> None:
 several = st.dictionaries(st.integers(0, 40), st.dictionaries(keys, values | st.just(np.nan)))
 
 
-@given(several, filters)
-@settings(max_examples=60, deadline=None)
+@given(several, filters, rare)
+@settings(max_examples=100, deadline=None)
 def test_columns_filled_at_once_are_those_filled_one_by_one(
-    there: dict[int, dict[str, Value]], filter: Filter
+    there: dict[int, dict[str, Value]], filter: Filter, rare: int
 ) -> None:
-    at_once, one_by_one = Columns(there.items()), Columns()
+    with patch.object(parts, "_RARE_ROWS", rare):
+        at_once = Columns(there.items())
+    one_by_one = Columns()
     for number, attributes in there.items():
         one_by_one.add(number, attributes)
     assert at_once.keys == one_by_one.keys
@@ -321,6 +330,38 @@ def test_columns_filled_at_once_are_those_filled_one_by_one(
         for columns in (at_once, one_by_one):
             columns.add(50, {part.key: "there is one"} | {"k": "", "m": ""})
     assert at_once.matching(filter).tolist() == one_by_one.matching(filter).tolist()
+
+
+def test_keys_of_their_own_do_not_multiply() -> None:
+    """Neither in memory nor in what a change costs: an array for each would be 24 KB."""
+    tracemalloc.start()
+    columns = Columns(
+        (number, {f"{number}.{key}": float(key) for key in range(8)}) for number in range(3_000)
+    )
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 24_000 * 800
+    assert len(columns.keys) == 24_000
+    assert np.flatnonzero(columns.matching(Comparison("gt", "7.3", 2.0))).tolist() == [7]
+    began = time.process_time()
+    for number in range(200):
+        columns.add(number, {"shared": True})
+    assert time.process_time() - began < 1.0  # 3 ms; 7 s where each change looks at all keys
+    assert len(columns.keys) == 24_000 - 200 * 8 + 1
+
+
+def test_a_rare_key_becomes_common_and_goes() -> None:
+    rows = {number: {"k": float(number), "own": "x"} for number in range(600)}
+    columns = Columns()
+    for number, attributes in rows.items():
+        columns.add(number, {"own": "x"} if number % 2 else attributes)
+    assert columns.matching(Comparison("gt", "k", 300.0)).sum() == 149
+    for number, attributes in rows.items():
+        columns.add(number, attributes)
+    assert columns.matching(Comparison("gt", "k", 300.0)).sum() == 299
+    for number in rows:
+        columns.remove(number)
+    assert columns.keys == []
 
 
 def test_nothing_matches_where_there_is_nothing() -> None:

@@ -12,6 +12,14 @@ from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.keywords import Keywords
 from shoal.retrieval.shelf import Shelf
 
+DAMAGES = (
+    "no state",
+    "state of another format",
+    "state of another shelf",
+    "no index",
+    "half an index",
+)
+
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
@@ -29,7 +37,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 @pytest.fixture
 def keywords(tmp_path: Path, shelf: Shelf) -> Keywords:
-    found = Keywords(tmp_path / "notes" / "keywords")
+    found = Keywords(tmp_path / "notes" / "keywords", "made")
     found.follow(shelf)
     return found
 
@@ -69,7 +77,7 @@ def test_it_follows_the_shelf(keywords: Keywords, shelf: Shelf) -> None:
 def test_another_process_finds_what_one_took_in(
     tmp_path: Path, shelf: Shelf, keywords: Keywords
 ) -> None:
-    other = Keywords(tmp_path / "notes" / "keywords")
+    other = Keywords(tmp_path / "notes" / "keywords", "made")
     assert other.cursor == shelf.cursor()
     assert numbers(other, "otter") == [1, 4]
     shelf.put([written("new", "Otters dive.")])
@@ -79,7 +87,8 @@ def test_another_process_finds_what_one_took_in(
 
 
 @pytest.mark.parametrize(
-    "damage", ["no state", "state of another format", "no index", "half an index"]
+    "damage",
+    ["no state", "state of another format", "state of another shelf", "no index", "half an index"],
 )
 def test_an_index_that_does_not_fit_is_built_anew(
     tmp_path: Path, shelf: Shelf, keywords: Keywords, damage: str
@@ -89,13 +98,15 @@ def test_an_index_that_does_not_fit_is_built_anew(
     if damage == "no state":
         state.unlink()
     elif damage == "state of another format":
-        state.write_text('{"format": 1, "added": 4, "removed": 0}')
+        state.write_text('{"format": 1, "made": "made", "added": 4, "removed": 0}')
+    elif damage == "state of another shelf":
+        state.write_text(state.read_text().replace('"made":"made"', '"made":"other"'))
     elif damage == "no index":
         for file in index.iterdir():
             file.unlink()
     else:
         (index / "meta.json").write_text("{")
-    found = Keywords(folder)
+    found = Keywords(folder, "made")
     assert found.cursor == Cursor()
     found.follow(shelf)
     assert numbers(found, "otter") == [1, 4]
@@ -110,7 +121,7 @@ def test_a_writer_that_stopped_before_it_said_so_leaves_no_trace(
     shelf.put([written("new", "Otters dive.")])
     keywords.follow(shelf)
     state.write_bytes(before)
-    again = Keywords(tmp_path / "notes" / "keywords")
+    again = Keywords(tmp_path / "notes" / "keywords", "made")
     again.follow(shelf)
     assert numbers(again, "dive") == [5]
 
@@ -139,6 +150,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Keywords, list[int]]
     shelf = new_shelf(folder)
     texts = ["river " * (n % 5) + "otter " * (n % 3) + f"word{n} " * (n % 7) for n in range(60)]
     shelf.put([written("all", *texts)])
-    keywords = Keywords(folder / "keywords")
+    keywords = Keywords(folder / "keywords", "made")
     keywords.follow(shelf)
     return keywords, numbers(keywords, "river otter", 60)

@@ -69,7 +69,7 @@ def test_the_nearest_passages_are_found(makes: Makes, shelf: Shelf) -> None:
     words = [f"passage {n}|part {n}" for n in range(40)]
     shelf.put([written(f"{n}", *words[n : n + 4]) for n in range(0, 40, 4)])
     index = makes(shelf)
-    index.follow()
+    index.follow(60)
     numbers, cosines = index.nearest(vector_of("part 7"), 5, None)
     every = {
         text: max(vector_of(p) @ vector_of("part 7") for p in text.split("|")) for text in words
@@ -86,35 +86,35 @@ def test_the_nearest_passages_are_found(makes: Makes, shelf: Shelf) -> None:
 
 def test_an_empty_shelf_has_nothing(makes: Makes, shelf: Shelf) -> None:
     index = makes(shelf)
-    index.follow()
+    index.follow(60)
     assert texts(shelf, index, "a") == []
     shelf.put([written("empty"), written("one", "a")])
-    index.follow()
+    index.follow(60)
     assert texts(shelf, index, "a") == ["a"]
 
 
 def test_removals_and_replacements_are_followed(makes: Makes, shelf: Shelf) -> None:
     shelf.put([written("one", "a", "b"), written("two", "c")])
     index = makes(shelf)
-    index.follow()
+    index.follow(60)
     shelf.put([written("one", "d")])
     shelf.remove(["two"])
     assert set(texts(shelf, index, "a")) <= {"d"}  # gone is gone, even before it is followed
-    index.follow()
+    index.follow(60)
     assert texts(shelf, index, "a") == ["d"]
     shelf.remove(["one"])
-    index.follow()
+    index.follow(60)
     assert texts(shelf, index, "a") == []
 
 
 def test_filters_see_attributes_as_they_are_now(makes: Makes, shelf: Shelf) -> None:
     shelf.put([written("one", "a", "b", lang="de"), written("two", "c", lang="en", year=2020.0)])
     index = makes(shelf)
-    index.follow()
+    index.follow(60)
     assert set(texts(shelf, index, "a", where='lang = "de"')) == {"a", "b"}
     assert texts(shelf, index, "a", where="year != 2020 and lang >= 'de'") == ["a", "b"]
     shelf.describe(shelf.document("one").id, {"lang": "en"})
-    index.follow()
+    index.follow(60)
     assert set(texts(shelf, index, "a", where='lang = "en"')) == {"a", "b", "c"}
     with pytest.raises(MalformedRequest, match="no document has an attribute 'lung'"):
         index.nearest(vector_of("a"), 1, filter_from_text("lung = 1"))
@@ -122,13 +122,13 @@ def test_filters_see_attributes_as_they_are_now(makes: Makes, shelf: Shelf) -> N
 
 def test_a_restart_goes_on_where_it_was(makes: Makes, shelf: Shelf) -> None:
     shelf.put([written("one", "a"), written("two", "b")])
-    makes(shelf).follow()
+    makes(shelf).follow(60)
     shelf.remove(["one"])
     shelf.put([written("three", "c")])
     again, other = makes(shelf), makes(shelf)
-    again.follow()
+    again.follow(60)
     assert set(texts(shelf, again, "a")) == {"b", "c"}
-    other.follow()
+    other.follow(60)
     assert set(texts(shelf, other, "a")) == {"b", "c"}
 
 
@@ -173,15 +173,15 @@ def test_fields_are_told_apart(one: str, other: str) -> None:
 def test_several_gateways_share_one_index(shelf: Shelf, client: Any) -> None:
     one, other = (OnQdrant(client, "rivers", shelf, Attributes(shelf)) for _ in range(2))
     shelf.put([written("one", "a", year=1.0), written("two", "b", year=2.0)])
-    one.follow()
+    one.follow(60)
     inserted = Counted(client)
     other._client = inserted
-    other.follow()
+    other.follow(60)
     assert texts(shelf, other, "a", where="year = 1") == ["a"]
     assert inserted.points == 0  # it was all there
     shelf.put([written("three", "c")])
-    other.follow()
-    other.follow()
+    other.follow(60)
+    other.follow(60)
     assert inserted.points == 2  # the new vector, and how far the shelf was read
 
 
@@ -203,18 +203,18 @@ def test_what_comes_late_does_no_harm(shelf: Shelf, client: Any) -> None:
     """One gateway reads the shelf, stands still while another goes on, and then writes."""
     late, other = (OnQdrant(client, "rivers", shelf, Attributes(shelf)) for _ in range(2))
     shelf.put([written("one", "a", lang="de"), written("two", "b", lang="de")])
-    late.follow()
+    late.follow(60)
     shelf.put([written("three", "c", lang="de")])
     known = late._read()
     count, documents = shelf.described(known.changes)
     shelf.describe(shelf.document("three").id, {"lang": "en"})
     shelf.remove(["two"])
-    other.follow()
+    other.follow(60)
     late._insert(documents, known, count)
     late._describe(documents, count)
     late._write(type(known)(documents[-1].last_vector, late._remove(known), count))
     for index in (late, other, OnQdrant(client, "rivers", shelf, Attributes(shelf))):
-        index.follow()
+        index.follow(60)
         assert set(texts(shelf, index, "a")) == {"a", "c"}
         assert texts(shelf, index, "a", where='lang = "en"') == ["c"]
     assert client.count(late.name).count == 3  # two vectors, and how far the shelf was read
@@ -236,31 +236,31 @@ def test_many_are_taken_in_by_slices(
 
     monkeypatch.setattr(index, "_describe", kill)
     with pytest.raises(Killed):
-        index.follow()
+        index.follow(60)
     assert index._read().added > 20  # what another may go on from
     again = OnQdrant(client, "rivers", shelf, Attributes(shelf))
-    again.follow()
+    again.follow(60)
     assert len(again.nearest(vector_of("a"), 1_000, None)[0]) == 120
     shelf.remove([f"{n}" for n in range(0, 60, 2)])
-    again.follow()
+    again.follow(60)
     assert client.count(again.name).count == 60 + 1
     for n in (1, 3):
         shelf.describe(shelf.document(f"{n}").id, {"n": -1.0})
-    again.follow()
+    again.follow(60)
     assert len(texts(shelf, again, "a", where="n = -1")) == 4
     again.drop()
-    again.follow()
+    again.follow(60)
     assert client.count(again.name).count == 60 + 1
 
 
 def test_a_collection_made_again_is_another_one(tmp_path: Path, client: Any) -> None:
     old = new_shelf(tmp_path / "old")
     old.put([written("one", "a")])
-    OnQdrant(client, "rivers", old, Attributes(old)).follow()
+    OnQdrant(client, "rivers", old, Attributes(old)).follow(60)
     new = new_shelf(tmp_path / "new")
     new.put([written("one", "b")])
     index = OnQdrant(client, "rivers", new, Attributes(new))
-    index.follow()
+    index.follow(60)
     assert texts(new, index, "a") == ["b"]
 
 
@@ -268,13 +268,13 @@ def test_a_folder_keeps_it(tmp_path: Path, shelf: Shelf) -> None:
     place = QdrantPlace(str(tmp_path / "qdrant"))
     shelf.put([written("one", "a", lang="de")])
     first = OnQdrant.at(place, "rivers", shelf, Attributes(shelf))
-    first.follow()
+    first.follow(60)
     with pytest.raises(StoreError, match="Qdrant"):  # one process may have it open
         place.client()
     first.close()
     again = OnQdrant.at(place, "rivers", shelf, Attributes(shelf))
     again._client = counted = Counted(again._client)
-    again.follow()
+    again.follow(60)
     assert counted.points == 0
     assert texts(shelf, again, "a", where="lang < 'e'") == ["a"]
 
@@ -283,7 +283,7 @@ def test_fields_are_indexed_on_a_server(shelf: Shelf, client: Any) -> None:
     index = OnQdrant(client, "rivers", shelf, Attributes(shelf))
     index._indexed, index._client = set(), Versioned(client, "1.17.2")
     shelf.put([written("one", "a", lang="de", year=1.0, draft=True)])
-    index.follow()
+    index.follow(60)
     assert index._indexed == {"document", "changed", "text-lang", "number-year", "flag-draft"}
 
 
@@ -305,7 +305,7 @@ def test_a_server_that_is_too_old_is_refused(shelf: Shelf, client: Any) -> None:
     index._indexed = set()
     shelf.put([written("one", "a")])
     with pytest.raises(StoreError, match=r"Qdrant is 1\.9\.4; it has to be 1\.17 or later"):
-        index.follow()
+        index.follow(60)
 
 
 def test_a_collection_searches_qdrant(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_a_server_that_is_not_there_is_named(shelf: Shelf) -> None:
     shelf.put([written("one", "a")])
     index = OnQdrant.at(QdrantPlace("http://127.0.0.1:9"), "rivers", shelf, Attributes(shelf))
     with pytest.raises(StoreError, match=r"Qdrant, shoal-rivers-.*: .*refused.*is the key right"):
-        index.follow()
+        index.follow(60)
 
 
 def test_a_key_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from shelves import DIM, new_shelf, vector_of, written
 from shoal.errors import Conflict, NotFound, StoreDamaged, StoreError
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Piece
-from shoal.retrieval.shelf import Seal, Shelf
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_rows import NO_SEAL, Seal
 
 
 @pytest.fixture
@@ -103,6 +104,10 @@ def test_failures_and_seals(shelf: Shelf) -> None:
     shelf.fail("b", Seal(10, 5), "encrypted")
     assert shelf.seals() == {"a": Seal(3, 1), "b": Seal(10, 5)}
     assert [(f.name, f.reason) for f in shelf.failures()] == [("b", "encrypted")]
+    shelf.note({"c": "no permission", "a": "no permission"})
+    assert shelf.seals() == {"a": Seal(3, 1), "b": Seal(10, 5), "c": NO_SEAL}
+    shelf.note({}, mended=["a", "b", "c"])  # only what could not be looked at is mended by a look
+    assert [f.name for f in shelf.failures()] == ["b"]
     shelf.reseal({"a": Seal(3, 7)})
     assert shelf.seals()["a"] == Seal(3, 7)
     shelf.fail("a", Seal(4, 8), "damaged")  # what it held before is not what it holds
@@ -136,6 +141,36 @@ def test_what_is_no_collection_is_left_alone(tmp_path: Path, shelf: Shelf) -> No
     with pytest.raises(StoreDamaged, match="left as it is"):
         Shelf.open(tmp_path)
     assert (tmp_path / "collection.db").read_bytes().startswith(b"something else")
+
+
+def test_vectors_are_exchanged_all_at_once_and_nothing_is_lost_meanwhile(shelf: Shelf) -> None:
+    first, _ = shelf.put([written("a", "one", "two|three"), written("gone", "x")])
+    made, other = shelf.made, Shelf.open(shelf.path.parent)
+    met = False
+
+    def encode(pieces: list[Piece]) -> list[np.ndarray]:
+        nonlocal met
+        if not met:  # while it is under way
+            met = True
+            other.put([written("late", "four")])
+            other.remove(["gone"])
+            assert other.is_current()
+            assert other.vectors_of([1])[1].shape == (1, DIM)
+        return [np.ones((2, 4), np.float32) / 2 for _ in pieces]
+
+    assert shelf.encode_anew("another", 4, encode) == 3
+    assert (shelf.encoder, shelf.dim) == ("another", 4)
+    assert shelf.made != made
+    assert not other.is_current()
+    assert shelf.document("a") == first
+    numbers, vectors = next(shelf.vectors(0))
+    assert vectors.shape == (6, 4)
+    assert numbers[0] > 4  # no number is given twice
+    ranges = shelf.ranges()
+    assert (ranges.first_vector - numbers[0]).tolist() == [0, 4]
+    assert ranges.vectors.tolist() == [4, 2]
+    shelf.remove(["a"])
+    assert len(next(shelf.vectors(0))[0]) == 2
 
 
 def test_a_copy_holds_all(shelf: Shelf, tmp_path: Path) -> None:

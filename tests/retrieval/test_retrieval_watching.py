@@ -55,6 +55,19 @@ def test_changes_are_taken_in_as_they_come(root: Path, tmp_path: Path, told: Tol
     assert [hit.passage.text for hit in rivers.search("otters")] == ["Herons wait."]
 
 
+def test_its_own_data_within_a_source_keeps_nobody_busy(
+    root: Path, tmp_path: Path, told: Told
+) -> None:
+    (tmp_path / "note.txt").write_text("Dippers walk under water.")
+    streams = Collection.create(root / "streams", TinyEncoder())
+    streams.add_sources([tmp_path])  # the collections lie within
+    assert told.get(timeout=LONG_S)[1].written == 1
+    with pytest.raises(queue.Empty):
+        told.get(timeout=4)
+    (tmp_path / "other.txt").write_text("Voles swim.")
+    assert told.get(timeout=LONG_S)[1].written == 1
+
+
 def test_a_collection_that_fails_does_not_stop_the_others(
     root: Path, tmp_path: Path, told: Told
 ) -> None:

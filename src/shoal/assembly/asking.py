@@ -200,9 +200,10 @@ def _written(grounded: Grounded, model: str) -> Answer:
 def _judged(grounded: Grounded) -> str:
     if not grounded.found:
         return "nothing that it said is borne out"
-    dropped = sum(len(one.dropped) for one in grounded.sentences)
-    held = f"{len(grounded.sources)} passages bear it out"
-    return f"{held}, {dropped} citations did not hold" if dropped else held
+    borne_out = sum(bool(one.cited) for one in grounded.sentences)
+    left_out = sum(one.left_out for one in grounded.sentences)
+    held = f"{borne_out} {'sentence is' if borne_out == 1 else 'sentences are'} borne out"
+    return f"{held}, {left_out} {'was' if left_out == 1 else 'were'} left out" if left_out else held
 
 
 def _tokens(text: str) -> int:

@@ -164,7 +164,8 @@ class Attaching:
             with self._library.using(name) as collection:
                 intake = Intake(collection.shelf, encoder, reader.read, options)
                 intake.add(document, data, attributes, one.file.removeprefix(PREFIX))
-                if not collection.shelf.is_in_place:  # it went into one that nobody has any more
+                shelf = collection.shelf
+                if not (shelf.is_in_place and shelf.is_current()):  # it went into what was there
                     raise NotFound(f"{name}: the collection was made anew meanwhile")
         except ReadError as error:
             said = str(error).replace(document, upload.filename)

@@ -1,7 +1,6 @@
 """The collections of one machine, opened when they are first asked for."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ from shoal.retrieval.qdrant_place import Places, in_folders
 from shoal.retrieval.shelf import FILE
 
 _ENDS_WITHIN_S = 0.5  # a search of a collection that is removed
-_TRIES, _LOOK_S = 10, 0.05
 
 
 class Library:
@@ -58,7 +56,7 @@ class Library:
         try:
             yield opened.collection
         except (StoreError, OSError) as error:
-            if _identity(self._root, name) == opened.identity:
+            if self._is_current(name, opened):
                 raise
             raise _not_found(name) from error  # its files went while they were read
         finally:
@@ -102,7 +100,7 @@ class Library:
         with self._changing:
             there = _identity(self._root, name)
             known = self._open.get(name)
-            if known is not None and known.identity != there:
+            if known is not None and not self._is_current(name, known):
                 self._retire(name)
                 known = None
             if there is None:
@@ -114,6 +112,14 @@ class Library:
             with self._counting:
                 known.uses += 1
             return known
+
+    def _is_current(self, name: str, opened: "_Opened") -> bool:
+        """Whether it is what there is of this name now: neither another, nor encoded anew."""
+        try:
+            is_same = _identity(self._root, name) == opened.identity
+            return is_same and opened.collection.shelf.is_current()
+        except NotFound:  # just now
+            return False
 
     def _give_back(self, opened: "_Opened") -> None:
         with self._counting:
@@ -147,16 +153,11 @@ class _Opened:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, in which files may still come and go: of who uses it to the end."""
-    for left in reversed(range(_TRIES)):
-        try:
-            return remove_collection(folder)
-        except StoreError:
-            if not folder.exists():
-                return None
-            if not left:
-                raise
-            time.sleep(_LOOK_S)
-    return None
+    try:
+        remove_collection(folder)
+    except StoreError:
+        if folder.exists():
+            raise
 
 
 def _not_found(name: str) -> NotFound:

@@ -37,7 +37,7 @@ from shoal.formats.vector_stores import (
 from shoal.retrieval.attachments import Attachment
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Document, Passage
-from shoal.retrieval.folders import lies_in
+from shoal.retrieval.intake import is_from
 from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.uploads import Uploads
 from shoal.routing.caller import Caller
@@ -362,12 +362,10 @@ def _no_file(place: StorePlace, file_id: str) -> NotFound:
 
 
 def _refuse_of_folder(shelf: Shelf, document: Document | None, why: str) -> None:
-    name = document.name if document else ""
-    for source in shelf.sources():
-        if name == source or lies_in(name, source):
-            raise MalformedRequest(
-                f"the file comes from a folder that the collection takes in, and {why}", "file_id"
-            )
+    if document is not None and is_from(document.name, shelf.sources()):
+        raise MalformedRequest(
+            f"the file comes from a folder that the collection takes in, and {why}", "file_id"
+        )
 
 
 def _view(place: StorePlace, shelf: Shelf, file_id: str, said: Attachment | None) -> StoreFileView:

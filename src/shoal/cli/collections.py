@@ -19,14 +19,15 @@ from shoal.cli.printing import Column, Row, say, show_json, show_log, show_table
 from shoal.cli.workers import when_input_ends
 from shoal.config import Config, read_config
 from shoal.encoder import Encoder
-from shoal.errors import NotFound
+from shoal.errors import NotFound, StoreError
 from shoal.retrieval import collection as parts
 from shoal.retrieval.collection import Collection, collections_in
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.filter_text import filter_from_text
 from shoal.retrieval.intake import Summary
 from shoal.retrieval.search import SearchOptions
-from shoal.retrieval.shelf import Failure, Shelf
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_rows import Failure
 from shoal.retrieval.watching import watch as watched
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,12 @@ def sync(
 def list_collections(as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """List the collections."""
     settings = read_config(config)
-    found = [_shown(settings, name) for name in collections_in(settings.collections_folder)]
+    found = list[Shown]()
+    for name in collections_in(settings.collections_folder):
+        try:
+            found.append(_shown(settings, name))
+        except StoreError as error:  # the others are listed all the same
+            warn(f"{name}: {error}")
     if as_json:
         show_json(found)
     elif found:
@@ -170,7 +176,8 @@ def remove(
     settings = read_config(config)
     if not paths:
         folder = folder_of(settings, name)
-        Shelf.open(folder).close()
+        if not folder.is_dir():
+            raise NotFound(f"no collection {name!r}")
         typer.confirm(f"Remove the collection {name} with all its indexes?", abort=True)
         parts.remove_collection(folder)
         say(f"Removed {name}.")
@@ -300,7 +307,7 @@ def _shown(settings: Config, name: str) -> Shown:
     shelf = Shelf.open(folder)
     try:
         size = parts.size_of(folder, shelf)
-        return Shown(name, shelf.sources(), size, shelf.failures())
+        return Shown(name, [one.path for one in shelf.sources()], size, shelf.failures())
     finally:
         shelf.close()
 

@@ -251,7 +251,7 @@ class Attachments:
             conn.execute("COMMIT")
 
     def _connection(self) -> sqlite3.Connection:
-        conn = connect(self.path)
+        conn = connect(self.path, "rwc")
         for table in _TABLES:
             conn.execute(table)
         return conn

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from shoal.retrieval.columns import Columns, Mask
 from shoal.retrieval.filters import Filter
-from shoal.retrieval.shelf import Ranges, Shelf
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_rows import Ranges
 
 
 class Attributes:

@@ -3,11 +3,14 @@
 One folder: the shelf, which is all that counts, and indexes that can be made again from it.
 """
 
+import logging
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,22 +18,25 @@ from msgspec.structs import replace
 from shoal.errors import ConfigError, Conflict, NotFound, StoreError
 from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.chunking import ChunkOptions
-from shoal.retrieval.documents import Document, Hit, Piece
-from shoal.retrieval.folders import lies_in
+from shoal.retrieval.documents import Hit
+from shoal.retrieval.folders import source_of
 from shoal.retrieval.indexes import Indexes, require
-from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, vectors_of
+from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, is_from, vectors_of
 from shoal.retrieval.qdrant_place import QdrantPlace
 from shoal.retrieval.readers import Reader
 from shoal.retrieval.rerank import Reranking, reranked
 from shoal.retrieval.search import Search, SearchOptions
-from shoal.retrieval.shelf import FILE, Failure, Shelf
-from shoal.retrieval.shelf_tables import Encoded, Written
+from shoal.retrieval.shelf import FILE, Shelf
+from shoal.retrieval.shelf_rows import Failure, Source
 from shoal.retrieval.tuned import FOLDER, Tuned
 from shoal.storage.file_lock import FileLock
 
+log = logging.getLogger(__name__)
+
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
-_AT_ONCE = 20  # documents that are encoded anew
 _LOOK_S = 0.2  # for another process that takes files in
+_PATIENCE_S = 600.0  # for another process that brings an index up to date
+_SEARCH_WAITS_S = 1.0  # for the same; then it is made do with what the index has
 
 
 class Size(Struct, frozen=True):
@@ -111,10 +117,11 @@ class Collection:
             NotFound: there is no such file or folder.
         """
         for path in paths:
-            found = path.expanduser().absolute()
-            if not found.exists():
-                raise NotFound(f"{path}: no such file or folder")
-            self.shelf.add_source(str(found))
+            try:
+                source = source_of(path.expanduser().absolute())
+            except OSError as error:
+                raise NotFound(f"{path}: no such file or folder ({error.strerror})") from error
+            self.shelf.add_source(source)
 
     def remove_source(self, path: Path) -> int:
         """Forget a file or folder, with the documents that came from it; how many these were.
@@ -123,17 +130,14 @@ class Collection:
             NotFound: the collection takes nothing from there.
         """
         source = str(path.expanduser().absolute())
-        if not self.shelf.remove_source(source):
-            known = ", ".join(self.shelf.sources()) or "nothing"
-            raise NotFound(f"{path}: no source of {self.name}; it takes from: {known}")
-        others = self.shelf.sources()
-        gone = [
-            name
-            for name in self.shelf.seals()
-            if (name == source or lies_in(name, source))
-            and not any(name == other or lies_in(name, other) for other in others)
-        ]
-        return self.shelf.remove(gone)
+        with self._alone():
+            if not self.shelf.remove_source(source):
+                known = ", ".join(one.path for one in self.shelf.sources()) or "nothing"
+                raise NotFound(f"{path}: no source of {self.name}; it takes from: {known}")
+            others, own = self.shelf.sources(), [Source(source)]
+            names = self.shelf.seals()
+            gone = [name for name in names if is_from(name, own) and not is_from(name, others)]
+            return self.shelf.remove(gone)
 
     def sync(self, tell: Callable[[Progress], None] = lambda progress: None) -> Summary:
         """Bring documents and indexes in line with the sources; one process at a time does so.
@@ -141,28 +145,28 @@ class Collection:
         Raises:
             StoreError: something cannot be written.
         """
-        lock = FileLock(self.folder / "sync.lock")
-        while not lock.take():
-            time.sleep(_LOOK_S)
-        try:
+        with self._alone():
             summary = self.intake.sync(tell)
-        finally:
-            lock.release()
-        self._indexes.follow()
+        self.follow()
         return summary
 
     def search(self, query: str, options: SearchOptions | None = None) -> list[Hit]:
-        """The passages that fit a query best, best first; all that was taken in before is searched.
+        """The passages that fit a query best, best first; all that was taken in before is searched,
+        but for what another process is indexing for more than a second.
 
         Raises:
             MalformedRequest: the filter asks for an attribute that no document has.
+            Conflict: it was encoded anew since it was opened.
             StoreError: it cannot be read, or an index cannot be written.
         """
         return self.search_with(query, self._tuned.adapter(), options or SearchOptions())
 
     def search_with(self, query: str, adapter: Adapter | None, options: SearchOptions) -> list[Hit]:
         """As ``search``, with this adapter or none instead of the one that is certified."""
-        self._indexes.follow()
+        if not self.shelf.is_current():
+            raise Conflict(f"collection {self.name} was encoded anew meanwhile: open it again")
+        if not self._indexes.follow(_SEARCH_WAITS_S):
+            log.info("collection %s is searched as far as it is indexed", self.name)
         reranking = self._reranking
         if reranking is None or options.by != "both":
             return self._search.find(query, options, adapter)
@@ -171,8 +175,31 @@ class Collection:
         return reranked(query, found, reranking)[: options.k]
 
     def follow(self) -> None:
-        """Bring the indexes in line with the shelf, as a search does before it begins."""
-        self._indexes.follow()
+        """Bring the indexes in line with the shelf.
+
+        Raises:
+            StoreError: an index cannot be written, or another process is at it all along.
+        """
+        if not self._indexes.follow(_PATIENCE_S):
+            raise StoreError(f"collection {self.name}: another process is indexing it; try again")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While this process alone takes in or removes what comes from sources."""
+        lock = FileLock(self.folder / "sync.lock")
+        try:
+            taken = lock.take()
+            if not taken:
+                log.warning("another process takes files into %s: waiting for it", self.name)
+            while not taken:
+                time.sleep(_LOOK_S)
+                taken = lock.take()
+        except OSError as error:
+            raise StoreError(f"collection {self.name}: {error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def size(self) -> Size:
         """How much there is now."""
@@ -191,64 +218,43 @@ def size_of(folder: Path, shelf: Shelf) -> Size:
 
 
 def remove_collection(folder: Path) -> None:
-    """Remove a collection: first what makes it one, so that no half of it is ever found.
+    """Remove a collection, whole or damaged: first its name, so that no half of it is ever found.
 
     Raises:
+        NotFound: there is none.
         StoreError: it cannot be removed.
     """
+    if not folder.is_dir():
+        raise NotFound(f"no collection {folder.name!r}")
+    for left in folder.parent.glob(".*.removing"):  # by somebody who was stopped
+        shutil.rmtree(left, ignore_errors=True)
+    going = folder.with_name(f".{folder.name}.{uuid4().hex}.removing")
     try:
-        (folder / FILE).unlink(missing_ok=True)
-        shutil.rmtree(folder)
+        folder.rename(going)
+        shutil.rmtree(going)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be removed: {error}") from error
 
 
 def rebuild(folder: Path, encoder: Encodes) -> int:
-    """Encode all passages of a collection anew, and throw its indexes away, to be made again; how
-    many passages there are. Until that is done the collection is as it was.
+    """Encode all passages of a collection anew; its indexes are made again by who searches it next.
+    How many passages there are. Until that is done the collection is as it was.
 
     Raises:
         NotFound: there is none.
+        Conflict: another process does so.
         StoreError: it cannot be written.
     """
-    old, waiting = Shelf.open(folder), folder / ".rebuilding"
-    shutil.rmtree(waiting, ignore_errors=True)
-    new = Shelf.create(waiting, encoder.digest, encoder.dim, old.max_tokens)
-    after = 0
-    while documents := old.documents(after, _AT_ONCE):
-        new.put([_encoded_anew(old, one, encoder) for one in documents])
-        after = documents[-1].number
-    old.copy_rest_to(new)
-    count = new.counts()[1]
-    new.copy_to(waiting / "whole.db")  # without the log that a file under way has beside it
-    old.close()
-    new.close()
+    shelf, lock = Shelf.open(folder), FileLock(folder / "rebuild.lock")
     try:
-        (waiting / "whole.db").replace(folder / FILE)
-        for left in ("keywords", "vectors", ".rebuilding"):
-            shutil.rmtree(folder / left, ignore_errors=True)
-        for left in ("-wal", "-shm"):
-            (folder / f"{FILE}{left}").unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be written: {error}") from error
-    return count
-
-
-def _encoded_anew(shelf: Shelf, document: Document, encoder: Encodes) -> Written:
-    pieces = [Piece(p.text, p.headings, p.page) for p in shelf.text_of(document.number)]
-    vectors = vectors_of(pieces, encoder)
-    passages = tuple(Encoded(*pair) for pair in zip(pieces, vectors, strict=True))
-    return Written(
-        id=document.id,
-        name=document.name,
-        title=document.title,
-        kind=document.kind,
-        digest=document.digest,
-        size=document.size,
-        modified_ns=document.modified_ns,
-        attributes=document.attributes,
-        passages=passages,
-    )
+        if not lock.take():
+            raise Conflict(f"another process encodes {folder.name} anew")
+        return shelf.encode_anew(
+            encoder.digest, encoder.dim, lambda pieces: vectors_of(pieces, encoder)
+        )
+    finally:
+        lock.release()
+        shelf.close()
 
 
 def import_collection(file: Path, folder: Path) -> None:
@@ -272,6 +278,8 @@ def import_collection(file: Path, folder: Path) -> None:
         shelf = Shelf.open(waiting)
         shelf.check()
         shelf.forget_sources()  # they are another machine's, and files missing here are not gone
+        shelf.forget_failures()
+        shelf.make_anew()
         shelf.close()
         waiting.rename(folder)
     except OSError as error:

@@ -1,8 +1,10 @@
 """The attributes of all documents in columns, so that a filter looks at a million in about a ms.
 
-A row is a document's number. Numbers lie in float64 with NaN for none; text as codes into a
-dictionary, 0 for none; true and false in int8. One key may have all three. Everything is derived
-from the store and lives in memory: 8 bytes a document for each key and kind in use.
+A row is a document's number. The values of a key that few rows have lie in a dictionary. Those of
+any other lie in arrays: numbers in float64 with NaN for none; text as codes into a dictionary, 0
+for none; true and false in int8. One key may have all three. Everything is derived from the store
+and lives in memory: 8 bytes a document for each common key and kind in use, and about 400 bytes for
+each value of a rare key, so that documents with keys of their own do not multiply.
 
 Not safe to change while another thread reads.
 """
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import reduce
 from operator import eq, ge, gt, le, lt
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +25,12 @@ from shoal.retrieval.filters import Comparison, Filter, comparisons
 
 Mask = NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
-_ORDER: dict[str, Callable[[NDArray[np.float64], float], Mask]]
+_ORDER: dict[str, Callable[[Any, Any], Any]]
 _ORDER = {"eq": eq, "gt": gt, "gte": ge, "lt": lt, "lte": le}
 _KIND: dict[type, int] = {bool: 1, str: 2}  # anything else is a number
 _FEW = 16  # values of an ``in`` that are quicker compared one by one
+_RARE_ROWS = 500  # that a key may have, whatever share that is, before it gets arrays
+_RARE_SHARE = 200  # and one row in so many: 5,000 of a million are looked through in 1 ms
 
 
 class Columns:
@@ -37,21 +41,26 @@ class Columns:
         self._alive: Mask = np.zeros(0, np.bool_)
         self._size = 0
         self._columns: dict[str, _Column] = {}
+        self._rare: dict[str, dict[int, Value]] = {}
+        self._rare_keys: dict[int, list[str]] = {}  # of each row that has any
         numbers: list[int] = []
-        values: dict[str, tuple[list[int], list[Value]]] = {}
+        values: dict[str, dict[int, Value]] = {}
         for number, attributes in rows:
             numbers.append(number)
             for key, value in attributes.items():
-                of_key = values.setdefault(key, ([], []))
-                of_key[0].append(number)
-                of_key[1].append(value)
+                values.setdefault(key, {})[number] = value
         if numbers:
             self._size = max(numbers) + 1
             self._alive = _grown(self._alive, self._size)
             self._alive[numbers] = True
         for key, of_key in values.items():
-            self._columns[key] = _Column()
-            self._columns[key].fill(*of_key)
+            if len(of_key) > self._most_rare():
+                column = _Column.of(of_key)
+                if column.count:  # not all NaN
+                    self._columns[key] = column
+            else:
+                for number, value in of_key.items():
+                    self._put_rare(number, key, value)
 
     @property
     def size(self) -> int:
@@ -61,7 +70,7 @@ class Columns:
     @property
     def keys(self) -> list[str]:
         """The attributes that any document has, sorted."""
-        return sorted(key for key, column in self._columns.items() if column.count)
+        return sorted((*self._columns, *self._rare))
 
     def add(self, number: int, attributes: Mapping[str, Value]) -> None:
         """Take in a document, in place of what is known of that number."""
@@ -70,14 +79,24 @@ class Columns:
         self._alive = _grown(self._alive, number + 1)
         self._alive[number] = True
         for key, value in attributes.items():
-            self._columns.setdefault(key, _Column()).put(number, value)
+            column = self._columns.get(key)
+            if column is None:
+                self._put_rare(number, key, value)
+            else:
+                column.put(number, value)
 
     def remove(self, number: int) -> None:
         """Forget a document; nothing happens if there is none of that number."""
-        if number < len(self._alive) and self._alive[number]:
-            self._alive[number] = False
-            for column in self._columns.values():
-                column.clear(number)
+        if number >= len(self._alive) or not self._alive[number]:
+            return
+        self._alive[number] = False
+        for key in self._rare_keys.pop(number, ()):
+            del self._rare[key][number]
+            if not self._rare[key]:
+                del self._rare[key]
+        emptied = [key for key, column in self._columns.items() if column.clear(number)]
+        for key in emptied:
+            del self._columns[key]
 
     def matching(self, filter: Filter) -> Mask:
         """Which documents satisfy it, by number: (size,) bool, false where there is no document.
@@ -93,23 +112,55 @@ class Columns:
         Raises ``MalformedRequest`` if it names an attribute that no document has.
         """
         self._check(filter)
-        keys = {part.key for part in comparisons(filter)}
-        return {key: self._columns[key].texts() for key in keys if key in self._columns}
+        return {
+            part.key: self._texts(part.key) for part in comparisons(filter) if self._has(part.key)
+        }
+
+    def _texts(self, key: str) -> list[str]:
+        if key in self._columns:
+            return self._columns[key].texts()
+        return sorted({value for value in self._rare[key].values() if isinstance(value, str)})
+
+    def _has(self, key: str) -> bool:
+        return key in self._columns or key in self._rare
 
     def _check(self, filter: Filter) -> None:
-        known = self.keys
         if self._alive.any():
             for part in comparisons(filter):
-                if part.key not in known:
-                    raise _unknown(part.key, known)
+                if not self._has(part.key):
+                    raise _unknown(part.key, self.keys)
 
     def _mask(self, filter: Filter) -> Mask:
         if isinstance(filter, Comparison):
             column = self._columns.get(filter.key)
-            column = column if column is not None else _Column()
-            return column.matching(filter, self._size)
+            if column is not None:
+                return column.matching(filter, self._size)
+            return _matching_rare(self._rare.get(filter.key, {}), filter, self._size)
         join = np.logical_and if filter.type == "and" else np.logical_or
         return reduce(join, map(self._mask, filter.filters))
+
+    def _put_rare(self, number: int, key: str, value: Value) -> None:
+        if not isinstance(value, str | bool):
+            value = float(value)
+            if value != value:  # NaN is none
+                return
+        of_key = self._rare.setdefault(key, {})
+        of_key[number] = value
+        self._rare_keys.setdefault(number, []).append(key)
+        if len(of_key) > self._most_rare():
+            self._make_common(key)
+
+    def _most_rare(self) -> int:
+        return max(_RARE_ROWS, self._size // _RARE_SHARE)
+
+    def _make_common(self, key: str) -> None:
+        of_key = self._rare.pop(key)
+        self._columns[key] = _Column.of(of_key)
+        for number in of_key:
+            keys = self._rare_keys[number]
+            keys.remove(key)
+            if not keys:
+                del self._rare_keys[number]
 
 
 class _Column:
@@ -141,9 +192,15 @@ class _Column:
             self._numbers[number] = value
         self.count += 1
 
-    def fill(self, numbers: list[int], values: list[Value]) -> None:
-        """As ``put`` for each, into an empty column."""
-        at, size = np.array(numbers), max(numbers) + 1
+    @classmethod
+    def of(cls, values: Mapping[int, Value]) -> "_Column":
+        """As ``put`` for each row."""
+        column = cls()
+        column._fill(np.fromiter(values, np.int64, len(values)), list(values.values()))
+        return column
+
+    def _fill(self, at: NDArray[np.int64], values: list[Value]) -> None:
+        size = int(at.max()) + 1
         kinds = np.array([_KIND.get(type(value), 0) for value in values], np.int8)
         for kind in np.unique(kinds):
             chosen = at[kinds == kind]
@@ -163,7 +220,8 @@ class _Column:
                 self.count -= int(np.isnan(numeric).sum())
         self.count += len(values)
 
-    def clear(self, number: int) -> None:
+    def clear(self, number: int) -> bool:
+        """Forget a row's value; whether that was the last."""
         had = False
         if number < len(self._numbers) and not np.isnan(self._numbers[number]):
             self._numbers[number], had = np.nan, True
@@ -171,6 +229,7 @@ class _Column:
             if number < len(codes) and codes[number]:
                 codes[number], had = 0, True
         self.count -= had
+        return had and not self.count
 
     def matching(self, filter: Comparison, size: int) -> Mask:
         """(size,) bool; dead rows hold no value, and so match only ``ne`` and ``nin``."""
@@ -229,6 +288,27 @@ class _Column:
             words = sorted(self._code_of)
             self._sorted = words, np.array([self._code_of[word] for word in words], np.intp)
         return self._sorted
+
+
+def _matching_rare(values: Mapping[int, Value], filter: Comparison, size: int) -> Mask:
+    """As ``_Column.matching``, value by value."""
+    wanted = filter.value if isinstance(filter.value, tuple) else (filter.value,)
+    alike = dict[type, set[Value]]({bool: set(), str: set(), float: set()})
+    for value in wanted:
+        alike[_kind_of(value)].add(value)
+    if filter.type in ("eq", "ne", "in", "nin"):
+        either = set[Value]().union(*alike.values())  # in which 1 and true are the same
+        rows = [n for n, known in values.items() if known in either and known in alike[type(known)]]
+    else:
+        kind, (value,), compare = _kind_of(wanted[0]), wanted, _ORDER[filter.type]
+        rows = [n for n, known in values.items() if type(known) is kind and compare(known, value)]
+    found = np.zeros(size, np.bool_)
+    found[rows] = True
+    return np.logical_not(found, out=found) if filter.type in ("ne", "nin") else found
+
+
+def _kind_of(value: Value) -> type:
+    return type(value) if isinstance(value, str | bool) else float
 
 
 def _grown(array: NDArray[T], size: int, fill: float = 0) -> NDArray[T]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from shoal.errors import StoreError
 from shoal.retrieval.attributes import Attributes
 from shoal.retrieval.filters import Filter
 from shoal.retrieval.keywords import Keywords, Numbers, tantivy
@@ -36,22 +37,29 @@ class Indexes:
             ConfigError: the key of ``qdrant`` is not there.
             StoreError: the folder cannot be written.
         """
-        self.keywords = Keywords(folder / "keywords")
+        try:
+            self.keywords = Keywords(folder / "keywords", shelf.made)
+        except OSError as error:
+            raise StoreError(f"{folder}: keywords: {error}") from error
         self._shelf, self._attributes = shelf, Attributes(shelf)
         self._vectors: Nearest
         if qdrant is None:
-            self._vectors = OnDisk(folder / "vectors", shelf, self._attributes)
+            try:
+                self._vectors = OnDisk(folder / "vectors", shelf, self._attributes)
+            except OSError as error:
+                raise StoreError(f"{folder}: vectors: {error}") from error
         else:
             self._vectors = OnQdrant.at(qdrant, folder.name, shelf, self._attributes)
 
-    def follow(self) -> None:
-        """Take in all that the shelf has. Where another process does so, wait for it.
+    def follow(self, patience_s: float) -> bool:
+        """Take in all that the shelf has. Where another process does so, wait for it, for so many
+        seconds at the most; false if it is still at it.
 
         Raises:
-            StoreError: that took too long, or an index cannot be written.
+            StoreError: an index cannot be written.
         """
-        self.keywords.follow(self._shelf)
-        self._vectors.follow()
+        words = self.keywords.follow(self._shelf, patience_s)
+        return self._vectors.follow(patience_s) and words
 
     def nearest(self, vector: Vectors, k: int, where: Filter | None) -> tuple[Numbers, Floats]:
         """Numbers and cosines of the k passages at most that have the parts nearest to a vector,

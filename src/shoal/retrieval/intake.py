@@ -16,13 +16,14 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shoal.errors import MissingExtra, ReadError
+from shoal.errors import MissingExtra, NotReadNow, ReadError
 from shoal.retrieval.chunking import ChunkOptions, cut
 from shoal.retrieval.documents import Content, Document, Piece, Value
 from shoal.retrieval.folders import Files, files_of, lies_in
 from shoal.retrieval.parts import parts_of
 from shoal.retrieval.readers import ReadOptions, is_wanted
-from shoal.retrieval.shelf import Seal, Shelf
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_rows import Seal, Source
 from shoal.retrieval.shelf_tables import Encoded, Vectors, Written
 
 _BATCH = 256  # passages that are encoded and written at once
@@ -100,8 +101,7 @@ class Intake:
         files = files_of(sources, is_wanted)
         gone = list(_gone(known, sources, files))
         removed = shelf.remove(gone) if gone else 0
-        for one in files.unreadable:
-            shelf.note(one.path, one.reason)
+        shelf.note(files.unreadable, files.found)
         new = {path: seal for path, seal in files.found.items() if known.get(path) != seal}
         run = _Run(self, shelf, tell, Progress(len(new), sum(seal.size for seal in new.values())))
         for path, seal in new.items():
@@ -137,7 +137,7 @@ class Intake:
         content = self._read(name, data)
         pieces = tuple(cut(content, self._encoder.count_tokens, self._options))
         digest = hashlib.sha256(data).digest()
-        known = {"kind": content.kind, **content.attributes, **attributes}
+        known = {**content.attributes, "kind": content.kind, **attributes}
         return Draft(name, seal, digest, content, pieces, known)
 
     def write(self, drafts: Sequence[Draft]) -> list[Document]:
@@ -194,9 +194,12 @@ class _Run:
             else:
                 draft = self._intake.draft(path, seal, data, _attributes(path, seal))
                 self._drafts.append(draft)
-        except (ReadError, MissingExtra, OSError) as error:
+        except (MissingExtra, OSError, NotReadNow) as error:  # it may be read next time
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-            self._shelf.fail(path, seal, reason)
+            self._shelf.note({path: reason})
+            self._count(Summary(failed=1))
+        except ReadError as error:
+            self._shelf.fail(path, seal, str(error))
             self._count(Summary(failed=1))
         done, read = self._progress.done + 1, self._progress.read + seal.size
         self._progress = replace(self._progress, done=done, read=read)
@@ -230,12 +233,16 @@ class _Run:
         )
 
 
-def _gone(known: Iterable[str], sources: Sequence[str], files: Files) -> Iterable[str]:
+def _gone(known: Iterable[str], sources: Sequence[Source], files: Files) -> Iterable[str]:
     """The documents of the sources whose files are not there any more."""
     for name in known:
-        from_source = any(name == source or lies_in(name, source) for source in sources)
-        if from_source and name not in files.found and files.tells_of(name):
+        if name not in files.found and is_from(name, sources) and files.tells_of(name):
             yield name
+
+
+def is_from(name: str, sources: Sequence[Source]) -> bool:
+    """Whether the document of this name is a file of one of them."""
+    return any(name == source.path or lies_in(name, source.path) for source in sources)
 
 
 def _bytes_of(path: str, seal: Seal) -> bytes:

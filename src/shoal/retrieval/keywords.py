@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 
 from shoal.encoder.encoder import SURROGATE
 from shoal.errors import MissingExtra, StoreError
+from shoal.formats.vector_stores import MOST_QUERY
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.shelf import Shelf
 from shoal.storage.file_lock import FileLock
 
-_FORMAT = 2
+_FORMAT = 3
 _STATE = "state.json"
 _ANALYZER = "words"
 _MOST_WORDS = 48  # of a query, the rarest
-_LONGEST_QUERY = 20_000  # characters; what follows is not looked at
 _HEAP_BYTES = 64_000_000
 _COMMITTED_AFTER = 50_000  # passages, so that a stop in mid-building loses little
 _PATIENCE_S = 60.0  # for another process that brings the index up to date
@@ -39,9 +39,10 @@ Numbers = NDArray[np.int64]
 
 
 class State(Struct, frozen=True):
-    """How far an index followed, in which format."""
+    """How far an index followed which shelf, in which format."""
 
     format: int
+    made: str
     added: int
     removed: int
 
@@ -49,14 +50,15 @@ class State(Struct, frozen=True):
 class Keywords:
     """The index over words of one collection. Safe to use from several threads and processes."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the index in ``folder``, or make one; it is empty until it ``follow``s.
+    def __init__(self, folder: Path, made: str) -> None:
+        """Open the index in ``folder``, or make one; it is empty until it ``follow``s. ``made``
+        names the shelf: the index of another counts for nothing.
 
         Raises:
             MissingExtra: tantivy is not installed.
-            StoreError: the folder cannot be written.
+            OSError: the folder cannot be written.
         """
-        self._t, self._folder = tantivy(), folder
+        self._t, self._folder, self._made = tantivy(), folder, made
         self._analyzer = _analyzer(self._t)
         self._cursor = Cursor()
         self._open()
@@ -66,20 +68,21 @@ class Keywords:
         """How far it has followed the shelf."""
         return self._cursor
 
-    def follow(self, shelf: Shelf) -> None:
-        """Take in what the shelf has that the index has not. Where another process does so, wait.
+    def follow(self, shelf: Shelf, patience_s: float = _PATIENCE_S) -> bool:
+        """Take in what the shelf has that the index has not. Where another process does so, wait,
+        for so many seconds at the most; false if it is still at it.
 
         Raises:
-            StoreError: that took too long, or the index cannot be written.
+            StoreError: the index cannot be written.
         """
         if self._cursor == shelf.cursor():
-            return
-        lock, until = FileLock(self._folder / "lock"), time.monotonic() + _PATIENCE_S
-        while not lock.take():
-            if time.monotonic() > until:
-                raise StoreError(f"{self._folder}: another process has been writing for a minute")
-            time.sleep(0.02)
+            return True
+        lock, until = FileLock(self._folder / "lock"), time.monotonic() + patience_s
         try:
+            while not lock.take():
+                if time.monotonic() > until:
+                    return False
+                time.sleep(0.02)
             self._open()
             if self._cursor != shelf.cursor():
                 self._bring_up(shelf)
@@ -87,6 +90,7 @@ class Keywords:
             raise StoreError(f"{self._folder}: the index cannot be written: {error}") from error
         finally:
             lock.release()
+        return True
 
     def search(
         self, query: str, k: int, allowed: Numbers | None = None
@@ -134,7 +138,7 @@ class Keywords:
         """The words of a text; None if the index has none of them."""
         counts = {
             word: searcher.doc_freq("text", word)
-            for word in self._analyzer.analyze(_clean(text[:_LONGEST_QUERY]))
+            for word in self._analyzer.analyze(_clean(text[:MOST_QUERY]))
         }
         rare = sorted((word for word in counts if counts[word]), key=lambda word: counts[word])
         if not rare:
@@ -167,7 +171,7 @@ class Keywords:
             state = msgspec.json.decode(data, type=State)
         except (OSError, msgspec.DecodeError):
             return None
-        return state if state.format == _FORMAT else None
+        return state if (state.format, state.made) == (_FORMAT, self._made) else None
 
     def _bring_up(self, shelf: Shelf) -> None:
         """Follow the shelf or, if the files on disk do not allow that, begin anew."""
@@ -212,7 +216,7 @@ class Keywords:
     def _commit(self, writer: Any, cursor: Cursor) -> None:
         """The index first: if only it is written, the same is done again."""
         writer.commit()
-        state = msgspec.json.encode(State(_FORMAT, cursor.added, cursor.removed))
+        state = msgspec.json.encode(State(_FORMAT, self._made, cursor.added, cursor.removed))
         new = self._folder / f"{_STATE}.new"
         new.write_bytes(state)
         new.replace(self._folder / _STATE)

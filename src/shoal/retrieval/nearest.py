@@ -15,23 +15,23 @@ from shoal.retrieval.columns import Mask
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.filters import Filter
 from shoal.retrieval.keywords import Numbers
-from shoal.retrieval.shelf import Ranges, Shelf
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_rows import Ranges
 from shoal.retrieval.shelf_tables import Vectors
 from shoal.retrieval.vectors import VectorIndex
 
 Floats = NDArray[np.float32]
 
-_PATIENCE_S = 60.0  # for another process that brings an index up to date
-
 
 class Nearest(Protocol):
     """An index of a shelf's vectors, derived from it. Safe to use from several threads."""
 
-    def follow(self) -> None:
-        """Take in all that the shelf has.
+    def follow(self, patience_s: float) -> bool:
+        """Take in all that the shelf has. Where another process does so, wait for it, for so many
+        seconds at the most; false if it is still at it.
 
         Raises:
-            StoreError: that took too long, or the index cannot be written.
+            StoreError: the index cannot be written.
         """
 
     def nearest(self, vector: Vectors, k: int, where: Filter | None) -> tuple[Numbers, Floats]:
@@ -58,15 +58,15 @@ class OnDisk:
             OSError: the folder cannot be written.
         """
         self._shelf, self._attributes = shelf, attributes
-        self._index = VectorIndex.open(folder, shelf.dim, shelf.encoder)
+        self._index = VectorIndex.open(folder, shelf.dim, f"{shelf.encoder}:{shelf.made}")
         self._following = threading.Lock()
         self._places: tuple[Ranges, NDArray[np.intp]] | None = None
 
-    def follow(self) -> None:
-        """As ``Nearest`` says; where another process writes, wait for it."""
+    def follow(self, patience_s: float) -> bool:
+        """As ``Nearest`` says."""
         with self._following:
             try:
-                self._follow()
+                return self._follow(patience_s)
             except OSError as error:
                 raise StoreError(f"{self._shelf.path.parent}: vectors: {error}") from error
 
@@ -91,24 +91,25 @@ class OnDisk:
             self._places = known, _places(known, self._index.rows)
         return np.append(good, False)[self._places[1]]
 
-    def _follow(self) -> None:
-        index, shelf = self._index, self._shelf
+    def _follow(self, patience_s: float) -> bool:
+        index, shelf, until = self._index, self._shelf, time.monotonic() + patience_s
         if index.refresh():
             self._places = None
-        target, until = shelf.vector_cursor(), time.monotonic() + _PATIENCE_S
-        while index.cursor < target and not index.claim():
+        while index.cursor != shelf.vector_cursor():
+            self._places = None
+            if index.claim():
+                try:  # as of now: another process may have written up to here before
+                    target = shelf.vector_cursor()
+                    if index.cursor != target:
+                        self._write(target)
+                finally:
+                    index.release()
+                return True
             if time.monotonic() > until:
-                raise StoreError(f"{shelf.path.parent}: vectors: another process writes all along")
+                return False
             time.sleep(0.02)
             index.refresh()
-            self._places = None
-        if index.cursor == target:
-            return
-        self._places = None
-        try:
-            self._write(target)
-        finally:
-            index.release()
+        return True
 
     def _write(self, target: Cursor) -> None:
         index, shelf = self._index, self._shelf

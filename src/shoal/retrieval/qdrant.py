@@ -26,7 +26,8 @@ from shoal.retrieval.keywords import Numbers
 from shoal.retrieval.nearest import Floats, passages_nearest
 from shoal.retrieval.qdrant_filters import field_of, fields_of, models, translated
 from shoal.retrieval.qdrant_place import QdrantPlace, told
-from shoal.retrieval.shelf import Described, Shelf
+from shoal.retrieval.shelf import Shelf
+from shoal.retrieval.shelf_rows import Described
 from shoal.retrieval.shelf_tables import Vectors
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class OnQdrant:
         """``name`` is the collection's. One that is encoded anew, or removed and made again, is
         another one to Qdrant, so that neither finds the other's vectors."""
         self._client, self._shelf, self._attributes = client, shelf, attributes
-        made = hashlib.sha256(f"{shelf.encoder} {shelf.created_at!r}".encode()).hexdigest()[:12]
+        made = hashlib.sha256(f"{shelf.encoder} {shelf.made}".encode()).hexdigest()[:12]
         self.name = f"shoal-{name}-{made}"
         self._known: _Read | None = None
         self._indexed: set[str] | None = None  # fields; None: nothing is indexed
@@ -74,21 +75,22 @@ class OnQdrant:
             found._indexed = set()
         return found
 
-    def follow(self) -> None:
-        """As ``Nearest`` says."""
+    def follow(self, patience_s: float) -> bool:
+        """As ``Nearest`` says; several may write at once, so that nobody waits."""
         with self._following, told(self.name):
             known = self._known
             if known is not None and known.changes >= self._shelf.changes():
-                return  # others may have read further, and never less
+                return True  # others may have read further, and never less
             known = self._known = self._read()
             if known.changes >= self._shelf.changes():
-                return
+                return True
             count, documents = self._shelf.described(known.changes)
             self._index(documents)
             added = self._insert(documents, known, count)
             self._describe(documents, count)
             removed = self._remove(known)  # last: nothing that went meanwhile has been inserted
             self._write(_Read(added, removed, count))
+            return True
 
     def nearest(self, vector: Vectors, k: int, where: Filter | None) -> tuple[Numbers, Floats]:
         """As ``Nearest`` says; by Qdrant's graph, which misses few, and exact in a local Qdrant."""

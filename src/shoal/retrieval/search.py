@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from shoal.formats.vector_stores import MOST_QUERY
 from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.documents import Document, Hit, Passage
 from shoal.retrieval.filters import Filter
@@ -18,7 +19,8 @@ from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.shelf_tables import Vectors
 
 _POOL = 50  # passages that each side puts forward, at the least; more find nothing more
-_LONGEST_QUERY = 20_000  # characters; what follows is not looked at
+_MOST_POOL = 5_000  # and at the most where k is not more: many may be the same
+_WIDER = 10  # times, where they were
 
 By = Literal["both", "words", "meaning"]
 Floats = NDArray[np.float32]
@@ -27,13 +29,22 @@ Floats = NDArray[np.float32]
 class SearchOptions(Struct, frozen=True):
     """How many passages (``k``), by what, only of documents that pass ``where``, and with how many
     ``neighbours`` before and after each. Passages with the same words are one, unless not
-    ``distinct``."""
+    ``distinct``; of those only the 5,000 best by words and by meaning are looked through."""
 
     k: int = 10
     by: By = "both"
     where: Filter | None = None
     neighbours: int = 0
     distinct: bool = True
+
+
+class _Ranked(Struct, frozen=True):
+    """n candidates, best first: numbers, scores, BM25 and cosines (NaN: unknown), (n,) each."""
+
+    numbers: Numbers
+    scores: Floats
+    words: Floats
+    meaning: Floats
 
 
 class EncodesQuery(Protocol):
@@ -49,29 +60,34 @@ class Search:
         self._shelf, self._indexes, self._encoder = shelf, indexes, encoder
 
     def find(self, query: str, options: SearchOptions, adapter: Adapter | None = None) -> list[Hit]:
-        """The best passages, best first; fewer than ``k`` if there are no more. The adapter is for
-        searches by both, which it was certified for.
+        """The best passages, best first; fewer than ``k`` if there are no more, or if the best
+        thousands are the same few. The adapter is for searches by both, which it was certified for.
 
         Raises:
             MalformedRequest: the filter asks for an attribute that no document has.
         """
-        query = query[:_LONGEST_QUERY]
-        pool = max(_POOL, 2 * options.k)
+        query = query[:MOST_QUERY]
+        vector = None if options.by == "words" else self._encoder.encode([query])[0]
+        pool, most = max(_POOL, 2 * options.k), max(_MOST_POOL, 2 * options.k)
         while True:
-            numbers, scores, words, meaning = self._ranked(query, options, pool, adapter)
-            hits = self._hits(numbers, scores, words, meaning, options)
-            if len(hits) >= options.k or len(numbers) < pool:
-                return hits
-            pool *= 4  # many were the same, or went meanwhile
+            found = self._ranked(query, vector, options, pool, adapter)
+            hits = self._hits(found, options)
+            if len(hits) >= options.k or len(found.numbers) < pool or pool == most:
+                return [self._with_neighbours(hit, options.neighbours) for hit in hits]
+            pool = min(_WIDER * pool, most)  # many were the same, or went meanwhile
 
     def _ranked(
-        self, query: str, asked: SearchOptions, pool: int, adapter: Adapter | None
-    ) -> tuple[Numbers, Floats, Floats, Floats]:
-        """Numbers, scores, BM25 and cosines (NaN: unknown) of the candidates, best first."""
+        self,
+        query: str,
+        vector: Vectors | None,
+        asked: SearchOptions,
+        pool: int,
+        adapter: Adapter | None,
+    ) -> _Ranked:
+        """The candidates of a query with this vector."""
         indexes, where, by = self._indexes, asked.where, asked.by
         fusion = DEFAULT
         said = meant = np.empty(0, np.int64), np.empty(0, np.float32)
-        vector = None if by == "words" else self._encoder.encode([query])[0]
         if adapter is not None and vector is not None and by == "both":
             vector, fusion = adapter.apply(vector), adapter.fusion
         if vector is not None:
@@ -88,7 +104,7 @@ class Search:
         else:
             scores = words if by == "words" else meaning
         order = np.lexsort((numbers, -scores))
-        return numbers[order], scores[order], words[order], meaning[order]
+        return _Ranked(numbers[order], scores[order], words[order], meaning[order])
 
     def _complete(self, numbers: Numbers, meaning: Floats, vector: Vectors) -> None:
         """Fill in the cosines of those that only the words brought up."""
@@ -98,37 +114,60 @@ class Search:
             found = known.get(int(numbers[place]))
             meaning[place] = 0.0 if found is None else (found @ vector).max()  # None: it is gone
 
-    def _hits(
-        self, numbers: Numbers, scores: Floats, words: Floats, meaning: Floats, asked: SearchOptions
-    ) -> list[Hit]:
+    def _hits(self, found: _Ranked, asked: SearchOptions) -> list[Hit]:
         hits, seen = list[Hit](), set[str]()
-        for place, passage, document in self._fetched(numbers, 2 * asked.k):
-            if asked.distinct and passage.text in seen:
+        for place, passage, document in self._fetched(found.numbers, asked):
+            if asked.distinct and passage.text in seen:  # under other headings
                 continue
             seen.add(passage.text)
             hit = Hit(
                 passage=passage,
                 document=document,
-                score=float(scores[place]),
-                words=_known(words[place]),
-                meaning=_known(meaning[place]),
+                score=float(found.scores[place]),
+                words=_known(found.words[place]),
+                meaning=_known(found.meaning[place]),
             )
             hits.append(hit)
             if len(hits) == asked.k:
                 break
-        return [self._with_neighbours(hit, asked.neighbours) for hit in hits]
+        return hits
 
-    def _fetched(self, numbers: Numbers, size: int) -> Iterator[tuple[int, Passage, Document]]:
-        """Passages of these numbers, with their places there; so many at once, for the first are
-        mostly enough. Those removed since the indexes were asked are left out."""
-        for start in range(0, len(numbers), max(size, 1)):
-            asked = numbers[start : start + size].tolist()
-            passages = self._shelf.passages(asked)
+    def _fetched(
+        self, numbers: Numbers, asked: SearchOptions
+    ) -> Iterator[tuple[int, Passage, Document]]:
+        """Passages of these numbers, with their places there; k at once, for the first are mostly
+        enough. Those removed since the indexes were asked are left out."""
+        for places in self._places(numbers, asked):
+            wanted = [int(numbers[place]) for place in places]
+            passages = self._shelf.passages(wanted)
             documents = self._shelf.documents_of({one.document for one in passages.values()})
-            for place, number in enumerate(asked, start):
+            for place, number in zip(places, wanted, strict=True):
                 passage = passages.get(number)
                 if passage is not None and passage.document in documents:
                     yield place, passage, documents[passage.document]
+
+    def _places(self, numbers: Numbers, asked: SearchOptions) -> Iterator[Sequence[int]]:
+        """Where to look, k at most at once; if ``distinct``, where each wording is first. That is
+        told by digests, ever more at once, without loading texts."""
+        k = max(asked.k, 1)
+        start, size, seen = 0, 2 * k, set[str]()
+        while start < len(numbers):
+            places: Sequence[int] = range(start, min(start + size, len(numbers)))
+            start, size = start + size, _WIDER * size
+            if asked.distinct:
+                places = self._unseen(numbers, places, seen)
+            yield from (places[at : at + k] for at in range(0, len(places), k))
+
+    def _unseen(self, numbers: Numbers, places: Sequence[int], seen: set[str]) -> list[int]:
+        """Those of the places whose words were not ``seen`` yet, which they are then."""
+        digests = self._shelf.digests_of(numbers[places[0] : places[-1] + 1].tolist())
+        found = list[int]()
+        for place in places:
+            digest = digests.get(int(numbers[place]))
+            if digest is not None and digest not in seen:
+                seen.add(digest)
+                found.append(place)
+        return found
 
     def _with_neighbours(self, hit: Hit, count: int) -> Hit:
         """Passages of a document are numbered in a row."""

@@ -5,25 +5,40 @@ number of a passage, and that of a removal. Numbers are never given twice, and t
 document are numbered in one go, so a document is a range of them.
 """
 
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.errors import Conflict, NotFound, StoreDamaged, StoreError
+from shoal.retrieval import shelf_staging as staging
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Document, Passage, Piece, Value
 from shoal.retrieval.identity import identity_of
+from shoal.retrieval.shelf_rows import (
+    NO_SEAL,
+    Added,
+    Described,
+    Failure,
+    Ranges,
+    Removal,
+    Seal,
+    Source,
+    note_failure,
+)
 from shoal.retrieval.shelf_tables import (
     AMONG,
     APPLICATION,
+    DIGEST,
     DOCUMENT,
     PART,
     PASSAGE,
@@ -47,64 +62,7 @@ from shoal.retrieval.shelf_tables import (
 )
 
 FILE = "collection.db"
-
-
-class Seal(Struct, frozen=True):
-    """What a file was when it was last looked at; equal seals, equal files, as far as a look from
-    outside tells."""
-
-    size: int
-    modified_ns: int
-
-
-class Failure(Struct, frozen=True):
-    """A file that could not be taken in, and why."""
-
-    name: str
-    seal: Seal
-    reason: str
-    at: float
-
-
-class Removal(Struct, frozen=True):
-    """The passages ``first`` to ``last`` of a document are gone, and the vectors ``first_vector``
-    to ``last_vector``; ``last < first``: it had none."""
-
-    number: int
-    document: int
-    first: int
-    last: int
-    first_vector: int
-    last_vector: int
-
-
-class Ranges(Struct, frozen=True):
-    """Of m documents, in the order of their passages: their numbers, and the numbers of their first
-    passages and vectors with how many of these they have; (m,) each. ``changes`` is the count of
-    changes as of which that is so."""
-
-    changes: int
-    documents: NDArray[np.int64]
-    first: NDArray[np.int64]
-    passages: NDArray[np.int64]
-    first_vector: NDArray[np.int64]
-    vectors: NDArray[np.int64]
-
-
-class Added(Struct, frozen=True):
-    """n passages that were added: their numbers (n,), and what is searched of them."""
-
-    numbers: NDArray[np.int64]
-    texts: list[str]
-
-
-class Described(Struct, frozen=True):
-    """A document's attributes, and the numbers of its vectors: ``last < first``, it has none."""
-
-    number: int
-    attributes: dict[str, Value]
-    first_vector: int
-    last_vector: int
+_ENCODED = 256  # passages at once
 
 
 class Shelf:
@@ -115,35 +73,40 @@ class Shelf:
         self._local, self._writing = threading.local(), threading.Lock()
         self._open, self._opening = list[sqlite3.Connection](), threading.Lock()
         self._closed, self._file = False, identity_of(path)
-        row = self._one("SELECT encoder, dim, max_tokens, created_at FROM collection")
-        self.encoder, self.dim, self.max_tokens, self.created_at = row
+        query = "SELECT encoder, dim, max_tokens, created_at, made FROM collection"
+        self.encoder, self.dim, self.max_tokens, self.created_at, self.made = self._one(query)
 
     @classmethod
     def create(cls, folder: Path, encoder: str, dim: int, max_tokens: int) -> "Shelf":
-        """Make an empty collection in ``folder`` for vectors of the encoder with this digest.
+        """Make an empty collection in ``folder`` for vectors of the encoder with this digest. It is
+        there whole, or not at all.
 
         Raises:
             Conflict: there is one already.
             StoreError: the file cannot be written.
         """
-        path = folder / FILE
+        path, making = folder / FILE, folder / f".{uuid4().hex}.making"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with closing(connect(path)) as conn:
+            with closing(connect(making, "rwc")) as conn:
                 conn.execute("BEGIN IMMEDIATE")
-                if conn.execute("PRAGMA user_version").fetchone()[0]:
-                    raise Conflict(f"{folder}: there is a collection already")
                 for statement in TABLES:
                     conn.execute(statement)
                 conn.execute(
-                    "INSERT INTO collection VALUES (1, ?, ?, ?, 0, ?)",
-                    (encoder, dim, max_tokens, time.time()),
+                    "INSERT INTO collection VALUES (1, ?, ?, ?, 0, ?, ?)",
+                    (encoder, dim, max_tokens, time.time(), uuid4().hex),
                 )
                 conn.execute(f"PRAGMA application_id = {APPLICATION}")
                 conn.execute(f"PRAGMA user_version = {VERSION}")
                 conn.execute("COMMIT")
+            os.link(making, path)  # unlike a renaming, this does not replace one
+        except FileExistsError as error:
+            raise Conflict(f"{folder}: there is a collection already") from error
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{path}: cannot be made: {error}") from error
+        finally:
+            for left in folder.glob(f"{making.name}*"):
+                left.unlink(missing_ok=True)
         return cls(path)
 
     @classmethod
@@ -158,7 +121,8 @@ class Shelf:
         path = folder / FILE
         if not path.is_file():
             raise NotFound(f"{folder}: there is no collection")
-        with translated(path), closing(connect(path)) as conn:
+        place = f"file:{quote(str(path))}?mode=ro"
+        with translated(path), closing(sqlite3.connect(place, uri=True)) as conn:
             application = conn.execute("PRAGMA application_id").fetchone()[0]
             version = conn.execute("PRAGMA user_version").fetchone()[0]
         if application != APPLICATION:
@@ -230,12 +194,31 @@ class Shelf:
         with self._transaction() as conn:
             if remove(conn, name) is not None:
                 next_change(conn)
-            _note(conn, Failure(name, seal, reason, time.time()))
+            note_failure(conn, Failure(name, seal, reason, time.time()))
 
-    def note(self, path: str, reason: str) -> None:
-        """A folder could not be looked into; what is known of what lies there stays."""
+    def note(self, reasons: dict[str, str], mended: Iterable[str] = ()) -> None:
+        """Files and folders, by path, that could not be looked at this time, and why; what is known
+        of them stays. ``mended`` are some that can be now."""
+        known = {one.name: one.reason for one in self.failures() if one.seal == NO_SEAL}
+        gone = [(path,) for path in mended if path in known]
+        new = {path: reason for path, reason in reasons.items() if known.get(path) != reason}
+        if not gone and not new:
+            return
         with self._transaction() as conn:
-            _note(conn, Failure(path, Seal(0, 0), reason, time.time()))
+            conn.executemany("DELETE FROM failures WHERE name = ?", gone)
+            for path, reason in new.items():
+                note_failure(conn, Failure(path, NO_SEAL, reason, time.time()))
+
+    def forget_failures(self) -> None:
+        """As if no file had ever failed."""
+        with self._transaction() as conn:
+            conn.execute("DELETE FROM failures")
+
+    def make_anew(self) -> None:
+        """Be another collection than it was a copy of: no index of that one is one of this."""
+        self.made = uuid4().hex
+        with self._transaction() as conn:
+            conn.execute("UPDATE collection SET made = ?", (self.made,))
 
     def seals(self) -> dict[str, Seal]:
         """What each document and each failure was made of, by name."""
@@ -250,10 +233,13 @@ class Shelf:
         rows = self._all("SELECT name, size, modified_ns, reason, at FROM failures ORDER BY name")
         return [Failure(name, Seal(size, ns), why, at) for name, size, ns, why, at in rows]
 
-    def add_source(self, path: str) -> None:
+    def add_source(self, source: Source) -> None:
         """Remember a file or folder that documents come from."""
         with self._transaction() as conn:
-            conn.execute("INSERT OR IGNORE INTO sources VALUES (?, ?)", (path, time.time()))
+            conn.execute(
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
+                (source.path, time.time(), source.device),
+            )
 
     def remove_source(self, path: str) -> bool:
         """Forget one; whether it was known."""
@@ -265,9 +251,9 @@ class Shelf:
         with self._transaction() as conn:
             conn.execute("DELETE FROM sources")
 
-    def sources(self) -> list[str]:
+    def sources(self) -> list[Source]:
         """The files and folders that documents come from."""
-        return [path for (path,) in self._all("SELECT path FROM sources ORDER BY path")]
+        return [Source(*row) for row in self._all("SELECT path, device FROM sources ORDER BY path")]
 
     def document(self, name: str) -> Document:
         """One document, by its id or its name.
@@ -323,6 +309,10 @@ class Shelf:
         """Passages by number, without those that are gone."""
         rows = self._all(f"{PASSAGE} WHERE p.number IN {AMONG}", (_numbers(numbers),))
         return {row[0]: passage_of(row) for row in rows}
+
+    def digests_of(self, numbers: Sequence[int]) -> dict[int, str]:
+        """By which equal words are known again, of passages that are not gone, by number."""
+        return dict(self._all(f"{DIGEST} WHERE number IN {AMONG}", (_numbers(numbers),)))
 
     def documents_of(self, numbers: Iterable[int]) -> dict[int, Document]:
         """Documents by number, without those that are gone."""
@@ -408,12 +398,31 @@ class Shelf:
         vectors = self.vectors_of(list(same))
         return {by_digest[same[number]]: found for number, found in vectors.items()}
 
-    def copy_rest_to(self, other: "Shelf") -> None:
-        """Give another shelf the sources and failures of this one."""
-        for source in self.sources():
-            other.add_source(source)
-        for failure in self.failures():
-            other.fail(failure.name, failure.seal, failure.reason)
+    def is_current(self) -> bool:
+        """Whether the file is still what was opened: not encoded anew meanwhile."""
+        row = self._one("SELECT encoder, made FROM collection")
+        return bool(row == (self.encoder, self.made))
+
+    def encode_anew(
+        self, encoder: str, dim: int, encode: Callable[[list[Piece]], list[Vectors]]
+    ) -> int:
+        """Give every passage the vectors (p, dim) that another encoder makes of it; how many
+        passages there are. Until that is done the collection has the vectors that it had; what
+        other processes add meanwhile is encoded too."""
+        with self._transaction() as conn:
+            staging.begin(conn)
+        while True:
+            with self._transaction() as conn:
+                rows = staging.waiting(conn, _ENCODED)
+                if not rows:
+                    self.made = staging.end(conn, encoder, dim)
+                    break
+            pieces = [Piece(text, tuple(from_json(headings))) for _, text, headings in rows]
+            vectors = encode(pieces)
+            with self._transaction() as conn:
+                staging.add(conn, [number for number, *_ in rows], vectors)
+        self.encoder, self.dim = encoder, dim
+        return self.counts()[1]
 
     def counts(self) -> tuple[int, int]:
         """How many documents and passages there are."""
@@ -436,6 +445,12 @@ class Shelf:
             StoreDamaged: there is some.
         """
         found = self._one("PRAGMA quick_check(1)")[0]
+        if found == "ok":
+            size = STORED.itemsize * self.dim
+            odd = self._all("SELECT 1 FROM vectors WHERE length(vector) != ? LIMIT 1", (size,))
+            odd += self._all("SELECT 1 FROM passages WHERE NOT json_valid(headings) LIMIT 1")
+            odd += self._all("SELECT 1 FROM documents WHERE NOT json_valid(attributes) LIMIT 1")
+            found = "its vectors or texts are none" if odd else "ok"
         if found != "ok":
             raise StoreDamaged(f"{self.path}: {found}; it was left as it is")
 
@@ -460,13 +475,12 @@ class Shelf:
                 raise
 
     def _connection(self) -> sqlite3.Connection:
-        """This thread's own. There is none to a file that has come in place of the one that was
-        opened, for what is known of that one does not hold there."""
+        """This thread's own; never to another file that has come in place of this one."""
         conn: sqlite3.Connection | None = getattr(self._local, "conn", None)
         if conn is not None:
             return conn
         with self._opening:
-            if not self._closed and self.is_in_place:  # else an empty file could be made there
+            if not self._closed and self.is_in_place:
                 conn = connect(self.path)
                 self._open.append(conn)
             if conn is None or not self.is_in_place:
@@ -480,12 +494,6 @@ class Shelf:
 
     def _one(self, query: str) -> Any:
         return self._all(query)[0]
-
-
-def _note(conn: sqlite3.Connection, failure: Failure) -> None:
-    seal = failure.seal
-    row = (failure.name, seal.size, seal.modified_ns, failure.reason, failure.at)
-    conn.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _numbers(values: Iterable[int]) -> str:

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
@@ -36,7 +37,8 @@ TABLES = (
         dim INTEGER NOT NULL,
         max_tokens INTEGER NOT NULL,
         changes INTEGER NOT NULL,
-        created_at REAL NOT NULL)""",
+        created_at REAL NOT NULL,
+        made TEXT NOT NULL)""",
     """CREATE TABLE documents (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
@@ -74,7 +76,7 @@ TABLES = (
         last INTEGER NOT NULL,
         first_vector INTEGER NOT NULL,
         last_vector INTEGER NOT NULL)""",
-    "CREATE TABLE sources (path TEXT PRIMARY KEY, at REAL NOT NULL)",
+    "CREATE TABLE sources (path TEXT PRIMARY KEY, at REAL NOT NULL, device INTEGER)",
     """CREATE TABLE failures (
         name TEXT PRIMARY KEY,
         size INTEGER NOT NULL,
@@ -116,6 +118,7 @@ PASSAGE = (
 )
 VECTOR = "SELECT passage, vector FROM vectors"
 PART = "SELECT number, passage FROM vectors"
+DIGEST = "SELECT number, digest FROM passages"
 SAME = "SELECT max(number), digest FROM passages"
 _RANGES = "SELECT number, id, first, passages, first_vector, vectors FROM documents WHERE name = ?"
 _INSERT = (
@@ -260,10 +263,11 @@ def from_json(text: str) -> Any:
     return msgspec.json.decode(text)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that begins and commits when told to."""
+def connect(path: Path, mode: Literal["rw", "rwc"] = "rw") -> sqlite3.Connection:
+    """A connection that begins and commits when told to; "rwc": to a file that is made."""
+    place = f"file:{quote(str(path))}?mode={mode}"
     conn = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        place, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
     )
     conn.execute("PRAGMA journal_mode = WAL")
     conn.execute("PRAGMA synchronous = FULL")

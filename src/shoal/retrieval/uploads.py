@@ -227,7 +227,7 @@ class Uploads:
             conn.execute("COMMIT")
 
     def _connection(self) -> sqlite3.Connection:
-        conn = connect(self._table)
+        conn = connect(self._table, "rwc")
         for table in _TABLES:
             conn.execute(table)
         return conn

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from shoal.errors import MissingExtra, ShoalError
 from shoal.retrieval.collection import Collection, collections_in
-from shoal.retrieval.folders import lies_in
+from shoal.retrieval.folders import may_matter
 from shoal.retrieval.intake import Encodes, Summary
 from shoal.retrieval.qdrant_place import Places, in_folders
+from shoal.retrieval.readers import is_wanted
 from shoal.retrieval.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def watch(
         ):
             changed = [path for _, path in found]
             for name, sources in known.items():
-                if any(_touches(path, source) for path in changed for source in sources):
+                if any(may_matter(path, one, is_wanted) for path in changed for one in sources):
                     yield from _synced(root / name, encoder, places)
             if time.monotonic() > until or _sources(root, only) != known:
                 break
@@ -75,7 +76,7 @@ def _sources(root: Path, only: str | None) -> dict[str, list[str]]:
         except ShoalError as error:
             log.warning("collection %s is not watched: %s", name, error)
             continue
-        found[name] = shelf.sources()
+        found[name] = [source.path for source in shelf.sources()]
         shelf.close()
     return found
 
@@ -87,12 +88,8 @@ def _synced(folder: Path, encoder: Encodes, places: Places) -> Iterator[tuple[st
             summary = collection.sync()
         finally:
             collection.close()
-    except ShoalError as error:
+    except (ShoalError, OSError) as error:  # one that was removed meanwhile among them
         log.warning("collection %s: %s", folder.name, error)
         return
     if summary.written or summary.removed or summary.failed:
         yield folder.name, summary
-
-
-def _touches(path: str, source: str) -> bool:
-    return path == source or lies_in(path, source)

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from msgspec import DecodeError, msgpack
 
-from shoal.errors import MissingExtra, ReadError
+from shoal.errors import MissingExtra, NotReadNow, ReadError
 from shoal.retrieval.documents import Content
 from shoal.retrieval.readers.wire import Order, Reply, receive, send
 
@@ -92,13 +92,13 @@ class Child:
         return None
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        """A new process, once it has told that it is ready. Raises ``ReadError`` if it does not:
-        that is no fault of the file."""
+        """A new process, once it has told that it is ready. Raises ``NotReadNow`` if it does
+        not."""
         self._end()
         try:
             self._process = process = self._opened()
         except OSError as error:
-            raise ReadError(f"{_NOT_STARTED}: {error}") from error
+            raise NotReadNow(f"{_NOT_STARTED}: {error}") from error
         assert process.stdout is not None
         with _Deadline(process, _STARTING_S):
             try:
@@ -107,7 +107,7 @@ class Child:
                 is_ready = False
         if not is_ready:
             most = f"it may take {self._memory / 1e6:,.0f} MB of memory"
-            raise ReadError(f"{_NOT_STARTED}: {_told(self._end())}; {most}")
+            raise NotReadNow(f"{_NOT_STARTED}: {_told(self._end())}; {most}")
         return process
 
     def _opened(self) -> "subprocess.Popen[bytes]":

@@ -54,7 +54,7 @@ class Reader:
             order = Order(kind, data, options.max_unpacked_bytes, options.seconds)
             return self._child.read(order)
         except ReadError as error:
-            raise ReadError(f"{_shown(name)}: {error}") from error
+            raise type(error)(f"{_shown(name)}: {error}") from error
         except MissingExtra as error:
             told = str(error).partition(" needs an optional")[0]
             raise MissingExtra(error.extra, f"{_shown(name)}: {told}") from error
