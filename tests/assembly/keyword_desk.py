@@ -20,6 +20,7 @@ from shoal.errors import EngineError
 from shoal.flywheel.finding import task_row
 from shoal.flywheel.promotion import promote
 from shoal.guarantees import Certificate, assumptions_of
+from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.judging import JudgingOptions
 from shoal.routing.prices import Tariff
@@ -216,9 +217,11 @@ def echo() -> Engine:
     return open_engine("gpt", EchoOptions(engine="echo"))
 
 
-async def ask(desk: Shoal, request: Request, episode: str = "") -> tuple[Handled, Answer]:
+async def ask(
+    desk: Shoal, request: Request, episode: str = "", caller: Caller = ANYBODY
+) -> tuple[Handled, Answer]:
     """What the gateway does with a request: serve, pass on, finish."""
-    handled = await desk.serve(request, episode)
+    handled = await desk.serve(request, episode, caller)
     if handled.stream is not None:
         async for _ in handled.stream:
             pass

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from shoal.assembly import attaching
 from shoal.assembly.library import Library
 from shoal.assembly.stacks import Stacks
 from shoal.errors import EncoderMissing, NotFound, StoreDamaged
 from shoal.formats.paging import Paging
 from shoal.formats.uploads import UploadOrder
 from shoal.formats.vector_stores import NewStore, NewStoreFile, StoreSearch
+from shoal.retrieval.attachments import Attachments
+from shoal.retrieval.documents import Document
 from shoal.retrieval.uploads import Uploads
 from shoal.routing.caller import ANYBODY
 from tiny_encoder import TinyEncoder
@@ -44,10 +47,10 @@ def new_stacks(folder: Path, encoder: TinyEncoder) -> tuple[Stacks, Library]:
     return Stacks(library, Uploads(folder / "files"), lambda: encoder), library
 
 
-def upload(stacks: Stacks, name: str, text: str) -> str:
+def upload(stacks: Stacks, name: str, text: str, expires_s: float | None = None) -> str:
     incoming = stacks.uploads.begin()
     incoming.write(text.encode())
-    order = UploadOrder(filename=name, purpose="assistants")
+    order = UploadOrder(filename=name, purpose="assistants", expires_s=expires_s)
     return stacks.uploads.keep(incoming, order, ANYBODY).id
 
 
@@ -65,6 +68,11 @@ def until(is_so: Callable[[], bool]) -> None:
 
 def status(stacks: Stacks, file: str) -> str:
     return stacks.files.get("vs_it", file, ANYBODY).status
+
+
+def documents_of(library: Library) -> list[Document]:
+    with library.using("it") as collection:
+        return collection.shelf.documents()
 
 
 def begin_slowly(folder: Path, seconds: float) -> None:
@@ -102,13 +110,76 @@ def test_a_process_that_is_killed_leaves_its_work_to_the_next(
     stacks.open()
     until(lambda: all(status(stacks, file) == "completed" for file in files))
     stacks.close()
-    documents = library.get("it").shelf.documents()
+    documents = documents_of(library)
     assert sorted(f"file-{one.id}" for one in documents) == sorted(files)
     for number in range(3):
         asked = StoreSearch(query=f"boats of number {1000 * number + 7}", max_num_results=1)
         found = stacks.stores.search("vs_it", asked, ANYBODY)
         assert found.data
     library.close()
+
+
+def remove_while_it_is_attached(folder: Path) -> None:
+    """Remove a file while it is encoded, and stop when it has been put into the collection; run by
+    a process to kill."""
+
+    def stop(*_: object) -> bool:
+        print("put", flush=True)
+        time.sleep(60)
+        return False
+
+    Attachments.settle = stop  # type: ignore[method-assign]
+    encoder = Slow(0.1)
+    stacks, _ = new_stacks(folder, encoder)
+    stacks.open()
+    stacks.stores.create(NewStore(name="it"), ANYBODY)
+    file = upload(stacks, "a.txt", long_text(1))
+    stacks.files.attach("vs_it", NewStoreFile(file_id=file), ANYBODY)
+    encoder.began.wait()
+    stacks.uploads.remove(file, ANYBODY)
+    time.sleep(60)
+
+
+def test_what_was_removed_stays_so_when_its_process_is_killed(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    code = (
+        f"import sys; sys.path[:0] = [{str(here)!r}, {str(here.parent)!r}]\n"
+        f"from pathlib import Path; from test_attaching import remove_while_it_is_attached\n"
+        f"remove_while_it_is_attached(Path({str(tmp_path)!r}))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"put\n"
+        process.send_signal(signal.SIGKILL)
+    stacks, library = new_stacks(tmp_path, TinyEncoder())
+    assert len(documents_of(library)) == 1  # it was put there after it had been removed
+    assert stacks.files.page("vs_it", Paging(limit=20), None, ANYBODY).data == []
+    assert stacks.stores.get("vs_it", ANYBODY).file_counts.total == 0
+    assert stacks.stores.search("vs_it", StoreSearch(query="boats"), ANYBODY).data == []
+    stacks.open()
+    until(lambda: documents_of(library) == [])
+    until(lambda: Attachments(library.folder("it")).detached() == [])
+    assert stacks.stores.search("vs_it", StoreSearch(query="boats"), ANYBODY).data == []
+    stacks.close()
+
+
+@pytest.mark.parametrize("by", ["search", "time"])
+def test_what_has_expired_is_found_no_more(
+    tmp_path: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "time":
+        monkeypatch.setattr(attaching, "_TIDY_S", 0.05)
+    stacks, library = new_stacks(tmp_path, TinyEncoder())
+    stacks.open()
+    file = upload(stacks, "a.txt", "the tide turns", expires_s=1.0)
+    stacks.stores.create(NewStore(name="it", file_ids=(file,)), ANYBODY)
+    until(lambda: status(stacks, file) == "completed")
+    assert stacks.stores.search("vs_it", StoreSearch(query="tide"), ANYBODY).data
+    time.sleep(1.0)
+    if by == "search":
+        assert stacks.stores.search("vs_it", StoreSearch(query="tide"), ANYBODY).data == []
+    until(lambda: documents_of(library) == [])
+    stacks.close()
 
 
 def test_what_is_being_attached_when_shoal_ends_is_attached_later(tmp_path: Path) -> None:
@@ -126,7 +197,7 @@ def test_what_is_being_attached_when_shoal_ends_is_attached_later(tmp_path: Path
     assert status(again, file) == "in_progress"
     again.open()
     until(lambda: status(again, file) == "completed")
-    assert library.get("it").size().documents == 1
+    assert len(documents_of(library)) == 1
     again.close()
 
 
@@ -154,7 +225,7 @@ def test_what_is_taken_out_while_it_is_attached_stays_out(tmp_path: Path, way: s
     if way == "store removed":
         assert library.names() == ["other"]
     else:
-        assert library.get("it").shelf.documents() == []
+        assert documents_of(library) == []
         with pytest.raises(NotFound):
             status(stacks, file)
     stacks.close()
@@ -187,6 +258,34 @@ def test_a_collection_that_is_damaged_is_left_out_of_the_list(tmp_path: Path) ->
     assert [store.id for store in page.data] == ["vs_whole"]
 
 
+@pytest.mark.parametrize("table", ["collection.db", "store.db"])
+@pytest.mark.parametrize("damage", [b"", b"no SQLite" * 1_000])
+def test_a_collection_that_is_damaged_can_be_removed_and_holds_up_nothing(
+    tmp_path: Path, table: str, damage: bytes
+) -> None:
+    stacks, library = new_stacks(tmp_path, TinyEncoder())
+    file = upload(stacks, "a.txt", "the tide turns")
+    for name in ("damaged", "it"):
+        stacks.stores.create(NewStore(name=name, file_ids=(file,)), ANYBODY)
+    stacks.open()
+    until(lambda: status(stacks, file) == "completed")
+    until(lambda: stacks.files.get("vs_damaged", file, ANYBODY).status == "completed")
+    library.close()
+    for left in ("", "-wal", "-shm"):
+        (library.folder("it").parent / "damaged" / f"{table}{left}").unlink(missing_ok=True)
+    (library.folder("it").parent / "damaged" / table).write_bytes(damage)
+    assert stacks.uploads.remove(file, ANYBODY).deleted
+    assert documents_of(library) == []
+    if table == "store.db":  # it can be searched all the same
+        with library.using("damaged") as collection:
+            assert collection.shelf.documents() == []
+    assert stacks.stores.remove("vs_damaged", ANYBODY).deleted
+    assert library.names() == ["it"]
+    with pytest.raises(NotFound, match="no vector store"):
+        stacks.stores.remove("vs_damaged", ANYBODY)
+    stacks.close()
+
+
 def test_a_damaged_table_of_files_stops_nothing_else(tmp_path: Path) -> None:
     stacks, _ = new_stacks(tmp_path, TinyEncoder())
     upload(stacks, "a.txt", "tide")
@@ -211,7 +310,7 @@ def test_two_processes_attach_each_file_once(tmp_path: Path) -> None:
     until(lambda: all(status(one, file) == "completed" for file in files))
     texts = [text for each in encoders for text in each.encoded if "number" in text]
     assert len(texts) == len(set(texts)) == 6
-    assert library.get("it").size().documents == 6
+    assert len(documents_of(library)) == 6
     one.close()
     other.close()
 
@@ -225,7 +324,7 @@ def test_a_file_that_is_attached_again_is_there_once(tmp_path: Path) -> None:
     again = NewStoreFile(file_id=file, attributes={"new": True})
     stacks.files.attach("vs_it", again, ANYBODY)
     until(lambda: status(stacks, file) == "completed")
-    (document,) = library.get("it").shelf.documents()
+    (document,) = documents_of(library)
     assert document.attributes == {"kind": "text", "file": "a.txt", "new": True}
     assert stacks.stores.get("vs_it", ANYBODY).file_counts.total == 1
     stacks.close()

@@ -270,11 +270,12 @@ async def test_documents_of_folders_are_files_too(
     source = tmp_path / "notes"
     source.mkdir()
     (source / "tides.md").write_bytes(TIDES)
-    collection = place.library.create("notes")
-    collection.add_sources([source])
-    collection.sync()
+    place.library.create("notes")
+    with place.library.using("notes") as collection:
+        collection.add_sources([source])
+        collection.sync()
+        (document,) = collection.shelf.documents()
     (listed,) = [one async for one in client.vector_stores.files.list("vs_notes")]
-    (document,) = collection.shelf.documents()
     assert listed.id == f"file-{document.id}"
     assert listed.attributes == document.attributes
     assert (await client.vector_stores.retrieve("vs_notes")).name == "notes"

@@ -81,3 +81,19 @@ def test_attributes_that_are_given_later(said: Attachments) -> None:
     found = said.find(ONE.file)
     assert found is not None
     assert (found.attributes, found.state) == ({"b": True}, "completed")
+
+
+def test_what_is_detached_while_it_waits_is_kept_in_mind_and_not_shown(said: Attachments) -> None:
+    batch = said.attach([ONE, TWO], together=True)
+    said.settle(TWO, "completed")
+    assert [said.detach(one.file) for one in (ONE, ONE, TWO)] == [True, True, False]
+    assert (said.find(ONE.file), said.waiting()) == (None, None)
+    assert (said.said(), said.said(batch), said.unfinished()) == ([], [], [])
+    assert not said.settle(ONE, "completed")
+    assert said.detached() == [ONE.file]
+    said.attach([ONE])  # anew: there is nothing to take out
+    said.forget(ONE.file)
+    assert (said.detached(), said.waiting()) == ([], ONE)
+    said.detach(ONE.file)
+    said.forget(ONE.file)
+    assert said.detached() == []

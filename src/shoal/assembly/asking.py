@@ -7,6 +7,7 @@ out.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -17,15 +18,18 @@ from shoal.assembly.library import Library
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.errors import MalformedRequest, NotFound, UnknownModel
 from shoal.retrieval import grounding
+from shoal.retrieval.documents import Hit
 from shoal.retrieval.extracting import extract
 from shoal.retrieval.grounding import NOTHING, Grounded, Source
+from shoal.retrieval.intake import Encodes
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.search import SearchOptions
-from shoal.routing.caller import Caller
+from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.receipt import OWN_MODELS, Tried
 
 PREFIX = f"{OWN_MODELS}ask:"
 _CHARACTERS_PER_TOKEN = 3  # few, so that what is told of passages surely fits
+_RULING = frozenset(("system", "developer"))  # roles
 _FEW_WORDS = 4  # of a question that needs the one before it to be understood
 
 AskModel = Callable[[Request], Awaitable[Answer]]
@@ -53,37 +57,48 @@ class Asking:
         return [name for name in found if not allowed or name in allowed]
 
     async def answer(
-        self, request: Request, options: Mapping[str, CollectionOptions], ask: AskModel
+        self,
+        request: Request,
+        options: Mapping[str, CollectionOptions],
+        ask: AskModel,
+        caller: Caller = ANYBODY,
     ) -> Told:
         """Answer the question that a conversation ends with.
 
         Raises:
-            UnknownModel: no collection of that name.
-            MalformedRequest: there is no question.
+            UnknownModel: no collection of that name; tells those that the caller may ask.
+            MalformedRequest: there is no question, it is too long for the model, or tools or a
+                format of the answer are asked for.
             ShoalError: what ``ask`` raises, which has a request answered by a model.
         """
+        _refuse_more_than_text(request)
         name = request.model.removeprefix(PREFIX)
         own = options.get(name, CollectionOptions())
         question, searched = _questions(request)
         began, at = time.perf_counter(), time.time()
         try:
-            collection = await asyncio.to_thread(self._library.get, name)
+            hits, encoder = await asyncio.to_thread(self._search, name, searched, own.passages)
         except NotFound as error:
-            raise UnknownModel(f"{request.model}: {error}", "model") from error
-        asked = SearchOptions(k=own.passages)
-        hits = await asyncio.to_thread(collection.search, searched, asked)
+            there = ", ".join(self.names(caller)) or "none"
+            raise UnknownModel(
+                f"{request.model}: {error}; you may ask: {there}", "model"
+            ) from error
         found = f"{len(hits)} passages of {name}"
         line = Tried(name, bool(hits), found, latency_ms=_ms(began), at=at)
         sources = grounding.sources_of(hits)
         if not sources:
             return Told(_written(NOTHING, request.model), found, (line,))
         if own.model is None:
-            grounded = await asyncio.to_thread(extract, question, sources[0], collection.encoder)
+            grounded = await asyncio.to_thread(extract, question, sources[0], encoder)
             return Told(_written(grounded, request.model), f"word for word from {found}", (line,))
         said = await _by_model(request, question, sources, own, ask)
         grounded = grounding.checked(said.text, sources)
         reason = f"{own.model} answered from {found}; {_judged(grounded)}"
         return Told(_written(grounded, request.model), reason, (line,))
+
+    def _search(self, name: str, words: str, passages: int) -> tuple[list[Hit], Encodes]:
+        with self._library.using(name) as collection:
+            return collection.search(words, SearchOptions(k=passages)), collection.encoder
 
 
 async def _by_model(
@@ -97,9 +112,11 @@ async def _by_model(
     notes first."""
     assert own.model is not None
     plain = Request(own.model, (), params=request.params)
-    parts = grounding.parts_of(sources, own.window_tokens, _tokens)
+    before, room = _room(request, question, own.window_tokens)
+    parts = grounding.parts_of(sources, room, _tokens)
     if len(parts) == 1:
-        return await ask(replace(plain, messages=_with_past(request, question, parts[0])))
+        rules, asked = grounding.asked(question, parts[0], "")
+        return await ask(replace(plain, messages=(rules, *before, asked)))
     noted = [
         (await ask(replace(plain, messages=grounding.asked_for_notes(question, part)))).text
         for part in parts
@@ -107,16 +124,56 @@ async def _by_model(
     notes = "\n".join(one for one in noted if grounding.NOT_FOUND not in one.lower())
     if not notes:
         return Answer(grounding.NOT_FOUND)
-    return await ask(replace(plain, messages=_with_past(request, question, (), notes)))
+    rules, asked = grounding.asked(question, (), notes)
+    return await ask(replace(plain, messages=(rules, *before, asked)))
 
 
-def _with_past(
-    request: Request, question: str, sources: Sequence[Source], notes: str = ""
-) -> tuple[Message, ...]:
-    """The rules, what the conversation was before, and the question with the passages."""
-    rules, asked = grounding.asked(question, sources, notes)
+def _room(request: Request, question: str, window: int) -> tuple[list[Message], int]:
+    """What the conversation was before, as far as it fits, and the tokens that this and the
+    question leave for passages: half of the window at least. The caller's own rules are kept
+    first, then what was said last.
+
+    Raises:
+        MalformedRequest: the question alone takes more than the other half.
+    """
+    left = window // 2 - _tokens(question)
+    if left < 0:
+        raise MalformedRequest(
+            f"messages: the question has about {_tokens(question):,} tokens, and at most "
+            f"{window // 2:,} are taken, half of the collection's window_tokens in shoal.toml",
+            "messages",
+        )
     before = [one for one in request.messages[:-1] if one.text and one.role != "tool"]
-    return rules, *(Message(one.role, one.text) for one in before), asked
+    first = sorted(range(len(before)), key=lambda at: (before[at].role not in _RULING, -at))
+    kept = set[int]()
+    for at in first:
+        if _tokens(before[at].text) > left:
+            break
+        kept.add(at)
+        left -= _tokens(before[at].text)
+    told = [Message(one.role, one.text) for at, one in enumerate(before) if at in kept]
+    return told, window - window // 2 + left
+
+
+def _refuse_more_than_text(request: Request) -> None:
+    """What nobody would heed is not taken."""
+    if json.loads(request.tools or "[]"):
+        raise MalformedRequest(
+            f"tools: {request.model} answers from documents and calls none; leave them out, or ask "
+            "another model",
+            "tools",
+        )
+    if request.response_format and not _is_plain(request.response_format):
+        raise MalformedRequest(
+            f"response_format: {request.model} answers in sentences with citations, in no other "
+            "format; leave it out, or ask another model",
+            "response_format",
+        )
+
+
+def _is_plain(response_format: str) -> bool:
+    found = json.loads(response_format)
+    return found is None or (isinstance(found, dict) and found.get("type") == "text")
 
 
 def _questions(request: Request) -> tuple[str, str]:

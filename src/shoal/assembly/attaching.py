@@ -12,8 +12,9 @@ from contextlib import closing, contextmanager
 import numpy as np
 from msgspec import Struct
 
+from shoal.assembly.detaching import document_of, tidy
 from shoal.assembly.library import Library
-from shoal.errors import NotFound, ReadError, ShoalError
+from shoal.errors import NotFound, ReadError, ShoalError, StoreError
 from shoal.retrieval.attachments import Attachment, Attachments
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.intake import Encodes, Intake
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_S = 0.2  # for another process that attaches files
 _ENDS_WITHIN_S = 5.0
+_TIDY_S = 60.0  # what has expired goes so soon, if nothing else asks for it
 _AT_ONCE = 64  # passages; between them searches have their turn, and an end is noticed
 
 
@@ -66,23 +68,36 @@ class Attaching:
     def _run(self) -> None:
         with Reader() as reader:
             while not self._ending.is_set():
-                self._wanted.wait()
+                is_wanted = self._wanted.wait(_TIDY_S)
                 self._wanted.clear()
                 try:
-                    self._drain(reader)
+                    if self._tidied() or is_wanted:
+                        self._drain(reader)
                 except OSError as error:
                     log.warning("files wait to be attached: %s", error)
 
+    def _tidied(self) -> bool:
+        """Remove what has expired; whether something is left to take out."""
+        try:
+            return tidy(self._library, self._uploads)
+        except StoreError as error:
+            log.warning("files that have expired stay: %s", error)
+            return False
+
     def _drain(self, reader: Reader) -> None:
-        """Attach all there is; what cannot even be written down waits until this is called anew."""
+        """Attach all there is, and take out what was detached; what cannot even be written down
+        waits until this is called anew."""
         lock = FileLock(self._uploads.folder / "attaching.lock")
         stuck = set[str]()
-        while not self._ending.is_set() and self._waiting(stuck):
+        while not self._ending.is_set() and (self._detached(stuck) or self._waiting(stuck)):
             self._uploads.folder.mkdir(parents=True, exist_ok=True)
             if not lock.take():
                 self._ending.wait(_LOOK_S)
                 continue
             try:
+                for name, file in self._detached(stuck):
+                    with _noted(stuck, name):
+                        self._take_out(name, file)
                 for name, one in self._waiting(stuck):
                     if not self._ending.is_set():
                         with _noted(stuck, name):
@@ -99,6 +114,22 @@ class Attaching:
                     if one := self._attachments(name).waiting():
                         found.append((name, one))
         return found
+
+    def _detached(self, stuck: set[str]) -> list[tuple[str, str]]:
+        """What is to be taken out. Nobody is attaching it, if this process is the one at work."""
+        found = []
+        for name in self._library.names():
+            if name not in stuck:
+                with _noted(stuck, name):
+                    found += [(name, file) for file in self._attachments(name).detached()]
+        return found
+
+    def _take_out(self, name: str, file: str) -> None:
+        with closing(Shelf.open(self._library.folder(name))) as shelf:
+            document = document_of(shelf, file)
+            if document is not None:
+                shelf.remove([document.name])
+        self._attachments(name).forget(file)
 
     def _attachments(self, name: str) -> Attachments:
         return Attachments(self._library.folder(name))
@@ -117,8 +148,7 @@ class Attaching:
         if outcome.code or not stays:
             now = known.find(one.file)
             if now is None or now.state != "in_progress":  # else it is attached anew, in a moment
-                with closing(Shelf.open(self._library.folder(name))) as shelf:
-                    shelf.remove([outcome.document])
+                self._take_out(name, one.file)
 
     def _outcome(self, reader: Reader, name: str, one: Attachment) -> "_Outcome":
         try:
@@ -128,21 +158,24 @@ class Attaching:
             return _Outcome("invalid_file", "the file was removed before it was attached")
         document = document_name(upload)
         try:
-            shelf = self._library.get(name).shelf
             options = ChunkOptions(max_tokens=one.max_tokens, overlap=one.overlap)
             encoder = _Interruptible(self._encoder(), self._ending)
-            intake = Intake(shelf, encoder, reader.read, options)
             attributes = {"file": upload.filename, **one.attributes}
-            intake.add(document, data, attributes, one.file.removeprefix(PREFIX))
+            with self._library.using(name) as collection:
+                intake = Intake(collection.shelf, encoder, reader.read, options)
+                intake.add(document, data, attributes, one.file.removeprefix(PREFIX))
+                shelf = collection.shelf
+                if not (shelf.is_in_place and shelf.is_current()):  # it went into what was there
+                    raise NotFound(f"{name}: the collection was made anew meanwhile")
         except ReadError as error:
             said = str(error).replace(document, upload.filename)
             kind = "invalid_file" if _is_known(document, data) else "unsupported_file"
-            return _Outcome(kind, said, document)
+            return _Outcome(kind, said)
         except NotFound:
             raise
         except ShoalError as error:
-            return _Outcome("server_error", str(error), document)
-        return _Outcome(document=document)
+            return _Outcome("server_error", str(error))
+        return _Outcome()
 
 
 @contextmanager
@@ -162,7 +195,6 @@ class _Outcome(Struct, frozen=True):
 
     code: str = ""
     reason: str = ""
-    document: str = ""
 
 
 class _Ended(Exception):

@@ -1,21 +1,23 @@
 """The collections of one machine, opened when they are first asked for."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from msgspec import Struct
-
-from shoal.errors import ConfigError, NotFound
+from shoal.errors import ConfigError, NotFound, StoreError
 from shoal.retrieval.collection import Collection, check_name, collections_in, remove_collection
+from shoal.retrieval.identity import Identity, identity_of
 from shoal.retrieval.intake import Encodes
 from shoal.retrieval.qdrant_place import Places, in_folders
 from shoal.retrieval.shelf import FILE
 
+_ENDS_WITHIN_S = 0.5  # a search of a collection that is removed
+
 
 class Library:
     """Safe to use from several threads. A collection that another process removes, or makes anew,
-    is noticed."""
+    is noticed; it is closed when nobody uses it any more."""
 
     def __init__(
         self, root: Path, encoder: Callable[[], Encodes], places: Places = in_folders
@@ -24,7 +26,8 @@ class Library:
         is ``places``, for where its vectors are."""
         self._root, self._encoder, self._places = root, encoder, places
         self._open = dict[str, _Opened]()
-        self._lock = threading.Lock()
+        self._changing = threading.Lock()  # which collections there are, and which are open
+        self._counting = threading.Condition()  # who uses them
 
     def names(self) -> list[str]:
         """The collections there are."""
@@ -37,80 +40,135 @@ class Library:
             NotFound: there is none of this name.
         """
         if _identity(self._root, name) is None:
-            raise NotFound(f"no collection {name!r}")
+            raise _not_found(name)
         return self._root / name
 
-    def get(self, name: str) -> Collection:
-        """An open collection; it is not to be closed by who asks for it.
+    @contextmanager
+    def using(self, name: str) -> Iterator[Collection]:
+        """An open collection, which stays open until the end of the block.
 
         Raises:
-            NotFound: there is none of this name.
+            NotFound: there is none of this name, or it was removed or made anew meanwhile, and what
+                was done with it failed.
             Conflict, MissingExtra, StoreError, ArtifactError: it cannot be opened.
         """
-        with self._lock:
-            there = _identity(self._root, name)
-            known = self._open.get(name)
-            if known is not None and known.identity == there:
-                return known.collection
-            if known is not None:
-                known.collection.close()
-                del self._open[name]
-            if there is None:
-                names = ", ".join(self.names())
-                raise NotFound(
-                    f"no collection {name!r}; " + (f"there are: {names}" if names else "none is")
-                )
-            place = self._places(name)
-            collection = Collection(self._root / name, self._encoder(), qdrant=place)
-            self._open[name] = _Opened(collection, there)
-            return collection
+        opened = self._take(name)
+        try:
+            yield opened.collection
+        except (StoreError, OSError) as error:
+            if self._is_current(name, opened):
+                raise
+            raise _not_found(name) from error  # its files went while they were read
+        finally:
+            self._give_back(opened)
 
-    def create(self, name: str) -> Collection:
+    def create(self, name: str) -> None:
         """Make an empty collection.
 
         Raises:
             Conflict: there is one of this name.
             ConfigError: the name will not do.
+            MissingExtra, ArtifactError: it could not be searched.
             StoreError: it cannot be written.
         """
-        with self._lock:
+        with self._changing:
             folder = self._root / name
             Collection.create(folder, self._encoder(), qdrant=self._places(name)).close()
-        return self.get(name)
 
     def remove(self, name: str) -> None:
-        """Remove a collection with all that is in it.
+        """Remove a collection with all that is in it; one that is damaged, too.
 
         Raises:
             NotFound: there is none of this name.
             StoreError: it cannot be removed.
         """
-        with self._lock:
-            if _identity(self._root, name) is None:
-                raise NotFound(f"no collection {name!r}")
-            known = self._open.pop(name, None)
-            if known is not None:
-                known.collection.close()
-            remove_collection(self._root / name)
+        with self._changing:
+            folder = self.folder(name)
+            opened = self._retire(name)
+            if opened is not None:
+                with self._counting:  # searches, which write indexes into the folder
+                    self._counting.wait_for(lambda: not opened.uses, _ENDS_WITHIN_S)
+            _remove(folder)
 
     def close(self) -> None:
-        """Close every collection."""
-        with self._lock:
-            for known in self._open.values():
-                known.collection.close()
-            self._open.clear()
+        """Close every collection: those in use when they are no longer."""
+        with self._changing:
+            for name in list(self._open):
+                self._retire(name)
+
+    def _take(self, name: str) -> "_Opened":
+        with self._changing:
+            there = _identity(self._root, name)
+            known = self._open.get(name)
+            if known is not None and not self._is_current(name, known):
+                self._retire(name)
+                known = None
+            if there is None:
+                raise _not_found(name)
+            if known is None:
+                place = self._places(name)
+                collection = Collection(self._root / name, self._encoder(), qdrant=place)
+                known = self._open[name] = _Opened(collection, there)
+            with self._counting:
+                known.uses += 1
+            return known
+
+    def _is_current(self, name: str, opened: "_Opened") -> bool:
+        """Whether it is what there is of this name now: neither another, nor encoded anew."""
+        try:
+            is_same = _identity(self._root, name) == opened.identity
+            return is_same and opened.collection.shelf.is_current()
+        except NotFound:  # just now
+            return False
+
+    def _give_back(self, opened: "_Opened") -> None:
+        with self._counting:
+            opened.uses -= 1
+            is_over = opened.is_retired and not opened.uses
+            self._counting.notify_all()
+        if is_over:
+            opened.collection.close()
+
+    def _retire(self, name: str) -> "_Opened | None":
+        """Nobody gets this one any more. Whoever uses it goes on, and the last one closes it: to
+        close it under a running search would take the process down."""
+        known = self._open.pop(name, None)
+        if known is None:
+            return None
+        with self._counting:
+            known.is_retired = True
+            is_over = not known.uses
+        if is_over:
+            known.collection.close()
+        return known
 
 
-class _Opened(Struct, frozen=True):
-    collection: Collection
-    identity: tuple[int, int]
+class _Opened:
+    """An open collection, which file its shelf is, and how many use it now."""
+
+    def __init__(self, collection: Collection, identity: Identity) -> None:
+        self.collection, self.identity = collection, identity
+        self.uses, self.is_retired = 0, False
 
 
-def _identity(root: Path, name: str) -> tuple[int, int] | None:
+def _remove(folder: Path) -> None:
+    """Remove a folder, in which files may still come and go: of who uses it to the end."""
+    try:
+        remove_collection(folder)
+    except StoreError:
+        if folder.exists():
+            raise
+
+
+def _not_found(name: str) -> NotFound:
+    """Without the names of others, which may be nothing for who asks."""
+    return NotFound(f"no collection {name!r}")
+
+
+def _identity(root: Path, name: str) -> Identity | None:
     """Which file is the shelf of the collection; None if there is none."""
     try:
         check_name(name)
-        status = (root / name / FILE).stat()
-    except (ConfigError, OSError):
+    except ConfigError:
         return None
-    return status.st_dev, status.st_ino
+    return identity_of(root / name / FILE)

@@ -167,12 +167,12 @@ class Shoal:
         allowance = self._purse.admit_request(caller)
 
         async def ask(inner: Request) -> Answer:
-            handled = await self.serve(inner, episode, caller)
+            handled = await self.serve(inner, episode, caller.allowed(inner.model))
             assert handled.answer is not None  # it was not asked as a stream
             await self.finish(handled, handled.answer, "")
             return handled.answer
 
-        told = await asking.answer(request, regime.collections, ask)
+        told = await asking.answer(request, regime.collections, ask, caller)
         receipt = replace(
             self._receipt(request.model, None, regime),
             answered_by=request.model,

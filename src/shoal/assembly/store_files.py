@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.assembly.attaching import Attaching
+from shoal.assembly.detaching import detach, detach_everywhere, document_of, tidy
 from shoal.assembly.library import Library
 from shoal.assembly.store_place import StorePlace, place_of
 from shoal.errors import MalformedRequest, NotFound
@@ -114,7 +115,9 @@ class StoreFiles:
         place = place_of(self._library, store_id, caller)
         said = {one.file: one for one in place.attachments.said(batch)}
         with place.shelf() as shelf:
-            documents = {FILE + id: at for at, id in shelf.ids()}
+            gone = set(place.attachments.detached())
+            known = {FILE + id: at for at, id in shelf.ids()}
+            documents = {file: at for file, at in known.items() if file not in gone}
             places = [
                 (one.at, one.file)
                 for one in said.values()
@@ -134,6 +137,7 @@ class StoreFiles:
         """
         place = place_of(self._library, store_id, caller)
         with place.shelf() as shelf:
+            _refuse_detached(place, file_id)
             return _view(place, shelf, file_id, place.attachments.find(file_id))
 
     def describe(
@@ -173,20 +177,28 @@ class StoreFiles:
             document, said = _known(place, shelf, file_id)
             _refuse_of_folder(shelf, document, "would be taken in again; remove that file")
             created_at = said.at if said else document.at if document else 0.0
-            detach(place, shelf, file_id)
+            if detach(place.attachments, shelf, file_id):
+                self._attaching.wake()
         self._uploads.remember(store_id, file_id, created_at)
         return Removed(id=file_id, object="vector_store.file.deleted")
 
     def detach_everywhere(self, file_id: str) -> None:
-        """Take a file out of every store, as when it is removed itself."""
-        for name in self._library.names():
-            try:
-                place = place_of(self._library, f"vs_{name}", Caller())
-                with place.shelf() as shelf:
-                    if _is_of_upload(shelf, file_id) or place.attachments.find(file_id):
-                        detach(place, shelf, file_id)
-            except NotFound:  # removed meanwhile
-                continue
+        """Take a file out of every store, as when it is removed itself.
+
+        Raises:
+            StoreError: a store that is not damaged cannot be written.
+        """
+        if detach_everywhere(self._library, file_id):
+            self._attaching.wake()
+
+    def tidy(self) -> None:
+        """Remove the files that have expired, out of every store too.
+
+        Raises:
+            StoreError: the table of files cannot be read.
+        """
+        if tidy(self._library, self._uploads):
+            self._attaching.wake()
 
     def text(self, store_id: str, file_id: str, caller: Caller) -> Unpaged[Text]:
         """The passages of a file, with the headings that are new above each.
@@ -282,14 +294,6 @@ def filename_of(document: Document) -> str:
     return rest if head == FILE + document.id else Path(document.name).name or document.name
 
 
-def detach(place: StorePlace, shelf: Shelf, file_id: str) -> None:
-    """First what would have it attached, then what is."""
-    place.attachments.detach(file_id)
-    document = _document(shelf, file_id)
-    if document is not None:
-        shelf.remove([document.name])
-
-
 class _Sizes(Struct, frozen=True):
     max_tokens: int
     overlap: int
@@ -336,29 +340,25 @@ def _is_there(one: Attachment, documents: dict[str, float]) -> bool:
     return one.state != "completed" or one.file in documents
 
 
-def _document(shelf: Shelf, file_id: str) -> Document | None:
-    if not file_id.startswith(FILE):
-        return None
-    try:
-        document = shelf.document(file_id.removeprefix(FILE))
-    except NotFound:
-        return None
-    return document if file_id == FILE + document.id else None
-
-
-def _is_of_upload(shelf: Shelf, file_id: str) -> bool:
-    document = _document(shelf, file_id)
-    return document is not None and document.name.startswith(f"{file_id}/")
-
-
 def _known(
     place: StorePlace, shelf: Shelf, file_id: str
 ) -> tuple[Document | None, Attachment | None]:
     """What there is of a file, at least one of the two."""
-    document, said = _document(shelf, file_id), place.attachments.find(file_id)
+    _refuse_detached(place, file_id)
+    document, said = document_of(shelf, file_id), place.attachments.find(file_id)
     if document is None and (said is None or said.state == "completed"):
-        raise NotFound(f"no file with id {file_id[:100]!r} in {place.id}")
+        raise _no_file(place, file_id)
     return document, said
+
+
+def _refuse_detached(place: StorePlace, file_id: str) -> None:
+    """One that was detached while it was being attached may still be there for a moment."""
+    if file_id in place.attachments.detached():
+        raise _no_file(place, file_id)
+
+
+def _no_file(place: StorePlace, file_id: str) -> NotFound:
+    return NotFound(f"no file with id {file_id[:100]!r} in {place.id}")
 
 
 def _refuse_of_folder(shelf: Shelf, document: Document | None, why: str) -> None:
@@ -369,13 +369,13 @@ def _refuse_of_folder(shelf: Shelf, document: Document | None, why: str) -> None
 
 
 def _view(place: StorePlace, shelf: Shelf, file_id: str, said: Attachment | None) -> StoreFileView:
-    document = _document(shelf, file_id)
+    document = document_of(shelf, file_id)
     if said is None:
         if document is None:
-            raise NotFound(f"no file with id {file_id[:100]!r} in {place.id}")
+            raise _no_file(place, file_id)
         said = replace(_of_document(shelf, document), attributes=document.attributes)
     if said.state == "completed" and document is None:
-        raise NotFound(f"no file with id {file_id[:100]!r} in {place.id}")
+        raise _no_file(place, file_id)
     sizes = ChunkSizes(said.max_tokens, said.overlap)
     return StoreFileView(
         id=file_id,

@@ -70,17 +70,29 @@ def place_of(library: Library, store_id: str, caller: Caller) -> StorePlace:
         NotAllowed: it is not for the caller, who is not told whether there is one.
         StoreError: it cannot be read.
     """
-    name = store_id.removeprefix(STORE)
-    if not store_id.startswith(STORE) or NAME.fullmatch(name) is None:
-        raise _not_found(store_id)
-    caller.require_collection(name)
+    name = name_of(store_id, caller)
     try:
         folder = library.folder(name)
     except NotFound:
-        raise _not_found(store_id) from None
+        raise not_found(store_id) from None
     attachments = Attachments(folder)
     return StorePlace(name=name, folder=folder, attachments=attachments, terms=attachments.terms())
 
 
-def _not_found(store_id: str) -> NotFound:
+def name_of(store_id: str, caller: Caller) -> str:
+    """The name of the collection that a store is, whether or not there is one.
+
+    Raises:
+        NotFound: no store can have this id.
+        NotAllowed: it is not for the caller.
+    """
+    name = store_id.removeprefix(STORE)
+    if not store_id.startswith(STORE) or NAME.fullmatch(name) is None:
+        raise not_found(store_id)
+    caller.require_collection(name)
+    return name
+
+
+def not_found(store_id: str) -> NotFound:
+    """What is said of a store that there is not."""
     return NotFound(f"no vector store with id {store_id[:100]!r}")

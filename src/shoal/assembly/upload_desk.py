@@ -1,17 +1,13 @@
 """Uploaded files as callers see them: each its own, those with the scope admin all of them."""
 
-import logging
 from pathlib import Path
 
 from shoal.assembly.store_files import StoreFiles, owner_of
-from shoal.errors import NotFound, StoreError
 from shoal.formats.paging import Page, Paging, page_of, select
 from shoal.formats.uploads import UploadOrder, UploadView
 from shoal.formats.vector_stores import Removed
 from shoal.retrieval.uploads import Incoming, Upload, Uploads
 from shoal.routing.caller import Caller
-
-log = logging.getLogger(__name__)
 
 
 class UploadDesk:
@@ -86,15 +82,12 @@ class UploadDesk:
         return Removed(id=file_id, object="file")
 
     def tidy(self) -> None:
-        """Remove what has expired."""
-        for file_id in self._uploads.expired():
-            try:
-                self._files.detach_everywhere(file_id)
-                self._uploads.remove(file_id)
-            except NotFound:  # another process was quicker
-                continue
-            except StoreError as error:  # of a collection; nobody asked for this just now
-                log.warning("%s has expired, and stays: %s", file_id, error)
+        """Remove what has expired.
+
+        Raises:
+            StoreError: the table of files cannot be read.
+        """
+        self._files.tidy()
 
 
 def _view(upload: Upload) -> UploadView:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from shoal.assembly.library import Library
 from shoal.assembly.store_files import StoreFiles, counted, filename_of
-from shoal.assembly.store_place import StorePlace, place_of
+from shoal.assembly.store_place import StorePlace, name_of, not_found, place_of
 from shoal.errors import Conflict, NotAllowed, NotFound, StoreError
 from shoal.formats.paging import Page, Paging, Place, page_of, select
 from shoal.formats.vector_stores import (
@@ -104,7 +104,7 @@ class VectorStores:
             if not own or name in own:
                 places += _created(self._library, STORE + name)
         ids, more = select(places, paging, lambda id: self._uploads.gone(_LIST, id))
-        return page_of([self.get(id, caller) for id in ids], ids, more)
+        return page_of([one for id in ids for one in self._readable(id, caller)], ids, more)
 
     def change(self, store_id: str, change: ChangedStore, caller: Caller) -> StoreView:
         """Say something else of a store, which counts as using it.
@@ -125,15 +125,18 @@ class VectorStores:
         return self.get(store_id, caller)
 
     def remove(self, store_id: str, caller: Caller) -> Removed:
-        """Remove the collection; files that were uploaded stay.
+        """Remove the collection, be it damaged or not; files that were uploaded stay.
 
         Raises:
-            NotFound, NotAllowed, StoreError: as for ``get``.
+            NotFound, NotAllowed: as for ``get``.
+            StoreError: it cannot be removed.
         """
-        place = place_of(self._library, store_id, caller)
-        with place.shelf() as shelf:
-            created_at = shelf.created_at
-        self._library.remove(place.name)
+        name = name_of(store_id, caller)
+        created_at = next((at for at, _ in _created(self._library, store_id)), time.time())
+        try:
+            self._library.remove(name)
+        except NotFound:
+            raise not_found(store_id) from None
         self._uploads.remember(_LIST, store_id, created_at)
         return Removed(id=store_id, object="vector_store.deleted")
 
@@ -146,18 +149,39 @@ class VectorStores:
                 the store has expired.
             Conflict, MissingExtra, EncoderMissing, StoreError: it cannot be searched.
         """
+        self._tidy()
         where = None if asked.filters is None else filter_from_json(asked.filters)
         place = place_of(self._library, store_id, caller)
         place.use()
         options = SearchOptions(k=asked.max_num_results, where=where)
-        collection = self._library.get(place.name)
-        best = _best(collection.search(query, options) for query in asked.queries)
+        try:
+            with self._library.using(place.name) as collection:
+                best = _best(collection.search(query, options) for query in asked.queries)
+        except NotFound:  # removed meanwhile
+            raise not_found(store_id) from None
         ranking = asked.ranking_options
         least = ranking.score_threshold if ranking else None
-        kept = [hit for hit in best if least is None or _score(hit) >= least]
+        gone = set(place.attachments.detached())
+        there = [hit for hit in best if FILE + hit.document.id not in gone]
+        kept = [hit for hit in there if least is None or _score(hit) >= least]
         kept = kept[: asked.max_num_results]
         given = place.attachments.given(FILE + hit.document.id for hit in kept)
         return SearchView(search_query=asked.queries, data=[_found(hit, given) for hit in kept])
+
+    def _tidy(self) -> None:
+        """What has expired is not to be found."""
+        try:
+            self._files.tidy()
+        except StoreError as error:  # who asks for files is told
+            log.warning("files that have expired stay: %s", error)
+
+    def _readable(self, store_id: str, caller: Caller) -> Iterable[StoreView]:
+        try:
+            yield self.get(store_id, caller)
+        except NotFound:  # removed meanwhile
+            return
+        except StoreError as error:  # the others are told of all the same
+            log.warning("%s cannot be read: %s", store_id, error)
 
     def _made(self, title: str) -> str:
         """The name of a new collection: the title itself if that will do and is free."""
@@ -183,13 +207,14 @@ def _created(library: Library, store_id: str) -> Iterable[Place]:
     except NotFound:  # removed meanwhile
         return
     except StoreError as error:  # the others are told of all the same
-        log.warning("%s is left out: %s", store_id, error)
+        log.warning("%s cannot be read: %s", store_id, error)
 
 
 def _view(place: StorePlace) -> StoreView:
     unfinished = place.attachments.unfinished()
     with place.shelf() as shelf:
-        completed, size = shelf.sizes(file.removeprefix(FILE) for file, _ in unfinished)
+        left_out = [*(file for file, _ in unfinished), *place.attachments.detached()]
+        completed, size = shelf.sizes(file.removeprefix(FILE) for file in left_out)
         created_at = shelf.created_at
     counts = counted([state for _, state in unfinished], completed)
     terms = place.terms or Terms(active_at=created_at)

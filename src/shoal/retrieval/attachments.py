@@ -21,6 +21,8 @@ from shoal.retrieval.shelf_tables import connect, to_json, translated
 
 FILE = "store.db"
 State = Literal["in_progress", "completed", "cancelled", "failed"]
+# Beside these a row may be 'detached', which nobody is shown: the file was taken out of the store
+# while it may have been being attached, so whoever attaches is still to take it out.
 _BATCH = "vsfb_"
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS terms (
@@ -47,7 +49,8 @@ _TABLES = (
         cancelled INTEGER NOT NULL)""",
 )
 _ROW = (
-    "SELECT file, at, state, attributes, max_tokens, overlap, batch, code, reason FROM attachments"
+    "SELECT file, at, state, attributes, max_tokens, overlap, batch, code, reason FROM attachments "
+    "WHERE state != 'detached'"
 )
 _ACTIVE_S = 60.0  # finer than this it is not written when a store was last used
 _DAY = 86_400.0
@@ -141,17 +144,17 @@ class Attachments:
 
     def find(self, file: str) -> Attachment | None:
         """One file; None if nothing was said of it."""
-        rows = self._all(f"{_ROW} WHERE file = ?", (file,))
+        rows = self._all(f"{_ROW} AND file = ?", (file,))
         return _attachment(rows[0]) if rows else None
 
     def said(self, batch: str = "") -> list[Attachment]:
         """All files, or those of a batch, in the order in which they were attached."""
-        which = "WHERE batch = ?1 OR ?1 = ''"
+        which = "AND (batch = ?1 OR ?1 = '')"
         return [_attachment(row) for row in self._all(f"{_ROW} {which} ORDER BY at", (batch,))]
 
     def unfinished(self) -> list[tuple[str, State]]:
         """The files that are not in the store (yet), and why not."""
-        query = "SELECT file, state FROM attachments WHERE state != 'completed'"
+        query = "SELECT file, state FROM attachments WHERE state NOT IN ('completed', 'detached')"
         return list(self._all(query))
 
     def given(self, files: Iterable[str]) -> dict[str, dict[str, Value]]:
@@ -165,7 +168,7 @@ class Attachments:
 
     def waiting(self) -> Attachment | None:
         """The file that is to be attached next."""
-        rows = self._all(f"{_ROW} WHERE state = 'in_progress' ORDER BY at, file LIMIT 1")
+        rows = self._all(f"{_ROW} AND state = 'in_progress' ORDER BY at, file LIMIT 1")
         return _attachment(rows[0]) if rows else None
 
     def settle(self, one: Attachment, state: State, code: str = "", reason: str = "") -> bool:
@@ -187,10 +190,32 @@ class Attachments:
                 _row_of(one, one.batch),
             )
 
-    def detach(self, file: str) -> None:
-        """Forget a file."""
+    def detach(self, file: str) -> bool:
+        """A file is in the store no longer. One that waited may be being attached just now, so it
+        is kept in mind, unseen, until whoever attaches has taken it out; whether that is so."""
+        if not self.path.is_file():
+            return False
         with self._writing() as conn:
-            conn.execute("DELETE FROM attachments WHERE file = ?", (file,))
+            conn.execute(
+                "UPDATE attachments SET state = 'detached' "
+                "WHERE file = ? AND state = 'in_progress'",
+                (file,),
+            )
+            query = "DELETE FROM attachments WHERE file = ? AND state != 'detached'"
+            conn.execute(query, (file,))
+            query = "SELECT count(*) FROM attachments WHERE file = ?"
+            return bool(conn.execute(query, (file,)).fetchone()[0])
+
+    def detached(self) -> list[str]:
+        """The files that are still to be taken out."""
+        query = "SELECT file FROM attachments WHERE state = 'detached'"
+        return [file for (file,) in self._all(query)]
+
+    def forget(self, file: str) -> None:
+        """A file that was detached has been taken out."""
+        query = "DELETE FROM attachments WHERE file = ? AND state = 'detached'"
+        with self._writing() as conn:
+            conn.execute(query, (file,))
 
     def batch(self, id: str) -> Batch:
         """A batch.

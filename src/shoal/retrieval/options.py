@@ -10,7 +10,8 @@ from shoal.retrieval.qdrant_place import QdrantPlace
 class CollectionOptions(BaseModel):
     """``[collections.NAME]``: which ``model`` of ``shoal.toml`` answers questions from it (None: no
     model does, answers are taken from the passages word for word), from how many ``passages``, and
-    how many tokens of passages such a model is told at once.
+    how many tokens such a model is told at once: of passages, of the question, and of what the
+    conversation was before, these two at most half of them.
 
     ``qdrant_url``: where the vectors are, instead of in the collection's folder, so that several
     gateways share one index; its key is in the environment variable ``qdrant_key_env``."""

@@ -23,6 +23,7 @@ from shoal.errors import Conflict, NotFound, StoreDamaged, StoreError
 from shoal.retrieval import shelf_staging as staging
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Document, Passage, Piece, Value
+from shoal.retrieval.identity import identity_of
 from shoal.retrieval.shelf_rows import (
     NO_SEAL,
     Added,
@@ -32,6 +33,7 @@ from shoal.retrieval.shelf_rows import (
     Removal,
     Seal,
     Source,
+    note_failure,
 )
 from shoal.retrieval.shelf_tables import (
     AMONG,
@@ -69,7 +71,8 @@ class Shelf:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local, self._writing = threading.local(), threading.Lock()
-        self._open = list[sqlite3.Connection]()
+        self._open, self._opening = list[sqlite3.Connection](), threading.Lock()
+        self._closed, self._file = False, identity_of(path)
         query = "SELECT encoder, dim, max_tokens, created_at, made FROM collection"
         self.encoder, self.dim, self.max_tokens, self.created_at, self.made = self._one(query)
 
@@ -129,11 +132,18 @@ class Shelf:
         return cls(path)
 
     def close(self) -> None:
-        """Close every connection."""
-        for conn in self._open:
-            conn.close()
-        self._open.clear()
-        self._local = threading.local()
+        """Close every connection, for good. No other thread may be using it."""
+        with self._opening:
+            self._closed = True
+            for conn in self._open:
+                conn.close()
+            self._open.clear()
+            self._local = threading.local()
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether what is open is still what its path leads to: neither removed nor replaced."""
+        return self._file is not None and identity_of(self.path) == self._file
 
     def put(self, documents: Sequence[Written]) -> list[Document]:
         """Add documents, each in place of the one of its name, all or none. When this returns they
@@ -184,7 +194,7 @@ class Shelf:
         with self._transaction() as conn:
             if remove(conn, name) is not None:
                 next_change(conn)
-            _note(conn, Failure(name, seal, reason, time.time()))
+            note_failure(conn, Failure(name, seal, reason, time.time()))
 
     def note(self, reasons: dict[str, str], mended: Iterable[str] = ()) -> None:
         """Files and folders, by path, that could not be looked at this time, and why; what is known
@@ -197,7 +207,7 @@ class Shelf:
         with self._transaction() as conn:
             conn.executemany("DELETE FROM failures WHERE name = ?", gone)
             for path, reason in new.items():
-                _note(conn, Failure(path, NO_SEAL, reason, time.time()))
+                note_failure(conn, Failure(path, NO_SEAL, reason, time.time()))
 
     def forget_failures(self) -> None:
         """As if no file had ever failed."""
@@ -468,11 +478,17 @@ class Shelf:
                 raise
 
     def _connection(self) -> sqlite3.Connection:
-        """This thread's own."""
+        """This thread's own; never to another file that has come in place of this one."""
         conn: sqlite3.Connection | None = getattr(self._local, "conn", None)
-        if conn is None:
-            conn = self._local.conn = connect(self.path)
-            self._open.append(conn)
+        if conn is not None:
+            return conn
+        with self._opening:
+            if not self._closed and self.is_in_place:
+                conn = connect(self.path)
+                self._open.append(conn)
+            if conn is None or not self.is_in_place:
+                raise NotFound(f"{self.path.parent}: the collection was closed, or made anew")
+            self._local.conn = conn
         return conn
 
     def _all(self, query: str, values: Sequence[object] = ()) -> list[Any]:
@@ -481,12 +497,6 @@ class Shelf:
 
     def _one(self, query: str) -> Any:
         return self._all(query)[0]
-
-
-def _note(conn: sqlite3.Connection, failure: Failure) -> None:
-    seal = failure.seal
-    row = (failure.name, seal.size, seal.modified_ns, failure.reason, failure.at)
-    conn.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _numbers(values: Iterable[int]) -> str:

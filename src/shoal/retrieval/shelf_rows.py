@@ -1,5 +1,7 @@
 """What a shelf tells of itself, beside documents and passages."""
 
+import sqlite3
+
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -75,3 +77,10 @@ class Described(Struct, frozen=True):
     attributes: dict[str, Value]
     first_vector: int
     last_vector: int
+
+
+def note_failure(conn: sqlite3.Connection, failure: Failure) -> None:
+    """Write one down, in place of what was known of that file."""
+    seal = failure.seal
+    row = (failure.name, seal.size, seal.modified_ns, failure.reason, failure.at)
+    conn.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", row)

@@ -3,6 +3,7 @@
 from typing import Literal, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.errors import NotAllowed
 
@@ -63,6 +64,12 @@ class Caller(Struct, frozen=True, kw_only=True):
                 "model_not_allowed",
                 "model",
             )
+
+    def allowed(self, model: str) -> "Caller":
+        """The same caller, who may ask ``model`` too: for what is asked on the caller's behalf."""
+        if not self.spec.models or model in self.spec.models:
+            return self
+        return replace(self, spec=replace(self.spec, models=(*self.spec.models, model)))
 
     def require_task(self, task: str) -> None:
         """Refuse a call of a task, by name ("" for none known), that the key is not for.
