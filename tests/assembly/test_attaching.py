@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from shoal.assembly import attaching
 from shoal.assembly.library import Library
 from shoal.assembly.stacks import Stacks
-from shoal.errors import EncoderMissing, NotFound, StoreDamaged
+from shoal.errors import EncoderMissing, NotAllowed, NotFound, StoreDamaged
 from shoal.formats.paging import Paging
 from shoal.formats.uploads import UploadOrder
 from shoal.formats.vector_stores import NewStore, NewStoreFile, StoreSearch
 from shoal.retrieval.attachments import Attachments
 from shoal.retrieval.documents import Document
 from shoal.retrieval.uploads import Uploads
-from shoal.routing.caller import ANYBODY
+from shoal.routing.caller import ANYBODY, Caller, KeySpec
 from tiny_encoder import TinyEncoder
 
 PARAGRAPH = "The tide turns at hour {n}, and boats of number {n} leave the harbour. " * 8
@@ -351,3 +351,15 @@ def test_without_an_encoder_the_file_says_so(tmp_path: Path) -> None:
         bare.stores.search("vs_it", StoreSearch(query="tide"), ANYBODY)
     assert bare.stores.get("vs_it", ANYBODY).file_counts.failed == 1
     bare.close()
+
+
+def test_a_store_of_files_of_the_machine_is_not_deleted_by_everybody(tmp_path: Path) -> None:
+    stacks, library = new_stacks(tmp_path, TinyEncoder())
+    (tmp_path / "note.txt").write_text("Dippers walk.")
+    library.create("rivers")
+    with library.using("rivers") as rivers:
+        rivers.add_sources([tmp_path / "note.txt"])
+    with pytest.raises(NotAllowed, match="shoal collections remove rivers"):
+        stacks.stores.remove("vs_rivers", ANYBODY)
+    admin = Caller(key="k", name="k", spec=KeySpec(scopes=("call", "admin")))
+    assert stacks.stores.remove("vs_rivers", admin).deleted

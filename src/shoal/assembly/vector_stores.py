@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable
+from contextlib import closing
 
 import uuid_utils
 from msgspec import UNSET
@@ -34,6 +35,7 @@ from shoal.retrieval.collection import NAME
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.filters import filter_from_json
 from shoal.retrieval.search import SearchOptions
+from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.uploads import Uploads
 from shoal.routing.caller import ANYBODY, Caller
 
@@ -128,10 +130,18 @@ class VectorStores:
         """Remove the collection, be it damaged or not; files that were uploaded stay.
 
         Raises:
-            NotFound, NotAllowed: as for ``get``.
+            NotFound: as for ``get``.
+            NotAllowed: as for ``get``, or it was made by command, of files of the machine, and the
+                caller is no admin.
             StoreError: it cannot be removed.
         """
         name = name_of(store_id, caller)
+        if "admin" not in caller.spec.scopes and _takes_from_files(self._library, name):
+            raise NotAllowed(
+                f"{store_id} takes in files of this machine: `shoal collections remove {name}` "
+                "there removes it, or a key with the scope admin",
+                "collection_not_allowed",
+            )
         created_at = next((at for at, _ in _created(self._library, store_id)), time.time())
         try:
             self._library.remove(name)
@@ -198,6 +208,14 @@ def _name_like(title: str) -> str:
     """A name that tells of a title, and is nobody else's."""
     words = _NOT_IN_NAMES.sub("-", title.lower()).strip("-")[:40].strip("-") or "store"
     return f"{words}-{uuid_utils.uuid4().hex[:10]}"
+
+
+def _takes_from_files(library: Library, name: str) -> bool:
+    try:
+        with closing(Shelf.open(library.folder(name))) as shelf:
+            return bool(shelf.sources())
+    except StoreError:  # none, or a damaged one
+        return False
 
 
 def _created(library: Library, store_id: str) -> Iterable[Place]:

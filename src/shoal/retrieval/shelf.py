@@ -51,6 +51,7 @@ from shoal.retrieval.shelf_tables import (
     Written,
     connect,
     document_of,
+    fault_of,
     from_json,
     next_change,
     passage_of,
@@ -447,14 +448,9 @@ class Shelf:
         Raises:
             StoreDamaged: there is some.
         """
-        found = self._one("PRAGMA quick_check(1)")[0]
-        if found == "ok":
-            size = STORED.itemsize * self.dim
-            odd = self._all("SELECT 1 FROM vectors WHERE length(vector) != ? LIMIT 1", (size,))
-            odd += self._all("SELECT 1 FROM passages WHERE NOT json_valid(headings) LIMIT 1")
-            odd += self._all("SELECT 1 FROM documents WHERE NOT json_valid(attributes) LIMIT 1")
-            found = "its vectors or texts are none" if odd else "ok"
-        if found != "ok":
+        with translated(self.path):
+            found = fault_of(self._connection(), self.dim)
+        if found:
             raise StoreDamaged(f"{self.path}: {found}; it was left as it is")
 
     def _unpacked(self, packed: Sequence[bytes]) -> Vectors:

@@ -275,6 +275,20 @@ def connect(path: Path, mode: Literal["rw", "rwc"] = "rw") -> sqlite3.Connection
     return conn
 
 
+def fault_of(conn: sqlite3.Connection, dim: int) -> str:
+    """What is wrong with a file, "" if nothing is."""
+    found = str(conn.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if found != "ok":
+        return found
+    odd = conn.execute(
+        "SELECT EXISTS (SELECT 1 FROM vectors WHERE length(vector) != ?) "
+        "OR EXISTS (SELECT 1 FROM passages WHERE NOT json_valid(headings)) "
+        "OR EXISTS (SELECT 1 FROM documents WHERE NOT json_valid(attributes))",
+        (STORED.itemsize * dim,),
+    ).fetchone()[0]
+    return "its vectors or texts are none" if odd else ""
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """What SQLite raises, as it is told to people."""
