@@ -9,6 +9,7 @@ does not.
 """
 
 import math
+import re
 from functools import cache
 
 from shoal.retrieval.grounding import NOTHING, Grounded, Sentence, Source, share_of_content
@@ -16,6 +17,7 @@ from shoal.retrieval.spans import SentenceEncoder, SpanModel, find_span
 
 _MEANING, _WORDS, _NONE = 18.5, 8.65, -12.06
 _LEAST = 0.5
+_REST = re.compile(r"(?:[:.,/]\d+)+")
 
 
 def extract(question: str, source: Source, encoder: SentenceEncoder) -> Grounded:
@@ -32,7 +34,7 @@ def extract(question: str, source: Source, encoder: SentenceEncoder) -> Grounded
         return NOTHING
     start, end = span.sentence
     sentence = " ".join(text[start:end].split())
-    said = " ".join(text[span.start : span.end].split())
+    said = " ".join(text[span.start : _end_of_number(text, span.end)].split())
     told = sentence if said == sentence else f"{said}: “{sentence}”"
     return Grounded(f"{told}[1]", (source,), (Sentence(sentence, (source.number,)),))
 
@@ -43,6 +45,14 @@ def answers(question: str, source: Source) -> float:
     shared = share_of_content(question, source.hit.passage.searched)
     near = source.hit.meaning or 0.0
     return 1 / (1 + math.exp(-(_MEANING * near + _WORDS * shared + _NONE)))
+
+
+def _end_of_number(text: str, end: int) -> int:
+    """Where a number that ends here goes on: 22:00 and 1.5 are words of several parts."""
+    if not end or not text[end - 1].isdigit():
+        return end
+    rest = _REST.match(text, end)
+    return rest.end() if rest else end
 
 
 @cache
