@@ -11,6 +11,9 @@ NAMES = (
     "promise",
     "privacy",
     "support_desk",
+    "retrieval",
+    "answers",
+    "retrieval_hybrid",
 )
 
 if __name__ == "__main__":
