@@ -21,6 +21,7 @@ from shoal.retrieval.filter_text import filter_from_text
 from shoal.retrieval.intake import Progress
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.shelf_rows import Seal, Source
+from shoal.retrieval.vectors import VectorIndex
 from shoal.storage.file_lock import FileLock
 from tiny_encoder import TinyEncoder
 
@@ -307,12 +308,33 @@ def test_a_search_does_not_wait_for_long_indexing(
     assert names(other, "dippers") == ["note"]
 
 
-def test_a_writer_that_comes_too_late_holds_no_lock(rivers: Collection) -> None:
-    first, second = Collection(rivers.folder, TinyEncoder()), rivers
-    for number in range(6):  # each takes in what the other does not know of yet
-        first.intake.add(f"{number}", f"Number{number} swims.".encode())
-        assert names(second, f"number{number}") == [f"{number}"]
-        assert names(first, f"number{number}") == [f"{number}"]
+@pytest.mark.parametrize("more", [False, True])
+def test_a_writer_that_comes_too_late_holds_no_lock(
+    rivers: Collection, monkeypatch: pytest.MonkeyPatch, more: bool
+) -> None:
+    late, claim = Collection(rivers.folder, TinyEncoder()), VectorIndex.claim
+    overtaken = False
+
+    def overtaken_claim(index: VectorIndex) -> bool:
+        nonlocal overtaken
+        if not overtaken:  # another process takes it in first, and perhaps what came since, too
+            overtaken = True
+            if more:
+                rivers.intake.add("more", b"Voles swim.")
+            rivers.follow()
+        return claim(index)
+
+    late.intake.add("note", b"Dippers walk.")
+    with monkeypatch.context() as patch:
+        patch.setattr(VectorIndex, "claim", overtaken_claim)
+        late.follow()
+    assert overtaken
+    rivers.intake.add("other", b"Newts breathe.")
+    monkeypatch.setattr("shoal.retrieval.collection._PATIENCE_S", 0.5)
+    rivers.follow()
+    by_meaning = SearchOptions(by="meaning", k=1)
+    assert names(late, "Dippers walk.", by_meaning) == ["note"]
+    assert names(rivers, "Newts breathe.", by_meaning) == ["other"]
 
 
 def test_another_encoder_is_noticed_and_can_take_over(rivers: Collection) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -291,15 +291,6 @@ def opened(settings: Config, name: str, encoder: Encoder) -> Iterator[Collection
     folder = folder_of(settings, name)
     with closing(Collection(folder, encoder, qdrant=settings.place_of(name))) as found:
         yield found
-
-
-@contextmanager
-def closing(collection: Collection) -> Iterator[Collection]:
-    """Closes it at the end."""
-    try:
-        yield collection
-    finally:
-        collection.close()
 
 
 def _sync(found: Collection) -> Summary:

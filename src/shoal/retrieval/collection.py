@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,7 +27,7 @@ from shoal.retrieval.readers import Reader
 from shoal.retrieval.rerank import Reranking, reranked
 from shoal.retrieval.search import Search, SearchOptions
 from shoal.retrieval.shelf import FILE, Shelf
-from shoal.retrieval.shelf_rows import Failure, Source
+from shoal.retrieval.shelf_rows import Failure
 from shoal.retrieval.tuned import FOLDER, Tuned
 from shoal.storage.file_lock import FileLock
 
@@ -78,9 +78,13 @@ class Collection:
                 f"installed; encode it anew with `shoal collections rebuild {self.name}`"
             )
         self.encoder = encoder
+        try:
+            self._indexes = Indexes(folder, self.shelf, qdrant)
+        except BaseException:  # whatever it was, nothing stays open
+            self.shelf.close()
+            raise
         self._reader = Reader()
         self.intake = Intake(self.shelf, encoder, self._reader.read)
-        self._indexes = Indexes(folder, self.shelf, qdrant)
         self._search = Search(self.shelf, self._indexes, encoder)
         self._tuned, self._reranking = Tuned(folder / FOLDER, encoder.digest), reranking
 
@@ -127,15 +131,14 @@ class Collection:
         """
         plain = path.expanduser().absolute()
         with self._alone():
-            known_as = {one.path for one in self.shelf.sources()} & {
-                str(plain),
-                str(plain.resolve()),
-            }
-            source = next(iter(known_as), "")
-            if not self.shelf.remove_source(source):
-                known = ", ".join(one.path for one in self.shelf.sources()) or "nothing"
-                raise NotFound(f"{path}: no source of {self.name}; it takes from: {known}")
-            others, own = self.shelf.sources(), [Source(source)]
+            known = self.shelf.sources()
+            own = [one for one in known if one.path in (str(plain), str(plain.resolve()))]
+            if not own:
+                there = ", ".join(one.path for one in known) or "nothing"
+                raise NotFound(f"{path}: no source of {self.name}; it takes from: {there}")
+            for source in own:
+                self.shelf.remove_source(source.path)
+            others = self.shelf.sources()
             names = self.shelf.seals()
             gone = [name for name in names if is_from(name, own) and not is_from(name, others)]
             return self.shelf.remove(gone)
@@ -232,11 +235,9 @@ def remove_collection(folder: Path) -> None:
     going = folder.with_name(f".{folder.name}.{uuid4().hex}.removing")
     try:
         folder.rename(going)
-        shutil.rmtree(
-            going, ignore_errors=True
-        )  # what somebody writes there now is swept next time
     except OSError as error:
         raise StoreError(f"{folder}: cannot be removed: {error}") from error
+    shutil.rmtree(going, ignore_errors=True)  # what is being written there is swept next time
 
 
 def rebuild(folder: Path, encoder: Encodes) -> int:
@@ -314,11 +315,9 @@ def has_sources(folder: Path) -> bool:
     """Whether any collection in a folder takes from files or folders."""
     for name in collections_in(folder):
         try:
-            shelf = Shelf.open(folder / name)
+            with closing(Shelf.open(folder / name)) as shelf:
+                if shelf.sources():
+                    return True
         except StoreError:  # whoever opens it to search will be told
             continue
-        found = shelf.sources()
-        shelf.close()
-        if found:
-            return True
     return False

@@ -22,7 +22,6 @@ T = TypeVar("T")
 _LOOK_MS = 2_000  # new collections and sources are noticed so soon
 _AGAIN_S = 600.0  # everything is looked at again, for what the system did not tell
 _DEBOUNCE_MS = 400
-_told: dict[str, str] = {}  # why a collection is not watched
 
 
 def watch(
@@ -43,9 +42,9 @@ def watch(
         from watchfiles import watch as changes
     except ImportError as error:
         raise MissingExtra("docs", "watching folders") from error
-    stop = stop or threading.Event()
+    stop, told = stop or threading.Event(), dict[str, str]()
     while not stop.is_set():
-        known = _sources(root, only)
+        known = _sources(root, only, told)
         for name in known:
             yield from _synced(root / name, encoder, places)
         until = time.monotonic() + _AGAIN_S
@@ -72,7 +71,7 @@ def watch(
                 ):
                     yield from _synced(root / name, encoder, places)
             fresh = False
-            if time.monotonic() > until or _sources(root, only) != known:
+            if time.monotonic() > until or _sources(root, only, told) != known:
                 break
 
 
@@ -85,16 +84,16 @@ def _as_long_as_it_works(looks: Iterator[T], stop: threading.Event) -> Iterator[
         stop.wait(_LOOK_MS / 1e3)
 
 
-def _sources(root: Path, only: str | None) -> dict[str, list[str]]:
-    """Where each collection takes from."""
+def _sources(root: Path, only: str | None, told: dict[str, str]) -> dict[str, list[str]]:
+    """Where each collection takes from; ``told`` are those that cannot be opened, with why."""
     found = {}
     for name in collections_in(root) if only is None else [only]:
         try:
             shelf = Shelf.open(root / name)
         except ShoalError as error:
-            if str(error) != _told.get(name):  # once, not at every look
+            if str(error) != told.get(name):  # once, not at every look
                 log.warning("collection %s is not watched: %s", name, error)
-            _told[name] = str(error)
+            told[name] = str(error)
             continue
         found[name] = [source.path for source in shelf.sources()]
         shelf.close()
