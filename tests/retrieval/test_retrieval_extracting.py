@@ -3,28 +3,17 @@
 import pytest
 
 from shoal.encoder import Encoder
-from shoal.retrieval.documents import Document, Hit, Passage
+from shoal.retrieval.documents import Hit, Passage
 from shoal.retrieval.extracting import answers, extract
 from shoal.retrieval.grounding import NOTHING, Source
+from some_document import document_of
 
 GYM = "The gym is on floor 3. It closes at 22:00 on all days of the week."
 
 
 def source_of(text: str, meaning: float) -> Source:
     passage = Passage(text, ("House rules",), number=1, document=1, position=0)
-    document = Document(
-        number=1,
-        id="d",
-        name="/rules.md",
-        title="House rules",
-        kind="markdown",
-        digest=b"",
-        size=1,
-        modified_ns=0,
-        attributes={},
-        passages=1,
-        at=0.0,
-    )
+    document = document_of("/rules.md", "House rules", "markdown")
     return Source(1, Hit(passage=passage, document=document, score=1.0, meaning=meaning))
 
 

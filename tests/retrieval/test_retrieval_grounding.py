@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.retrieval.documents import Document, Hit, Passage
+from shoal.retrieval.documents import Hit, Passage
 from shoal.retrieval.grounding import (
     NOT_FOUND,
     NOTHING,
@@ -18,6 +18,7 @@ from shoal.retrieval.grounding import (
     sources_of,
     support,
 )
+from some_document import document_of
 
 RIVER = "The river Foss rises at Pond Head. It is 31.5 kilometres long and joins the Ouse at York."
 BRIDGE = "Five bridges cross it in York; Monk Bridge was widened in 1926."
@@ -27,19 +28,7 @@ def hit_of(text: str, number: int = 1, title: str = "Rivers", page: int = 0) -> 
     passage = Passage(
         text, (title, "Yorkshire"), page, number=number, document=1, position=number - 1
     )
-    document = Document(
-        number=1,
-        id="d",
-        name="/rivers.md",
-        title=title,
-        kind="markdown",
-        digest=b"",
-        size=1,
-        modified_ns=0,
-        attributes={},
-        passages=2,
-        at=0.0,
-    )
+    document = document_of("/rivers.md", title, "markdown")
     return Hit(passage=passage, document=document, score=1.0)
 
 

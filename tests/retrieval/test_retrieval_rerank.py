@@ -7,22 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.retrieval.documents import Document, Hit, Passage
+from shoal.retrieval.documents import Hit, Passage
 from shoal.retrieval.rerank import Reranking, reranked
+from some_document import document_of
 
-DOCUMENT = Document(
-    number=1,
-    id="1",
-    name="a",
-    title="A",
-    kind="text",
-    digest=b"",
-    size=0,
-    modified_ns=0,
-    attributes={},
-    passages=0,
-    at=0.0,
-)
+DOCUMENT = document_of()
 
 
 def hits(*scores: float) -> list[Hit]:

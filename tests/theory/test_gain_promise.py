@@ -5,26 +5,15 @@ import numpy as np
 import pytest
 
 from shoal.guarantees import Paired, delta_at, upper_bound
-from shoal.retrieval.documents import Document, Hit, Passage
+from shoal.retrieval.documents import Hit, Passage
 from shoal.retrieval.gain import Searching, tried
 from shoal.retrieval.known_answers import Resolved
+from some_document import document_of
 
 SEEDS = 2_000
 ATTEMPTS = 5
 DELTA = 0.05
-DOCUMENT = Document(
-    number=1,
-    id="1",
-    name="a",
-    title="A",
-    kind="text",
-    digest=b"",
-    size=0,
-    modified_ns=0,
-    attributes={},
-    passages=12,
-    at=0.0,
-)
+DOCUMENT = document_of()
 HITS = [
     Hit(
         passage=Passage("text", number=number, document=1, position=number),
