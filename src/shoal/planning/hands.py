@@ -1,0 +1,43 @@
+"""Who does what a plan's steps ask for. The executor knows nobody else."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from shoal.planning.plan import Ask
+from shoal.tools.tool import Json, ToolResult, ToolUse
+
+
+class Said(Struct, frozen=True):
+    """What an ``ask`` step got: text, who said it and why they were asked, the recorded call's id,
+    what it took in tokens, and what it cost in USD."""
+
+    text: str
+    by: str = ""
+    why: str = ""
+    call_id: str = ""
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class Hands(Protocol):
+    """The world as one run may touch it: with the grants, policy and purse of who started it."""
+
+    async def ask(self, step: Ask, slots: Mapping[str, Json], prompt: str, model: str) -> Said:
+        """Have a step answered. Its ``slots`` and ``prompt`` come filled in; ``model`` is asked in
+        place of the step's own if it is given.
+
+        Raises:
+            ShoalError: nobody could, or may, answer.
+        """
+
+    async def retrieve(self, collection: str, query: str, k: int, where: str) -> list[Json]:
+        """The best passages, as ``Retrieve`` says.
+
+        Raises:
+            ShoalError: there is no such collection, or the filter will not do.
+        """
+
+    async def use(self, tool: str, arguments: Mapping[str, Json], use: ToolUse) -> ToolResult:
+        """Call a tool. One that is unknown or not granted is an error as data, like any other."""

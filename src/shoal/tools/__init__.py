@@ -1,0 +1,1 @@
+"""What a plan or an agent may do in the world: functions, databases, addresses, files, MCP."""
