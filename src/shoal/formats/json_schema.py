@@ -34,6 +34,14 @@ def breach(schema: str, value: Json) -> str:
     return f"{place}: {error.message}" if place else error.message
 
 
+def is_schema(schema: Json) -> bool:
+    """Whether a value is a JSON Schema that needs nothing fetched."""
+    try:
+        return _validator(json.dumps(schema)) is not None
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
 @lru_cache(maxsize=1024)
 def _validator(schema: str) -> jsonschema_rs.Validator | None:
     try:

@@ -24,15 +24,17 @@ class Said(Struct, frozen=True):
 class Hands(Protocol):
     """The world as one run may touch it: with the grants, policy and purse of who started it."""
 
-    async def ask(self, step: Ask, slots: Mapping[str, Json], prompt: str, model: str) -> Said:
-        """Have a step answered. Its ``slots`` and ``prompt`` come filled in; ``model`` is asked in
-        place of the step's own if it is given.
+    async def ask(self, step: Ask, left_usd: float) -> Said:
+        """Have a step answered whose slots, system and prompt are filled in, for at most
+        ``left_usd``, infinite if nothing limits it.
 
         Raises:
             ShoalError: nobody could, or may, answer.
         """
 
-    async def retrieve(self, collection: str, query: str, k: int, where: str) -> list[Json]:
+    async def retrieve(
+        self, collection: str, query: str, k: int, where: Mapping[str, Json]
+    ) -> list[Json]:
         """The best passages, as ``Retrieve`` says.
 
         Raises:

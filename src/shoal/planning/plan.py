@@ -79,13 +79,14 @@ class Ask(_Step, frozen=True, tag_field="do", tag="ask"):
 
 
 class Retrieve(_Step, frozen=True, tag_field="do", tag="retrieve"):
-    """The ``k`` best passages of a ``collection``, those that ``where`` (a filter as text) lets
-    through: a list of objects with text, document, headings and score."""
+    """The ``k`` best passages of a ``collection``, those that ``where`` (a filter in the JSON form
+    of OpenAI's vector stores) lets through: a list of objects with text, document, headings and
+    score."""
 
     collection: str
     query: Json
     k: int = 5
-    where: str = ""
+    where: dict[str, Json] = {}
 
 
 class Use(_Step, frozen=True, tag_field="do", tag="tool"):
@@ -97,13 +98,14 @@ class Use(_Step, frozen=True, tag_field="do", tag="tool"):
 
 class Map(_Step, frozen=True, tag_field="do", tag="map", rename={"name": "as"}):
     """``steps`` for each item of the list ``over``, which they know as ``as``, ``at_once`` at a
-    time. The result is the list of what ``result`` is of each, in order; null for one that failed
-    where ``skip`` allows that."""
+    time; a list of more than ``at_most`` is refused. The result is the list of what ``result`` is
+    of each, in order; null for one that failed where ``skip`` allows that."""
 
     over: Json
     steps: tuple["Step", ...]
     result: Json
     name: str = "item"
+    at_most: int = 100
     at_once: int = 8
     skip: bool = False
 

@@ -1,0 +1,149 @@
+"""What a plan can come to before it runs: at least, and at most.
+
+    most of a list    at_most x its steps       least   0
+    most of a round   at_most x its steps       least   its steps once
+    most of a branch  the dearest of its arms   least   the cheapest, 0 where there is no else
+    most of a leaf    (1 + retries) x (1 + escalations), and its fallback's
+
+Time runs along the longest chain of steps that wait for each other; what limits how many calls run
+at a time is not counted in. Input tokens are taken as a quarter of the characters, at most as many
+as a run lets a prompt have.
+"""
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.planning.catalogue import Catalogue, ModelOffer
+from shoal.planning.limits import Limits
+from shoal.planning.plan import Ask, Branch, Map, Repeat, Step, Use
+from shoal.planning.shape import arms, needs, ordered
+
+_CHARACTERS_PER_TOKEN = 4
+
+
+class Estimate(Struct, frozen=True):
+    """Steps, tokens, USD and seconds; infinite USD where nobody knows a price."""
+
+    steps: float = 0
+    tokens: float = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+
+    def and_then(self, other: "Estimate") -> "Estimate":
+        """Both, one after the other."""
+        return Estimate(
+            self.steps + other.steps,
+            self.tokens + other.tokens,
+            self.usd + other.usd,
+            self.seconds + other.seconds,
+        )
+
+    def times(self, count: int, at_a_time: int = 1) -> "Estimate":
+        """It ``count`` times, ``at_a_time`` beside each other."""
+        if not count:
+            return Estimate()
+        rounds = math.ceil(count / at_a_time)
+        return Estimate(
+            self.steps * count, self.tokens * count, self.usd * count, self.seconds * rounds
+        )
+
+
+class Estimator:
+    """Estimates for what a catalogue offers, within limits."""
+
+    def __init__(self, catalogue: Catalogue, limits: Limits) -> None:
+        self._catalogue, self._limits = catalogue, limits
+
+    def most(self, steps: Sequence[Step]) -> Estimate:
+        """What steps that run in parallel as far as they can come to at most."""
+        total, ends = Estimate(), dict[str, float]()
+        for step in ordered(steps):
+            one = self._most_of(step)
+            total = total.and_then(one)
+            begins = max((ends.get(name, 0.0) for name in needs(step)), default=0.0)
+            ends[step.id] = begins + one.seconds
+        return Estimate(total.steps, total.tokens, total.usd, max(ends.values(), default=0.0))
+
+    def least(self, steps: Sequence[Step]) -> Estimate:
+        """What they come to at least; of time nothing is known."""
+        total = Estimate()
+        for step in steps:
+            total = total.and_then(self._least_of(step))
+        return total
+
+    def upper_usd(self, step: Ask) -> float:
+        """What one try of this step costs at most, infinite if nobody knows."""
+        if step.task and not step.model:
+            offer = self._catalogue.tasks.get(step.task)
+            return math.inf if offer is None or offer.cost is None else offer.cost
+        model = self._catalogue.models.get(step.model)
+        tokens = self._limits.prompt_characters / _CHARACTERS_PER_TOKEN
+        return _cost(model, tokens, step.max_tokens)
+
+    def _most_of(self, step: Step) -> Estimate:
+        timeout = step.timeout_s or self._limits.step_timeout_s
+        tries = 1 + step.retries
+        match step:
+            case Ask():
+                asked = tries * (1 + len(step.escalate))
+                tokens = self._limits.prompt_characters / _CHARACTERS_PER_TOKEN + step.max_tokens
+                usd = sum((self.upper_usd(one) for one in escalations(step)), 0.0) * tries
+                found = Estimate(1, tokens * asked, usd, timeout * asked)
+            case Use():
+                spec = self._catalogue.tools.get(step.tool)
+                if spec is not None:
+                    timeout = min(timeout, spec.timeout_s)
+                cost = spec.cost if spec else math.inf
+                found = Estimate(1, 0, cost * tries, timeout * tries)
+            case Map():
+                found = self.most(step.steps).times(step.at_most, step.at_once)
+            case Repeat():
+                found = self.most(step.steps).times(step.at_most)
+            case Branch():
+                found = _dearest([self.most(arm.steps) for arm in arms(step)])
+            case _:
+                found = Estimate(1, 0, 0.0, timeout * tries)
+        return found.and_then(self._most_of(step.fallback)) if step.fallback else found
+
+    def _least_of(self, step: Step) -> Estimate:
+        match step:
+            case Ask():
+                literal = len(step.system) + len(step.prompt)
+                model = self._catalogue.models.get(step.model)
+                usd = 0.0 if step.task else _cost(model, literal / (2 * _CHARACTERS_PER_TOKEN), 1)
+                return Estimate(1, 1, 0.0 if math.isinf(usd) else usd)
+            case Map():
+                return Estimate()
+            case Repeat():
+                return self.least(step.steps)
+            case Branch():
+                each = [self.least(arm.steps) for arm in arms(step)]
+                return _cheapest(each) if step.default else Estimate()
+            case _:
+                return Estimate(1)
+
+
+def escalations(step: Ask) -> list[Ask]:
+    """The step as it is asked first, and then of each model that it escalates to."""
+    return [step, *(replace(step, model=model, escalate=()) for model in step.escalate)]
+
+
+def _cost(model: ModelOffer | None, input_tokens: float, output_tokens: float) -> float:
+    if model is None or model.input_price is None or model.output_price is None:
+        return math.inf
+    return model.input_price * input_tokens + model.output_price * output_tokens
+
+
+def _dearest(each: Sequence[Estimate]) -> Estimate:
+    return Estimate(*(max((one[at] for one in map(_fields, each)), default=0) for at in range(4)))
+
+
+def _cheapest(each: Sequence[Estimate]) -> Estimate:
+    return Estimate(*(min((one[at] for one in map(_fields, each)), default=0) for at in range(4)))
+
+
+def _fields(one: Estimate) -> tuple[float, float, float, float]:
+    return one.steps, one.tokens, one.usd, one.seconds
