@@ -1,0 +1,117 @@
+"""What a run writes down as it goes, and what it knows of itself when it goes on after a kill."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from shoal.tools.tool import Json
+
+Kind = Literal["started", "finished", "failed", "waiting"]
+"""A call that may change something begins; a step has its result, or none (``handled``: something
+stands in its place); a person is waited for."""
+
+
+class Entry(Struct, frozen=True):
+    """One thing that happened at ``step``: the place of one execution, as ``each[3].price``. What
+    it cost in USD and tokens stands beside it."""
+
+    kind: Kind
+    step: str
+    body: Mapping[str, Json] = MappingProxyType({})
+    cost: float = 0.0
+    tokens: int = 0
+
+
+class Journal(Protocol):
+    """Keeps entries in their order."""
+
+    def note(self, entry: Entry) -> None:
+        """Keep it soon.
+
+        Raises:
+            ShoalError: it cannot be kept, or the run is another process's by now.
+        """
+
+    async def kept(self) -> None:
+        """Return when all that was noted is safe.
+
+        Raises:
+            ShoalError: it cannot be kept, or the run is another process's by now.
+        """
+
+
+class Decision(Struct, frozen=True):
+    """What a person said to a question."""
+
+    approved: bool
+    by: str = ""
+    note: str = ""
+
+
+class Past(Struct, frozen=True):
+    """What a run did before: results and dealt-with failures by place, places that began what may
+    change something and did not end it, questions asked and the words on them. ``seconds`` it has
+    run, ``usd`` and ``tokens`` it has taken."""
+
+    finished: Mapping[str, Json] = MappingProxyType({})
+    failed: Mapping[str, str] = MappingProxyType({})
+    begun: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
+    decisions: Mapping[str, Decision] = MappingProxyType({})
+    seconds: float = 0.0
+    usd: float = 0.0
+    tokens: int = 0
+
+
+class MemoryJournal:
+    """Keeps entries in a list, for runs that need not survive."""
+
+    def __init__(self) -> None:
+        self.entries = list[Entry]()
+
+    def note(self, entry: Entry) -> None:
+        """Keep it."""
+        self.entries.append(entry)
+
+    async def kept(self) -> None:
+        """It is."""
+
+
+class NoJournal:
+    """Keeps nothing."""
+
+    def note(self, entry: Entry) -> None:
+        """Forget it."""
+
+    async def kept(self) -> None:
+        """Return at once."""
+
+
+def past_of(entries: list[Entry], decisions: Mapping[str, Decision] | None = None) -> Past:
+    """What entries tell. Of a place that began several times the last word holds."""
+    finished, failed = dict[str, Json](), dict[str, str]()
+    begun, asked = set[str](), set[str]()
+    for one in entries:
+        match one.kind:
+            case "started":
+                begun.add(one.step)
+            case "finished":
+                finished[one.step] = one.body.get("value")
+            case "failed":
+                if one.body.get("handled"):
+                    failed[one.step] = str(one.body.get("error", ""))
+            case "waiting":
+                asked.add(one.step)
+        if one.kind in ("finished", "failed"):
+            begun.discard(one.step)
+    return Past(
+        finished,
+        failed,
+        frozenset(begun),
+        frozenset(asked),
+        decisions or {},
+        usd=sum(one.cost for one in entries),
+        tokens=sum(one.tokens for one in entries),
+    )
