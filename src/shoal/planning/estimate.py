@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from shoal.planning.catalogue import Catalogue, ModelOffer
 from shoal.planning.limits import Limits
-from shoal.planning.plan import Ask, Branch, Map, Repeat, Step, Use
+from shoal.planning.plan import Ask, Branch, Map, Repeat, Retrieve, Step, Use
 from shoal.planning.shape import arms, needs, ordered
 
 _CHARACTERS_PER_TOKEN = 4
@@ -104,8 +104,10 @@ class Estimator:
                 found = self.most(step.steps).times(step.at_most)
             case Branch():
                 found = _dearest([self.most(arm.steps) for arm in arms(step)])
-            case _:
+            case Retrieve():
                 found = Estimate(1, 0, 0.0, timeout * tries)
+            case _:  # an answer, or a person, who is not waited for
+                found = Estimate(1)
         return found.and_then(self._most_of(step.fallback)) if step.fallback else found
 
     def _least_of(self, step: Step) -> Estimate:

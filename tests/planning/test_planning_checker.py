@@ -1,0 +1,185 @@
+"""What is found wrong with a plan before it runs."""
+
+import msgspec
+import pytest
+
+from planning.worlds import CATALOGUE, answer, ask, messages, plan_of, tool
+from shoal.errors import MalformedRequest
+from shoal.planning.checker import RefusedPlan, check, require
+from shoal.planning.limits import Limits
+from shoal.planning.plan import read_plan, written
+from shoal.tools.tool import Json
+
+LOOP: dict[str, Json] = {
+    "do": "map",
+    "id": "each",
+    "over": "${a.names}",
+    "steps": [tool("inner", arguments={"id": 2})],
+    "result": "${inner.price}",
+}
+
+
+def wrong(*steps: dict[str, Json], **more: Json) -> str:
+    return messages(check(plan_of(*steps, **more), CATALOGUE).problems)
+
+
+def test_a_plan_of_every_kind_passes_and_reads_back() -> None:
+    plan = plan_of(
+        {"do": "ask", "id": "kind", "task": "intent", "slots": {"text": "${input.text}"}},
+        {"do": "retrieve", "id": "rules", "collection": "rules", "query": "${input.text}", "k": 2},
+        tool("a"),
+        LOOP,
+        {
+            "do": "branch",
+            "id": "which",
+            "arms": [
+                {
+                    "when": [{"value": "${kind}", "op": "equals", "than": "buy"}],
+                    "steps": [tool("booked", "book", {"id": 3})],
+                    "result": "${booked}",
+                }
+            ],
+            "else": {"when": [], "result": "nothing"},
+        },
+        {
+            "do": "repeat",
+            "id": "again",
+            "at_most": 3,
+            "steps": [ask("better", "better than ${last}: ${rules[0].text}")],
+            "result": "${better}",
+            "until": [{"value": "${better}", "op": "contains", "than": "good"}],
+        },
+        {"do": "approve", "id": "ok", "question": "send it?", "show": "${again}"},
+        answer({"by": "${ok.by}", "what": "${which}", "prices": "${each}"}),
+        input={"type": "object", "properties": {"text": {"type": "string"}}},
+    )
+    found = check(plan, CATALOGUE)
+    assert found.problems == ()
+    assert found.least.steps < found.most.steps
+    assert read_plan(written(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (
+            [tool("a", arguments={"id": "${b.price}"}), tool("b", arguments={"id": "${a.price}"})],
+            "a: it waits for itself: a, b",
+        ),
+        ([tool("a", "fire")], "a: tool: 'fire' is not allowed here"),
+        (
+            [tool("a", "nothing")],
+            "a: tool: there is no 'nothing'; there are: book, look, safe, slow",
+        ),
+        ([tool("a", arguments={})], "a: arguments: look requires 'id'"),
+        ([tool("a", arguments={"id": 1, "x": 2})], "a: arguments: look takes no 'x'; it takes: id"),
+        ([tool("a", arguments={"id": "one"})], "a: arguments.id: "),
+        (
+            [tool("a"), tool("b", arguments={"id": "${a.names}"})],
+            "b: arguments.id: it is array, expected integer",
+        ),
+        ([tool("a"), ask("b", "${a.cost}")], "b: a has no 'cost'; it has: names, price"),
+        ([ask("b", "${a}")], "b: prompt: there is no result 'a' here"),
+        ([ask("b", "${input.x}")], "b: input has no 'x'"),
+        ([tool("a"), tool("a")], "a: id: there is another of this name"),
+        ([tool("input")], "input: id: there is another of this name"),
+        ([tool("a b")], "a b: id: expected a letter"),
+        ([tool("a", after=["z"])], "a: after: there is no step 'z' beside it"),
+        ([{**LOOP, "over": "some text"}], "each: over: it is string, expected array"),
+        ([tool("a"), {**LOOP, "as": "a"}], "each: as: 'a' is a name already"),
+        ([tool("a"), LOOP, ask("b", "${inner}")], "b: prompt: there is no result 'inner' here"),
+        ([tool("a"), {**LOOP, "result": "${nobody}"}], "each: result: there is no result 'nobody'"),
+        ([tool("a", retries=99)], "a: retries: expected 0 to 10"),
+        (
+            [{"do": "ask", "id": "k", "task": "intent", "slots": {}}],
+            "k: slots: intent takes text, found none",
+        ),
+        (
+            [{"do": "ask", "id": "k", "task": "intent", "model": "big"}],
+            "k: expected either a task or a model",
+        ),
+        ([ask("k", "")], "k: a model is asked with a prompt"),
+        ([ask("k", output={"type": "nonsense"})], "k: output: is no JSON Schema"),
+        ([ask("k", "${a b}")], "k: ${a b}: no path"),
+        ([tool("a", fallback=tool("b", "fire"))], "b: tool: 'fire' is not allowed here"),
+        (
+            [{"do": "retrieve", "id": "r", "collection": "x", "query": "q"}],
+            "r: collection: there is no 'x'",
+        ),
+        (
+            [{"do": "retrieve", "id": "r", "collection": "rules", "query": ["q"]}],
+            "r: query: it is array",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_step(steps: list[dict[str, Json]], told: str) -> None:
+    schema: Json = {"type": "object", "properties": {}, "additionalProperties": False}
+    assert told in wrong(*steps, answer("done"), input=schema)
+
+
+def test_a_plan_that_answers_nothing_is_refused() -> None:
+    assert "answer" in wrong(tool("a"))
+
+
+def test_a_plan_still_being_written_needs_no_answer_yet() -> None:
+    assert not check(plan_of(tool("a")), CATALOGUE, whole=False).problems
+
+
+def test_an_impossible_budget_is_refused_and_one_that_may_be_exceeded_told_of() -> None:
+    steps = [tool("a"), LOOP, answer(1)]
+    assert "at least 2 steps, of 1" in wrong(*steps, budget={"steps": 1})
+    found = check(plan_of(*steps, budget={"steps": 50, "usd": 0.5}), CATALOGUE)
+    assert not found.problems
+    assert "up to 102 steps, of 50" in messages(found.warnings)
+    assert "up to 1.01 USD, of 0.5" in messages(found.warnings)
+
+
+def test_what_nobody_knows_the_price_of_may_cost_anything() -> None:
+    models = {"odd": msgspec.structs.replace(CATALOGUE.models["big"], name="odd", input_price=None)}
+    catalogue = msgspec.structs.replace(CATALOGUE, models=models)
+    found = check(plan_of(ask("a", model="odd"), answer("x"), budget={"usd": 1.0}), catalogue)
+    assert "up to inf USD" in messages(found.warnings)
+
+
+def test_retries_escalations_and_fallbacks_count_at_most() -> None:
+    step = ask("a", retries=2, escalate=["huge"], fallback=tool("b"), timeout_s=10)
+    limits = Limits(prompt_characters=4_000)
+    found = check(plan_of(step, answer("x")), CATALOGUE, limits)
+    asked = 3 * (1_000 * 1e-6 + 1_024 * 1e-5 + 1_000 * 1e-5 + 1_024 * 1e-4)
+    assert found.most.usd == pytest.approx(asked + 0.01)
+    assert found.most.seconds == pytest.approx(6 * 10 + 30)
+
+
+def test_steps_deep_within_steps_are_refused_without_end() -> None:
+    step: dict[str, Json] = tool("t0")
+    for at in range(1, 60):
+        step = {"do": "map", "id": f"t{at}", "over": [], "steps": [step], "result": 1}
+    assert "levels deep" in wrong(step, answer("x"))
+
+
+def test_too_many_steps_are_refused() -> None:
+    assert "more than 500 steps" in wrong(*[tool(f"t{at}") for at in range(600)], answer("x"))
+
+
+def test_require_raises_with_all_problems() -> None:
+    with pytest.raises(RefusedPlan) as raised:
+        require(plan_of(tool("a", "fire"), tool("b", "gone"), answer("x")), CATALOGUE)
+    assert [one.step for one in raised.value.problems] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"name":"x"}',
+        '{"name":"x","steps":[{"do":"eval","id":"a"}]}',
+        "[" * 9_999,
+        '{"name":"x","steps":[],"extra":1}',
+        '{"name":"x","steps":[{"do":"tool","id":"a","tool":"t","run":1}]}',
+    ],
+)
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(MalformedRequest, match="no plan"):
+        read_plan(text)
