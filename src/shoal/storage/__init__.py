@@ -10,6 +10,8 @@ from shoal.storage.feedback import Feedback
 from shoal.storage.keys import KeyRow
 from shoal.storage.options import StoreOptions
 from shoal.storage.reviews import Asking
+from shoal.storage.run_records import Entry, RunRecord, RunState
+from shoal.storage.runs import Run
 from shoal.storage.spend import Grouping, Spending, SpendRow, SpentBy
 from shoal.storage.standings import Event, Stage, Standing
 from shoal.storage.store import Store
@@ -28,6 +30,7 @@ __all__ = [
     "CallRecord",
     "CardRow",
     "CertificateRow",
+    "Entry",
     "Event",
     "Example",
     "Feedback",
@@ -35,6 +38,9 @@ __all__ = [
     "Grouping",
     "KeyRow",
     "Mistake",
+    "Run",
+    "RunRecord",
+    "RunState",
     "SpendRow",
     "Spending",
     "SpentBy",
