@@ -15,7 +15,7 @@ from shoal.storage.schema import ledger
 STARTED, ENDED, EXPIRED = "started", "ended", "expired"
 NOTHING = bytes(32)  # the hash before the first entry
 
-_ENTRY = struct.Struct(">4s32sqdq32s2I")  # what, hash before, number, at, records, head, lengths
+_ENTRY = struct.Struct(">4s32sqdq3I")  # what, hash before, number, at, records, lengths
 
 
 class LedgerHead(Struct, frozen=True):
@@ -28,6 +28,11 @@ class LedgerHead(Struct, frozen=True):
     hash: str
 
 
+def chain_key(secret: bytes) -> bytes:
+    """The key of all hashes here, of the store's secret."""
+    return hmac.digest(secret, b"shoal runs", "sha256")
+
+
 def entry_hash(
     key: bytes, before: bytes, number: int, at: float, kind: bytes, run: bytes, counted: int,
     head: bytes,
@@ -37,8 +42,8 @@ def entry_hash(
     Raises:
         struct.error: a value has not the type of its column.
     """
-    fixed = _ENTRY.pack(b"led1", before, number, at, counted, head, len(kind), len(run))
-    return hmac.digest(key, fixed + kind + run, "sha256")
+    fixed = _ENTRY.pack(b"led1", before, number, at, counted, len(kind), len(run), len(head))
+    return hmac.digest(key, fixed + kind + run + head, "sha256")
 
 
 def enter(

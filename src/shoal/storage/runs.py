@@ -6,7 +6,6 @@ told by the clocks of those who claim, so a clock that is ahead takes a run earl
 owner has not recorded by then is refused to it.
 """
 
-import hmac
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -16,7 +15,7 @@ from sqlalchemy import Connection, bindparam, or_, select, update
 
 from shoal.errors import Conflict, LeaseLost, NotFound
 from shoal.storage.database import AnyRow, Database
-from shoal.storage.ledger import ENDED, STARTED, LedgerHead, enter, ledger_head
+from shoal.storage.ledger import ENDED, STARTED, LedgerHead, chain_key, enter, ledger_head
 from shoal.storage.packing import pack, unpack
 from shoal.storage.run_records import (
     FINAL,
@@ -30,6 +29,7 @@ from shoal.storage.run_records import (
     storable,
 )
 from shoal.storage.schema import ledger, run_records, runs
+from shoal.storage.trail import Verdict, verify
 
 _TALLIES = "run tallies"  # in what is noted of the connection, which a rollback clears
 _NOTED = 10_000  # runs
@@ -76,7 +76,7 @@ class Runs:
 
     @cached_property
     def _key(self) -> bytes:
-        return hmac.digest(self._database.secret(), b"shoal runs", "sha256")
+        return chain_key(self._database.secret())
 
     def start(self, conn: Connection, run: Run, body: bytes = b"{}") -> RunRecord:
         """Add a run, and its record 0, of the kind "run" with ``body`` (JSON).
@@ -236,6 +236,16 @@ class Runs:
         """Where the ledger has got to, to be written down elsewhere."""
         with self._database.read() as conn:
             return ledger_head(conn)
+
+    def verify(self, head: str | None = None) -> Verdict:
+        """Check all that runs recorded (see ``trail``), against ``head`` too: a hash of the ledger
+        that was written down before. Takes long: not for event loops.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        with self._database.read() as conn:
+            return verify(conn, self._key, head)
 
 
 def _missing(run_id: str) -> NotFound:

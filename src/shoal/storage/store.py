@@ -86,7 +86,7 @@ class Store:
         return self.writer.submit(insert, size=call_bytes(call))
 
     def expire(self, now: float, asked: Mapping[str, Asking] | None = None) -> int:
-        """Remove old calls as the options say; returns how many. ``asked`` is as for
+        """Remove old calls and runs as the options say; returns how many. ``asked`` is as for
         ``expiry.expire``. Takes long: not for event loops.
 
         Raises:
