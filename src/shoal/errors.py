@@ -31,7 +31,8 @@ ShoalError
 ├── StoreError             the store cannot be read or written
 │   ├── StoreDamaged           refused on opening; nothing is overwritten
 │   ├── NotFound               no such call, task, certificate, key …
-│   └── Conflict               409  there is one of that name already
+│   ├── Conflict               409  there is one of that name already
+│   └── LeaseLost                   a run that is not, or no longer, this process's to go on with
 ├── ReadError              a file cannot be read as a document; says why
 │   └── NotReadNow             for no fault of the file: it may be another time
 ├── ArtifactError          a model file is missing, truncated or not what its digest says
@@ -361,6 +362,10 @@ class NotFound(StoreError):
 
 class Conflict(StoreError):
     """There is one of that name already, or it is in no state for this."""
+
+
+class LeaseLost(StoreError):
+    """The run is not, or no longer, this process's to go on with; nothing was written."""
 
 
 class ReadError(ShoalError):

@@ -1,4 +1,4 @@
-"""Old calls go: by age, and the oldest when the store has grown too large.
+"""Old calls and runs go: by age, and the oldest when the store has grown too large.
 
 With a call go its feedback, its audit, its tries, the mistake it was and what no other call shares
 of its conversation; tasks, cards, certificates, e-processes and events stay. Everything happens in
@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select, true, up
 from shoal.storage import bodies
 from shoal.storage.database import Database
 from shoal.storage.reviews import Asking, begin_anew
+from shoal.storage.run_expiry import expire_runs, remove_share_of_runs
 from shoal.storage.schema import audits, calls, feedback, meta, mistakes, tries
 
 _AT_ONCE = 200  # calls in one transaction, a few milliseconds
@@ -36,21 +37,25 @@ def expire(
     max_gb: float,
     asked: Mapping[str, Asking] | None = None,
 ) -> int:
-    """Remove the calls older than ``keep_days`` before ``now`` (unix seconds), which may be taken
-    for an earlier moment as said above, and the oldest while more than ``max_gb`` (10⁹ bytes) are
-    in use. Returns how many went. ``asked``, by task id, is what people are asked to judge: where
-    what they left out goes, their reviewing begins anew.
+    """Remove the calls and runs older than ``keep_days`` before ``now`` (unix seconds), which may
+    be taken for an earlier moment as said above, and the oldest while more than ``max_gb`` (10⁹
+    bytes) are in use. Returns how many went. ``asked``, by task id, is what people are asked to
+    judge: where what they left out goes, their reviewing begins anew.
 
     Raises:
         StoreError: the database cannot be written; what was removed before stays removed.
     """
     removed = 0
-    kept_since = _move_on(database, now) - keep_days * _DAY
+    moment = _move_on(database, now)
+    kept_since = moment - keep_days * _DAY
     while gone := _remove_oldest(database, calls.c.at < kept_since, asked or {}):
         removed += gone
+    removed += expire_runs(database, kept_since, moment)
     most = max_gb * 1e9
     while (used := database.bytes_used(most)) > most:
-        gone = _remove_share(database, _SHARE * (1 - most / used), asked or {})
+        share = _SHARE * (1 - most / used)
+        gone = _remove_share(database, share, asked or {})
+        gone += remove_share_of_runs(database, share, moment)
         if not gone:
             break
         removed += gone

@@ -242,6 +242,52 @@ def reviewing(conn: Connection) -> None:
     )
 
 
+def running(conn: Connection) -> None:
+    """12: the journals of runs, each a chain of hashes, and the chain over all runs."""
+    _run(
+        conn,
+        """CREATE TABLE runs (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            goal TEXT NOT NULL,
+            agent TEXT NOT NULL,
+            key TEXT NOT NULL,
+            episode TEXT NOT NULL,
+            started_at REAL NOT NULL,
+            state TEXT NOT NULL,
+            updated_at REAL NOT NULL,
+            head BLOB NOT NULL,
+            records INTEGER NOT NULL,
+            cost REAL NOT NULL,
+            tokens INTEGER NOT NULL,
+            owner TEXT NOT NULL,
+            lease_until REAL NOT NULL)""",
+        "CREATE INDEX runs_state ON runs (state, id)",
+        "CREATE INDEX runs_updated ON runs (updated_at)",
+        """CREATE TABLE run_records (
+            run TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            at REAL NOT NULL,
+            kind TEXT NOT NULL,
+            step TEXT NOT NULL,
+            body BLOB NOT NULL,
+            state TEXT NOT NULL,
+            cost REAL NOT NULL,
+            tokens INTEGER NOT NULL,
+            hash BLOB NOT NULL,
+            PRIMARY KEY (run, seq))""",
+        """CREATE TABLE ledger (
+            number INTEGER PRIMARY KEY,
+            at REAL NOT NULL,
+            kind TEXT NOT NULL,
+            run TEXT NOT NULL,
+            records INTEGER NOT NULL,
+            head BLOB NOT NULL,
+            hash BLOB NOT NULL)""",
+        "CREATE INDEX ledger_run ON ledger (run, number)",
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     recording,
     learning,
@@ -254,6 +300,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     weighing,
     watching,
     reviewing,
+    running,
 )
 
 

@@ -1,7 +1,8 @@
 """The tables as queries see them; ``migrations`` is what makes them on disk.
 
-Times are unix seconds, money is USD, and every ``LargeBinary`` column but ``digest`` and ``secret``
-holds JSON, compressed where that pays (see ``packing``). Days are dates in UTC, like 2025-01-31.
+Times are unix seconds, money is USD, and every ``LargeBinary`` column but ``digest``, ``secret``,
+``head`` and ``hash`` holds JSON, compressed where that pays (see ``packing``). Days are dates in
+UTC, like 2025-01-31.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, LargeBinary, MetaData, Table, Text
@@ -231,4 +232,51 @@ spend = Table(
     Column("unpriced", BigInteger, nullable=False),  # of the calls: a price is unknown
     Column("estimated", BigInteger, nullable=False),  # of the calls: the tokens are
     Column("held", Float, nullable=False),  # what budgets count for those of unknown cost
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),  # of the plan
+    Column("goal", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("key", Text, nullable=False),  # the id of the key of who started it, "" without one
+    Column("episode", Text, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("head", LargeBinary, nullable=False),  # hash of the last record
+    Column("records", BigInteger, nullable=False),
+    Column("cost", Float, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),  # who runs it, "" if nobody does
+    Column("lease_until", Float, nullable=False),
+)
+
+run_records = Table(
+    "run_records",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),  # of the run from here on, "" if it stays as it was
+    Column("cost", Float, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("number", BigInteger, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("records", BigInteger, nullable=False),  # that the run had
+    Column("head", LargeBinary, nullable=False),  # of the run
+    Column("hash", LargeBinary, nullable=False),
 )

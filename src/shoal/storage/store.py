@@ -20,6 +20,7 @@ from shoal.storage.keys import Keys
 from shoal.storage.newcomers import NewcomerCounts
 from shoal.storage.options import StoreOptions
 from shoal.storage.reviews import Asking, Reviews
+from shoal.storage.runs import Runs
 from shoal.storage.spend import Spend
 from shoal.storage.sqlite import SqliteDatabase
 from shoal.storage.standings import Events, Standings
@@ -61,6 +62,7 @@ class Store:
         self.tries = Tries(database)
         self.keys = Keys(database)
         self.spend = Spend(database)
+        self.runs = Runs(database)
         self.artifacts = Artifacts(options.path / "artifacts")
         self._checkpointer = (
             Checkpointer(database) if isinstance(database, SqliteDatabase) else None
@@ -84,7 +86,7 @@ class Store:
         return self.writer.submit(insert, size=call_bytes(call))
 
     def expire(self, now: float, asked: Mapping[str, Asking] | None = None) -> int:
-        """Remove old calls as the options say; returns how many. ``asked`` is as for
+        """Remove old calls and runs as the options say; returns how many. ``asked`` is as for
         ``expiry.expire``. Takes long: not for event loops.
 
         Raises:

@@ -1,0 +1,178 @@
+"""Whatever is altered is found, and nothing else is."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Table, delete, select, update
+from test_storage_runs import run_of
+
+from shoal.storage import Entry, Store, StoreOptions, Verdict
+from shoal.storage.ledger import chain_key
+from shoal.storage.schema import ledger, run_records, runs
+from shoal.storage.trail import verify
+
+DAY = 86_400.0
+TABLES = (runs, run_records, ledger)
+NOT_COVERED = {"owner", "lease_until"}  # who works on a run just now is no part of its trail
+LONG = b'{"text":"' + b"again and again " * 100 + b'"}'
+KEPT = 1e6  # ages count from when there is nothing to be expired yet
+
+Tamper = Callable[[Connection, st.DataObject], object]
+
+
+def fill(store: Store) -> None:
+    """Runs that ended, wait, go on, have only begun, and have expired."""
+    with store.database.transaction() as conn:
+        for number in range(6):
+            at = KEPT + number if number else 0.0
+            store.runs.start(conn, run_of(number, started_at=at), b'{"plan":"p"}')
+        for number in (1, 2, 3, 4):
+            for seq in range(3):
+                body = LONG if seq == 1 else b'{"n":%d}' % seq
+                for kind in ("started", "finished"):
+                    store.runs.append(conn, run_of(number).id, "a", kind, f"each[{seq}].price",
+                                      body, KEPT + 10 * seq, cost=0.1, tokens=3)  # fmt: skip
+        for number, state in ((1, "done"), (2, "failed"), (3, "waiting")):
+            entry = Entry(kind="ended", at=KEPT + 50, state=state)
+            store.runs.extend(conn, run_of(number).id, "a", [entry])
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Store]:
+    path = tmp_path_factory.mktemp("trail") / "data"
+    places = [None] if request.param == "sqlite" else request.getfixturevalue("some_schema")
+    for url in places:
+        with Store.open(StoreOptions(path=path, url=url)) as store:
+            fill(store)
+            assert store.expire(KEPT + 90 * DAY) == 1
+            yield store
+
+
+@pytest.fixture(scope="module")
+def some_schema() -> Iterator[list[str]]:
+    from postgres_home import postgres_url
+
+    with postgres_url() as url:
+        yield [url]
+
+
+def whats(verdict: Verdict) -> list[str]:
+    return [f"{f.run[-1:]} {f.seq}: {f.what}" for f in verdict.findings]
+
+
+def tampered(store: Store, tamper: Callable[[Connection], object]) -> Verdict:
+    """What is found after ``tamper``, which is undone."""
+    key = chain_key(store.database.secret())
+    with store.database._writes.connect() as conn:
+        transaction = conn.begin()
+        try:
+            tamper(conn)
+            return verify(conn, key)
+        finally:
+            transaction.rollback()
+
+
+def test_what_was_recorded_is_well(filled: Store) -> None:
+    verdict = filled.runs.verify()
+    assert (verdict.findings, verdict.found) == ([], 0)
+    assert (verdict.runs, verdict.records, verdict.entries) == (5, 5 + 4 * 6 + 3, 6 + 2 + 1)
+    assert verdict.head == filled.runs.head()
+    assert filled.runs.verify(verdict.head.hash).found == 0
+
+
+def rows_of(conn: Connection, table: Table) -> list[dict[str, Any]]:
+    order = list(table.primary_key.columns)
+    return [dict(row._mapping) for row in conn.execute(select(table).order_by(*order))]
+
+
+def this(table: Table, row: dict[str, Any]) -> Any:
+    where = [column == row[column.name] for column in table.primary_key.columns]
+    return where[0] if len(where) == 1 else where[0] & where[1]
+
+
+def other(value: Any, data: st.DataObject) -> Any:
+    if isinstance(value, bytes):
+        how = data.draw(st.sampled_from(["flip", "cut", "longer"]))
+        if how == "flip" and value:
+            at, bit = data.draw(st.integers(0, len(value) - 1)), data.draw(st.integers(0, 7))
+            return value[:at] + bytes([value[at] ^ 1 << bit]) + value[at + 1 :]
+        return value[:-1] if how == "cut" and value else value + b"x"
+    if isinstance(value, str):
+        if value and data.draw(st.booleans()):
+            at = data.draw(st.integers(0, len(value) - 1))
+            return value[:at] + chr(ord(value[at]) ^ 1) + value[at + 1 :]
+        return value + data.draw(st.sampled_from([" ", "x", "ü"]))
+    return value + data.draw(st.sampled_from([1, -1, 1000]))
+
+
+def alter(conn: Connection, data: st.DataObject) -> object:
+    table = data.draw(st.sampled_from(TABLES))
+    row = data.draw(st.sampled_from(rows_of(conn, table)))
+    name = data.draw(st.sampled_from(sorted(row.keys() - NOT_COVERED)))
+    value = other(row[name], data)
+    taken = [{**row, name: value}[c.name] for c in table.primary_key.columns]
+    if name in table.primary_key.columns:
+        for present in rows_of(conn, table):
+            if [present[c.name] for c in table.primary_key.columns] == taken:
+                conn.execute(delete(table).where(this(table, present)))
+    conn.execute(update(table).where(this(table, row)).values({name: value}))
+    return table.name, row, name, value
+
+
+def remove(conn: Connection, data: st.DataObject) -> object:
+    table = data.draw(st.sampled_from(TABLES))
+    row = data.draw(st.sampled_from(rows_of(conn, table)))
+    conn.execute(delete(table).where(this(table, row)))
+    return table.name, row
+
+
+def remove_run(conn: Connection, data: st.DataObject) -> object:
+    run = data.draw(st.sampled_from(rows_of(conn, runs)))["id"]
+    conn.execute(delete(runs).where(runs.c.id == run))
+    conn.execute(delete(run_records).where(run_records.c.run == run))
+    return run
+
+
+def truncate(conn: Connection, data: st.DataObject) -> object:
+    row = data.draw(st.sampled_from(rows_of(conn, run_records)))
+    tail = (run_records.c.run == row["run"]) & (run_records.c.seq >= row["seq"])
+    conn.execute(delete(run_records).where(tail))
+    return row
+
+
+def swap(conn: Connection, data: st.DataObject) -> object:
+    """Two rows of a table change places."""
+    table = data.draw(st.sampled_from((run_records, ledger)))
+    pair = data.draw(st.permutations(rows_of(conn, table)))[:2]
+    keys = [c.name for c in table.primary_key.columns]
+    for row, place in (pair, pair[::-1]):
+        conn.execute(delete(table).where(this(table, place)))
+        conn.execute(table.insert(), row | {name: place[name] for name in keys})
+    return pair
+
+
+def insert(conn: Connection, data: st.DataObject) -> object:
+    table = data.draw(st.sampled_from(TABLES))
+    row = data.draw(st.sampled_from(rows_of(conn, table)))
+    if table is runs:
+        new = row | {"id": row["id"] + "x"}
+    elif table is ledger:
+        new = row | {"number": data.draw(st.sampled_from([0, -1, 10, 12]))}
+    else:
+        new = row | {"seq": data.draw(st.sampled_from([-1, 8, 9]))}
+    conn.execute(table.insert(), new)
+    return new
+
+
+@given(
+    how=st.sampled_from([alter, remove, remove_run, truncate, swap, insert]),
+    data=st.data(),
+)
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
+def test_whatever_is_altered_is_found(filled: Store, how: Tamper, data: st.DataObject) -> None:
+    verdict = tampered(filled, lambda conn: how(conn, data))
+    assert verdict.found
+    assert filled.runs.verify().found == 0  # it was undone
