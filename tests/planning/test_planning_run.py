@@ -9,10 +9,11 @@ import pytest
 from planning.worlds import CATALOGUE, World, answer, ask, passing, plan_of, tool, unreachable
 from shoal.errors import StoreError
 from shoal.planning.checker import require
+from shoal.planning.hands import Said
 from shoal.planning.journal import Decision, Entry, MemoryJournal, NoJournal, Past, past_of
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import Outcome
-from shoal.planning.plan import Plan, Step
+from shoal.planning.plan import Ask, Plan, Step
 from shoal.planning.run import Around, run_plan
 from shoal.tools.tool import Json, ToolResult, failed
 
@@ -188,11 +189,27 @@ def test_a_run_ends_where_its_budget_does(limits: Limits, told: str) -> None:
 
 
 def test_money_is_held_back_for_calls_beside_each_other() -> None:
-    limits = Limits(usd=0.012, prompt_characters=400)  # each may cost 0.0001 + 0.01
-    plan = plan_of(*[ask(f"a{at}", max_tokens=1_000) for at in range(9)], answer(1))
-    world = World(seconds=0.01)
-    assert ran(plan, world, limits=limits).state == "over budget"
-    assert len(world.calls) <= 2
+    limits = Limits(usd=0.012, prompt_characters=400)  # each may cost 0.0001 + 0.01, takes 0.001
+    now, most = 0, 0
+
+    class Dear(World):
+        async def ask(self, step: Ask, left_usd: float) -> Said:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            assert left_usd > 0
+            said = await super().ask(step, left_usd)
+            now -= 1
+            return said
+
+    def steps(count: int) -> Plan:
+        return plan_of(*[ask(f"a{at}", max_tokens=1_000) for at in range(count)], answer(1))
+
+    assert ran(steps(9), Dear(seconds=0.001), limits=limits).state == "done"
+    assert most == 1
+    found = ran(steps(30), Dear(), limits=limits)
+    assert found.state == "over budget"
+    assert found.usd == pytest.approx(0.012)
 
 
 def test_a_prompt_that_grew_too_long_is_not_sent() -> None:

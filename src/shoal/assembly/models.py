@@ -1,6 +1,6 @@
 """The models of ``shoal.toml``: an engine and its tariff by name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -84,6 +84,20 @@ class Models:
         """Close every engine."""
         for model in self._models.values():
             await model.engine.aclose()
+
+
+def check_models(place: str, names: Iterable[str], models: Models) -> None:
+    """Refuse names that are none.
+
+    Raises:
+        ConfigError: says which, and what there is.
+    """
+    known = list(models)
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{place}: expected names of models ({', '.join(known) or 'none'}), found {name!r}"
+            )
 
 
 def tariff_of(name: str, options: EngineOptions) -> Tariff:

@@ -1,19 +1,20 @@
 """What ``shoal.toml`` says about calls: models, promises and privacy rules."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
 
-from shoal.assembly.models import Models
+from shoal.assembly.models import Models, check_models
+from shoal.assembly.runs.agent import Agent
 from shoal.assembly.shield import Discretion
-from shoal.errors import ConfigError
 from shoal.retrieval.options import CollectionOptions
 from shoal.routing.answer_cache import AnswerCache
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.judging import JudgingOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
+from shoal.tools.toolbox import Toolbox
 
 _AS_CONTRACTS_SAY = JudgingOptions()
 
@@ -32,20 +33,27 @@ class Regime:
         cascade: CascadeOptions | None = None,
         judging: Mapping[str, JudgingOptions] | None = None,
         collections: Mapping[str, CollectionOptions] | None = None,
+        agents: Mapping[str, Agent] | None = None,
+        toolbox: Toolbox | None = None,
     ) -> None:
         """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
         ``cache`` None: nothing is cached; ``cascade`` None: no rungs but specialists and the LLM;
         ``judging``: tasks, by name, whose answers are judged in ways of their own;
         ``collections``: how questions are answered from those, by name, that are not asked as by
-        default. A cache belongs to one regime, so a reload empties it.
+        default; ``agents`` and the tools of ``toolbox``, which is closed with the engines: None for
+        none. A cache belongs to one regime, so a reload empties it.
 
         Raises:
-            ConfigError: the cascade or a collection names a model that is none.
+            ConfigError: the cascade, a collection or an agent names a model, or an agent a tool,
+                that is none.
         """
         self.cascade, self.collections = cascade or CascadeOptions(), dict(collections or {})
-        _check_models("cascade.models", self.cascade.models, models)
+        check_models("cascade.models", self.cascade.models, models)
         for name, own in self.collections.items():
-            _check_models(f"collections.{name}.model", [own.model] if own.model else [], models)
+            check_models(f"collections.{name}.model", [own.model] if own.model else [], models)
+        self.agents, self.toolbox = dict(agents or {}), toolbox or Toolbox(())
+        for name, agent in self.agents.items():
+            agent.check(f"agents.{name}", models, self.toolbox)
         self.models, self.privacy = models, privacy or PrivacyOptions()
         self.cache = AnswerCache({}, 0) if cache is None else cache
         self.discretion = Discretion(self.privacy)
@@ -88,12 +96,4 @@ class Regime:
         """Close the engines when nobody holds it any more; nobody may begin to."""
         await self._unheld.wait()
         await self.models.aclose()
-
-
-def _check_models(place: str, names: Sequence[str], models: Models) -> None:
-    known = list(models)
-    for name in names:
-        if name not in known:
-            raise ConfigError(
-                f"{place}: expected names of models ({', '.join(known) or 'none'}), found {name!r}"
-            )
+        await self.toolbox.aclose()

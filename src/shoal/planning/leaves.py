@@ -117,7 +117,8 @@ class Leaves:
     async def _said(self, asked: Ask, place: str, heard: list[Said]) -> Said:
         """What was said; added to ``heard``, since all of it costs."""
         spending = self._around.spending
-        held, said = spending.hold(place, self._estimator.upper_usd(asked)), Said("")
+        held = await spending.hold(place, self._estimator.upper_usd(asked))
+        said = Said("")
         try:
             said = await self._around.hands.ask(asked, spending.left_usd + held)
             heard.append(said)
@@ -125,7 +126,7 @@ class Leaves:
         except ShoalError as error:
             raise StepFailed(place, str(error), passing=_passes(error)) from error
         finally:
-            spending.settle(held, said.cost, said.tokens)
+            await spending.settle(held, said.cost, said.tokens)
 
     def _read(self, asked: Ask, text: str, place: str) -> Json:
         """What the text says, by the step's contract."""
@@ -204,13 +205,13 @@ class Leaves:
         """Call the tool, and write down what it gave."""
         spending = self._around.spending
         left = min(step.timeout_s or self._around.limits.step_timeout_s, spending.left_s)
-        held = spending.hold(place, self._around.catalogue.tools[step.tool].cost)
+        held = await spending.hold(place, self._around.catalogue.tools[step.tool].cost)
         began, result = _now(), ToolResult()
         try:
             use = ToolUse(self._key(place), left)
             result = await self._around.hands.use(step.tool, arguments, use)
         finally:
-            spending.settle(held, result.cost, 0)
+            await spending.settle(held, result.cost, 0)
         if result.ok:
             said = Said("", by=step.tool, cost=result.cost)
             self._finish(place, result.value, began, [said], {"arguments": arguments})

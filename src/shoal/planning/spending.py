@@ -1,5 +1,6 @@
 """What a run has used, against its limits."""
 
+import asyncio
 import math
 import time
 
@@ -17,7 +18,8 @@ class Spending:
         """What was used before counts."""
         self._limits = limits
         self.usd, self.tokens, self.steps = usd, tokens, 0
-        self._held = 0.0
+        self._held, self._running = 0.0, 0
+        self._settled = asyncio.Condition()
         self._began = time.monotonic() - seconds
 
     @property
@@ -32,7 +34,7 @@ class Spending:
 
     @property
     def left_usd(self) -> float:
-        """What one more call may cost."""
+        """What one more call may cost, beside those that run."""
         if not self._limits.usd:
             return math.inf
         return max(0.0, self._limits.usd - self.usd - self._held)
@@ -51,26 +53,33 @@ class Spending:
         if not self.left_s:
             raise self._over(step, f"{self._limits.seconds:g} seconds")
 
-    def hold(self, step: str, upper: float) -> float:
-        """Hold back what a call may cost at most, or all that is left if nobody knows; returns it.
+    async def hold(self, step: str, upper: float) -> float:
+        """Hold back what a call may cost at most, all that is left if nobody knows; returns it.
+        Waits for other calls to end where too little is left beside what they may cost.
 
         Raises:
-            RunStopped: nothing is left.
+            RunStopped: nothing is left, and no call is running.
         """
-        left = self.left_usd
-        if left <= 0:
-            raise self._over(step, f"{self._limits.usd:g} USD")
-        if math.isinf(left):
+        if math.isinf(self.left_usd):
             return 0.0
-        held = min(upper, left)
-        self._held += held
-        return held
+        async with self._settled:
+            await self._settled.wait_for(lambda: not self._running or self.left_usd >= upper)
+            if self.left_usd <= 0:
+                raise self._over(step, f"{self._limits.usd:g} USD")
+            held = min(upper, self.left_usd)
+            self._held += held
+            self._running += 1
+            return held
 
-    def settle(self, held: float, usd: float, tokens: int) -> None:
+    async def settle(self, held: float, usd: float, tokens: int) -> None:
         """Give back what was held, and count what was used."""
-        self._held -= held
         self.usd += usd
         self.tokens += tokens
+        if held:
+            self._held -= held
+            self._running -= 1
+            async with self._settled:
+                self._settled.notify_all()
 
     def _over(self, step: str, what: str) -> RunStopped:
         return RunStopped(

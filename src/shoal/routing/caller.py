@@ -15,15 +15,16 @@ class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a key may do.
 
     ``scopes``: "call" asks models and gives feedback, "read" sees calls and spend, "admin" makes
-    and revokes keys and reads too. ``models``, ``tasks`` and ``collections`` are names; none means
-    any. ``rpm`` and ``tpm`` are requests and tokens a minute, budgets USD by day and calendar month
-    in UTC; None means no limit.
+    and revokes keys and reads too. ``models``, ``tasks``, ``collections`` and ``tools`` are names;
+    none means any. ``rpm`` and ``tpm`` are requests and tokens a minute, budgets USD by day and
+    calendar month in UTC; None means no limit.
     """
 
     scopes: tuple[Scope, ...] = ("call",)
     models: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     collections: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
     rpm: int | None = None
     tpm: int | None = None
     budget_day: float | None = None

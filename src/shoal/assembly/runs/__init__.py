@@ -1,0 +1,1 @@
+"""Runs of plans: begun, journalled, gone on with, told of."""

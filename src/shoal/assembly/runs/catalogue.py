@@ -1,0 +1,105 @@
+"""What one run may call, with its contracts and prices, as of now."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from shoal.assembly.models import Model
+from shoal.assembly.regime import Regime
+from shoal.assembly.roster import Post, Roster
+from shoal.assembly.runs.grants import Grants, Names
+from shoal.chat import Usage
+from shoal.planning.catalogue import Catalogue, CollectionOffer, ModelOffer, TaskOffer
+from shoal.tasks.contract import (
+    Contract,
+    Field,
+    FieldsContract,
+    LabelContract,
+    LabelsContract,
+    NumberContract,
+)
+from shoal.tasks.describe import explain
+from shoal.tools.tool import Json, ToolSpec
+
+T = TypeVar("T")
+
+
+def catalogue_of(
+    regime: Regime,
+    roster: Roster,
+    tools: Iterable[ToolSpec],
+    collections: Iterable[str],
+    grants: Grants,
+) -> Catalogue:
+    """What there is, as far as it is granted."""
+    tasks = [_task(post) for post in roster.posts.values() if _can_be_asked(post)]
+    models = [_model(regime.models.get(name)) for name in regime.models]
+    there = [CollectionOffer(name=name) for name in collections]
+    withheld = set[str]()
+    return Catalogue(
+        tasks=_granted({one.name: one for one in tasks}, grants.tasks, withheld),
+        models=_granted({one.name: one for one in models}, grants.models, withheld),
+        tools=_granted({one.name: one for one in tools}, grants.tools, withheld),
+        collections=_granted({one.name: one for one in there}, grants.collections, withheld),
+        withheld=frozenset(withheld),
+    )
+
+
+def schema_of(contract: Contract) -> dict[str, Json]:
+    """The JSON Schema of what a task gives: what the text of its answer is, or holds as JSON."""
+    match contract:
+        case LabelContract(labels=labels):
+            return {"type": "string", "enum": list(labels)}
+        case LabelsContract(labels=labels):
+            one: Json = {"type": "string", "enum": list(labels)}
+            return {"type": "array", "items": one}
+        case NumberContract():
+            return {"type": "number"}
+        case FieldsContract(fields=fields):
+            properties: dict[str, Json] = {one.name: _field(one) for one in fields}
+            required: list[Json] = [one.name for one in fields]
+            return {"type": "object", "properties": properties, "required": required}
+        case _:
+            return {"type": "string"}
+
+
+def _field(field: Field) -> Json:
+    kinds: dict[str, Json] = {"boolean": "boolean", "number": "number", "spans": "array"}
+    kind = kinds.get(field.kind, "string")
+    if field.kind == "json":
+        return {}
+    told: dict[str, Json] = {"type": [kind, "null"] if field.may_miss else kind}
+    if field.labels and not field.may_miss:
+        told["enum"] = list(field.labels)
+    return told
+
+
+def _granted(offers: Mapping[str, T], names: Names, withheld: set[str]) -> dict[str, T]:
+    found = {name: offer for name, offer in offers.items() if names is None or name in names}
+    withheld |= offers.keys() - found.keys()
+    return found
+
+
+def _can_be_asked(post: Post) -> bool:
+    """An agent's steps depend on all that came before; a plan has no such history to give."""
+    template = post.task.templates[0]
+    return not (post.task.ignored or template.continues)
+
+
+def _task(post: Post) -> TaskOffer:
+    task = post.task
+    return TaskOffer(
+        name=task.name,
+        description=explain(task.contract),
+        slots=task.templates[0].slots,
+        gives=schema_of(task.contract),
+        certified=post.stage == "serve",
+    )
+
+
+def _model(model: Model) -> ModelOffer:
+    price = model.tariff.cost
+    return ModelOffer(
+        name=model.name,
+        input_price=price(Usage(1, 0)),
+        output_price=price(Usage(0, 1)),
+    )

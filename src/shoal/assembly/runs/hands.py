@@ -1,0 +1,116 @@
+"""The hands of one run: models, tasks, collections and tools, as its caller may use them."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.assembly.library import Library
+from shoal.assembly.regime import Regime
+from shoal.assembly.roster import Roster
+from shoal.assembly.runs.grants import Grants
+from shoal.assembly.runs.prompts import TaskRequests, to_model
+from shoal.chat import Answer, Request
+from shoal.errors import EngineUnreachable, NotFound, UnknownModel
+from shoal.planning.hands import Said
+from shoal.planning.plan import Ask
+from shoal.retrieval.filters import filter_from_json
+from shoal.retrieval.search import SearchOptions
+from shoal.routing.caller import Caller
+from shoal.routing.receipt import Receipt
+from shoal.tasks import Task
+from shoal.tools.tool import Json, ToolResult, ToolUse
+
+Serve = Callable[[Request, str, Caller], Awaitable[tuple[Answer, Receipt]]]
+"""Has a request of an episode answered and recorded, on a caller's behalf."""
+
+
+class World(Struct, frozen=True):
+    """What all runs share. ``roster`` is that of now."""
+
+    serve: Serve
+    roster: Callable[[], Roster]
+    requests: TaskRequests
+    library: Library | None
+
+
+class RunHands:
+    """Does what the steps of one run ask for."""
+
+    def __init__(
+        self, world: World, regime: Regime, caller: Caller, grants: Grants, episode: str
+    ) -> None:
+        self._world, self._regime = world, regime
+        self._caller, self._grants, self._episode = caller, grants, episode
+        self._digests = dict[str, str]()
+
+    async def ask(self, step: Ask, left_usd: float) -> Said:
+        """Have a step answered: see ``Hands``."""
+        request, caller = await self._request(step), self._caller
+        if not math.isinf(left_usd):
+            caller = replace(caller, max_cost=left_usd)
+        caller = caller.allowed(request.model)
+        answer, receipt = await self._world.serve(request, self._episode, caller)
+        if answer.refusal or not answer.complete:
+            raise EngineUnreachable(
+                f"{receipt.answered_by} {'refused' if answer.refusal else 'broke off'}"
+                f"{f': {answer.refusal[:200]}' if answer.refusal else ''}"
+            )
+        usage = answer.usage
+        return Said(
+            answer.text,
+            by=receipt.answered_by,
+            why=receipt.reason,
+            call_id=receipt.call_id,
+            tokens=usage.input_tokens + usage.output_tokens if usage else 0,
+            cost=receipt.cost or 0.0,
+        )
+
+    async def retrieve(
+        self, collection: str, query: str, k: int, where: Mapping[str, Json]
+    ) -> list[Json]:
+        """The best passages: see ``Hands``."""
+        library = self._world.library
+        if library is None:
+            raise NotFound(f"no collection {collection!r}: this process has none open")
+        self._caller.require_collection(collection)
+        chosen = filter_from_json(dict(where)) if where else None
+        return await asyncio.to_thread(
+            _search, library, collection, query, SearchOptions(k=k, where=chosen)
+        )
+
+    async def use(self, tool: str, arguments: Mapping[str, Json], use: ToolUse) -> ToolResult:
+        """Call a tool: see ``Hands``."""
+        granted = self._grants.tools
+        names = None if granted is None else tuple(granted)
+        return await self._regime.toolbox.call(
+            tool, arguments, use, names, self._digests.get(tool, "")
+        )
+
+    async def _request(self, step: Ask) -> Request:
+        if not step.task:
+            return to_model(step)
+        task = self._task(step.task)
+        return await asyncio.to_thread(self._world.requests.of, task, step)
+
+    def _task(self, name: str) -> Task:
+        for post in self._world.roster().posts.values():
+            if post.task.name == name:
+                return post.task
+        raise UnknownModel(f"no task named {name!r} any more")
+
+
+def _search(library: Library, name: str, query: str, options: SearchOptions) -> list[Json]:
+    with library.using(name) as collection:
+        hits = collection.search(query, options)
+    return [
+        {
+            "text": hit.passage.text,
+            "document": hit.document.name,
+            "headings": list(hit.passage.headings),
+            "score": round(hit.score, 6),
+        }
+        for hit in hits
+    ]

@@ -1,0 +1,118 @@
+"""The journal of one run in the store, written through the store's writer, and read back."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from shoal.errors import LeaseLost, StoreError
+from shoal.planning import journal as planned
+from shoal.planning.journal import Decision, Past
+from shoal.storage import Store
+from shoal.storage.run_records import Entry, RunRecord, RunState
+
+DECIDED = "decided"
+_UNIT = 100  # entries in one operation of the writer
+
+
+class RunJournal:
+    """Writes entries in their order; those of one turn of the event loop together."""
+
+    def __init__(self, store: Store, run_id: str, owner: str) -> None:
+        self._store, self._run_id, self._owner = store, run_id, owner
+        self._waiting = list[Entry]()
+        self._flushing = False
+        self._last: Future[Any] | None = None
+        self._trouble: Exception | None = None
+
+    def note(self, entry: planned.Entry) -> None:
+        """Keep an entry soon: see ``Journal``."""
+        self.add(entry.kind, entry.step, dict(entry.body), None, entry.cost, entry.tokens)
+
+    def add(
+        self,
+        kind: str,
+        step: str = "",
+        body: dict[str, Any] | None = None,
+        state: RunState | None = None,
+        cost: float = 0.0,
+        tokens: int = 0,
+    ) -> None:
+        """Keep an entry of any kind soon.
+
+        Raises:
+            StoreError, LeaseLost: an earlier one could not be kept.
+        """
+        self._raise()
+        told = msgspec.json.encode(body or {})
+        self._waiting.append(
+            Entry(
+                kind=kind,
+                at=time.time(),
+                step=step,
+                body=told,
+                state=state,
+                cost=cost,
+                tokens=tokens,
+            )
+        )
+        if len(self._waiting) >= _UNIT:
+            self._flush()
+        elif not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    async def kept(self) -> None:
+        """Return when all is safe: see ``Journal``."""
+        self._flush()
+        last = self._last
+        if last is not None and not last.done():
+            await asyncio.wait([asyncio.wrap_future(last)])
+        self._raise()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if not self._waiting:
+            return
+        entries, self._waiting = tuple(self._waiting), []
+        size = sum(len(one.body) for one in entries)
+        runs, run_id, owner = self._store.runs, self._run_id, self._owner
+        try:
+            self._last = self._store.writer.submit(
+                lambda conn: runs.extend(conn, run_id, owner, entries), urgent=True, size=size
+            )
+        except StoreError as error:
+            self._trouble = self._trouble or error
+            return
+        self._last.add_done_callback(self._written)
+
+    def _written(self, done: "Future[Any]") -> None:
+        error = done.exception()
+        if isinstance(error, Exception):
+            self._trouble = self._trouble or error
+
+    def _raise(self) -> None:
+        if self._trouble is None:
+            return
+        if isinstance(self._trouble, LeaseLost | StoreError):
+            raise self._trouble
+        raise StoreError(f"the run cannot be written down: {self._trouble}") from self._trouble
+
+
+def past_of(records: Iterable[RunRecord]) -> Past:
+    """What a run did, by its records."""
+    entries, decisions, seconds = list[planned.Entry](), dict[str, Decision](), 0.0
+    for one in records:
+        body = msgspec.json.decode(one.body)
+        if one.kind == DECIDED:
+            decisions[one.step] = msgspec.convert(body, Decision)
+        elif one.kind in ("started", "finished", "failed", "waiting"):
+            entries.append(
+                planned.Entry(one.kind, one.step, body, one.cost, one.tokens)  # type: ignore[arg-type]
+            )
+        elif one.kind == "paused":
+            seconds += body.get("seconds", 0.0)
+    return msgspec.structs.replace(planned.past_of(entries, decisions), seconds=seconds)

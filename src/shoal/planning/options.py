@@ -1,0 +1,47 @@
+"""``[agents.NAME]``: what runs when ``shoal/agent:NAME`` is asked, and what it may touch."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shoal.planning.plan import Budget
+
+
+class AgentOptions(BaseModel):
+    """Either a ``plan`` that always runs, or a ``planner``, a model that writes one for each goal;
+    ``plans`` are ready ones (files, or folders of them) that it may choose from. ``tools``,
+    ``tasks``, ``models`` and ``collections`` are what its plans may use: with a planner nothing
+    that is not named here; a plan of one's own may use what it names.
+
+    ``steps``, ``tokens``, ``usd`` and ``seconds`` are what a run may use at most, 0 for the limits
+    of any run. ``ask_before_writing``: where a planner wrote the plan, a person is asked before a
+    tool changes anything. ``replans`` is how often the planner may write another plan when a step
+    failed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: Path | None = None
+    planner: str | None = None
+    plans: tuple[Path, ...] = ()
+    description: str = ""
+    tools: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    steps: int = Field(0, ge=0)
+    tokens: int = Field(0, ge=0)
+    usd: float = Field(0.0, ge=0)
+    seconds: float = Field(0.0, ge=0)
+    ask_before_writing: bool = True
+    replans: int = Field(1, ge=0, le=10)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "AgentOptions":
+        if (self.plan is None) == (self.planner is None and not self.plans):
+            raise ValueError("expected either a plan, or a planner or plans to choose from")
+        return self
+
+    @property
+    def budget(self) -> Budget:
+        """What one run may use."""
+        return Budget(steps=self.steps, tokens=self.tokens, usd=self.usd, seconds=self.seconds)
