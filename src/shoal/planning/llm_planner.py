@@ -10,9 +10,9 @@ from shoal.engines.written import WrittenStream
 from shoal.errors import MalformedRequest
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.checker import Checked, Problem
+from shoal.planning.earlier import DONE, Earlier, schemas_of
 from shoal.planning.limits import Limits
 from shoal.planning.menu import Embed
-from shoal.planning.past import DONE, Past, schemas_of
 from shoal.planning.plan import INPUT, Plan, written
 from shoal.planning.plan_schema import Structure, response_format
 from shoal.planning.plan_stream import Check, PlanStream, checking, reserved
@@ -96,7 +96,7 @@ class LlmPlanner:
         return f"planner/{self._ask.name}"
 
     async def plan(
-        self, goal: str, given: Mapping[str, Json] | None = None, past: Past | None = None
+        self, goal: str, given: Mapping[str, Json] | None = None, past: Earlier | None = None
     ) -> Planned:
         """A plan, as ``Planner`` says.
 
@@ -107,7 +107,7 @@ class LlmPlanner:
         return await self._plan(goal, given or {}, past, _Spent())
 
     async def stream(
-        self, goal: str, given: Mapping[str, Json] | None = None, past: Past | None = None
+        self, goal: str, given: Mapping[str, Json] | None = None, past: Earlier | None = None
     ) -> PlanStream:
         """A plan that gives out its steps while it is written; it is not sent back if it is wrong.
         One whose answerer does not stream comes all at once.
@@ -135,7 +135,7 @@ class LlmPlanner:
         return Answer(text=written(found.plan).decode(), model=self.name, usage=spent.usage)
 
     async def _plan(
-        self, goal: str, given: Mapping[str, Json], past: Past | None, spent: _Spent
+        self, goal: str, given: Mapping[str, Json], past: Earlier | None, spent: _Spent
     ) -> Planned:
         messages, checks = self._messages(goal, given, past), self._checks(given, past)
         problems: list[Problem] = []
@@ -169,13 +169,13 @@ class LlmPlanner:
         )
 
     def _messages(
-        self, goal: str, given: Mapping[str, Json], past: Past | None
+        self, goal: str, given: Mapping[str, Json], past: Earlier | None
     ) -> tuple[Message, ...]:
         return planning_messages(
             goal, given, self._catalogue, past, self._options.characters, self._embed
         )
 
-    def _checks(self, given: Mapping[str, Json], past: Past | None) -> Check:
+    def _checks(self, given: Mapping[str, Json], past: Earlier | None) -> Check:
         known: dict[str, Schema] = {INPUT: schemas_of(given)}
         if past is None:
             return checking(self._catalogue, self._options.limits, known)

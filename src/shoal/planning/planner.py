@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from shoal.chat import Request
 from shoal.errors import EngineError, MalformedRequest
-from shoal.planning.past import Past
+from shoal.planning.earlier import Earlier
 from shoal.planning.plan import Plan
 from shoal.tools.tool import Json
 
@@ -66,7 +66,7 @@ class Planner(Protocol):
         """Who plans, as receipts name it."""
 
     async def plan(
-        self, goal: str, given: Mapping[str, Json] | None = None, past: Past | None = None
+        self, goal: str, given: Mapping[str, Json] | None = None, past: Earlier | None = None
     ) -> Planned:
         """A checked plan for a goal. ``given`` is what the run is given beside it, ``past`` what
         a run of an earlier plan for this goal came to.

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from shoal.chat import Message
+from shoal.encoder.encoder import SURROGATE
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.checker import Problem
+from shoal.planning.earlier import Earlier, shortened
 from shoal.planning.menu import Embed, menu
-from shoal.planning.past import Past, shortened
 from shoal.tools.tool import Json
 
 _GIVEN, _RESULT, _RESULTS, _WRITTEN, _PROBLEMS = 6_000, 2_000, 24_000, 20_000, 20
@@ -72,14 +73,14 @@ def planning_messages(
     goal: str,
     given: Mapping[str, Json],
     catalogue: Catalogue,
-    past: Past | None = None,
+    past: Earlier | None = None,
     characters: int = 24_000,
     embed: Embed | None = None,
 ) -> tuple[Message, ...]:
     """System and user message; of the catalogue at most about so many ``characters``."""
     offered = menu(catalogue, goal, characters, embed)
     system = f"{GRAMMAR}{_REPLANNED if past else ''}\n\nWhat there is to plan with:\n\n{offered}"
-    told: dict[str, Json] = {"goal": goal}
+    told: dict[str, Json] = {"goal": SURROGATE.sub("\ufffd", goal)}
     if given:
         told["input"] = shortened(dict(given), _GIVEN)
     if past is not None:
@@ -90,7 +91,7 @@ def planning_messages(
 
 def repair_messages(written: str, problems: Sequence[Problem | str]) -> tuple[Message, ...]:
     """What was written, and what is wrong with it."""
-    found = [str(one)[:500] for one in problems[:_PROBLEMS]]
+    found = [SURROGATE.sub("\ufffd", str(one)[:500]) for one in problems[:_PROBLEMS]]
     if len(problems) > _PROBLEMS:
         found.append(f"and {len(problems) - _PROBLEMS} more")
     told = msgspec.json.encode(found).decode()
@@ -101,11 +102,12 @@ def repair_messages(written: str, problems: Sequence[Problem | str]) -> tuple[Me
     return Message("assistant", written[:_WRITTEN]), Message("user", asked)
 
 
-def _past(past: Past) -> Json:
+def _past(past: Earlier) -> Json:
     """The latest results in most detail: each has its part of what space there is."""
     each = max(200, min(_RESULT, _RESULTS // max(1, len(past.done))))
     done: list[Json] = [
         {"id": one.id, "did": one.did, "result": shortened(one.value, each)} for one in past.done
     ]
-    wrong: dict[str, Json] = {"step": past.failed, "error": past.error[:_RESULT]}
-    return {"done": done, "failed": wrong | ({"hint": past.hint[:_RESULT]} if past.hint else {})}
+    wrong: dict[str, Json] = {"step": past.failed, "error": past.error}
+    wrong |= {"hint": past.hint} if past.hint else {}
+    return {"done": done, "failed": shortened(wrong, 3 * _RESULT)}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
+from shoal.encoder.encoder import SURROGATE
 from shoal.planning.schemas import ANY, Schema
 from shoal.tools.tool import Json
 
@@ -26,7 +27,7 @@ class Done(Struct, frozen=True):
     value: Json
 
 
-class Past(Struct, frozen=True):
+class Earlier(Struct, frozen=True):
     """What was ``done``, and why it did not go on: the step that ``failed`` ("" if it is the plan
     as a whole), its ``error``, and a ``hint`` what to do about it."""
 
@@ -78,7 +79,7 @@ def schemas_of(given: Mapping[str, Json]) -> Schema:
 
 def shortened(value: Json, characters: int) -> Json:
     """A value to be shown: its JSON has at most about so many characters; what was left out is
-    said in its place."""
+    said in its place. Halves of characters, which no UTF-8 can say, are replaced."""
     for text, items in ((2_000, 50), (600, 10), (200, 5), (80, 3), (30, 1)):
         found = _cut(value, text, items, _DEPTH)
         if len(msgspec.json.encode(found)) <= characters:
@@ -89,8 +90,9 @@ def shortened(value: Json, characters: int) -> Json:
 
 def _cut(value: Json, text: int, items: int, depth: int) -> Json:
     match value:
-        case str() if len(value) > text:
-            return f"{value[:text]}… ({len(value):,} characters)"
+        case str():
+            whole = SURROGATE.sub("\ufffd", value[:text])
+            return whole if len(value) <= text else f"{whole}… ({len(value):,} characters)"
         case list() | dict() if not depth:
             return f"… ({len(value):,} inside)"
         case list():
@@ -108,4 +110,5 @@ def _cut(value: Json, text: int, items: int, depth: int) -> Json:
 
 
 def _cut_key(key: str, most: int) -> str:
-    return key if len(key) <= most else key[:most] + "…"
+    whole = SURROGATE.sub("\ufffd", key[:most])
+    return whole if len(key) <= most else whole + "…"
