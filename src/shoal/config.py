@@ -23,6 +23,7 @@ from shoal.engines import EngineOptions, RecordedOptions
 from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.gateway.options import GatewayOptions, TracingOptions
+from shoal.planning.options import AgentOptions
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.qdrant_place import QdrantPlace
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
@@ -75,6 +76,7 @@ class Config(BaseSettings):
     tasks: dict[str, TaskOptions] = Field(default_factory=dict)
     models: dict[str, EngineOptions] = Field(default_factory=dict)
     collections: dict[str, CollectionOptions] = Field(default_factory=dict)
+    agents: dict[str, AgentOptions] = Field(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -267,6 +269,12 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
         tokenizer = model.get("tokenizer")
         if isinstance(tokenizer, str) and names_file(tokenizer, folder):
             model["tokenizer"] = tokenizer and str(folder / tokenizer)
+    agents = document.get("agents", {})
+    for agent in agents.values() if isinstance(agents, dict) else ():
+        if isinstance(agent, dict) and isinstance(agent.get("plan"), str):
+            agent["plan"] = agent["plan"] and str(folder / agent["plan"])
+        if isinstance(agent, dict) and isinstance(plans := agent.get("plans"), list):
+            agent["plans"] = [str(folder / one) if isinstance(one, str) else one for one in plans]
 
 
 def _explain(error: ValidationError, start: str, joint: str = ": ") -> str:

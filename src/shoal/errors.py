@@ -25,6 +25,7 @@ ShoalError
 │   ├── EngineBusy             503  it failed so often that it is left alone for a while
 │   ├── GatewayStopped         503  the gateway was stopped before the answer came
 │   ├── EncoderMissing         503  the weights of the local encoder are nowhere to be found
+│   ├── RunFailed              502  the run of an agent came to nothing
 │   ├── CallerGone                  the client hung up before the answer came
 │   ├── EngineRefused          the upstream's own status and body, passed on as they came
 │   └── NotRecorded            404  a recording holds no answer to this request
@@ -295,6 +296,17 @@ class EncoderMissing(EngineError):
     status = 503
     code = "encoder_unavailable"
     may_cost = False
+
+
+class RunFailed(EngineError):
+    """The run of an agent came to nothing: it failed, is stuck, or its budget is used up."""
+
+    code = "run_failed"
+
+    def __init__(self, run_id: str, state: str, why: str, hint: str, step: str) -> None:
+        at = f" at {step}" if step else ""
+        more = f"; {hint}" if hint else ""
+        super().__init__(f"the run {run_id} is {state}{at}: {why}{more}")
 
 
 class CallerGone(EngineError):

@@ -9,7 +9,6 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from shoal.assembly.asking import PREFIX, Asking
 from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.counting import Counting
 from shoal.assembly.embeddings import Embeddings
@@ -18,6 +17,7 @@ from shoal.assembly.handled import Handled
 from shoal.assembly.kept_responses import KeptResponses
 from shoal.assembly.library import Library
 from shoal.assembly.loader import Loader
+from shoal.assembly.own_models import OwnModels
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.reaching import reach
 from shoal.assembly.record import CallView, call_record, settled, view
@@ -26,6 +26,7 @@ from shoal.assembly.regime import Regime
 from shoal.assembly.reviewing import take_word
 from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.rungs import Climb, Rungs
+from shoal.assembly.runs.agents import Agents
 from shoal.assembly.shield import shield
 from shoal.assembly.token_counts import count_tokens
 from shoal.assembly.trying import Trying
@@ -66,7 +67,7 @@ class Shoal:
         self._counting = Counting()
         self._embeddings = Embeddings(store, self._purse, self._counting, encoder)
         self._responses = KeptResponses(store, self._purse)
-        self._asking = Asking(library) if library else None
+        self._own = OwnModels(library)
         self._loader = Loader(store, encoder)
         self._reader = RosterReader(store, self._loader)
         self._secret = store.database.secret()
@@ -85,11 +86,20 @@ class Shoal:
         """The roster in force."""
         return self._roster
 
+    @property
+    def regime(self) -> Regime:
+        """The regime in force."""
+        return self._regime
+
+    def join(self, agents: Agents) -> None:
+        """Have models of agents answered by these from now on."""
+        self._own.join(agents)
+
     def models(self, caller: Caller) -> list[str]:
         """The names that a caller may ask for."""
         allowed = caller.spec.models
         named = [name for name in self._regime.models if not allowed or name in allowed]
-        return named + (self._asking.names(caller) if self._asking else [])
+        return named + self._own.names(caller)
 
     async def serve(self, request: Request, episode: str, caller: Caller = ANYBODY) -> Handled:
         """Have the request answered, by the task's rung if it accepts, else by the LLM.
@@ -105,8 +115,8 @@ class Shoal:
         """
         regime = self._regime.hold()
         try:
-            if self._asking is not None and request.model.startswith(PREFIX):
-                return await self._from_documents(self._asking, request, episode, caller, regime)
+            if self._own.have(request.model):
+                return await self._by_own(request, episode, caller, regime)
             return await self._serve(request, episode, caller, regime)
         except BaseException:  # whatever it was, ``finish`` is not called
             regime.let_go()
@@ -156,28 +166,25 @@ class Shoal:
             self._rungs.pay(climb.said)
             raise
 
-    async def _from_documents(
-        self, asking: Asking, request: Request, episode: str, caller: Caller, regime: Regime
+    async def _by_own(
+        self, request: Request, episode: str, caller: Caller, regime: Regime
     ) -> Handled:
         began = time.perf_counter()
         caller.require_model(request.model)
-        caller.require_collection(request.model.removeprefix(PREFIX))
         caller.require_task("")
         shielded = await shield(request, regime.privacy)
         allowance = self._purse.admit_request(caller)
 
         async def ask(inner: Request) -> Answer:
-            handled = await self.serve(inner, episode, caller.allowed(inner.model))
-            assert handled.answer is not None  # it was not asked as a stream
-            await self.finish(handled, handled.answer, "")
-            return handled.answer
+            answer, _ = await self.answer_one(inner, episode, caller.allowed(inner.model))
+            return answer
 
-        told = await asking.answer(request, regime.collections, ask, caller)
+        own = await self._own.answer(request, episode, regime, caller, ask)
         receipt = replace(
             self._receipt(request.model, None, regime),
             answered_by=request.model,
-            reason=told.reason,
-            tried=told.tried,
+            reason=own.reason,
+            tried=own.tried,
             sampled=False,
             cost=0.0,  # a model that was asked has a call, and a receipt, of its own
             llm_cost=0.0,
@@ -193,8 +200,21 @@ class Shoal:
             caller=caller,
             allowance=allowance,
             limits=allowance.headers,
-            answer=told.answer,
+            answer=own.answer,
+            stream=own.stream,
         )
+
+    async def answer_one(
+        self, request: Request, episode: str, caller: Caller = ANYBODY
+    ) -> tuple[Answer, Receipt]:
+        """Have a request answered whole and recorded, as a call of its own.
+
+        Raises:
+            ShoalError: what ``serve`` raises.
+        """
+        handled = await self.serve(replace(request, stream=False), episode, caller)
+        assert handled.answer is not None  # it was not asked as a stream
+        return handled.answer, await self.finish(handled, handled.answer, "")
 
     async def finish(self, served: Served, answer: Answer, error: str) -> Receipt:
         """Record the call, and compare it with the reference where that is due; returns its

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from shoal.assembly import Models, Purse, Regime, Shoal
 from shoal.assembly.hooks import register_hooks
+from shoal.assembly.runs.agent import agents_of
 from shoal.cli.figures import one_line
 from shoal.cli.side_process import SideProcess
 from shoal.config import Config, read_config
@@ -27,7 +28,8 @@ def regime_of(config: Config) -> Regime:
     """Models, promises and privacy rules of these settings.
 
     Raises:
-        ConfigError: a model cannot be opened, or a comparator or validator not be loaded.
+        ConfigError: a model cannot be opened, a comparator or validator not be loaded, or a plan
+            not be read.
     """
     models, judging = Models.open(config.models), config.judging_options()
     register_hooks(judging, config.folder)
@@ -40,6 +42,7 @@ def regime_of(config: Config) -> Regime:
         config.cascade,
         judging,
         config.collections,
+        agents_of(config.agents),
     )
 
 

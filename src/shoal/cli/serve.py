@@ -21,6 +21,7 @@ from shoal.assembly.library import Library
 from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
+from shoal.cli.performing import orchestra_of
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
 from shoal.cli.reloading import Reloader, Rereading, budgets_of, regime_of
@@ -85,6 +86,7 @@ async def _serve(
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
+        orchestra_of(shoal, store, library, resumes=True),
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
         _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,7 +21,8 @@ from shoal.retrieval.search import SearchOptions
 from shoal.routing.caller import Caller
 from shoal.routing.receipt import Receipt
 from shoal.tasks import Task
-from shoal.tools.tool import Json, ToolResult, ToolUse
+from shoal.tools.tool import Json, ToolResult, ToolSpec, ToolUse
+from shoal.tools.toolbox import digest_of
 
 Serve = Callable[[Request, str, Caller], Awaitable[tuple[Answer, Receipt]]]
 """Has a request of an episode answered and recorded, on a caller's behalf."""
@@ -40,11 +41,19 @@ class RunHands:
     """Does what the steps of one run ask for."""
 
     def __init__(
-        self, world: World, regime: Regime, caller: Caller, grants: Grants, episode: str
+        self,
+        world: World,
+        regime: Regime,
+        caller: Caller,
+        grants: Grants,
+        tools: Iterable[ToolSpec],
+        episode: str,
     ) -> None:
+        """``tools`` are what plans are checked against: one that has changed since is not
+        called."""
         self._world, self._regime = world, regime
         self._caller, self._grants, self._episode = caller, grants, episode
-        self._digests = dict[str, str]()
+        self._digests = {spec.name: digest_of(spec) for spec in tools}
 
     async def ask(self, step: Ask, left_usd: float) -> Said:
         """Have a step answered: see ``Hands``."""

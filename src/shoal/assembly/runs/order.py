@@ -51,7 +51,9 @@ def order_of(first: RunRecord) -> Order:
     try:
         return _ORDERS.decode(first.body)
     except msgspec.DecodeError as error:
-        raise StoreDamaged(f"run {first.run_id}: its first record holds no order: {error}") from None
+        raise StoreDamaged(
+            f"run {first.run_id}: its first record holds no order: {error}"
+        ) from None
 
 
 def event_of(record: RunRecord) -> dict[str, Any]:

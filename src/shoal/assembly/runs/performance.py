@@ -1,79 +1,63 @@
 """One run, from its plan to its last record."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.journal import RunJournal
-from shoal.assembly.runs.order import Order
 from shoal.errors import ShoalError
+from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
-from shoal.planning.checker import require
+from shoal.planning.checker import Problem, RefusedPlan, check
+from shoal.planning.earlier import DONE, Done, Earlier, schema_of
+from shoal.planning.guarding import guarded
 from shoal.planning.hands import Hands
 from shoal.planning.journal import Entry, Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import Outcome
-from shoal.planning.plan import Plan
+from shoal.planning.plan import Ask, Plan, Retrieve, Use
+from shoal.planning.planner import Planned, Planner
 from shoal.planning.run import Around, run_plan
 from shoal.storage.run_records import RunState
 from shoal.tools.tool import Json
 
-PLANNED = "planned"
+PLANNING, PLANNED = "planning", "planned"
+"""Kinds of records: a planner is asked; its plan, of a run whose order holds none."""
 
 
-class Planned(Struct, frozen=True):
-    """A plan that was written or chosen for a goal: what it is ``given``, who planned and what that
-    took; ``place`` stands before the places of its steps, ``done`` are results that it may name."""
+class Course(Struct, frozen=True, omit_defaults=True):
+    """The plan that a run goes by: what it is ``given``, what stands before the ``place`` of each
+    step, and results of an earlier plan that it may name."""
 
     plan: Plan
-    given: Mapping[str, Json]
-    by: str = ""
-    why: str = ""
+    given: Mapping[str, Json] = {}
     place: str = ""
     done: Mapping[str, Json] = {}
-    usd: float = 0.0
-    tokens: int = 0
-
-
-class Trouble(Struct, frozen=True):
-    """What became of a plan: how it ended, and the results it had by then."""
-
-    outcome: Outcome
-    done: Mapping[str, Json]
-    count: int
-
-
-class Plans(Protocol):
-    """Who has a plan for an agent's goal."""
-
-    async def plan(
-        self, agent: Agent, order: Order, catalogue: Catalogue, trouble: Trouble | None
-    ) -> Planned:
-        """A checked plan; ``trouble`` is what became of the one before.
-
-        Raises:
-            ShoalError: there is none, or nobody could write one.
-        """
 
 
 class Performance(Struct, frozen=True, kw_only=True):
-    """What one run is performed with. ``planned`` is the plan that it went by before."""
+    """What one run is performed with: the ``course`` it is on or, where that is to be planned, who
+    plans for which ``goal``, and how many plans were begun before. ``asks_first`` has a person
+    asked before a planned call that changes something; ``replans`` is how often a plan that failed
+    is replaced."""
 
     run_id: str
-    order: Order
-    agent: Agent | None
     catalogue: Catalogue
     hands: Hands
     limits: Limits
     journal: RunJournal
     past: Past
-    planned: Planned | None
-    plans: Plans
     tell: Callable[[Entry], None]
+    course: Course | None = None
+    planner: Planner | None = None
+    goal: str = ""
+    given: Mapping[str, Json] = {}
+    begun: int = 0
+    asks_first: bool = True
+    replans: int = 0
 
 
 async def perform(what: Performance) -> Outcome:
@@ -83,7 +67,7 @@ async def perform(what: Performance) -> Outcome:
         ShoalError: it cannot be written down.
     """
     try:
-        outcome = await _planned_and_run(what)
+        outcome = await _Act(what).run()
     except ShoalError as error:
         outcome = Outcome(state="failed", error=str(error))
     kind, state = _last(outcome)
@@ -92,60 +76,119 @@ async def perform(what: Performance) -> Outcome:
     return outcome
 
 
-async def _planned_and_run(what: Performance) -> Outcome:
-    planned, count, spent = what.planned, 0, _Spent(what.past)
-    if planned is None:
-        planned = await _plan(what, None, spent)
-    replans = what.agent.options.replans if what.agent and not what.agent.plan else 0
-    while True:
-        seen = dict(what.past.finished)
-        outcome = await _run(what, planned, spent, seen)
-        count += 1
-        if outcome.state != "failed" or count > replans or what.agent is None:
-            return outcome
-        done = {**planned.done, **_results(seen, planned.place)}
-        spent.add(outcome)
-        try:
-            planned = await _plan(what, Trouble(outcome, done, count), spent)
-        except ShoalError as error:
-            what.tell(Entry("failed", "plan", {"error": str(error)}))
-            return outcome
+class _Act:
+    """One performance, with what it has used so far."""
+
+    def __init__(self, what: Performance) -> None:
+        self._what, self._past, self._begun = what, what.past, what.begun
+        self._seen: dict[str, Json] = dict(what.past.finished)
+
+    async def run(self) -> Outcome:
+        what = self._what
+        if what.course is not None:
+            outcome, course = await self._go(what.course), what.course
+        else:
+            outcome, course = await self._planned_and_gone(None)
+        for _ in range(what.replans if what.planner else 0):
+            if outcome.state != "failed":
+                break
+            earlier = _earlier(course, self._seen, outcome)
+            try:
+                outcome, course = await self._planned_and_gone(earlier)
+            except ShoalError as error:  # there is no other plan: the first one's end holds
+                what.tell(Entry("failed", "plan", {"error": str(error)}))
+                break
+        return outcome
+
+    async def _planned_and_gone(self, earlier: Earlier | None) -> tuple[Outcome, Course]:
+        """How the plan that is written for the goal ends, and which it was."""
+        what, planner = self._what, self._what.planner
+        assert planner is not None, "a run has a plan or a planner"
+        place = f"{self._begun + 1}:" if self._begun else ""
+        self._begun += 1
+        what.journal.add(PLANNING, "", {"place": place})
+        what.tell(Entry("started", "plan", {"by": planner.name}))
+        found = await planner.plan(what.goal, what.given, earlier)
+        plan = guarded(found.plan, what.catalogue.tools) if what.asks_first else found.plan
+        given = {**what.given, **found.given}
+        course = Course(plan, given, place, earlier.results if earlier else {})
+        self._note(course, found)
+        return await self._go(course), course
+
+    def _note(self, course: Course, found: Planned) -> None:
+        usd = found.cost or 0.0
+        told: dict[str, Any] = {"course": course, "by": found.by, "why": found.why}
+        told |= {"warnings": found.warnings} if found.warnings else {}
+        self._what.journal.add(PLANNED, "", told, None, usd, found.tokens)
+        used = self._past.usd + usd, self._past.tokens + found.tokens
+        self._past = replace(self._past, usd=used[0], tokens=used[1])
+        about: dict[str, Json] = {"by": found.by, "why": found.why, "value": course.plan.name}
+        self._what.tell(Entry("finished", "plan", about, usd, found.tokens))
+
+    async def _go(self, course: Course) -> Outcome:
+        """How a plan ends; its results are in ``_seen``, by place."""
+        what = self._what
+        known: dict[str, Json] = {DONE: dict(course.done)} if course.done else {}
+        schemas = {name: schema_of(value) for name, value in known.items()}
+        problems = [*check(course.plan, what.catalogue, what.limits, schemas).problems]
+        if told := breach(msgspec.json.encode(course.plan.input).decode(), dict(course.given)):
+            problems.append(Problem("", f"input: {told}"))
+        if problems:
+            raise RefusedPlan(problems)
+
+        def tell(entry: Entry) -> None:
+            if entry.kind == "finished":
+                self._seen[entry.step] = entry.body.get("value")
+            what.tell(entry)
+
+        around = Around(
+            run_id=what.run_id,
+            hands=what.hands,
+            catalogue=what.catalogue,
+            limits=what.limits,
+            journal=what.journal,
+            past=self._past,
+            tell=tell if what.replans else what.tell,
+            place=course.place,
+        )
+        outcome = await run_plan(course.plan, course.given, around, known)
+        used = {"usd": outcome.usd, "tokens": outcome.tokens, "seconds": outcome.seconds}
+        self._past = replace(self._past, **used)
+        return outcome
 
 
-async def _plan(what: Performance, trouble: Trouble | None, spent: "_Spent") -> Planned:
-    if what.order.plan is not None:
-        return Planned(what.order.plan, what.order.given)
-    assert what.agent is not None
-    planned = await what.plans.plan(what.agent, what.order, what.catalogue, trouble)
-    if planned.by or planned.place:
-        body: dict[str, Any] = {"plan": planned.plan, "given": planned.given, "by": planned.by}
-        body |= {"why": planned.why, "place": planned.place, "done": planned.done}
-        what.journal.add(PLANNED, "", body, None, planned.usd, planned.tokens)
-        what.tell(Entry("finished", "plan", {"by": planned.by, "name": planned.plan.name}))
-    spent.usd += planned.usd
-    spent.tokens += planned.tokens
-    return planned
+def _earlier(course: Course, seen: Mapping[str, Json], outcome: Outcome) -> Earlier:
+    """What the next plan is told of this one: the results of steps that lie in no other."""
+    done = [Done(id, "result of an earlier plan", value) for id, value in course.done.items()]
+    for step in course.plan.steps:
+        place = course.place + step.id
+        if place in seen and isinstance(step, Ask | Retrieve | Use):
+            done.append(Done(step.id, _did(step), seen[place]))
+    failed = outcome.step.removeprefix(course.place)
+    return Earlier(tuple(done), failed, outcome.error, outcome.hint)
 
 
-async def _run(
-    what: Performance, planned: Planned, spent: "_Spent", seen: dict[str, Json]
-) -> Outcome:
-    require_known(planned, what.catalogue, what.limits)
+def _did(step: Ask | Retrieve | Use) -> str:
+    match step:
+        case Use():
+            return f"tool {step.tool}"
+        case Retrieve():
+            return f"retrieve from {step.collection}"
+        case _:
+            return f"ask {step.task or step.model}"
 
-    def tell(entry: Entry) -> None:
-        if entry.kind == "finished":
-            seen[entry.step] = entry.body.get("value")
-        what.tell(entry)
 
-    past = replace(what.past, usd=spent.usd, tokens=spent.tokens, seconds=spent.seconds)
-    around = Around(
-        run_id=what.run_id,
-        hands=what.hands,
-        catalogue=what.catalogue,
-        limits=what.limits,
-        journal=what.journal,
-        past=past,
-        tell=tell,
-        place=planned.place,
-    )
-    return await run_plan(planned.plan, planned.given, around, {"done": dict(planned.done)})
+def _last(outcome: Outcome) -> tuple[str, RunState]:
+    """The kind of a run's last record for now, and the state that it leaves the run in."""
+    match outcome.state:
+        case "done" | "failed" | "cancelled" as state:
+            return "ended", state
+        case "waiting":
+            return "paused", "waiting"
+        case _:  # a person looks, or raises the budget, and has it gone on with
+            return "paused", "stuck"
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    told = msgspec.to_builtins(outcome)
+    return {key: value for key, value in told.items() if value not in ("", None)}

@@ -1,0 +1,38 @@
+"""On whose behalf a run acts, and whose it is."""
+
+import time
+
+import msgspec
+
+from shoal.errors import NotAllowed, NotFound
+from shoal.routing.caller import ANYBODY, Caller, KeySpec
+from shoal.storage import Run, Store
+
+
+def caller_of(store: Store, run: Run) -> Caller:
+    """Who began a run, as their key is now.
+
+    Raises:
+        NotAllowed: the key is in force no longer.
+    """
+    if not run.key:
+        return ANYBODY
+    key = store.keys.get(run.key)
+    if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= time.time()):
+        raise NotAllowed(
+            f"run {run.id} was begun with the key {key.name!r}, which is in force no longer",
+            "key_not_in_force",
+        )
+    spec = msgspec.json.decode(key.spec, type=KeySpec)
+    return Caller(key=key.id, name=key.name, spec=spec)
+
+
+def own_run(run: Run, caller: Caller) -> Run:
+    """The run, if a caller may know of it: a key knows its own, who has the scope admin all.
+
+    Raises:
+        NotFound: it is another's.
+    """
+    if caller.key and caller.key != run.key and "admin" not in caller.spec.scopes:
+        raise NotFound(f"no run of id {run.id!r}: it was never started here, or has expired")
+    return run

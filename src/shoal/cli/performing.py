@@ -1,0 +1,48 @@
+"""An orchestra in this process, over the store and the settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from shoal.assembly import Purse, Shoal
+from shoal.assembly.library import Library
+from shoal.assembly.runs.agents import Agents
+from shoal.assembly.runs.hands import World
+from shoal.assembly.runs.orchestra import Orchestra
+from shoal.assembly.runs.planners import planner_of
+from shoal.assembly.runs.prompts import TaskRequests
+from shoal.assembly.runs.scene import Scenes
+from shoal.cli.reloading import budgets_of, regime_of
+from shoal.config import Config
+from shoal.encoder import Encoder
+from shoal.storage import Store
+
+
+class Players(Struct, frozen=True):
+    """Shoal, and the orchestra that performs its runs."""
+
+    shoal: Shoal
+    orchestra: Orchestra
+
+
+@asynccontextmanager
+async def players(config: Config, store: Store) -> AsyncIterator[Players]:
+    """Shoal with an orchestra, for a command that performs runs itself."""
+    library = Library(config.collections_folder, Encoder, config.place_of)
+    async with (
+        Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
+        Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
+        orchestra_of(shoal, store, library) as orchestra,
+    ):
+        yield Players(shoal, orchestra)
+        await shoal.settle()
+
+
+def orchestra_of(shoal: Shoal, store: Store, library: Library, resumes: bool = False) -> Orchestra:
+    """The orchestra that performs runs through ``shoal``, which answers as its agents too."""
+    world = World(shoal.answer_one, lambda: shoal.roster, TaskRequests(store), library)
+    scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
+    orchestra = Orchestra(store, scenes, planner_of, resumes)
+    shoal.join(Agents(orchestra, scenes))
+    return orchestra
