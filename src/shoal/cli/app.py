@@ -16,6 +16,8 @@ from shoal.cli import (
     promotion,
     report,
     review,
+    run,
+    runs,
     spend,
     starter,
     tasks,
@@ -42,6 +44,7 @@ for command in (
     report.report,
     review.review,
     asking.ask,
+    run.run,
     promotion.promote,
     promotion.demote,
     events.log,
@@ -51,6 +54,7 @@ for command in (
 app.add_typer(calls.app, name="calls")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(keys.app, name="keys")
+app.add_typer(runs.app, name="runs")
 collections.app.command()(tuning.tune)
 app.add_typer(collections.app, name="collections")
 

@@ -52,17 +52,23 @@ class Decision(Struct, frozen=True):
 
 class Past(Struct, frozen=True):
     """What a run did before: results and dealt-with failures by place, places that began what may
-    change something and did not end it, questions asked and the words on them. ``seconds`` it has
+    change something and did not end it, the questions asked (``question`` and what to ``show``)
+    and the words on them. ``seconds`` it has
     run, ``usd`` and ``tokens`` it has taken."""
 
     finished: Mapping[str, Json] = MappingProxyType({})
     failed: Mapping[str, str] = MappingProxyType({})
     begun: frozenset[str] = frozenset()
-    asked: frozenset[str] = frozenset()
+    asked: Mapping[str, Mapping[str, Json]] = MappingProxyType({})
     decisions: Mapping[str, Decision] = MappingProxyType({})
     seconds: float = 0.0
     usd: float = 0.0
     tokens: int = 0
+
+    @property
+    def open(self) -> frozenset[str]:
+        """The questions that nobody has answered."""
+        return frozenset(self.asked.keys() - self.decisions.keys())
 
 
 class MemoryJournal:
@@ -92,7 +98,7 @@ class NoJournal:
 def past_of(entries: list[Entry], decisions: Mapping[str, Decision] | None = None) -> Past:
     """What entries tell. Of a place that began several times the last word holds."""
     finished, failed = dict[str, Json](), dict[str, str]()
-    begun, asked = set[str](), set[str]()
+    begun, asked = set[str](), dict[str, Mapping[str, Json]]()
     for one in entries:
         match one.kind:
             case "started":
@@ -103,14 +109,14 @@ def past_of(entries: list[Entry], decisions: Mapping[str, Decision] | None = Non
                 if one.body.get("handled"):
                     failed[one.step] = str(one.body.get("error", ""))
             case "waiting":
-                asked.add(one.step)
+                asked[one.step] = one.body
         if one.kind in ("finished", "failed"):
             begun.discard(one.step)
     return Past(
         finished,
         failed,
         frozenset(begun),
-        frozenset(asked),
+        asked,
         decisions or {},
         usd=sum(one.cost for one in entries),
         tokens=sum(one.tokens for one in entries),

@@ -18,7 +18,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     seconds: float = 3_600.0
     step_timeout_s: float = 60.0
     at_once: int = 16
-    prompt_characters: int = 200_000
+    prompt_characters: int = 60_000
     plan_steps: int = 500
     depth: int = 8
 

@@ -20,11 +20,12 @@ from shoal.assembly.runs.order import Order, order_of, written_order
 from shoal.assembly.runs.performance import PLANNED, PLANNING, Course, Performance, perform
 from shoal.assembly.runs.scene import Scene, Scenes
 from shoal.errors import Conflict, NotFound, ShoalError
-from shoal.planning.checker import Checked, RefusedPlan, check
+from shoal.planning.checker import RefusedPlan
 from shoal.planning.journal import Decision, Entry, Past
 from shoal.planning.outcome import Outcome
-from shoal.planning.plan import Budget, Plan
+from shoal.planning.plan import Budget
 from shoal.planning.planner import Planner
+from shoal.planning.rehearsal import Rehearsal, rehearse
 from shoal.routing.caller import Caller
 from shoal.storage import Run, RunRecord, Store
 from shoal.tools.tool import Json
@@ -98,8 +99,8 @@ class Orchestra:
         if tasks:
             await asyncio.wait(tasks)
 
-    def check(self, order: Order, caller: Caller) -> tuple[Plan, Checked]:
-        """What the checker says of the plan of an order, which is not run.
+    def rehearse(self, order: Order, caller: Caller) -> Rehearsal:
+        """What the plan of an order would call; nothing is.
 
         Raises:
             UnknownModel: there is no such agent.
@@ -109,7 +110,7 @@ class Orchestra:
         plan = order.plan or scene.plan
         if plan is None:
             raise NotFound(f"{order.agent} has no plan of its own: it writes one for each goal")
-        return plan, check(plan, scene.catalogue, scene.limits)
+        return rehearse(plan, scene.catalogue, scene.limits)
 
     async def begin(self, order: Order, caller: Caller, tell: Tell | None = None) -> str:
         """Begin a run; returns its id, once that is safe in the store.
@@ -122,9 +123,9 @@ class Orchestra:
         if order.plan is None and (own := self._scenes.agent(order.agent).plan) is not None:
             order = replace(order, plan=own)  # as it is now: its file may change meanwhile
         if order.plan is not None:
-            _, checked = self.check(order, caller)
-            if checked.problems:
-                raise RefusedPlan(checked.problems)
+            problems = self.rehearse(order, caller).checked.problems
+            if problems:
+                raise RefusedPlan(problems)
         now, run_id = time.time(), str(uuid_utils.uuid7())
         run = Run(
             id=run_id,
@@ -202,7 +203,9 @@ class Orchestra:
         """
         story = await self.story(run_id, caller)
         if step not in story.past.asked:
-            open_ = ", ".join(sorted(story.past.asked - story.past.decisions.keys())) or "none"
+            open_ = (
+                ", ".join(sorted(story.past.asked.keys() - story.past.decisions.keys())) or "none"
+            )
             raise NotFound(f"run {run_id}: no question at {step!r}; open questions: {open_}")
         if step in story.past.decisions:
             raise Conflict(f"run {run_id}: {step} was answered already")

@@ -1,0 +1,189 @@
+"""``shoal run``: a plan, or a goal for an agent."""
+
+import asyncio
+import getpass
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from shoal.assembly.runs.agents import given_of
+from shoal.assembly.runs.orchestra import Tell
+from shoal.assembly.runs.order import Order
+from shoal.assembly.runs.telling import line_of, outcome_json
+from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, open_store
+from shoal.cli.performing import Players, players
+from shoal.cli.printing import Column, Row, say, show_json, show_table
+from shoal.config import Config, read_config
+from shoal.errors import ConfigError, MalformedRequest
+from shoal.planning.checker import RefusedPlan
+from shoal.planning.journal import Decision, Entry
+from shoal.planning.outcome import Outcome
+from shoal.planning.plan import Plan, read_plan
+from shoal.planning.references import as_text
+from shoal.planning.rehearsal import Call
+from shoal.routing.caller import ANYBODY
+from shoal.tools.tool import Json
+
+ENDINGS = {"done": 0, "waiting": 3, "stuck": 4, "over budget": 5}
+"""Exit statuses by how a run ended; 1 if it failed."""
+
+_COLUMNS = (
+    Column("STEP", shrinks=True),
+    Column("CALLS", shrinks=True),
+    Column("AT MOST", right=True),
+    Column("USD AT MOST", right=True),
+)
+
+
+def run(
+    what: Annotated[
+        str, typer.Argument(metavar="PLAN|GOAL", help="A plan's file, or a goal in words.")
+    ],
+    agent: Annotated[
+        str, typer.Option("--agent", "-a", help="Who gets the goal; the only agent by default.")
+    ] = "",
+    given: Annotated[
+        str, typer.Option("--input", "-i", help="What a plan is given: JSON, or text.")
+    ] = "",
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be called, and call nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Run a plan, or have an agent reach a goal. Progress goes to standard error.
+
+    On a terminal, questions of the plan are asked here; else the run waits. Exit status 3 if it
+    waits for a person, 4 if it is stuck, 5 if its budget is used up.
+    """
+    settings = read_config(config)
+    order = _order(settings, what, agent, given)
+    if dry:
+        return asyncio.run(_rehearse(settings, order, as_json))
+    run_id, outcome = asyncio.run(_perform(settings, order, quiet))
+    if as_json:
+        show_json(msgspec.Raw(outcome_json(run_id, outcome)))
+    else:
+        tell_outcome(run_id, outcome)
+    raise typer.Exit(ENDINGS.get(outcome.state, 1))
+
+
+def tell_outcome(run_id: str, outcome: Outcome) -> None:
+    """Print how a run ended."""
+    if outcome.state == "done":
+        say(as_text(outcome.value))
+        return
+    at = f" at {outcome.step}" if outcome.step else ""
+    say(f"The run {run_id} is {outcome.state}{at}{f': {outcome.error}' if outcome.error else ''}")
+    if outcome.hint:
+        say(outcome.hint)
+    if outcome.state == "waiting":
+        say(f"`shoal runs show {run_id}` shows the question, `shoal runs approve {run_id}` answers")
+
+
+def _order(config: Config, what: str, agent: str, given: str) -> Order:
+    if what.endswith(".json") and not agent:
+        try:
+            plan = read_plan(Path(what).read_bytes())
+        except FileNotFoundError:
+            raise ConfigError(f"{what}: no such file") from None
+        return Order(plan=plan, given=_given(plan, given))
+    name = agent or _only_agent(config)
+    own = config.agents[name].plan if name in config.agents else None
+    if own is not None:
+        return Order(agent=name, goal=what, given=given_of(read_plan(own.read_bytes()), what))
+    return Order(agent=name, goal=what, given=_json(given) if given else {})
+
+
+def _only_agent(config: Config) -> str:
+    if len(config.agents) == 1:
+        return next(iter(config.agents))
+    there = ", ".join(config.agents) or "none"
+    raise MalformedRequest(f"a goal needs an agent; say which with --agent: there are: {there}")
+
+
+def _given(plan: Plan, given: str) -> dict[str, Json]:
+    if not given:
+        return {}
+    if given.lstrip().startswith("{"):
+        return _json(given)
+    return dict(given_of(plan, given))
+
+
+def _json(given: str) -> dict[str, Json]:
+    try:
+        found: dict[str, Json] = msgspec.json.decode(given, type=dict[str, Json])
+    except msgspec.DecodeError as error:
+        raise MalformedRequest(f"--input: expected a JSON object: {error}") from None
+    return found
+
+
+async def _rehearse(config: Config, order: Order, as_json: bool) -> None:
+    with open_store(config) as store:
+        async with players(config, store) as here:
+            found = here.orchestra.rehearse(order, ANYBODY)
+    checked = found.checked
+    if checked.problems:
+        raise RefusedPlan(checked.problems)
+    if as_json:
+        return show_json(found)
+    show_table(_COLUMNS, [_row(one) for one in found.calls])
+    least, most = checked.least, checked.most
+    say(
+        f"At least {least.steps:,.0f} steps, at most {most.steps:,.0f}, {_usd(most.usd)} USD and "
+        f"{most.seconds:,.0f} seconds. Nothing was called."
+    )
+    for warning in checked.warnings:
+        say(f"Note: {warning}")
+
+
+def _row(call: Call) -> Row:
+    cells = call.step, call.what, f"{call.times:,}", _usd(call.most.usd)
+    return Row(cells, as_text(call.asked))
+
+
+def _usd(amount: float) -> str:
+    return "unknown" if math.isinf(amount) else f"{amount:,.6g}"
+
+
+async def _perform(config: Config, order: Order, quiet: bool) -> tuple[str, Outcome]:
+    with open_store(config) as store:
+        async with players(config, store) as here:
+            tell = silent if quiet else progress
+            run_id = await here.orchestra.begin(order, ANYBODY, tell)
+            return run_id, await through_questions(here, run_id, tell)
+
+
+def silent(entry: Entry) -> None:
+    """Tell nobody."""
+
+
+def progress(entry: Entry) -> None:
+    """Print a line to standard error."""
+    if line := line_of(entry):
+        typer.echo(line, err=True, nl=False)
+
+
+async def through_questions(here: Players, run_id: str, tell: Tell) -> Outcome:
+    """How a run ends; its questions are asked on the terminal, if there is one."""
+    while True:
+        outcome = await here.orchestra.outcome(run_id)
+        if outcome.state != "waiting" or not sys.stdin.isatty():
+            return outcome
+        past = (await here.orchestra.story(run_id, ANYBODY)).past
+        for step in sorted(past.open):
+            word = await asyncio.to_thread(_word, past.asked[step])
+            await here.orchestra.decide(run_id, step, word, ANYBODY, tell)
+
+
+def _word(asked: Mapping[str, Json]) -> Decision:
+    say(as_text(asked.get("question")))
+    if (shown := asked.get("show")) is not None:
+        say(as_text(shown))
+    return Decision(typer.confirm("Yes?"), getpass.getuser())
