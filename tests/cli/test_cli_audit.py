@@ -17,12 +17,12 @@ def add_run(desk: Desk, name: str) -> None:
 
 
 def test_all_as_recorded(desk: Desk) -> None:
-    assert "0 runs" in desk.printed("audit", "verify")
+    assert "runs: 0, " in desk.printed("audit", "verify")
     add_run(desk, "r1")
     head = desk.printed("audit", "head").strip()
     add_run(desk, "r2")
     text = desk.printed("audit", "verify", "--head", head.upper())
-    assert "All as recorded: 2 runs, 6 records, 4 entries of the ledger, the head" in text
+    assert "All as recorded: runs: 2, records: 6, entries of the ledger: 4; the head" in text
     assert json.loads(desk.printed("audit", "verify", "--json"))["findings"] == []
     assert json.loads(desk.printed("audit", "head", "--json"))["entries"] == 4
 
@@ -35,7 +35,7 @@ def test_what_was_changed_is_named(desk: Desk) -> None:
     result = desk.run("audit", "verify")
     assert result.exit_code == 1
     assert "run r1: record 1: is not the record that was written\n" in result.stdout
-    assert "1 findings, in 1 runs" in result.stdout
+    assert "1 finding. Looked at runs: 1, records: 3" in result.stdout
     assert desk.run("audit", "verify", "--json").exit_code == 1
 
 

@@ -60,12 +60,13 @@ def _line(finding: Finding) -> str:
 
 def _sum(verdict: Verdict, head: str | None) -> str:
     checked = (
-        f"{verdict.runs:,} runs, {verdict.records:,} records, {verdict.entries:,} entries of the "
-        "ledger"
+        f"runs: {verdict.runs:,}, records: {verdict.records:,}, entries of the ledger: "
+        f"{verdict.entries:,}"
     )
     if not verdict.found:
-        held = ", the head that was written down among them" if head else ""
+        held = "; the head that was written down is there" if head else ""
         return f"All as recorded: {checked}{held}."
     untold = verdict.found - len(verdict.findings)
     more = f", {untold:,} of them not shown" if untold else ""
-    return f"{verdict.found:,} findings{more}, in {checked}."
+    findings = "1 finding" if verdict.found == 1 else f"{verdict.found:,} findings"
+    return f"{findings}{more}. Looked at {checked}."
