@@ -1,6 +1,10 @@
 """Whatever is altered is found, and nothing else is."""
 
+import os
+import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Table, delete, select, update
 from test_storage_runs import run_of
 
-from shoal.storage import Entry, Store, StoreOptions, Verdict
+from shoal.errors import Conflict, LeaseLost, NotFound
+from shoal.storage import Entry, RunState, Store, StoreOptions, Verdict
 from shoal.storage.ledger import chain_key
 from shoal.storage.schema import ledger, run_records, runs
 from shoal.storage.trail import verify
@@ -176,3 +181,129 @@ def test_whatever_is_altered_is_found(filled: Store, how: Tamper, data: st.DataO
     verdict = tampered(filled, lambda conn: how(conn, data))
     assert verdict.found
     assert filled.runs.verify().found == 0  # it was undone
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from("SSAAAEWRCXRBH"), st.integers(0, 4)), max_size=60))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+def test_no_false_alarm(
+    steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever two owners do to five runs in turn, refused or not, is well; so is each snapshot."""
+    path = tmp_path_factory.mktemp("legal") / "data"
+    options = StoreOptions(path=path, keep_days=1)
+    now, heads = KEPT, [bytes(32).hex()]
+    with Store.open(options) as first, Store.open(options) as second:
+        first.expire(now)
+        for turn, (what, number) in enumerate(steps):
+            now += 1_000.0
+            store, owner = ((first, "a"), (second, "b"))[turn % 2]
+            with suppress(LeaseLost, NotFound, Conflict, ZeroDivisionError):
+                act(store, owner, what, number, now)
+            if what == "H":
+                heads.append(store.runs.head().hash)
+        for head in heads:
+            assert whats(first.runs.verify(head)) == []
+        first.expire(now + 3_000.0)
+        assert whats(second.runs.verify(heads[-1])) == []
+
+
+def act(store: Store, owner: str, what: str, number: int, now: float) -> None:
+    """Start, append, end, wait, roll back, claim or expire."""
+    run = run_of(number, started_at=now, owner=owner, lease_until=now + 2_500.0)
+    if what == "X":
+        store.expire(now)
+        return
+    with store.database.transaction() as conn:
+        if what == "S":
+            store.runs.start(conn, run)
+        elif what == "C":
+            store.runs.claim(conn, run.id, owner, 2_500.0, now)
+        elif what in "AB":
+            both = [Entry(kind="finished", at=now, cost=0.1, tokens=n, body=LONG) for n in (1, 2)]
+            store.runs.extend(conn, run.id, owner, both)
+        elif what in "EW":
+            state: RunState = "done" if what == "E" else "waiting"
+            store.runs.append(conn, run.id, owner, "ended", "", b"{}", now, state)
+        elif what == "R":
+            store.runs.append(conn, run.id, owner, "started", "x", b"{}", now, cost=0.3)
+            raise ZeroDivisionError
+
+
+def test_a_value_of_another_type_is_found(store: Store) -> None:
+    if store.options.url is not None:
+        pytest.skip("Postgres keeps to the types of columns")
+    fill(store)
+    numbers = {
+        runs: ("records", "cost", "started_at"),
+        run_records: ("seq", "at", "tokens"),
+        ledger: ("at", "records"),
+    }
+    for table, name in ((table, name) for table, names in numbers.items() for name in names):
+        for value in ("'x'", "1.5", "X'ff'"):
+            change = f"UPDATE {table.name} SET {name} = {value} WHERE rowid = 3"
+            assert tampered(store, partial(Connection.exec_driver_sql, statement=change)).found
+
+
+def test_findings_name_run_record_and_what(filled: Store) -> None:
+    def found(change: Callable[[Connection], object]) -> list[str]:
+        return whats(tampered(filled, change))
+
+    def row(run: int, *seqs: int) -> Any:
+        return (run_records.c.run == run_of(run).id) & run_records.c.seq.in_(seqs)
+
+    assert found(lambda conn: conn.execute(delete(run_records).where(row(1, 2, 3)))) == [
+        "1 4: records 2 to 3 were removed"
+    ]
+    assert found(lambda conn: conn.execute(delete(run_records).where(row(2, 6, 7)))) == [
+        "2 6: records 6 to 7 were removed at the end"
+    ]
+    assert found(lambda conn: conn.execute(update(runs).where(runs.c.id == run_of(3).id)
+                                           .values(goal="x"))) == [
+        "3 0: is not the record that was written; or name, goal, agent, key, episode or start of "
+        "the run are not"
+    ]  # fmt: skip
+    assert found(lambda conn: conn.execute(update(runs).where(runs.c.id == run_of(3).id)
+                                           .values(cost=0.0))) == [
+        "3 None: its row has another cost than its records"
+    ]  # fmt: skip
+    assert found(lambda conn: conn.execute(delete(ledger).where(ledger.c.number == 2))) == [
+        " None: ledger: entry 2 was removed",
+        "1 None: is not in the ledger: put in, or its entries were removed",
+    ]
+    assert filled.runs.verify("ab" * 32).findings[0].what.startswith("the ledger no longer holds")
+
+
+def test_a_head_finds_chains_that_were_written_anew(store: Store) -> None:
+    fill(store)
+    head = store.runs.head().hash
+    with store.database.transaction() as conn:
+        for table in TABLES:
+            conn.execute(delete(table))
+    fill(store)  # by somebody who has the secret
+    with store.database.transaction() as conn:
+        store.runs.append(conn, run_of(4).id, "a", "ended", "", b"{}", KEPT + 51, "done")
+    assert store.runs.verify().found == 0
+    assert store.runs.verify(head).found == 0  # nothing that the head covers is different
+    with store.database.transaction() as conn:
+        for table in TABLES:
+            conn.execute(delete(table))
+        store.runs.start(conn, run_of(1))
+    assert store.runs.verify().found == 0
+    assert store.runs.verify(head).found == 1
+
+
+def test_a_long_trail_takes_little_memory(store: Store) -> None:
+    if store.options.url is not None:
+        pytest.skip("the client's memory is the same for both")
+    with store.database.transaction() as conn:
+        store.runs.start(conn, run_of(1))
+        for _ in range(6):
+            many = [Entry(kind="finished", at=1.0, body=os.urandom(1000))] * 1_000
+            store.runs.extend(conn, run_of(1).id, "a", many)
+    tracemalloc.start()
+    try:
+        assert store.runs.verify().records == 6_001
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000

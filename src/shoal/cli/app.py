@@ -8,6 +8,7 @@ import typer
 
 from shoal.cli import (
     asking,
+    audit,
     calls,
     certificates,
     collections,
@@ -56,6 +57,7 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(keys.app, name="keys")
 app.add_typer(runs.app, name="runs")
 collections.app.command()(tuning.tune)
+app.add_typer(audit.app, name="audit")
 app.add_typer(collections.app, name="collections")
 
 

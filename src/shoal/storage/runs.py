@@ -17,6 +17,7 @@ from shoal.errors import Conflict, LeaseLost, NotFound
 from shoal.storage.database import AnyRow, Database
 from shoal.storage.ledger import ENDED, STARTED, LedgerHead, chain_key, enter, ledger_head
 from shoal.storage.packing import pack, unpack
+from shoal.storage.prepared import Prepared
 from shoal.storage.run_records import (
     FINAL,
     Entry,
@@ -61,11 +62,13 @@ class Run(Struct, frozen=True, kw_only=True):
     tokens: int = 0
 
 
-_counted = (
+_here = (runs.c.id == bindparam("run")) & (runs.c.owner == bindparam("by"))
+_counted = Prepared(
     update(runs)
-    .where(runs.c.id == bindparam("run"), runs.c.owner == bindparam("by"))
-    .where(runs.c.head == bindparam("before"))
+    .where(_here, runs.c.head == bindparam("before"))
+    .values({name: bindparam(f"new_{name}") for name in Tally.__struct_fields__})
 )
+_insert = Prepared(run_records.insert())
 
 
 class Runs:
@@ -97,9 +100,10 @@ class Runs:
         hashed = link.hash(self._key, tally.head)
         tally.add(link, hashed)
         conn.execute(runs.insert(), row | _counts(tally))
-        conn.execute(run_records.insert(), _row(link, hashed))
+        first = _row(link, hashed)
+        _insert(conn, first)
         enter(conn, self._key, STARTED, run.id, link.at, 1, hashed)
-        return _told(link, entry.body, hashed)
+        return _told(first, entry)
 
     def append(
         self,
@@ -137,15 +141,16 @@ class Runs:
             tally = _tally(conn, run_id, owner)
             added = self._count(conn, run_id, owner, tally, entries)
         assert added is not None  # nobody else writes within this transaction
-        conn.execute(run_records.insert(), [_row(link, hashed) for link, hashed in added])
+        rows = [_row(link, hashed) for link, hashed in added]
+        _insert.many(conn, rows)
         if tally.state in FINAL:
+            self.release(conn, run_id, owner)
             enter(conn, self._key, ENDED, run_id, tally.updated_at, tally.records, tally.head)
         else:
             if len(noted) >= _NOTED:
                 noted.clear()
             noted[run_id] = tally
-        pairs = zip(added, entries, strict=True)
-        return [_told(link, entry.body, hashed) for (link, hashed), entry in pairs]
+        return [_told(row, entry) for row, entry in zip(rows, entries, strict=True)]
 
     def _count(
         self, conn: Connection, run_id: str, owner: str, tally: Tally, entries: Sequence[Entry]
@@ -159,10 +164,10 @@ class Runs:
             hashed = link.hash(self._key, tally.head)
             tally.add(link, hashed)
             added.append((link, hashed))
-        change = _counts(tally) | {"run": run_id, "by": owner, "before": before}
-        if tally.state in FINAL:
-            change |= {"owner": "", "lease_until": 0.0}
-        return added if conn.execute(_counted, change).rowcount == 1 else None
+        change: dict[str, Any] = {"run": run_id, "by": owner, "before": before}
+        for name in Tally.__struct_fields__:
+            change[f"new_{name}"] = getattr(tally, name)
+        return added if _counted(conn, change) == 1 else None
 
     def claim(self, conn: Connection, run_id: str, owner: str, lease_s: float, now: float) -> bool:
         """Take a run that nobody has, or whose lease has lapsed, for ``lease_s``; false if it is
@@ -306,11 +311,19 @@ def _row(link: Link, hashed: bytes) -> dict[str, Any]:
     }
 
 
-def _told(link: Link, body: bytes, hashed: bytes) -> RunRecord:
-    row = _row(link, hashed)
-    del row["run"]
-    told = {"run_id": link.run.decode(), "body": body, "hash": hashed.hex()}
-    return RunRecord(**(row | told | {"state": row["state"] or None}))
+def _told(row: dict[str, Any], entry: Entry) -> RunRecord:
+    return RunRecord(
+        run_id=row["run"],
+        seq=row["seq"],
+        at=row["at"],
+        kind=row["kind"],
+        step=row["step"],
+        body=entry.body,
+        state=entry.state,
+        cost=row["cost"],
+        tokens=row["tokens"],
+        hash=row["hash"].hex(),
+    )
 
 
 def _record(row: AnyRow) -> RunRecord:
