@@ -7,7 +7,6 @@ out.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -15,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.assembly.library import Library
+from shoal.assembly.text_only import refuse_more_than_text
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.errors import MalformedRequest, NotFound, UnknownModel
 from shoal.retrieval import grounding
@@ -71,7 +71,11 @@ class Asking:
                 format of the answer are asked for.
             ShoalError: what ``ask`` raises, which has a request answered by a model.
         """
-        _refuse_more_than_text(request)
+        refuse_more_than_text(
+            request,
+            "answers from documents and calls none",
+            "answers in sentences with citations",
+        )
         name = request.model.removeprefix(PREFIX)
         own = options.get(name, CollectionOptions())
         question, searched = _questions(request)
@@ -153,27 +157,6 @@ def _room(request: Request, question: str, window: int) -> tuple[list[Message], 
         left -= _tokens(before[at].text)
     told = [Message(one.role, one.text) for at, one in enumerate(before) if at in kept]
     return told, window - window // 2 + left
-
-
-def _refuse_more_than_text(request: Request) -> None:
-    """What nobody would heed is not taken."""
-    if json.loads(request.tools or "[]"):
-        raise MalformedRequest(
-            f"tools: {request.model} answers from documents and calls none; leave them out, or ask "
-            "another model",
-            "tools",
-        )
-    if request.response_format and not _is_plain(request.response_format):
-        raise MalformedRequest(
-            f"response_format: {request.model} answers in sentences with citations, in no other "
-            "format; leave it out, or ask another model",
-            "response_format",
-        )
-
-
-def _is_plain(response_format: str) -> bool:
-    found = json.loads(response_format)
-    return found is None or (isinstance(found, dict) and found.get("type") == "text")
 
 
 def _questions(request: Request) -> tuple[str, str]:

@@ -42,6 +42,9 @@ def create(
     collection: Annotated[
         list[str] | None, typer.Option(help="For this collection only; repeat it.")
     ] = None,
+    tool: Annotated[
+        list[str] | None, typer.Option(help="Runs may call this tool only; repeat it.")
+    ] = None,
     scope: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(SCOPES)}; repeat it. Default: call.")
     ] = None,
@@ -60,6 +63,7 @@ def create(
         models=model or [],
         tasks=task or [],
         collections=collection or [],
+        tools=tool or [],
         expires_days=None if expires is None else expires.seconds / _DAY,
         rpm=rpm,
         tpm=tpm,
@@ -147,7 +151,12 @@ def _row(view: KeyView) -> Row:
 
 def _limits(spec: KeySpec) -> str:
     told = []
-    named = (spec.models, "model"), (spec.tasks, "task"), (spec.collections, "collection")
+    named = (
+        (spec.models, "model"),
+        (spec.tasks, "task"),
+        (spec.collections, "collection"),
+        (spec.tools, "tool"),
+    )
     for names, unit in named:
         told += [f"{unit} {name}" for name in names]
     for amount, unit in ((spec.rpm, "requests"), (spec.tpm, "tokens")):

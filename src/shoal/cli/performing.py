@@ -26,6 +26,13 @@ class Players(Struct, frozen=True):
     orchestra: Orchestra
 
 
+class Stage(Struct, frozen=True):
+    """An orchestra, which is to be entered, and the scenes that it sets."""
+
+    orchestra: Orchestra
+    scenes: Scenes
+
+
 @asynccontextmanager
 async def players(config: Config, store: Store) -> AsyncIterator[Players]:
     """Shoal with an orchestra, for a command that performs runs itself."""
@@ -33,16 +40,16 @@ async def players(config: Config, store: Store) -> AsyncIterator[Players]:
     async with (
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
-        orchestra_of(shoal, store, library) as orchestra,
+        stage_of(shoal, store, library).orchestra as orchestra,
     ):
         yield Players(shoal, orchestra)
         await shoal.settle()
 
 
-def orchestra_of(shoal: Shoal, store: Store, library: Library, resumes: bool = False) -> Orchestra:
-    """The orchestra that performs runs through ``shoal``, which answers as its agents too."""
+def stage_of(shoal: Shoal, store: Store, library: Library, resumes: bool = False) -> Stage:
+    """Where runs are performed through ``shoal``, which answers as its agents too."""
     world = World(shoal.answer_one, lambda: shoal.roster, TaskRequests(store), library)
     scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
     orchestra = Orchestra(store, scenes, planner_of, resumes)
     shoal.join(Agents(orchestra, scenes))
-    return orchestra
+    return Stage(orchestra, scenes)

@@ -11,8 +11,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from shoal.assembly.runs.active import Tell
 from shoal.assembly.runs.agents import given_of
-from shoal.assembly.runs.orchestra import Tell
 from shoal.assembly.runs.order import Order
 from shoal.assembly.runs.telling import line_of, outcome_json
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, open_store

@@ -10,8 +10,9 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from shoal.assembly.runs.orchestra import Orchestra, story_of
+from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.order import event_of
+from shoal.assembly.runs.story import all_records, story_of
 from shoal.assembly.runs.telling import outcome_json
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, open_store, store_at
 from shoal.cli.figures import short_moment
@@ -25,7 +26,7 @@ from shoal.planning.drawing import drawn
 from shoal.planning.journal import Decision
 from shoal.planning.plan import Budget
 from shoal.routing.caller import ANYBODY
-from shoal.storage import Run, RunRecord, RunState, Store
+from shoal.storage import Run, RunState, Store
 
 app = typer.Typer(no_args_is_help=True, help="Runs of plans: list, show, approve, resume, cancel.")
 
@@ -37,7 +38,6 @@ _COLUMNS = (
     Column("USD", right=True),
     Column("ID"),
 )
-_PAGE = 1_000
 
 
 class Shown(Struct, frozen=True):
@@ -78,8 +78,8 @@ def show(
     """Show a run as a tree: each step with its time, its cost, who answered it and why."""
     with store_at(config) as store:
         run = _find(store, run_id)
-        records, story = _records(store, run.id), story_of(store, run.id)
-    plan = story.course.plan if story.course else story.order.plan
+        records, story = all_records(store, run.id), story_of(store, run.id)
+    plan = story.plan
     if svg is not None:
         if plan is None:
             raise NotFound(f"run {run.id} has no plan yet")
@@ -209,13 +209,6 @@ def _find(store: Store, run_id: str) -> Run:
         if len(near) != 1 or len(run_id) < 4:
             raise
         return near[0]
-
-
-def _records(store: Store, run_id: str) -> list[RunRecord]:
-    found: list[RunRecord] = []
-    while page := store.runs.records(run_id, found[-1].seq if found else -1, _PAGE):
-        found += page
-    return found
 
 
 def _row(run: Run) -> Row:

@@ -18,10 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
 from shoal.assembly.library import Library
+from shoal.assembly.runs.run_desk import Runs
 from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
-from shoal.cli.performing import orchestra_of
+from shoal.cli.performing import Stage, stage_of
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
 from shoal.cli.reloading import Reloader, Rereading, budgets_of, regime_of
@@ -86,13 +87,13 @@ async def _serve(
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
-        orchestra_of(shoal, store, library, resumes=True),
+        _runs(stage_of(shoal, store, library, resumes=True)) as runs,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
         _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,
     ):
         config.gateway.require_keys(len(keys.ring))
-        app = create_app(shoal, config.gateway, keys, tracer, stacks)
+        app = create_app(shoal, config.gateway, keys, tracer, stacks, runs)
         _set_aside_the_heap()
         if seat is not None:
             seat.ready()
@@ -110,6 +111,13 @@ async def _stacks(stacks: Stacks) -> AsyncIterator[Stacks]:
         yield stacks
     finally:
         await asyncio.to_thread(stacks.close)
+
+
+@asynccontextmanager
+async def _runs(stage: Stage) -> AsyncIterator[Runs]:
+    """Runs, which are left to be gone on with when the gateway stops."""
+    async with stage.orchestra as orchestra:
+        yield Runs(orchestra, stage.scenes)
 
 
 def _set_aside_the_heap() -> None:

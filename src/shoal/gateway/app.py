@@ -25,6 +25,8 @@ from shoal.gateway.metrics import Metrics
 from shoal.gateway.observer import Observer
 from shoal.gateway.options import GatewayOptions, is_loopback
 from shoal.gateway.replies import PREFIX, error_reply, plain_error, wire_of
+from shoal.gateway.run_desk import RunDesk
+from shoal.gateway.run_routes import RunRoutes
 from shoal.gateway.store_desk import StoreDesk
 from shoal.gateway.store_routes import StoreRoutes
 from shoal.gateway.token_counts import TokenCountRoute
@@ -41,10 +43,12 @@ def create_app(
     keys: KeyDesk,
     tracer: Tracer | None = None,
     stores: StoreDesk | None = None,
+    runs: RunDesk | None = None,
 ) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in.
 
-    ``stores`` None: there are neither files nor vector stores, and their routes say so.
+    ``stores`` None: there are neither files nor vector stores, ``runs`` None: no runs, and their
+    routes say so.
     """
     observer = Observer(Metrics(desk.health), options.access_log, tracer)
     other = DeskRoutes(desk, keys, options.max_body, observer.metrics)
@@ -72,6 +76,7 @@ def create_app(
             Route("/shoal/keys", admin.create, methods=["POST"]),
             Route("/shoal/keys/{key_id}", admin.revoke, methods=["DELETE"]),
             Route("/shoal/spend", admin.spend),
+            *RunRoutes(runs, observer, options.max_body).routes(),
         ],
         middleware=[
             Middleware(Guard, allowed_hosts=(*options.allowed_hosts, options.host)),

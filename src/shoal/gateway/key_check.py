@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shoal.errors import InvalidKey, RequestError
+from shoal.formats.runs import PATH as RUNS
 from shoal.gateway.key_desk import KeyDesk
 from shoal.gateway.replies import error_reply, wire_of
 from shoal.routing.caller import ANYBODY, Caller
@@ -76,6 +77,8 @@ def scope_of(path: str) -> KeyScope | None:
         return "call"
     if path in ("/metrics", "/shoal/spend", "/healthz") or path.startswith("/shoal/calls/"):
         return "read"
+    if path == RUNS or path.startswith(f"{RUNS}/"):
+        return None  # the routes ask: what a key began it may see, and admin sees all
     return "admin" if path.startswith("/shoal/") else None
 
 

@@ -97,6 +97,10 @@ class Metrics:
         self._acts = _Bound(lambda values: acts.labels(*values))
         took = self._histogram("collection_act_seconds", "How long it took.", _SECONDS, "act")
         self._act_seconds = _Bound(lambda values: took.labels(*values))
+        run_acts = self._counter("run_acts", "Asked of runs.", "act", "outcome")
+        self._run_acts = _Bound(lambda values: run_acts.labels(*values))
+        ran = self._histogram("run_act_seconds", "Until the reply began.", _SECONDS, "act")
+        self._run_act_seconds = _Bound(lambda values: ran.labels(*values))
         process = Gauge(
             "shoal_process", "Whose figures these are.", ("pid",), registry=self._registry
         )
@@ -119,6 +123,11 @@ class Metrics:
         """Count what was done with files or vector stores; ``error`` "" if it was done."""
         self._acts(act, error or "ok").inc()
         self._act_seconds(act).observe(seconds)
+
+    def count_run_act(self, act: str, error: str, seconds: float) -> None:
+        """Count what was done with runs; ``error`` "" if it was done."""
+        self._run_acts(act, error or "ok").inc()
+        self._run_act_seconds(act).observe(seconds)
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""

@@ -19,6 +19,12 @@ class Observer:
         if self._log_calls:
             access_log.write_act(act, error, round(seconds * 1e3, 3))
 
+    def did_run(self, act: str, error: str, seconds: float) -> None:
+        """Something was done with runs, or failed (``error``: a word for why)."""
+        self.metrics.count_run_act(act, error, seconds)
+        if self._log_calls:
+            access_log.write_act(act, error, round(seconds * 1e3, 3))
+
     def ended(self, ended: Ended) -> None:
         """A call has ended."""
         self.metrics.count(ended)

@@ -22,6 +22,7 @@ from shoal.gateway.openapi_parts import (
     refusals,
     replied,
 )
+from shoal.gateway.openapi_runs import run_paths, run_schemas
 from shoal.gateway.openapi_stores import store_paths, store_schemas
 from shoal.gateway.replies import ESTIMATED, PREFIX
 from shoal.routing.key_order import KeyOrder
@@ -192,10 +193,10 @@ def openapi() -> bytes:
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Shoal", "version": __version__},
-        "paths": {**_wire_paths(), **_own_paths(), **_key_paths(), **store_paths()},
+        "paths": {**_wire_paths(), **_own_paths(), **_key_paths(), **store_paths(), **run_paths()},
         "security": [{}, {"key": []}],
         "components": {
-            "schemas": _SCHEMAS | store_schemas() | asked,
+            "schemas": _SCHEMAS | store_schemas() | run_schemas() | asked,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }

@@ -75,7 +75,7 @@ class Spending:
         """Give back what was held, and count what was used."""
         self.usd += usd
         self.tokens += tokens
-        if held:
+        if self._limits.usd:  # what holds nothing was counted as well
             self._held -= held
             self._running -= 1
             async with self._settled:

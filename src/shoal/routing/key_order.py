@@ -24,6 +24,7 @@ class KeyOrder(BaseModel):
     models: tuple[_Named, ...] = ()
     tasks: tuple[_Named, ...] = ()
     collections: tuple[_Collection, ...] = ()
+    tools: tuple[_Named, ...] = ()
     rpm: int | None = Field(default=None, ge=1)
     tpm: int | None = Field(default=None, ge=1)
     budget_day: _Usd | None = None
@@ -44,6 +45,7 @@ class KeyOrder(BaseModel):
             models=self.models,
             tasks=self.tasks,
             collections=self.collections,
+            tools=self.tools,
             rpm=self.rpm,
             tpm=self.tpm,
             budget_day=self.budget_day,

@@ -9,14 +9,17 @@ from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.order import Order
 from shoal.assembly.runs.scene import Scenes
 from shoal.assembly.runs.telling import RunStream, answer_of
+from shoal.assembly.text_only import refuse_more_than_text
 from shoal.chat import Answer, Request
 from shoal.errors import Conflict, MalformedRequest, NotFound, UnknownModel
-from shoal.planning.plan import Plan
+from shoal.planning.plan import Budget, Plan
 from shoal.routing.caller import Caller
 from shoal.routing.receipt import OWN_MODELS
 from shoal.tools.tool import Json
 
 PREFIX = f"{OWN_MODELS}agent:"
+
+_LEAST = 1e-12  # USD
 
 
 class Agents:
@@ -38,7 +41,8 @@ class Agents:
 
         Raises:
             UnknownModel: there is no such agent; tells those that the caller may ask.
-            MalformedRequest: there is no goal, or not what the agent's plan takes.
+            MalformedRequest: there is no goal, it is not what the agent's plan takes, or tools or a
+                format of the answer are asked for.
             RunFailed: the run came to nothing.
         """
         name = request.model.removeprefix(PREFIX)
@@ -49,9 +53,14 @@ class Agents:
             raise UnknownModel(
                 f"there is no agent {name!r}; you may ask: {there}", "model"
             ) from None
+        refuse_more_than_text(request, "calls the tools of its own plan", "answers with text")
         goal = _goal(request)
         given = given_of(agent.plan, goal) if agent.plan else {}
-        order = Order(agent=name, goal=goal, given=given, by="gateway", episode=episode)
+        # What the call may cost at most, its run may: 0 would be no limit.
+        most = Budget() if caller.max_cost is None else Budget(usd=max(caller.max_cost, _LEAST))
+        order = Order(
+            agent=name, goal=goal, given=given, budget=most, by="gateway", episode=episode
+        )
         if request.stream:
             return await self._streamed(order, request.model, caller)
         run_id = await self._orchestra.begin(order, caller)
@@ -67,11 +76,8 @@ class Agents:
     ) -> tuple[str, Answer | RunStream]:
         stream = RunStream(model)
         run_id = await self._orchestra.begin(order, caller, stream.tell)
-        stream.begin(
-            run_id,
-            lambda: self._orchestra.outcome(run_id),
-            lambda: self._stop(run_id, caller),
-        )
+        ending = self._orchestra.ending(run_id)
+        stream.begin(run_id, ending, lambda: self._stop(run_id, caller))
         return run_id, stream
 
     async def _stop(self, run_id: str, caller: Caller) -> None:

@@ -48,11 +48,14 @@ class RunHands:
         grants: Grants,
         tools: Iterable[ToolSpec],
         episode: str,
+        on_behalf: bool,
     ) -> None:
-        """``tools`` are what plans are checked against: one that has changed since is not
-        called."""
+        """``tools`` are what plans are checked against: one that has changed since is not called.
+        ``on_behalf``: an agent asks models for a caller who may ask the agent; else the caller
+        asks, and may ask what their key is for."""
         self._world, self._regime = world, regime
         self._caller, self._grants, self._episode = caller, grants, episode
+        self._on_behalf = on_behalf
         self._digests = {spec.name: digest_of(spec) for spec in tools}
 
     async def ask(self, step: Ask, left_usd: float) -> Said:
@@ -60,7 +63,8 @@ class RunHands:
         request, caller = await self._request(step), self._caller
         if not math.isinf(left_usd):
             caller = replace(caller, max_cost=left_usd)
-        caller = caller.allowed(request.model)
+        if self._on_behalf:
+            caller = caller.allowed(request.model)
         answer, receipt = await self._world.serve(request, self._episode, caller)
         if answer.refusal or not answer.complete:
             raise EngineUnreachable(

@@ -69,8 +69,10 @@ class RunJournal:
         """Return when all is safe: see ``Journal``."""
         self._flush()
         last = self._last
-        if last is not None and not last.done():
-            await asyncio.wait([asyncio.wrap_future(last)])
+        if last is not None:
+            if not last.done():
+                await asyncio.wait([asyncio.wrap_future(last)])
+            self._written(last)  # its callback may still be on its way in the writer's thread
         self._raise()
 
     def _flush(self) -> None:
@@ -105,8 +107,10 @@ class RunJournal:
 def past_of(records: Iterable[RunRecord]) -> Past:
     """What a run did, by its records."""
     entries, decisions, seconds = list[planned.Entry](), dict[str, Decision](), 0.0
+    usd, tokens = 0.0, 0
     for one in records:
         body = msgspec.json.decode(one.body)
+        usd, tokens = usd + one.cost, tokens + one.tokens  # what planning took as well
         if one.kind == DECIDED:
             decisions[one.step] = msgspec.convert(body, Decision)
         elif one.kind in ("started", "finished", "failed", "waiting"):
@@ -115,4 +119,5 @@ def past_of(records: Iterable[RunRecord]) -> Past:
             )
         elif one.kind == "paused":
             seconds += body.get("seconds", 0.0)
-    return msgspec.structs.replace(planned.past_of(entries, decisions), seconds=seconds)
+    found = planned.past_of(entries, decisions)
+    return msgspec.structs.replace(found, seconds=seconds, usd=usd, tokens=tokens)

@@ -2,38 +2,36 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 import uuid_utils
-from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection
 
+from shoal.assembly.runs.active import Active, Tell
 from shoal.assembly.runs.callers import caller_of, own_run
-from shoal.assembly.runs.journal import DECIDED, RunJournal, past_of
-from shoal.assembly.runs.order import Order, order_of, written_order
-from shoal.assembly.runs.performance import PLANNED, PLANNING, Course, Performance, perform
+from shoal.assembly.runs.journal import DECIDED, RunJournal
+from shoal.assembly.runs.leases import Leases, Watch
+from shoal.assembly.runs.order import Order, written_order
+from shoal.assembly.runs.performance import Course, Performance, perform, write_end
 from shoal.assembly.runs.scene import Scene, Scenes
-from shoal.errors import Conflict, NotFound, ShoalError
+from shoal.assembly.runs.story import RESUMED, Story, order_in, story_of
+from shoal.errors import Conflict, LeaseLost, MalformedRequest, NotAllowed, NotFound, ShoalError
 from shoal.planning.checker import RefusedPlan
-from shoal.planning.journal import Decision, Entry, Past
+from shoal.planning.journal import Decision, Past
 from shoal.planning.outcome import Outcome
 from shoal.planning.plan import Budget
 from shoal.planning.planner import Planner
 from shoal.planning.rehearsal import Rehearsal, rehearse
 from shoal.routing.caller import Caller
-from shoal.storage import Run, RunRecord, Store
+from shoal.storage import Entry, Run, RunRecord, RunState, Store
 from shoal.tools.tool import Json
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-Tell = Callable[[Entry], None]
 Planners = Callable[[Scene], Planner]
 """Who plans in a scene whose agent has no plan of its own.
 
@@ -41,35 +39,7 @@ Raises:
     ShoalError: nobody can.
 """
 
-_LEASE_S = 30.0
-_LOOKS_EVERY_S = 5.0
 _PAGE = 1_000
-RESUMED = "resumed"
-
-
-class _Active:
-    """A run that this process performs."""
-
-    def __init__(self, tell: Tell | None) -> None:
-        self.task: asyncio.Task[Outcome] | None = None
-        self.journal: RunJournal | None = None
-        self.listeners: list[Tell] = [tell] if tell else []
-        self.word_came = False
-
-    def tell(self, entry: Entry) -> None:
-        """Let all who listen know."""
-        for listener in self.listeners:
-            listener(entry)
-
-
-class Story(Struct, frozen=True):
-    """A run as its records tell it."""
-
-    order: Order
-    course: Course | None
-    past: Past
-    begun: int
-    raised: Budget | None
 
 
 class Orchestra:
@@ -77,27 +47,32 @@ class Orchestra:
     another process left behind. Use it with ``async with``."""
 
     def __init__(
-        self, store: Store, scenes: Scenes, planners: Planners, resumes: bool = False
+        self,
+        store: Store,
+        scenes: Scenes,
+        planners: Planners,
+        resumes: bool = False,
+        watch: Watch | None = None,
     ) -> None:
         self._store, self._scenes, self._planners = store, scenes, planners
-        self._resumes = resumes
-        self._owner = f"{os.uname().nodename}:{os.getpid()}:{uuid_utils.uuid7()}"
-        self._active = dict[str, _Active]()
+        self._resumes, self._leases = resumes, Leases(store, watch or Watch())
+        self._active = dict[str, Active]()
+        self._words = asyncio.Lock()  # of two words on one question the first holds
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._watching = asyncio.create_task(self._watch())
+        self._watching = asyncio.create_task(self._look_after())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Runs that are under way are left to be gone on with."""
         assert self._watching is not None
         self._watching.cancel()
-        tasks = [active.task for active in self._active.values() if active.task]
-        for task in tasks:
-            task.cancel("the process stops")
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.gather(
+            self._watching,
+            *(active.stop("the process stops") for active in list(self._active.values())),
+            return_exceptions=True,
+        )
 
     def rehearse(self, order: Order, caller: Caller) -> Rehearsal:
         """What the plan of an order would call; nothing is.
@@ -116,16 +91,13 @@ class Orchestra:
         """Begin a run; returns its id, once that is safe in the store.
 
         Raises:
+            MalformedRequest: it is neither of a plan nor of an agent, or of both.
             RefusedPlan: its plan cannot be run; nothing was begun.
             UnknownModel: there is no such agent.
+            NotFound: nobody plans for it.
             StoreError: it cannot be written down.
         """
-        if order.plan is None and (own := self._scenes.agent(order.agent).plan) is not None:
-            order = replace(order, plan=own)  # as it is now: its file may change meanwhile
-        if order.plan is not None:
-            problems = self.rehearse(order, caller).checked.problems
-            if problems:
-                raise RefusedPlan(problems)
+        order = self._ready(order, caller)
         now, run_id = time.time(), str(uuid_utils.uuid7())
         run = Run(
             id=run_id,
@@ -135,26 +107,57 @@ class Orchestra:
             key=caller.key,
             episode=order.episode or run_id,
             started_at=now,
-            owner=self._owner,
-            lease_until=now + _LEASE_S,
+            owner=self._leases.owner,
+            lease_until=now + self._leases.watch.lease_s,
         )
         body = written_order(order)
-        await self._write(lambda conn: self._store.runs.start(conn, run, body))
+        try:
+            await self._leases.write(lambda conn: self._store.runs.start(conn, run, body))
+        except asyncio.CancelledError:  # it will be there, and nobody would perform it
+            self._submit_end(run, "cancelled", "its caller hung up before it began")
+            raise
         self._perform(run, order, caller, tell)
         return run_id
+
+    def _ready(self, order: Order, caller: Caller) -> Order:
+        """The order with the plan that its agent always runs, as it is now: its file may change
+        while it runs."""
+        if (order.plan is None) == (not order.agent):
+            raise MalformedRequest("expected either a plan or an agent", "plan")
+        if order.plan is None:
+            own = self._scenes.agent(order.agent).plan
+            if own is None:  # refused now if nobody plans
+                self._planners(self._scenes.set(order, caller, "", None))
+                return order
+            order = replace(order, plan=own)
+        if problems := self.rehearse(order, caller).checked.problems:
+            raise RefusedPlan(problems)
+        return order
 
     async def run(self, order: Order, caller: Caller, tell: Tell | None = None) -> Outcome:
         """Begin a run and wait for its end; cancelled, the run is cancelled too.
 
         Raises:
-            RefusedPlan, UnknownModel, StoreError: see ``begin``.
+            MalformedRequest, RefusedPlan, UnknownModel, NotFound, StoreError: see ``begin``.
         """
         run_id = await self.begin(order, caller, tell)
         try:
             return await self.outcome(run_id)
         except asyncio.CancelledError:
-            await self.cancel(run_id, caller)
+            with suppress(Conflict, NotFound):  # it has ended by itself
+                await self.cancel(run_id, caller)
             raise
+
+    def ending(self, run_id: str) -> "asyncio.Task[Outcome]":
+        """The end of a run that this process performs; not to be cancelled.
+
+        Raises:
+            NotFound: it does not perform it.
+        """
+        active = self._active.get(run_id)
+        if active is None or active.task is None:
+            raise NotFound(f"run {run_id!r} is not performed here now")
+        return active.task
 
     async def outcome(self, run_id: str) -> Outcome:
         """How a run ends that this process performs.
@@ -163,17 +166,19 @@ class Orchestra:
             NotFound: it does not perform it.
             ShoalError: its end cannot be written down.
         """
-        active = self._active.get(run_id)
-        if active is None or active.task is None:
-            raise NotFound(f"run {run_id!r} is not performed here now")
-        return await asyncio.shield(active.task)
+        return await asyncio.shield(self.ending(run_id))
 
     def listen(self, run_id: str, tell: Tell) -> bool:
         """Have ``tell`` hear of a run from now on; false if this process does not perform it."""
         active = self._active.get(run_id)
         if active is not None:
-            active.listeners.append(tell)
+            active.listen(tell)
         return active is not None
+
+    def leave(self, run_id: str, tell: Tell) -> None:
+        """Have it hear no more."""
+        if active := self._active.get(run_id):
+            active.leave(tell)
 
     async def resume(
         self, run_id: str, caller: Caller, raised: Budget | None = None, tell: Tell | None = None
@@ -184,12 +189,13 @@ class Orchestra:
         Raises:
             NotFound: there is no such run of the caller's.
             Conflict: it has ended, or somebody performs it.
+            NotAllowed: the key that it was begun with is in force no longer.
             StoreError: it cannot be written down.
         """
         run = await self._take(run_id, caller)
-        journal = RunJournal(self._store, run_id, self._owner)
-        told: dict[str, Any] = {"budget": raised} if raised else {}
-        await self._with_record(run, journal, RESUMED, "", told, tell)
+        told: dict[str, Any] = {"by": caller.name} if caller.name else {}
+        told |= {"budget": raised} if raised else {}
+        await self._with_record(run, RESUMED, "", told, tell)
 
     async def decide(
         self, run_id: str, step: str, word: Decision, caller: Caller, tell: Tell | None = None
@@ -199,26 +205,28 @@ class Orchestra:
         Raises:
             NotFound: there is no such run of the caller's, or no such question.
             Conflict: the question was answered, the run has ended, or another process performs it.
+            NotAllowed: the key that it was begun with is in force no longer.
             StoreError: it cannot be written down.
         """
-        story = await self.story(run_id, caller)
-        if step not in story.past.asked:
-            open_ = (
-                ", ".join(sorted(story.past.asked.keys() - story.past.decisions.keys())) or "none"
-            )
-            raise NotFound(f"run {run_id}: no question at {step!r}; open questions: {open_}")
-        if step in story.past.decisions:
-            raise Conflict(f"run {run_id}: {step} was answered already")
-        body = msgspec.to_builtins(word)
-        active = self._active.get(run_id)
-        if active is not None and active.journal is not None:
-            active.word_came = True  # before the run can end without knowing
-            active.journal.add(DECIDED, step, body)
-            await active.journal.kept()
-            return
-        run = await self._take(run_id, caller)
-        journal = RunJournal(self._store, run_id, self._owner)
-        await self._with_record(run, journal, DECIDED, step, body, tell)
+        async with self._words:
+            await self._open_question(run_id, step, caller)
+            body = msgspec.to_builtins(word)
+            active = self._active.get(run_id)
+            if active is not None:
+                active.word_came = True  # before the run can end without knowing
+                journal = self._journal(run_id)
+                journal.add(DECIDED, step, body, "running")
+                try:
+                    return await journal.kept()
+                except LeaseLost as error:
+                    raise Conflict(f"run {run_id} has ended meanwhile, or moved on") from error
+            run = await self._take(run_id, caller)
+            try:  # others may have been quicker before it was taken
+                await self._open_question(run_id, step, caller)
+            except ShoalError:
+                self._leases.release(run_id)
+                raise
+            await self._with_record(run, DECIDED, step, body, tell)
 
     async def settle(
         self,
@@ -235,38 +243,50 @@ class Orchestra:
         Raises:
             NotFound: there is no such run of the caller's, or it is not stuck at that step.
             Conflict: it has ended, or somebody performs it.
+            NotAllowed: the key that it was begun with is in force no longer.
             StoreError: it cannot be written down.
         """
+        run = await self._take(run_id, caller)
         story = await self.story(run_id, caller)
         if step not in story.past.begun:
+            self._leases.release(run_id)
             stuck = ", ".join(sorted(story.past.begun)) or "none"
             raise NotFound(f"run {run_id}: not stuck at {step!r}; steps that are: {stuck}")
-        run = await self._take(run_id, caller)
-        journal = RunJournal(self._store, run_id, self._owner)
         by = caller.name or "a person"
         if again:
             body: dict[str, Any] = {"error": "was not done: it is done again", "by": by}
-            return await self._with_record(run, journal, "failed", step, body, tell)
-        body = {"value": value, "by": by}
-        return await self._with_record(run, journal, "finished", step, body, tell)
+            return await self._with_record(run, "failed", step, body, tell)
+        return await self._with_record(run, "finished", step, {"value": value, "by": by}, tell)
 
     async def cancel(self, run_id: str, caller: Caller) -> None:
-        """End a run for good; what is under way and changes something may end first.
+        """End a run for good, whoever performs it: what changes something may end first if it is
+        under way here; another process begins nothing more.
 
         Raises:
             NotFound: there is no such run of the caller's.
-            Conflict: it has ended, or another process performs it.
+            Conflict: it has ended.
+            StoreError: it cannot be written down.
         """
-        active = self._active.get(run_id)
-        if active is not None and active.task is not None:
-            own_run(self._store.runs.get(run_id), caller)
-            active.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([active.task])
-        run = await self._take(run_id, caller)
-        journal = RunJournal(self._store, run.id, self._owner)
+        await self.get(run_id, caller)
+        if active := self._active.get(run_id):
+            await active.stop("it was cancelled")
+        run = await self._take(run_id, caller, by_force=True)
+        journal = self._journal(run.id)
         journal.add("ended", "", {"by": caller.name or "a person"}, "cancelled")
         await journal.kept()
+
+    async def list(
+        self,
+        caller: Caller,
+        state: RunState | None = None,
+        agent: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Run]:
+        """Runs that the caller may know of, newest first."""
+        sees_all = not caller.key or "admin" in caller.spec.scopes
+        key = None if sees_all else caller.key
+        return await asyncio.to_thread(self._store.runs.list, state, agent, key, before, limit)
 
     async def get(self, run_id: str, caller: Caller) -> Run:
         """A run.
@@ -296,16 +316,19 @@ class Orchestra:
         await self.get(run_id, caller)
         return await asyncio.to_thread(story_of, self._store, run_id)
 
+    async def _open_question(self, run_id: str, step: str, caller: Caller) -> None:
+        past = (await self.story(run_id, caller)).past
+        if step not in past.asked:
+            there = ", ".join(sorted(past.open)) or "none"
+            raise NotFound(f"run {run_id}: no question at {step!r}; open questions: {there}")
+        if step in past.decisions:
+            raise Conflict(f"run {run_id}: {step} was answered already")
+
     async def _with_record(
-        self,
-        run: Run,
-        journal: RunJournal,
-        kind: str,
-        step: str,
-        body: dict[str, Any],
-        tell: Tell | None,
+        self, run: Run, kind: str, step: str, body: dict[str, Any], tell: Tell | None
     ) -> None:
         """Write down why a run goes on, and go on with it."""
+        journal = self._journal(run.id)
         journal.add(kind, step, body, "running")
         await journal.kept()
         story = await asyncio.to_thread(story_of, self._store, run.id)
@@ -320,12 +343,12 @@ class Orchestra:
         tell: Tell | None,
         story: Story | None = None,
     ) -> None:
-        active = self._active[run.id] = _Active(tell)
+        active = self._active[run.id] = Active(run, tell)
         active.task = asyncio.create_task(self._performed(run, order, caller, active, story))
         active.task.add_done_callback(_seen)
 
     async def _performed(
-        self, run: Run, order: Order, caller: Caller, active: _Active, story: Story | None
+        self, run: Run, order: Order, caller: Caller, active: Active, story: Story | None
     ) -> Outcome:
         try:
             while True:
@@ -336,23 +359,26 @@ class Orchestra:
                 story = await asyncio.to_thread(story_of, self._store, run.id)
         finally:
             self._active.pop(run.id, None)
-            with suppress(ShoalError):
-                owner, runs = self._owner, self._store.runs
-                self._store.writer.submit(lambda conn: runs.release(conn, run.id, owner))
+            self._leases.release(run.id)
 
     async def _once(
-        self, run: Run, order: Order, caller: Caller, active: _Active, story: Story | None
+        self, run: Run, order: Order, caller: Caller, active: Active, story: Story | None
     ) -> Outcome:
-        journal = active.journal = RunJournal(self._store, run.id, self._owner)
+        journal = self._journal(run.id)
         raised = story.raised if story else None
-        scene = self._scenes.set(order, caller, run.episode, raised)
+        try:
+            scene = self._scenes.set(order, caller, run.episode, raised)
+            planner = None if order.plan is not None else self._planners(scene)
+        except ShoalError as error:  # the settings have changed since it began
+            hint = "put that back into shoal.toml and resume the run, or cancel it"
+            return await write_end(journal, Outcome(state="stuck", error=str(error), hint=hint))
+        course = story.course if story else None
+        if course is None and order.plan is not None:
+            course = Course(order.plan, order.given)
+        if course is not None and raised is not None:
+            course = replace(course, plan=replace(course.plan, budget=raised))
+        options = scene.agent.options if scene.agent else None
         with scene.regime.held():
-            course = story.course if story else None
-            if course is None and order.plan is not None:
-                course = Course(order.plan, order.given)
-            if course is not None and raised is not None:
-                course = replace(course, plan=replace(course.plan, budget=raised))
-            options = scene.agent.options if scene.agent else None
             return await perform(
                 Performance(
                     run_id=run.id,
@@ -363,90 +389,87 @@ class Orchestra:
                     past=story.past if story else Past(),
                     tell=active.tell,
                     course=course,
-                    planner=None if order.plan is not None else self._planners(scene),
+                    planner=planner,
                     goal=order.goal,
                     given=order.given,
                     begun=story.begun if story else 0,
                     asks_first=options.ask_before_writing if options else True,
                     replans=options.replans if options and order.plan is None else 0,
+                    word_came=lambda: active.word_came,
                 )
             )
 
-    async def _take(self, run_id: str, caller: Caller) -> Run:
-        """Have a run that is to go on."""
+    async def _take(self, run_id: str, caller: Caller, by_force: bool = False) -> Run:
+        """Have a run that is to go on; ``by_force`` one that another process performs, which finds
+        that it has lost it when it next writes something down."""
         run = await self.get(run_id, caller)
         if run.state in ("done", "failed", "cancelled"):
             raise Conflict(f"run {run_id} has ended: it is {run.state}")
-        owner, now = self._owner, time.time()
-        if not await self._write(
-            lambda conn: self._store.runs.claim(conn, run_id, owner, _LEASE_S, now)
-        ):
+        if not by_force:
+            await asyncio.to_thread(caller_of, self._store, run)
+        if not await self._leases.claim(run_id, by_force):
             raise Conflict(f"run {run_id} is being performed; wait until it waits or ends")
         return run
 
-    async def _watch(self) -> None:
+    async def _look_after(self) -> None:
         """Keep the leases of what runs, and pick up what others left."""
         while True:
-            await asyncio.sleep(_LOOKS_EVERY_S)
             try:
                 await self._renew()
+                await self._stop_refused()
                 if self._resumes:
                     await self._pick_up()
-            except ShoalError as error:
-                log.warning("runs are not looked after now: %s", error)
+            except Exception:  # whatever it is: without leases, others take the runs
+                log.exception("runs are not looked after now")
+            await asyncio.sleep(self._leases.watch.every_s)
 
     async def _renew(self) -> None:
-        names, owner, now = list(self._active), self._owner, time.time()
-        if not names:
-            return
-        runs = self._store.runs
-        kept = await self._write(
-            lambda conn: [runs.renew(conn, one, owner, _LEASE_S, now) for one in names]
-        )
-        for name, is_kept in zip(names, kept, strict=True):
+        for name in await self._leases.renew(list(self._active)):
             active = self._active.get(name)
-            if not is_kept and active and active.task:
+            if active and active.task:
                 log.warning("run %s is another process's by now", name)
                 active.task.cancel("the lease was lost")
+
+    async def _stop_refused(self) -> None:
+        """End runs whose key is in force no longer."""
+        for active in list(self._active.values()):
+            try:
+                await asyncio.to_thread(caller_of, self._store, active.run)
+            except NotAllowed as error:
+                await active.stop(str(error))
+                await self._give_up(active.run, error)
 
     async def _pick_up(self) -> None:
         for run in await asyncio.to_thread(self._store.runs.unfinished, time.time()):
             if run.id in self._active:
                 continue
-            story = await asyncio.to_thread(story_of, self._store, run.id)
-            if story.order.by != "gateway":
+            try:
+                order = await asyncio.to_thread(order_in, self._store, run.id)
+                if order.by == "gateway":
+                    log.info("going on with run %s", run.id)
+                    await self.resume(run.id, Caller())
+            except Conflict:  # another gateway was quicker
                 continue
-            with suppress(Conflict):  # another gateway was quicker
-                caller = await asyncio.to_thread(caller_of, self._store, run)
-                log.info("going on with run %s", run.id)
-                await self.resume(run.id, caller)
+            except NotAllowed as error:
+                await self._give_up(run, error)
+            except ShoalError as error:  # one that cannot go on must not keep the others
+                log.warning("run %s cannot be gone on with: %s", run.id, error)
 
-    async def _write(self, operation: Callable[[Connection], T]) -> T:
-        return await asyncio.wrap_future(self._store.writer.submit(operation, urgent=True))
+    async def _give_up(self, run: Run, error: ShoalError) -> None:
+        """End a run that nobody may go on with, unless it has ended."""
+        with suppress(Conflict, LeaseLost):
+            await self._take(run.id, Caller(), by_force=True)
+            journal = self._journal(run.id)
+            await write_end(journal, Outcome(state="failed", error=str(error)))
 
+    def _submit_end(self, run: Run, state: RunState, why: str) -> None:
+        body = msgspec.json.encode({"state": state, "error": why})
+        entry = Entry(kind="ended", at=time.time(), body=body, state=state)
+        runs, owner = self._store.runs, self._leases.owner
+        self._store.writer.submit(lambda conn: runs.extend(conn, run.id, owner, (entry,)))
 
-def story_of(store: Store, run_id: str) -> Story:
-    """A run as its records tell it.
-
-    Raises:
-        NotFound: there is none.
-        StoreDamaged: its first record holds no order.
-    """
-    records, after = list[RunRecord](), -1
-    while page := store.runs.records(run_id, after, _PAGE):
-        records += page
-        after = page[-1].seq
-    if not records:
-        raise NotFound(f"no run of id {run_id!r}: it was never started here, or has expired")
-    course, raised, begun = None, None, 0
-    for one in records:
-        if one.kind == PLANNED:
-            course = msgspec.convert(msgspec.json.decode(one.body)["course"], Course)
-        elif one.kind == RESUMED:
-            told = msgspec.json.decode(one.body).get("budget")
-            raised = msgspec.convert(told, Budget) if told else raised
-        begun += one.kind == PLANNING
-    return Story(order_of(records[0]), course, past_of(records), begun, raised)
+    def _journal(self, run_id: str) -> RunJournal:
+        return RunJournal(self._store, run_id, self._leases.owner)
 
 
 def _seen(task: "asyncio.Task[Outcome]") -> None:

@@ -42,7 +42,8 @@ class Performance(Struct, frozen=True, kw_only=True):
     """What one run is performed with: the ``course`` it is on or, where that is to be planned, who
     plans for which ``goal``, and how many plans were begun before. ``asks_first`` has a person
     asked before a planned call that changes something; ``replans`` is how often a plan that failed
-    is replaced."""
+    is replaced. ``word_came`` says whether a person's word came meanwhile, with which a run that
+    waits goes on at once."""
 
     run_id: str
     catalogue: Catalogue
@@ -58,6 +59,7 @@ class Performance(Struct, frozen=True, kw_only=True):
     begun: int = 0
     asks_first: bool = True
     replans: int = 0
+    word_came: Callable[[], bool] = lambda: False
 
 
 async def perform(what: Performance) -> Outcome:
@@ -70,9 +72,21 @@ async def perform(what: Performance) -> Outcome:
         outcome = await _Act(what).run()
     except ShoalError as error:
         outcome = Outcome(state="failed", error=str(error))
+    if outcome.state == "waiting" and what.word_came():
+        await what.journal.kept()
+        return outcome
+    return await write_end(what.journal, outcome)
+
+
+async def write_end(journal: RunJournal, outcome: Outcome) -> Outcome:
+    """Write down how a run ended, or why it pauses.
+
+    Raises:
+        ShoalError: it cannot be written down.
+    """
     kind, state = _last(outcome)
-    what.journal.add(kind, outcome.step, _told(outcome), state)
-    await what.journal.kept()
+    journal.add(kind, outcome.step, _told(outcome), state)
+    await journal.kept()
     return outcome
 
 

@@ -35,6 +35,6 @@ class _Through:
 
     async def answer(self, request: Request) -> Answer:
         """Its answer."""
-        caller = self._scene.caller.allowed(self._model)
+        caller = self._scene.caller.allowed(self._model)  # on whose behalf the agent plans
         answer, _ = await self._scene.serve(request, self._scene.episode, caller)
         return answer

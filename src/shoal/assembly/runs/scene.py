@@ -75,7 +75,8 @@ class Scenes:
         """
         regime = self._regime()
         agent = self.agent(order.agent) if order.agent else None
-        grants = of_agent(agent.options, agent.plan) if agent else Grants()
+        # An order of an agent holds the plan that it had then: its file may have changed since.
+        grants = of_agent(agent.options, order.plan or agent.plan) if agent else Grants()
         grants = grants.within(caller.spec)
         names = self._library.names() if self._library else []
         specs = regime.toolbox.specs(None)
@@ -84,5 +85,5 @@ class Scenes:
         if agent is not None:
             limits = limits.within(agent.options.budget)
         limits = limits.within(order.budget if raised is None else raised)
-        hands = RunHands(self._world, regime, caller, grants, specs, episode)
+        hands = RunHands(self._world, regime, caller, grants, specs, episode, agent is not None)
         return Scene(regime, caller, agent, catalogue, hands, limits, self._world.serve, episode)

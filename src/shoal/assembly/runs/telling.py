@@ -66,7 +66,7 @@ class RunStream:
         self._sent = AnswerAssembler()
         self._whole = Answer(complete=False)
         self._run_id = ""
-        self._end: Callable[[], Awaitable[Outcome]] | None = None
+        self._end: asyncio.Task[Outcome] | None = None
         self._stop: Callable[[], Awaitable[None]] | None = None
 
     def tell(self, entry: Entry) -> None:
@@ -75,12 +75,9 @@ class RunStream:
             self._progress.put_nowait(entry)
 
     def begin(
-        self,
-        run_id: str,
-        end: Callable[[], Awaitable[Outcome]],
-        stop: Callable[[], Awaitable[None]],
+        self, run_id: str, end: "asyncio.Task[Outcome]", stop: Callable[[], Awaitable[None]]
     ) -> None:
-        """Say which run this is, how its end is waited for, and how it is cancelled."""
+        """Say which run this is, what its end is, and how it is cancelled."""
         self._run_id, self._end, self._stop = run_id, end, stop
 
     @property
@@ -95,13 +92,13 @@ class RunStream:
             RunFailed: the run came to nothing.
         """
         assert self._end is not None, "the run was begun"
-        ending = asyncio.ensure_future(self._end())
-        ending.add_done_callback(lambda _: self._wake())
-        while (entry := await self._progress.get()) is not None or not ending.done():
-            if entry is not None:
-                yield self._piece(Delta(thinking=line_of(entry)))
-        answer = answer_of(self._run_id, ending.result(), self._model)
-        yield self._piece(Delta(text=answer.text, finish_reason="stop", model=self._model))
+        self._end.add_done_callback(lambda _: self._wake())
+        while (entry := await self._progress.get()) is not None:
+            yield self._piece(Delta(thinking=line_of(entry)))
+        answer = answer_of(self._run_id, await asyncio.shield(self._end), self._model)
+        yield self._piece(
+            Delta(text=answer.text, finish_reason="stop", model=self._model, usage=answer.usage)
+        )
         self._whole = answer
         self._stop = None
         yield Piece(last=True)

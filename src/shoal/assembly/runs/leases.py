@@ -1,0 +1,61 @@
+"""Which runs this process has, and for how long: see ``storage.runs``."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import uuid_utils
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from shoal.errors import ShoalError
+from shoal.storage import Store
+
+T = TypeVar("T")
+
+_LOCK_OUT = 10  # leases for which a run that is taken from another process is kept from others
+
+
+class Watch(Struct, frozen=True):
+    """For how long a run belongs to a process that does not say that it still has it, and how often
+    that is said, and others' lapsed runs are looked for; seconds."""
+
+    lease_s: float = 30.0
+    every_s: float = 5.0
+
+
+class Leases:
+    """The leases of one process, ``owner``."""
+
+    def __init__(self, store: Store, watch: Watch) -> None:
+        self._store, self.watch = store, watch
+        self.owner = f"{os.uname().nodename}:{os.getpid()}:{uuid_utils.uuid7()}"
+
+    async def claim(self, run_id: str, by_force: bool = False) -> bool:
+        """Have a run; false if another has it, unless ``by_force``, or it has ended."""
+        runs, owner, lease_s = self._store.runs, self.owner, self.watch.lease_s
+        now = time.time() + (_LOCK_OUT * lease_s if by_force else 0.0)
+        return await self.write(lambda conn: runs.claim(conn, run_id, owner, lease_s, now))
+
+    async def renew(self, names: Sequence[str]) -> list[str]:
+        """Have runs for longer; returns those that this process has no longer."""
+        if not names:
+            return []
+        runs, owner, lease_s, now = self._store.runs, self.owner, self.watch.lease_s, time.time()
+        kept = await self.write(
+            lambda conn: [runs.renew(conn, one, owner, lease_s, now) for one in names]
+        )
+        return [name for name, is_kept in zip(names, kept, strict=True) if not is_kept]
+
+    def release(self, run_id: str) -> None:
+        """Let others have a run soon, if this process has it."""
+        runs, owner = self._store.runs, self.owner
+        with suppress(ShoalError):  # the store is closed: the lease lapses
+            self._store.writer.submit(lambda conn: runs.release(conn, run_id, owner), urgent=True)
+
+    async def write(self, operation: Callable[[Connection], T]) -> T:
+        """What an operation of the writer returns."""
+        return await asyncio.wrap_future(self._store.writer.submit(operation, urgent=True))
