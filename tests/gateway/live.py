@@ -15,6 +15,8 @@ from shoal.formats.embeddings import EmbeddingRequest
 from shoal.formats.responses.kept import AskedResponse
 from shoal.gateway import GatewayOptions, create_app
 from shoal.gateway.desk import Desk
+from shoal.gateway.key_desk import KeyDesk
+from shoal.gateway.run_desk import RunDesk
 from shoal.gateway.server import listen, new_server, serve_on
 from shoal.gateway.store_desk import StoreDesk
 from shoal.gateway.tracing import Tracer
@@ -102,16 +104,18 @@ class FakeDesk:
 @asynccontextmanager
 async def running_gateway(
     desk: Desk,
-    keys: FakeKeys | None = None,
+    keys: KeyDesk | None = None,
     stop_within_s: int = 10,
     tracer: Tracer | None = None,
     stores: StoreDesk | None = None,
+    runs: RunDesk | None = None,
     **options: object,
 ) -> AsyncIterator[str]:
     """The gateway's address while it runs; without ``keys``, nobody needs one."""
     chosen = GatewayOptions.model_validate({"port": 0, **options})
     listener = listen(chosen)
-    server = new_server(create_app(desk, chosen, keys or FakeKeys(), tracer, stores), stop_within_s)
+    app = create_app(desk, chosen, keys or FakeKeys(), tracer, stores, runs)
+    server = new_server(app, stop_within_s)
     running = asyncio.create_task(serve_on(server, listener))
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True

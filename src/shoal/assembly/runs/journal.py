@@ -71,7 +71,9 @@ class RunJournal:
         last = self._last
         if last is not None:
             if not last.done():
-                await asyncio.wait([asyncio.wrap_future(last)])
+                written = asyncio.wrap_future(last)
+                await asyncio.wait([written])
+                written.exception()  # looked at, so that nobody complains; told below
             self._written(last)  # its callback may still be on its way in the writer's thread
         self._raise()
 

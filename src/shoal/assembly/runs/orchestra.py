@@ -20,6 +20,7 @@ from shoal.assembly.runs.performance import Course, Performance, perform, write_
 from shoal.assembly.runs.scene import Scene, Scenes
 from shoal.assembly.runs.story import RESUMED, Story, order_in, story_of
 from shoal.errors import Conflict, LeaseLost, MalformedRequest, NotAllowed, NotFound, ShoalError
+from shoal.formats.json_schema import breach
 from shoal.planning.checker import RefusedPlan
 from shoal.planning.journal import Decision, Past
 from shoal.planning.outcome import Outcome
@@ -91,7 +92,8 @@ class Orchestra:
         """Begin a run; returns its id, once that is safe in the store.
 
         Raises:
-            MalformedRequest: it is neither of a plan nor of an agent, or of both.
+            MalformedRequest: it is neither of a plan nor of an agent, or of both, or the plan is
+                given what it does not take.
             RefusedPlan: its plan cannot be run; nothing was begun.
             UnknownModel: there is no such agent.
             NotFound: nobody plans for it.
@@ -132,6 +134,9 @@ class Orchestra:
             order = replace(order, plan=own)
         if problems := self.rehearse(order, caller).checked.problems:
             raise RefusedPlan(problems)
+        assert order.plan is not None
+        if told := breach(msgspec.json.encode(order.plan.input).decode(), dict(order.given)):
+            raise MalformedRequest(f"input: {told}", "input")
         return order
 
     async def run(self, order: Order, caller: Caller, tell: Tell | None = None) -> Outcome:
@@ -357,6 +362,11 @@ class Orchestra:
                     return outcome
                 active.word_came = False
                 story = await asyncio.to_thread(story_of, self._store, run.id)
+        except LeaseLost:
+            now = await asyncio.to_thread(self._store.runs.get, run.id)
+            if now.state == "cancelled":  # by another process
+                return Outcome(state="cancelled", error="it was cancelled")
+            raise
         finally:
             self._active.pop(run.id, None)
             self._leases.release(run.id)
@@ -424,9 +434,10 @@ class Orchestra:
             await asyncio.sleep(self._leases.watch.every_s)
 
     async def _renew(self) -> None:
-        for name in await self._leases.renew(list(self._active)):
-            active = self._active.get(name)
-            if active and active.task:
+        before = dict(self._active)
+        for name in await self._leases.renew(list(before)):
+            active = before[name]
+            if self._active.get(name) is active and active.task:  # else it has ended meanwhile
                 log.warning("run %s is another process's by now", name)
                 active.task.cancel("the lease was lost")
 
@@ -474,5 +485,8 @@ class Orchestra:
 
 def _seen(task: "asyncio.Task[Outcome]") -> None:
     """What a run raised nobody may ask for."""
-    if not task.cancelled() and (error := task.exception()) is not None:
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, LeaseLost):
+        log.warning("a run is performed elsewhere by now: %s", error)
+    elif error is not None:
         log.error("a run could not be written down: %s", error)
