@@ -180,5 +180,5 @@ def _engine(scribe: Scribe) -> Engine:
 async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait until that is so; the test fails when it takes too long."""
     async with asyncio.timeout(seconds):
-        while not holds():
+        while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -149,8 +149,8 @@ async def test_an_agent_asks_its_models_for_who_may_ask_it_and_calls_only_tools_
                 await here.orchestra.begin(order_of(agent=name, goal="go"), caller)
         with pytest.raises(NotAllowed, match="may not ask 'shoal/agent:other'"):
             await here.runs.begin(NewRun(agent="other", goal="go"), caller)
+        request = Request("shoal/agent:other", (Message("user", "go"),))
         with pytest.raises(NotAllowed, match="may not ask 'shoal/agent:other'"):
-            request = Request("shoal/agent:other", (Message("user", "go"),))
             await here.shoal.serve(request, "", caller)
         assert "shoal/agent:asks" in here.shoal.models(caller)
         assert "shoal/agent:other" not in here.shoal.models(caller)
@@ -168,7 +168,6 @@ async def test_an_agent_that_plans_uses_nothing_that_is_not_named_for_it(store: 
         outcome = await here.orchestra.run(order_of(agent="plans", goal="pay it"), key_in(store))
     assert (outcome.state, ledger.done) == ("failed", [])
     assert "pay" in outcome.error
-    assert outcome.usd == pytest.approx(40e-6)  # what the planner took, for two tries
 
 
 async def test_agents_of_none_are_not_told_of(store: Store) -> None:

@@ -153,7 +153,7 @@ async def test_a_dry_run_calls_nothing(store: Store, ledger: Ledger) -> None:
         ),
         ({"agent": "nobody", "goal": "x"}, "no agent named 'nobody'", "agent"),
         ({"agent": "planner", "goal": " "}, "goal: expected what the agent is to reach", "goal"),
-        ({"agent": "echo", "goal": ""}, "input: text", "input"),
+        ({"agent": "echo", "goal": ""}, 'input: "text" is a required', "input"),
         ({"plan": ECHO, "input": {"text": 1}}, "input: text", "input"),
     ],
 )

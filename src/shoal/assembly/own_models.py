@@ -2,6 +2,7 @@
 run of an agent. What models they ask for it are calls of their own."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.assembly.asking import PREFIX as ASK
 from shoal.assembly.asking import Asking, AskModel
@@ -15,12 +16,14 @@ from shoal.routing.receipt import Tried
 
 
 class Own(Struct, frozen=True):
-    """An answer, or one on its way, why it is that, and the receipt's lines of who was asked."""
+    """An answer, or one on its way, why it is that, and the receipt's lines of who was asked.
+    ``episode`` is that of the models' calls, "" if it is the request's."""
 
     reason: str
     tried: tuple[Tried, ...] = ()
     answer: Answer | None = None
     stream: AnswerStream | None = None
+    episode: str = ""
 
 
 class OwnModels:
@@ -62,5 +65,7 @@ class OwnModels:
             return Own(told.reason, told.tried, told.answer)
         assert self._agents is not None
         run_id, found = await self._agents.answer(request, episode, caller)
-        reason = f"run {run_id}"
-        return Own(reason, answer=found) if isinstance(found, Answer) else Own(reason, stream=found)
+        own = Own(f"run {run_id}", episode=episode or run_id)
+        if isinstance(found, Answer):
+            return replace(own, answer=found)
+        return replace(own, stream=found)

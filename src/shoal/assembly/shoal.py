@@ -194,7 +194,7 @@ class Shoal:
             receipt,
             request=request,
             regime=regime,
-            episode=episode,
+            episode=own.episode or episode,
             began=began,
             shield=shielded,
             caller=caller,

@@ -12,6 +12,7 @@ from shoal.planning.journal import Entry
 from shoal.planning.outcome import Outcome
 from shoal.planning.references import as_text
 
+_LEFT = "it goes on without this; GET /shoal/runs/ID tells how"
 _MOST_WAITING = 1_000  # pieces of progress that a slow reader may be behind
 
 
@@ -43,7 +44,8 @@ def answer_of(run_id: str, outcome: Outcome, model: str) -> Answer:
         case "waiting":
             text = (
                 f"This waits for a person's word. `shoal runs show {run_id}` shows the question, "
-                f"`shoal runs approve {run_id}` answers it."
+                f"`shoal runs approve {run_id}` answers it; over HTTP GET /shoal/runs/{run_id} and "
+                f"POST /shoal/runs/{run_id}/decisions do."
             )
         case _:
             raise RunFailed(run_id, outcome.state, outcome.error, outcome.hint, outcome.step)
@@ -95,7 +97,10 @@ class RunStream:
         self._end.add_done_callback(lambda _: self._wake())
         while (entry := await self._progress.get()) is not None:
             yield self._piece(Delta(thinking=line_of(entry)))
-        answer = answer_of(self._run_id, await asyncio.shield(self._end), self._model)
+        await asyncio.wait([self._end])
+        if self._end.cancelled():  # the process stops, and another goes on with it
+            raise RunFailed(self._run_id, "broken off", "the gateway stops", _LEFT, "")
+        answer = answer_of(self._run_id, self._end.result(), self._model)
         yield self._piece(
             Delta(text=answer.text, finish_reason="stop", model=self._model, usage=answer.usage)
         )
