@@ -118,9 +118,7 @@ def kill_at_random(folder: Path, kills: int, most_s: float) -> int:
         runs = store.runs.list(limit=1000)
         assert {run.state for run in runs} == {"done"}
         assert store.runs.verify().found == 0
-        resumed = sum(
-            one.kind == "resumed" for run in runs for one in store.runs.records(run.id)
-        )
+        resumed = sum(one.kind == "resumed" for run in runs for one in store.runs.records(run.id))
         assert resumed >= kills // 4  # else the kills missed the runs
     done = Counter(written(folder / "effects"))
     assert set(done) == {key for run in runs for key in keys_of(run.id)}  # nothing is lost
@@ -135,4 +133,3 @@ def test_after_three_kills_everything_was_done_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_after_sixty_kills_everything_was_done_once(tmp_path: Path) -> None:
     assert kill_at_random(tmp_path, 60, 0.5) >= 10
-

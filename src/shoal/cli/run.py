@@ -174,12 +174,16 @@ async def through_questions(here: Players, run_id: str, tell: Tell) -> Outcome:
     """How a run ends; its questions are asked on the terminal, if there is one."""
     while True:
         outcome = await here.orchestra.outcome(run_id)
-        if outcome.state != "waiting" or not sys.stdin.isatty():
+        if outcome.state != "waiting" or not _on_terminal():
             return outcome
         past = (await here.orchestra.story(run_id, ANYBODY)).past
         for step in sorted(past.open):
             word = await asyncio.to_thread(_word, past.asked[step])
             await here.orchestra.decide(run_id, step, word, ANYBODY, tell)
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _word(asked: Mapping[str, Json]) -> Decision:

@@ -3,10 +3,12 @@ beside each other in one row, what lies within a step inside its box. Pure text:
 is anything but text in the drawing."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from xml.sax.saxutils import escape
 
 from msgspec import Struct
 
+from shoal.errors import MalformedRequest
 from shoal.planning.journal import Past
 from shoal.planning.plan import (
     Approve,
@@ -21,7 +23,7 @@ from shoal.planning.plan import (
     Step,
     Use,
 )
-from shoal.planning.shape import arms, needs, ordered
+from shoal.planning.shape import Circle, arms, needs, ordered
 
 _WIDTH, _HEIGHT, _GAP, _TITLE = 190.0, 44.0, 28.0, 24.0
 _SHOWN = 26  # characters of a line in a box
@@ -45,7 +47,7 @@ class _Box(Struct):
 
 def drawn(plan: Plan, past: Past | None = None) -> str:
     """The SVG of a plan; ``past`` colours the steps by what became of them."""
-    whole = _block(plan.name, (plan.name,), plan.steps)
+    whole = _block("", (plan.name,), plan.steps)
     body = "".join(_elements(whole, 8.0, 8.0, past or Past()))
     width, height = whole.width + 16, whole.height + 16
     return (
@@ -58,34 +60,56 @@ def drawn(plan: Plan, past: Past | None = None) -> str:
 
 def _block(id: str, lines: tuple[str, ...], steps: Sequence[Step]) -> _Box:
     """A box around steps, in rows."""
-    there = {step.id for step in steps}
-    rows: dict[str, int] = {}
-    for step in ordered(steps):
-        waits = [rows[name] for name in needs(step) & there if name in rows]
-        rows[step.id] = 1 + max(waits, default=-1)
-    boxes = {step.id: _step(step) for step in steps}
+    wants = {step.id: _needs(step) & {one.id for one in steps} for step in steps}
+    rows = _rows(steps, wants)
     parts, y, width = list[tuple[float, float, _Box]](), _TITLE * len(lines) + 8, _WIDTH
-    for row in range(1 + max(rows.values(), default=-1)):
+    for row in range(1 + max(rows, default=-1)):
         x, tallest = _GAP / 2, 0.0
-        for step in steps:
-            if rows[step.id] == row:
-                box = boxes[step.id]
+        for step, own in zip(steps, rows, strict=True):
+            if own == row:
+                box = _step(step)
                 parts.append((x, y, box))
                 x, tallest = x + box.width + _GAP, max(tallest, box.height)
         width, y = max(width, x - _GAP / 2), y + tallest + _GAP
-    edges = [(name, step.id) for step in steps for name in sorted(needs(step) & there)]
-    return _Box(id, lines, width, y - _GAP / 2, parts, edges)
+    edges = [(name, step.id) for step in steps for name in sorted(wants[step.id])]
+    height = max(y - _GAP / 2, _TITLE * len(lines) + 8)
+    return _Box(id, lines, width, height, parts, edges)
+
+
+def _rows(steps: Sequence[Step], wants: Mapping[str, AbstractSet[str]]) -> list[int]:
+    """The row of each step, below all that it needs. Those of a plan that cannot be run, as they
+    wait for each other, lie below each other."""
+    try:
+        in_order = ordered(steps)
+    except (Circle, MalformedRequest):
+        return list(range(len(steps)))
+    rows: dict[str, int] = {}
+    for step in in_order:
+        rows[step.id] = 1 + max((rows.get(name, -1) for name in wants[step.id]), default=-1)
+    return [rows[step.id] for step in steps]
+
+
+def _needs(step: Step) -> frozenset[str]:
+    try:
+        return needs(step)
+    except MalformedRequest:  # a path that is none: the plan cannot be run, but drawn
+        return frozenset(step.after)
 
 
 def _step(step: Step) -> _Box:
+    box = _alone(step)
+    if step.fallback is None:
+        return box
+    return _beside(step.id, ("the first that works",), [box, _step(step.fallback)])
+
+
+def _alone(step: Step) -> _Box:
     lines = (step.id, _what(step))
     match step:
         case Map() | Repeat():
             return _block(step.id, lines, step.steps)
         case Branch():
             return _branch(step, lines)
-        case _ if step.fallback is not None:
-            return _beside(step.id, (*lines, "or else"), [_step(step.fallback)])
         case _:
             return _Box(step.id, lines)
 
