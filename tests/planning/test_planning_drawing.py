@@ -75,9 +75,8 @@ def boxes(plan: Plan) -> list[tuple[float, float, float, float]]:
     found = []
     for one in elements(plan):
         if one.tag == f"{SVG}rect":
-            x, y, width, height = (
-                float(one.attrib[name]) for name in ("x", "y", "width", "height")
-            )
+            names = "x", "y", "width", "height"
+            x, y, width, height = (float(one.attrib[name]) for name in names)
             found.append((x, y, x + width, y + height))
     return found
 
