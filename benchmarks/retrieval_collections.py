@@ -57,7 +57,7 @@ def long_documents(folder: Path, most: int, encoder: Encoder) -> tuple[Collectio
 
 def _bare(text: str) -> tuple[str, list[int]]:
     """A text without white space, and where each character was."""
-    positions = [at for at, sign in enumerate(text) if not sign.isspace()]
+    positions = [at for at, sign in enumerate(text) if not (sign.isspace() or sign == "=")]
     return "".join(text[at] for at in positions), positions
 
 
@@ -67,7 +67,7 @@ def _placed(
     """Number, start and end of each passage that stands in the text as it is."""
     after = 0
     for number, text in passages:
-        words = re.sub(r"\s+", "", text)
+        words = re.sub(r"[\s=]+", "", text)
         at = bare.find(words, max(0, after - 2 * len(words)))  # sentences may stand in two
         if words and at >= 0:
             after = at + len(words)

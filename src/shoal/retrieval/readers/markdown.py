@@ -9,6 +9,7 @@ import tomllib
 
 from shoal.retrieval.documents import Block, Content, Value
 from shoal.retrieval.readers.text import one_line, row
+from shoal.retrieval.readers.titles import wiki_heading
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -25,7 +26,7 @@ def read_markdown(text: str) -> Content:
     blocks = _Blocks(lines, start).read()
     title = str(attributes.pop("title", ""))
     if not title and blocks and blocks[0].level == 1:
-        title = blocks[0].text
+        title = blocks[0].text if sum(b.level == 1 for b in blocks) == 1 else ""
     return Content("markdown", tuple(blocks), title, attributes)
 
 
@@ -43,6 +44,9 @@ class _Blocks:
             if heading := _HEADING.match(line):
                 self._close()
                 self._add_heading(heading[2] or "", len(heading[1]))
+            elif wiki := wiki_heading(line):
+                self._close()
+                self._blocks.append(wiki)
             elif fence := _FENCE.match(line):
                 self._close()
                 self._fenced(fence[1])
