@@ -43,7 +43,6 @@ from shoal.retrieval.shelf_tables import (
     PART,
     PASSAGE,
     SAME,
-    STORED,
     TABLES,
     VECTOR,
     VERSION,
@@ -59,6 +58,7 @@ from shoal.retrieval.shelf_tables import (
     remove,
     to_json,
     translated,
+    unpacked,
     words_digest,
 )
 
@@ -221,6 +221,16 @@ class Shelf:
         with self._transaction() as conn:
             conn.execute("UPDATE collection SET made = ?", (self.made,))
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether passages are as an older Shoal cut them, until ``mark_cut``."""
+        return bool(self._one("PRAGMA user_version")[0] < VERSION)
+
+    def mark_cut(self) -> None:
+        """The files of all sources were cut anew."""
+        with self._transaction() as conn:
+            conn.execute(f"PRAGMA user_version = {VERSION}")
+
     def seals(self) -> dict[str, Seal]:
         """What each document and each failure was made of, by name."""
         found = self._all(
@@ -236,11 +246,9 @@ class Shelf:
 
     def add_source(self, source: Source) -> None:
         """Remember a file or folder that documents come from."""
+        row = source.path, time.time(), source.device
         with self._transaction() as conn:
-            conn.execute(
-                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
-                (source.path, time.time(), source.device),
-            )
+            conn.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", row)
 
     def remove_source(self, path: str) -> bool:
         """Forget one; whether it was known."""
@@ -367,7 +375,7 @@ class Shelf:
         query = "SELECT number, vector FROM vectors WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._all(query, (after, size)):
             numbers, packed = zip(*rows, strict=True)
-            yield np.array(numbers, np.int64), self._unpacked(packed)
+            yield np.array(numbers, np.int64), unpacked(packed, self.dim)
             after = numbers[-1]
 
     def passages_of_vectors(self, numbers: Sequence[int]) -> dict[int, int]:
@@ -379,12 +387,12 @@ class Shelf:
         """The vectors (p, dim) of passages, by number, without those that are gone."""
         query = f"{VECTOR} WHERE passage IN {AMONG} ORDER BY number"  # a passage's are in a row
         rows = self._all(query, (_numbers(passages),))
-        unpacked = self._unpacked([packed for _, packed in rows])  # all at once: few are slow
+        vectors = unpacked([packed for _, packed in rows], self.dim)  # all at once: few are slow
         found = dict[int, slice]()
         for at, (passage, _) in enumerate(rows):
             first = found[passage].start if passage in found else at
             found[passage] = slice(first, at + 1)
-        return {passage: unpacked[place] for passage, place in found.items()}
+        return {passage: vectors[place] for passage, place in found.items()}
 
     def removed(self, after: int) -> list[Removal]:
         """The removals past the number ``after``, oldest first."""
@@ -452,13 +460,6 @@ class Shelf:
             found = fault_of(self._connection(), self.dim)
         if found:
             raise StoreDamaged(f"{self.path}: {found}; it was left as it is")
-
-    def _unpacked(self, packed: Sequence[bytes]) -> Vectors:
-        rows = np.frombuffer(b"".join(packed), STORED).reshape(len(packed), self.dim)
-        vectors = rows.astype(np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: Vectors = vectors / np.maximum(lengths, 1e-12)
-        return unit
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
