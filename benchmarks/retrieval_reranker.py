@@ -70,7 +70,7 @@ def report(of: Encoded, wrong: int) -> None:
     known = pairs(of, training, wrong)
     texts = [piece.searched for piece in set_.pieces]
     began = time.process_time()
-    trained = match.KIND.train(
+    trained = match.train_match(
         CONTRACT,
         [
             pair_of(set_.questions[q], texts[p])
@@ -79,6 +79,7 @@ def report(of: Encoded, wrong: int) -> None:
         [YES if right else NO for right in known.right],
         None,
         match.KIND.recipes[0],
+        recurring=False,
     )
     took = time.process_time() - began
     chances = np.array([chance_of(one) for one in trained.left_out])

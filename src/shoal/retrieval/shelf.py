@@ -43,7 +43,6 @@ from shoal.retrieval.shelf_tables import (
     PART,
     PASSAGE,
     SAME,
-    STORED,
     TABLES,
     VECTOR,
     VERSION,
@@ -59,6 +58,7 @@ from shoal.retrieval.shelf_tables import (
     remove,
     to_json,
     translated,
+    unpacked,
     words_digest,
 )
 
@@ -315,6 +315,11 @@ class Shelf:
         """By which equal words are known again, of passages that are not gone, by number."""
         return dict(self._all(f"{DIGEST} WHERE number IN {AMONG}", (_numbers(numbers),)))
 
+    def with_words(self, digests: Sequence[str]) -> list[Passage]:
+        """The passages whose words have these digests (``words_digest``)."""
+        rows = self._all(f"{PASSAGE} WHERE p.digest IN {AMONG}", (to_json(list(digests)),))
+        return [passage_of(row) for row in rows]
+
     def documents_of(self, numbers: Iterable[int]) -> dict[int, Document]:
         """Documents by number, without those that are gone."""
         rows = self._all(f"{DOCUMENT} WHERE number IN {AMONG}", (_numbers(numbers),))
@@ -367,7 +372,7 @@ class Shelf:
         query = "SELECT number, vector FROM vectors WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._all(query, (after, size)):
             numbers, packed = zip(*rows, strict=True)
-            yield np.array(numbers, np.int64), self._unpacked(packed)
+            yield np.array(numbers, np.int64), unpacked(self.dim, packed)
             after = numbers[-1]
 
     def passages_of_vectors(self, numbers: Sequence[int]) -> dict[int, int]:
@@ -379,12 +384,12 @@ class Shelf:
         """The vectors (p, dim) of passages, by number, without those that are gone."""
         query = f"{VECTOR} WHERE passage IN {AMONG} ORDER BY number"  # a passage's are in a row
         rows = self._all(query, (_numbers(passages),))
-        unpacked = self._unpacked([packed for _, packed in rows])  # all at once: few are slow
+        vectors = unpacked(self.dim, [packed for _, packed in rows])  # all at once: few are slow
         found = dict[int, slice]()
         for at, (passage, _) in enumerate(rows):
             first = found[passage].start if passage in found else at
             found[passage] = slice(first, at + 1)
-        return {passage: unpacked[place] for passage, place in found.items()}
+        return {passage: vectors[place] for passage, place in found.items()}
 
     def removed(self, after: int) -> list[Removal]:
         """The removals past the number ``after``, oldest first."""
@@ -452,13 +457,6 @@ class Shelf:
             found = fault_of(self._connection(), self.dim)
         if found:
             raise StoreDamaged(f"{self.path}: {found}; it was left as it is")
-
-    def _unpacked(self, packed: Sequence[bytes]) -> Vectors:
-        rows = np.frombuffer(b"".join(packed), STORED).reshape(len(packed), self.dim)
-        vectors = rows.astype(np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: Vectors = vectors / np.maximum(lengths, 1e-12)
-        return unit
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

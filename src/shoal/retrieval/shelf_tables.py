@@ -253,6 +253,15 @@ def words_digest(piece: Piece) -> str:
     return hashlib.sha256(data).hexdigest()[:_HEX_DIGITS]
 
 
+def unpacked(dim: int, packed: Sequence[bytes]) -> Vectors:
+    """Unit vectors (n, dim) of n columns."""
+    rows = np.frombuffer(b"".join(packed), STORED).reshape(len(packed), dim)
+    vectors = rows.astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Vectors = vectors / np.maximum(lengths, 1e-12)
+    return unit
+
+
 def to_json(value: object) -> str:
     """As a column holds it."""
     return msgspec.json.encode(value).decode()
