@@ -38,7 +38,7 @@ class Quoting:
         said = {
             "Foss": "The Foss is 31.5 kilometres long [1].",
             "Bridge": "Monk Bridge in York was widened in 1926 [1].",
-            "both": "The Foss joins the Ouse at York [1]. The city walls are 3.4 kilometres round [2].",
+            "both": "The Foss joins the Ouse at York [1]. The walls are 3.4 kilometres round [2].",
         }
         text = next((one for word, one in said.items() if word in question), "not in the documents")
         return Answer(text, model=self.name, usage=Usage(9, 9))

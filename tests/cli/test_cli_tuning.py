@@ -54,7 +54,12 @@ def test_what_was_learned_is_proven_and_used(manual: Desk, write: Callable[..., 
     assert "makes the search of manual better, with 95 % confidence" in said
     assert "Not promised:" in said
     assert first(manual) == "page7.txt"
-    assert manual.printed("collections", "tune", "manual") == said
+    assert said.startswith(f"From {file}: 200 questions.\nFrom feedback: 0 questions of 0 calls.")
+    shown = manual.printed("collections", "tune", "manual", "--show")
+    assert said.endswith(shown)
+    assert shown.startswith("Certificate: the adapter")
+    assert "searched with: adapter; `shoal" in manual.printed("collections", "show", "manual")
+    assert "adapter" in manual.printed("collections", "list")
     assert "as before" in manual.printed("collections", "tune", "manual", "--drop")
     assert "was not tuned" in manual.printed("collections", "tune", "manual", "--drop")
 
@@ -80,6 +85,9 @@ def test_bad_lines_are_told_and_left_out_when_asked(
 
 def test_no_file_and_no_collection(manual: Desk, write: Callable[..., Path]) -> None:
     result = manual.run("collections", "tune", "manual")
+    assert result.exit_code == 2
+    assert "no answer was called right" in result.stdout
+    result = manual.run("collections", "tune", "manual", "--show")
     assert result.exit_code == 2
     assert "not tuned" in result.stdout
     assert "no such file" in manual.refused("collections", "tune", "manual", "nowhere.jsonl")
