@@ -43,7 +43,7 @@ _COLUMNS = (
     Column("DOCUMENTS", right=True),
     Column("PASSAGES", right=True),
     Column("MB", right=True),
-    Column("TUNED BY", shrinks=True),
+    Column("TUNED", shrinks=True),
 )
 FAILED = 1  # exit status
 _SHOWN_FAILURES = 20
