@@ -84,6 +84,20 @@ def test_what_people_called_right_is_learned_from(manual: Desk) -> None:
     assert result.exit_code == 2
 
 
+def test_a_model_judges_where_passages_may_go(manual: Desk) -> None:
+    far = 'engine = "remote"\nbase_url = "https://far.example/v1"\nprovider = "openai"\n'
+    manual.add_settings(f"[models.far]\n{far}")
+    with manual.store() as store:
+        heard(store, manual, 3)
+    tune = ("collections", "tune", "manual", "--no-feedback", "--judge")
+    result = manual.run(*tune, "gpt", "--most", "2")  # it echoes, which is neither yes nor no
+    assert result.exit_code == 2
+    assert "Judged by gpt: 0 of 2 questions (2 unclear, 0 withheld" in result.stdout
+    assert "nothing to learn from" in result.stdout
+    assert "far may not judge passages of manual" in manual.refused(*tune, "far")
+    assert "no model named 'nobody'" in manual.refused(*tune, "nobody")
+
+
 def heard(store: Store, desk: Desk, n: int) -> None:
     """Answers that cite the right page and were called right, one that cites nothing, and one that
     cites a wrong page and was called wrong."""

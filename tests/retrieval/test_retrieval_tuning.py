@@ -225,6 +225,17 @@ def test_a_reranker_is_certified_over_the_adapter_in_force(manual: Collection) -
     assert "another encoder" in lapse(over, "f" * 64, adapter.model)
 
 
+def test_a_certificate_tells_of_models_that_judged(manual: Collection) -> None:
+    known = pairs(manual, 200)
+    assert "may err" not in str(tune(manual, known))
+    judged = [msgspec.structs.replace(one, judge="gpt") for one in known[:100]] + known[100:]
+    proof = tune(manual, judged)
+    assert isinstance(proof, GainCertificate)
+    held = sum(calibrates(one.question) for one in known[:100])
+    assert (proof.judged, proof.judges) == (held, ("gpt",))
+    assert f"gpt said at {held} of them" in proof.describe()
+
+
 def test_two_at_once(manual: Collection) -> None:
     folder = manual.folder / FOLDER
     folder.mkdir()

@@ -12,6 +12,7 @@ from shoal.cli.call_file import CallFile, open_source
 from shoal.cli.certificates import REFUSED
 from shoal.cli.collections import Name, opened
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, open_store
+from shoal.cli.judging import judgements
 from shoal.cli.printing import say, warn
 from shoal.config import Config, read_config
 from shoal.encoder import Encoder
@@ -43,6 +44,18 @@ def tune(
     feedback: Annotated[
         bool, typer.Option(help="Learn from what people called right of its answers, too.")
     ] = True,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Have a model say which passages answer recorded questions, too."
+        ),
+    ] = None,
+    most: Annotated[
+        int,
+        typer.Option(
+            min=1, max=5_000, help="With --judge: questions, of ten passages at most each."
+        ),
+    ] = 100,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out lines that cannot be used.")
     ] = False,
@@ -55,8 +68,9 @@ def tune(
     """Learn from questions with known answers, and use that if it is proven to search better.
 
     They come from FILE and from feedback: answers of `shoal/ask:NAME` that people called right.
-    Part of the questions is held back to test it. Every attempt spends from the collection's error
-    budget. Exit status 2 if it is refused; what was proven earlier then stays.
+    With --judge they come from a model, too, which is told passages and may err. Part of the
+    questions is held back to test it. Every attempt spends from the collection's error budget.
+    Exit status 2 if it is refused; what was proven earlier then stays.
     """
     settings = read_config(config)
     with opened(settings, name, Encoder(threads=2)) as found:
@@ -70,6 +84,8 @@ def tune(
         if feedback:
             pairs += _from_feedback(settings, found)
         known = resolved(pairs)
+        if judge:
+            known += judgements(settings, found, judge, known, most)
         if not known:
             say(f"{name}: nothing to learn from; no FILE is given, and no answer was called right.")
             raise typer.Exit(REFUSED)
@@ -78,7 +94,7 @@ def tune(
         lapsed = [one for one in standings(found.folder, found.shelf.encoder) if one.lapsed]
     say(outcome.describe())
     for one in lapsed:
-        say(f"The {one.describe()}. Tune with --rerank again.")
+        say(f"Lapsed: {one.describe()}.")
     if isinstance(outcome, NoGain):
         raise typer.Exit(REFUSED)
 

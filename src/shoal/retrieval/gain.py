@@ -50,7 +50,8 @@ class GainCertificate(Struct, frozen=True, kw_only=True):
     ``data_digest`` is of all of them with what was called right, ``encoder`` whose vectors it
     reads, ``model`` the digest of its files. ``adapter`` is that of the adapter that both searches
     used, "" for none; the certificate is for a search with that one. ``attempt`` spent
-    ``delta_spent`` of 1 - confidence.
+    ``delta_spent`` of 1 - confidence. Of the ``n`` questions ``judged`` ones have their right
+    passages from models, ``judges``, and not from people.
 
     Raises:
         ValueError: the figures contradict each other.
@@ -73,6 +74,8 @@ class GainCertificate(Struct, frozen=True, kw_only=True):
     model: str
     issued_at: float
     adapter: str = ""
+    judged: int = 0
+    judges: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ASSUMPTIONS
 
     def __post_init__(self) -> None:
@@ -89,6 +92,7 @@ class GainCertificate(Struct, frozen=True, kw_only=True):
             f"higher at {self.gained} and lower at {self.lost} (gains among them: at least "
             f"{percent(self.bound)}). Mean reciprocal rank: {self.before:.3f} before, "
             f"{self.after:.3f} after.",
+            *self._by_models(),
             "Not promised:",
             *(f"- {one}" for one in self.assumptions),
             f"Attempt {self.attempt}, which spent {percent(self.delta_spent)} of the "
@@ -99,6 +103,12 @@ class GainCertificate(Struct, frozen=True, kw_only=True):
             beneath = f"Tested over the adapter {self.adapter[:16]}; over another it lapses."
             lines = (*lines, beneath)
         return "\n".join(lines)
+
+    def _by_models(self) -> tuple[str, ...]:
+        if not self.judged:
+            return ()
+        by = " and ".join(self.judges)
+        return (f"Which passages are right, {by} said at {self.judged} of them, and may err.",)
 
 
 class NoGain(Struct, frozen=True, kw_only=True):

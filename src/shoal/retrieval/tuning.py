@@ -168,6 +168,8 @@ def judged(
         model=proposal.model,
         issued_at=time.time(),
         adapter=proposal.adapter,
+        judged=sum(bool(one.judge) for one in calibrating),
+        judges=tuple(sorted({one.judge for one in calibrating if one.judge})),
     )
 
 
