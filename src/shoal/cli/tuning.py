@@ -21,7 +21,7 @@ from shoal.retrieval.collection import Collection
 from shoal.retrieval.gain import NoGain
 from shoal.retrieval.known_answers import KnownAnswer, known_answer, resolved
 from shoal.retrieval.tuned import FOLDER, RERANKER, standings, withdraw
-from shoal.retrieval.tuning import passages_of
+from shoal.retrieval.tuning import alone, passages_of
 from shoal.retrieval.tuning import tune as tuned
 
 _SHOWN = 10  # bad lines
@@ -100,8 +100,9 @@ def tune(
 
 
 def _drop(found: Collection, folders: tuple[str, ...]) -> None:
-    was_there = [withdraw(found.folder / one) for one in folders]
-    clear(found.folder / RERANKER)
+    with alone(found):
+        was_there = [withdraw(found.folder / one) for one in folders]
+        clear(found.folder / RERANKER)
     say(f"{found.name}: {'searched as before again' if any(was_there) else 'it was not tuned'}.")
 
 
