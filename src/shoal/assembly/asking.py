@@ -24,6 +24,7 @@ from shoal.retrieval.grounding import NOTHING, Grounded, Source
 from shoal.retrieval.intake import Encodes
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.search import SearchOptions
+from shoal.retrieval.shelf_tables import words_digest
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.receipt import OWN_MODELS, Tried
 
@@ -36,11 +37,13 @@ AskModel = Callable[[Request], Awaitable[Answer]]
 
 
 class Told(Struct, frozen=True):
-    """The answer, why it is that, and the receipt's lines of who was asked."""
+    """The answer, why it is that, the receipt's lines of who was asked, and the digests of the
+    passages that the answer cites."""
 
     answer: Answer
     reason: str
     tried: tuple[Tried, ...]
+    cited: tuple[str, ...] = ()
 
 
 class Asking:
@@ -74,7 +77,7 @@ class Asking:
         _refuse_more_than_text(request)
         name = request.model.removeprefix(PREFIX)
         own = options.get(name, CollectionOptions())
-        question, searched = _questions(request)
+        question, searched = questions(request)
         began, at = time.perf_counter(), time.time()
         try:
             hits, encoder = await asyncio.to_thread(self._search, name, searched, own.passages)
@@ -90,11 +93,11 @@ class Asking:
             return Told(_written(NOTHING, request.model), found, (line,))
         if own.model is None:
             grounded = await asyncio.to_thread(extract, question, sources[0], encoder)
-            return Told(_written(grounded, request.model), f"word for word from {found}", (line,))
+            return _told(grounded, request.model, f"word for word from {found}", line)
         said = await _by_model(request, question, sources, own, ask)
         grounded = grounding.checked(said.text, sources)
         reason = f"{own.model} answered from {found}; {_judged(grounded)}"
-        return Told(_written(grounded, request.model), reason, (line,))
+        return _told(grounded, request.model, reason, line)
 
     def _search(self, name: str, words: str, passages: int) -> tuple[list[Hit], Encodes]:
         with self._library.using(name) as collection:
@@ -176,8 +179,12 @@ def _is_plain(response_format: str) -> bool:
     return found is None or (isinstance(found, dict) and found.get("type") == "text")
 
 
-def _questions(request: Request) -> tuple[str, str]:
-    """The question, and what is searched for: the one before it too where it is short."""
+def questions(request: Request) -> tuple[str, str]:
+    """The question, and what is searched for: the one before it too where it is short.
+
+    Raises:
+        MalformedRequest: the conversation ends with none.
+    """
     said = [one.text for one in request.messages if one.role == "user" and one.text.strip()]
     if not said or request.messages[-1].role != "user":
         raise MalformedRequest("messages: expected a question from the user at the end", "messages")
@@ -185,6 +192,11 @@ def _questions(request: Request) -> tuple[str, str]:
     if len(said) > 1 and len(question.split()) <= _FEW_WORDS:
         return question, f"{said[-2]}\n{question}"
     return question, question
+
+
+def _told(grounded: Grounded, model: str, reason: str, line: Tried) -> Told:
+    cited = tuple(words_digest(source.hit.passage) for source in grounded.sources)
+    return Told(_written(grounded, model), reason, (line,), cited)
 
 
 def _written(grounded: Grounded, model: str) -> Answer:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shoal.assembly.kept_reranker import open_collection
 from shoal.errors import ConfigError, NotFound, StoreError
 from shoal.retrieval.collection import Collection, check_name, collections_in, remove_collection
 from shoal.retrieval.identity import Identity, identity_of
@@ -107,7 +108,7 @@ class Library:
                 raise _not_found(name)
             if known is None:
                 place = self._places(name)
-                collection = Collection(self._root / name, self._encoder(), qdrant=place)
+                collection = open_collection(self._root / name, self._encoder(), place)
                 known = self._open[name] = _Opened(collection, there)
             with self._counting:
                 known.uses += 1

@@ -15,12 +15,14 @@ from shoal.routing.receipt import Tried
 
 
 class Own(Struct, frozen=True):
-    """An answer, or one on its way, why it is that, and the receipt's lines of who was asked."""
+    """An answer, or one on its way, why it is that, the receipt's lines of who was asked, and the
+    digests of the passages that it cites."""
 
     reason: str
     tried: tuple[Tried, ...] = ()
     answer: Answer | None = None
     stream: AnswerStream | None = None
+    cited: tuple[str, ...] = ()
 
 
 class OwnModels:
@@ -59,7 +61,7 @@ class OwnModels:
             assert self._asking is not None
             caller.require_collection(request.model.removeprefix(ASK))
             told = await self._asking.answer(request, regime.collections, ask, caller)
-            return Own(told.reason, told.tried, told.answer)
+            return Own(told.reason, told.tried, told.answer, cited=told.cited)
         assert self._agents is not None
         run_id, found = await self._agents.answer(request, episode, caller)
         reason = f"run {run_id}"

@@ -185,6 +185,7 @@ class Shoal:
             answered_by=request.model,
             reason=own.reason,
             tried=own.tried,
+            cited=own.cited,
             sampled=False,
             cost=0.0,  # a model that was asked has a call, and a receipt, of its own
             llm_cost=0.0,

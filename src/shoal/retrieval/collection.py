@@ -24,11 +24,11 @@ from shoal.retrieval.indexes import Indexes, require
 from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, is_from, vectors_of
 from shoal.retrieval.qdrant_place import QdrantPlace
 from shoal.retrieval.readers import Reader
-from shoal.retrieval.rerank import Reranking, reranked
+from shoal.retrieval.rerank import Rerankers, reranked
 from shoal.retrieval.search import Search, SearchOptions
 from shoal.retrieval.shelf import FILE, Shelf
 from shoal.retrieval.shelf_rows import Failure
-from shoal.retrieval.tuned import FOLDER, Tuned
+from shoal.retrieval.tuned import FOLDER, Adapted, Tuned
 from shoal.storage.file_lock import FileLock
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,11 @@ class Collection:
         self,
         folder: Path,
         encoder: Encodes,
-        reranking: Reranking | None = None,
+        rerankers: Rerankers | None = None,
         qdrant: QdrantPlace | None = None,
     ) -> None:
         """Open the collection in ``folder``, whose vectors are there too, or in ``qdrant``; with
-        ``reranking`` its searches by both are reranked.
+        ``rerankers`` its searches by both are reranked when one of them is in force.
 
         Raises:
             NotFound: there is none.
@@ -86,7 +86,7 @@ class Collection:
         self._reader = Reader()
         self.intake = Intake(self.shelf, encoder, self._reader.read)
         self._search = Search(self.shelf, self._indexes, encoder)
-        self._tuned, self._reranking = Tuned(folder / FOLDER, encoder.digest), reranking
+        self._tuned, self._rerankers = Tuned(folder / FOLDER, encoder.digest), rerankers
 
     @classmethod
     def create(
@@ -163,20 +163,28 @@ class Collection:
             Conflict: it was encoded anew since it was opened.
             StoreError: it cannot be read, or an index cannot be written.
         """
-        return self.search_with(query, self._tuned.adapter(), options or SearchOptions())
+        options, adapted = options or SearchOptions(), self.adapted()
+        reranking = None
+        if self._rerankers is not None and options.by == "both":
+            reranking = self._rerankers.in_force(adapted.model)
+        if reranking is None:
+            return self.search_with(query, adapted.adapter, options)
+        wide = replace(options, k=max(options.k, reranking.most))
+        found = self.search_with(query, adapted.adapter, wide)
+        return reranked(query, found, reranking)[: options.k]
+
+    def adapted(self) -> Adapted:
+        """The adapter that searches by both use now."""
+        return self._tuned.now()
 
     def search_with(self, query: str, adapter: Adapter | None, options: SearchOptions) -> list[Hit]:
-        """As ``search``, with this adapter or none instead of the one that is certified."""
+        """As ``search``, with this adapter or none instead of the one that is certified, and no
+        reranker."""
         if not self.shelf.is_current():
             raise Conflict(f"collection {self.name} was encoded anew meanwhile: open it again")
         if not self._indexes.follow(_SEARCH_WAITS_S):
             log.info("collection %s is searched as far as it is indexed", self.name)
-        reranking = self._reranking
-        if reranking is None or options.by != "both":
-            return self._search.find(query, options, adapter)
-        wide = replace(options, k=max(options.k, reranking.most))
-        found = self._search.find(query, wide, adapter)
-        return reranked(query, found, reranking)[: options.k]
+        return self._search.find(query, options, adapter)
 
     def follow(self) -> None:
         """Bring the indexes in line with the shelf.

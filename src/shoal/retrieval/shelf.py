@@ -323,6 +323,11 @@ class Shelf:
         """By which equal words are known again, of passages that are not gone, by number."""
         return dict(self._all(f"{DIGEST} WHERE number IN {AMONG}", (_numbers(numbers),)))
 
+    def with_words(self, digests: Sequence[str]) -> list[Passage]:
+        """The passages whose words have these digests (``words_digest``)."""
+        rows = self._all(f"{PASSAGE} WHERE p.digest IN {AMONG}", (to_json(list(digests)),))
+        return [passage_of(row) for row in rows]
+
     def documents_of(self, numbers: Iterable[int]) -> dict[int, Document]:
         """Documents by number, without those that are gone."""
         rows = self._all(f"{DOCUMENT} WHERE number IN {AMONG}", (_numbers(numbers),))
