@@ -198,6 +198,7 @@ def run_case(case: Case) -> str:
     """What becomes of a plan: refused, or a state in which its run ends."""
     raw, given, results, texts = case
     try:
+        msgspec.json.encode(given)  # as the first record of a run does
         plan = read_plan(msgspec.json.encode(raw))
     except (MalformedRequest, UnicodeEncodeError, OverflowError, ValueError):
         return "refused"
