@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from mcp.server.mcpserver import Context, Image, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
 server = MCPServer("official")
@@ -38,7 +39,7 @@ def picture() -> list[Any]:
 @server.tool()
 def fails(why: str) -> str:
     """Always fails."""
-    raise ValueError(why)
+    raise ToolError(why)
 
 
 @server.tool()

@@ -14,6 +14,7 @@ import anyio
 from mcp import Client, MCPError
 from mcp.types import CallToolResult, Implementation
 from mcp.types import Tool as ListedTool
+from pydantic import ValidationError
 
 from shoal.errors import ShoalError, ToolServerError
 from shoal.tools.mcp.listing import Listing, read_listing
@@ -175,6 +176,9 @@ def told(error: BaseException) -> str:
     """What went wrong, in one line; of a group, what went wrong first."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return plain_text(f"malformed: {'.'.join(map(str, first['loc']))}: {first['msg']}", 500)
     said = error.message if isinstance(error, MCPError) else str(error)
     return plain_text(" ".join(said.split()), 500) or type(error).__name__
 
