@@ -4,7 +4,6 @@ What a server lists badly (a name twice, a schema that is none) is left out, wit
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -15,13 +14,12 @@ from msgspec import Struct
 from shoal.formats.json_schema import breach
 from shoal.tools.mcp.options import McpOptions
 from shoal.tools.mcp.plain_text import plain_text
+from shoal.tools.naming import tool_name
 from shoal.tools.tool import Effects, ToolSpec
 
 if TYPE_CHECKING:
     from mcp.types import Tool, ToolAnnotations
 
-_MOST_NAME = 64  # characters of a function tool's name, as models are told of it
-_ODD = re.compile(r"[^a-zA-Z0-9_-]")
 _UNREADABLE = "the schema cannot be read"
 
 
@@ -61,20 +59,6 @@ def read_listing(
         else:
             tools[listed.spec.name] = listed
     return Listing(tools, tuple(left_out))
-
-
-def tool_name(server: str, own: str) -> str:
-    """The name under which a model may call it. One that had to be changed ends in a digest of the
-    server's own, so that no other tool can ever come by the same name.
-
-    >>> tool_name("files", "read_file"), tool_name("files", "read.file")
-    ('files__read_file', 'files__read_file_eb0a191a')
-    """
-    plain = f"{server}__{_ODD.sub('_', own)}"
-    if len(plain) <= _MOST_NAME and not _ODD.search(own):
-        return plain
-    mark = sha256(own.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{plain[: _MOST_NAME - 9]}_{mark}"
 
 
 def _listed(tool: "Tool", gives: object, options: McpOptions) -> Listed:
