@@ -22,7 +22,7 @@ from ports import free_port
 from shoal.assembly.stored_keys import StoredKeys
 from shoal.encoder import Encoder
 from shoal.retrieval.collection import Collection
-from shoal.routing.caller import KeySpec
+from shoal.routing.key_order import KeyOrder
 from shoal.storage import Store, StoreOptions
 
 SETTINGS = '[models.gpt]\nengine = "echo"\n\n[gateway]\nport = {port}\nmcp = true\n'
@@ -73,7 +73,7 @@ async def test_over_stdio(home: Path, mode: Any) -> None:
         assert small.structured_content["answer"] == "payments"
         assert "at most 5 %" in small.structured_content["promise"]
         assert llm.structured_content["answered_by"] == "gpt"
-        wrong = await client.call_tool(TASK_TOOL, {"text": "x"})
+        wrong = await client.call_tool(TASK_TOOL, {})
         assert wrong.is_error
         assert "message" in str(wrong.content)
         with pytest.raises(MCPError, match="no tool 'other'"):
@@ -131,13 +131,18 @@ async def test_collections_over_stdio(tmp_path: Path, real_encoder: Encoder) -> 
 
 @pytest.fixture(scope="module")
 def keys(home: Path) -> dict[str, str]:
-    with Store.open(StoreOptions(path=home / "shoal-data")) as store:
-        made = StoredKeys(store)
-        return {
-            "all": made.create("all", KeySpec(), None).key,
-            "other": made.create("other", KeySpec(tasks=("other",)), None).key,
-            "reader": made.create("reader", KeySpec(scopes=("read",)), None).key,
-        }
+    orders = {
+        "all": KeyOrder(name="all"),
+        "other": KeyOrder(name="other", tasks=("other",)),
+        "reader": KeyOrder(name="reader", scopes=("read",)),
+    }
+
+    async def make() -> dict[str, str]:
+        with Store.open(StoreOptions(path=home / "shoal-data")) as store:
+            async with StoredKeys(store) as made:
+                return {name: (await made.create(order)).key for name, order in orders.items()}
+
+    return asyncio.run(make())
 
 
 @pytest.fixture(scope="module")

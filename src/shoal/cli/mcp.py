@@ -38,7 +38,9 @@ def mcp_server() -> ModuleType:
     """
     try:
         from shoal.gateway import mcp_server as found
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("shoal"):
+            raise
         raise MissingExtra("mcp", "a server of tools that speaks MCP") from error
     return found
 

@@ -4,6 +4,7 @@ Whoever asks is known by the key that the gateway has checked; over stdio there 
 this loads the ``mcp`` package, which takes two seconds: the command that needs it does.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -117,9 +118,23 @@ class McpEndpoint:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["McpEndpoint"]:
-        """Answer requests until the end of the block, which is to be in the task that began it."""
-        async with self._manager.run():
+        """Answer requests until the end of the block."""
+        ready, over = asyncio.Event(), asyncio.Event()
+
+        async def keep() -> None:
+            async with self._manager.run():
+                ready.set()
+                await over.wait()
+
+        # A task of its own: what the SDK opens has to be closed by the same, and makes a group of
+        # whatever ends the block, which for SystemExit would be the wrong exit status.
+        keeper = asyncio.create_task(keep())
+        await ready.wait()
+        try:
             yield self
+        finally:
+            over.set()
+            await keeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

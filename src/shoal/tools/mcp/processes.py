@@ -98,8 +98,7 @@ async def _listen(
             else f"it ended with status {process.returncode}"
         )
     except Flooded as error:
-        trouble.is_flood = True
-        trouble.say(str(error))
+        trouble.flooded(str(error))
         _kill(process, signal.SIGKILL)
     except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError):
         pass  # the session is over: nobody listens

@@ -165,7 +165,9 @@ def _session_type() -> "type[Session]":
     """In a thread: it takes two seconds the first time."""
     try:
         from shoal.tools.mcp.session import Session
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("shoal"):
+            raise
         raise MissingExtra("mcp", "a server of tools that speaks MCP") from error
     return Session
 

@@ -39,7 +39,8 @@ class Session:
     def __init__(self, options: McpOptions) -> None:
         self._options, self.trouble, self.listing = options, Trouble(), Listing()
         self.ended_at, self._listed_at = 0.0, 0.0
-        self._changed, self._hung, self._sifting = False, 0, Sifting()
+        self._changed, self._hung = False, 0
+        self._sifting = Sifting(options.limits, self.trouble)
         loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[Client] = loop.create_future()
         self._opened.add_done_callback(_looked_at)

@@ -15,11 +15,35 @@ from pydantic import ValidationError
 
 from shoal.tools.mcp.options import Limits
 
-_HEARD = frozenset(("notifications/tools/list_changed", "notifications/subscriptions/acknowledged"))
+HEARD = frozenset(("notifications/tools/list_changed",))
+"""Notices that are of use here."""
 
 
 class Flooded(Exception):
     """The server sends more than is taken."""
+
+
+class Counter:
+    """Counts what answers nothing, from one reply to the next."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most, self._seen = limits.notices, 0
+
+    def count(self) -> None:
+        """One more came.
+
+        Raises:
+            Flooded: they are too many.
+        """
+        self._seen += 1
+        if self._seen > self._most:
+            raise Flooded(
+                f"it sent over {self._most:,} messages that answer nothing; the limit is notices"
+            )
+
+    def replied(self) -> None:
+        """A reply came."""
+        self._seen = 0
 
 
 class _Head(Struct):
@@ -34,7 +58,7 @@ class Sieve:
     """Takes the bytes of one connection, as they come."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits, self._rest, self._notices = limits, bytearray(), 0
+        self._limits, self._rest, self._counter = limits, bytearray(), Counter(limits)
 
     def take(self, data: bytes) -> list[SessionMessage]:
         """The messages that these bytes complete.
@@ -67,11 +91,11 @@ class Sieve:
             head = _heads.decode(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             if line.strip():
-                self._count()
+                self._counter.count()
             return None
         if head.method:
-            self._count()
-            if head.id is None and head.method not in _HEARD:
+            self._counter.count()
+            if head.id is None and head.method not in HEARD:
                 return None
         try:
             message = jsonrpc_message_adapter.validate_json(line, by_name=False)
@@ -82,13 +106,5 @@ class Sieve:
             wrong = ErrorData(code=PARSE_ERROR, message=said)
             return SessionMessage(JSONRPCError(jsonrpc="2.0", id=head.id, error=wrong))
         if not head.method:
-            self._notices = 0
+            self._counter.replied()
         return SessionMessage(message)
-
-    def _count(self) -> None:
-        self._notices += 1
-        if self._notices > self._limits.notices:
-            raise Flooded(
-                f"it sent over {self._limits.notices:,} messages that answer nothing; the limit is "
-                "notices"
-            )

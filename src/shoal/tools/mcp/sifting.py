@@ -13,11 +13,14 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCRequest, JSONRPCResponse
+from mcp.types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 from mcp.types.methods import validate_server_result
 from pydantic import ValidationError
 
+from shoal.tools.mcp.options import Limits
 from shoal.tools.mcp.plain_text import plain_text
+from shoal.tools.mcp.sieve import HEARD, Counter, Flooded
+from shoal.tools.mcp.trouble import Trouble
 
 _LIST = "tools/list"
 _STRICT = "2025-11-25"  # whatever a later version allows, arguments are an object
@@ -29,11 +32,12 @@ Streams = tuple[Any, Any]
 
 
 class Sifting:
-    """``left_out`` are the tools of all pages since it was last cleared that are none."""
+    """What comes over a connection, looked through; notices are counted too. ``left_out`` are the
+    tools of all pages since it was last cleared that are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits, trouble: Trouble) -> None:
         self.left_out: list[str] = []
-        self._asked = set[Any]()
+        self._asked, self._counter, self._trouble = set[str](), Counter(limits), trouble
 
     @asynccontextmanager
     async def between(self, transport: AbstractAsyncContextManager[Any]) -> AsyncIterator[Streams]:
@@ -54,8 +58,11 @@ class Sifting:
         async with heard:
             try:
                 async for item in inner:
-                    self._look(item)
-                    await heard.send(item)
+                    if self._is_of_use(item):
+                        await heard.send(item)
+            except Flooded as error:
+                self._trouble.flooded(str(error))
+                raise
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 pass  # the session is over
 
@@ -72,14 +79,20 @@ class Sifting:
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 pass
 
-    def _look(self, item: Item) -> None:
+    def _is_of_use(self, item: Item) -> bool:
+        """Whether it is to be passed on; pages of tools are looked through."""
         message = getattr(item, "message", None)
-        if not isinstance(message, JSONRPCResponse) or str(message.id) not in self._asked:
-            return
-        self._asked.discard(str(message.id))
-        tools = message.result.get("tools")
-        if isinstance(tools, list):
-            message.result["tools"] = [one for one in tools if self._is_good(one)]
+        if isinstance(message, JSONRPCNotification):
+            self._counter.count()
+            return message.method in HEARD
+        if isinstance(message, JSONRPCResponse | JSONRPCError):
+            self._counter.replied()
+        if isinstance(message, JSONRPCResponse) and str(message.id) in self._asked:
+            self._asked.discard(str(message.id))
+            tools = message.result.get("tools")
+            if isinstance(tools, list):
+                message.result["tools"] = [one for one in tools if self._is_good(one)]
+        return True
 
     def _is_good(self, tool: Any) -> bool:
         try:

@@ -13,6 +13,11 @@ class Trouble:
         """Tell a reason."""
         self.said = self.said or what
 
+    def flooded(self, what: str) -> None:
+        """Tell that it sent more than is taken."""
+        self.is_flood = True
+        self.say(what)
+
     def told(self) -> str:
         """The reason in full."""
         said = self.said or "the connection ended"
