@@ -204,3 +204,18 @@ async def test_without_a_key_for_calls_nobody_is_let_in(
     headers = {"authorization": f"Bearer {sent}"} if sent else {}
     async with httpx2.AsyncClient(headers=headers) as http:
         assert (await http.post(address, json={})).status_code == status
+
+
+async def test_a_stream_of_notices_is_not_opened(address: str, keys: dict[str, str]) -> None:
+    """It would hold up the end of the gateway, and there are none to send."""
+    headers = {"authorization": f"Bearer {keys['all']}", "accept": "text/event-stream"}
+    async with httpx2.AsyncClient(headers=headers) as http:
+        assert (await http.get(address)).status_code == 405
+
+
+def test_files_are_no_pipes(home: Path) -> None:
+    command = [sys.executable, "-m", "shoal", "mcp", "--config", str(home / "shoal.toml")]
+    with (home / "shoal.toml").open() as file:
+        ran = subprocess.run(command, stdin=file, capture_output=True, check=False, timeout=60)
+    assert ran.returncode == 1
+    assert b"expected pipes" in ran.stderr.splitlines()[-1]

@@ -73,6 +73,14 @@ def large(size: int) -> str:
     return "x" * size
 
 
+@server.tool()
+async def takes_away(context: Context) -> str:
+    """Takes another tool away."""
+    server.remove_tool("two_lines")
+    await context.notify_tools_changed()
+    return "done"
+
+
 @server.tool(name="dotted.name")
 def dotted() -> str:
     """Has a name that models cannot say."""

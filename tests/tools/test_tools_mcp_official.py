@@ -87,6 +87,19 @@ async def test_a_result_that_is_too_long_is_an_error_and_a_message_ends_the_conn
         assert (await call(large, size=10)).ok  # after a while, it was started again
 
 
+async def test_a_change_is_heard_of_over_the_newest_protocol() -> None:
+    async with server(options("mcp_official.py")) as running:
+        tools = await tools_of(running)
+        two_lines = tools["s__two_lines"]
+        await asyncio.sleep(0.3)  # until it is listened to
+        assert (await call(two_lines)).ok
+        assert (await call(tools["s__takes_away"])).ok
+        await asyncio.sleep(0.3)
+        refused = await call(two_lines)
+        assert "is not offered any more" in refused.error
+        assert (await call(tools["s__add"], a=1, b=2)).ok
+
+
 async def test_effects_are_not_believed_but_may_be_told() -> None:
     found = options("mcp_official.py", effects={"order": "reads"})
     async with server(found) as running:

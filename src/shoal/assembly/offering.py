@@ -107,7 +107,8 @@ class Offering:
             if not own or name in own:
                 found.append(Offer(_search_spec(name), partial(self._search, name)))
         prefix = f"{OWN_MODELS}ask:"
-        for model in sorted(self._shoal.models(caller)):
+        models = () if caller.spec.tasks else self._shoal.models(caller)  # a question is of no task
+        for model in sorted(models):
             if model.startswith(prefix):
                 found.append(
                     Offer(_ask_spec(model.removeprefix(prefix)), partial(self._ask, model))

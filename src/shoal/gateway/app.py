@@ -75,7 +75,7 @@ def create_app(
             Route("/shoal/keys", admin.create, methods=["POST"]),
             Route("/shoal/keys/{key_id}", admin.revoke, methods=["DELETE"]),
             Route("/shoal/spend", admin.spend),
-            *([Route(MCP, mcp)] if mcp is not None else []),
+            *([Route(MCP, mcp, methods=["POST"])] if mcp is not None else []),
         ],
         middleware=[
             Middleware(Guard, allowed_hosts=(*options.allowed_hosts, options.host)),

@@ -17,6 +17,8 @@ from mcp.shared.message import SessionMessage
 from mcp.types.jsonrpc import jsonrpc_message_adapter
 from pydantic import ValidationError
 
+from shoal.errors import ConfigError
+
 _MOST_LINE = 8_000_000  # bytes
 
 Heard = SessionMessage | Exception
@@ -26,7 +28,11 @@ Streams = tuple[MemoryObjectReceiveStream[Heard], MemoryObjectSendStream[Session
 @asynccontextmanager
 async def streams() -> AsyncIterator[Streams]:
     """The streams, until the end of the block. What is printed meanwhile goes to standard error,
-    and not between the messages."""
+    and not between the messages.
+
+    Raises:
+        ConfigError: they are files, which cannot be waited for.
+    """
     sys.stdout.flush()
     output = os.dup(1)
     os.dup2(2, 1)
@@ -51,10 +57,16 @@ async def _pipes(output: int) -> tuple[StreamReader, StreamWriter]:
     loop = asyncio.get_running_loop()
     reader = StreamReader(limit=_MOST_LINE)
     protocol = asyncio.StreamReaderProtocol(reader)
-    await loop.connect_read_pipe(lambda: protocol, os.fdopen(os.dup(0), "rb"))
-    transport, drains = await loop.connect_write_pipe(
-        asyncio.streams.FlowControlMixin, os.fdopen(os.dup(output), "wb")
-    )
+    try:
+        await loop.connect_read_pipe(lambda: protocol, os.fdopen(os.dup(0), "rb"))
+        transport, drains = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, os.fdopen(os.dup(output), "wb")
+        )
+    except ValueError as error:
+        raise ConfigError(
+            "standard input and output: expected pipes, as of a program that starts this one and "
+            "speaks MCP with it; found a file"
+        ) from error
     return reader, StreamWriter(transport, drains, None, loop)
 
 

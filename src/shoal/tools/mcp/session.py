@@ -7,11 +7,12 @@ whichever task makes them.
 
 import asyncio
 import time
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import anyio
 from mcp import Client, MCPError
+from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.types import CallToolResult, Implementation
 from mcp.types import Tool as ListedTool
 from pydantic import ValidationError
@@ -87,7 +88,8 @@ class Session:
             async with asyncio.timeout(left_s):
                 found = await client.call_tool(own_name, arguments)
         except TimeoutError:
-            self._hung += 1
+            # one who waits for a moment only has not found out that it hangs
+            self._hung += left_s >= self._options.limits.call_s / 2
             if self._hung >= _MOST_HUNG:
                 self.give_up(f"it did not answer {self._hung} calls in a row in time")
             raise
@@ -113,7 +115,10 @@ class Session:
                     await self._first_listing(client)
                     self._timer.cancel()
                     self._opened.set_result(client)
-                    await self._closing.wait()
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(self._follow, client)
+                        await self._closing.wait()
+                        tasks.cancel_scope.cancel()
         except ShoalError as error:
             self.trouble.say(str(error))
         except Exception as error:  # noqa: BLE001 - whatever it was, calls are told
@@ -164,6 +169,17 @@ class Session:
         listing = read_listing(found, schemas, self._options)
         self.listing = Listing(listing.tools, (*self._sifting.left_out, *listing.left_out))
         self._listed_at = time.monotonic()
+
+    async def _follow(self, client: Client) -> None:
+        """Hear of changes where the protocol has it that one asks for that; where it cannot be had,
+        the list is asked for again when it is old."""
+        tools = client.server_capabilities.tools
+        if tools is None or not tools.list_changed:
+            return
+        with suppress(ListenNotSupportedError, SubscriptionLost, MCPError, TimeoutError):
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self._changed = True
 
     async def _hear(self, message: Any) -> None:
         if getattr(message, "method", "") == _CHANGED:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from shoal.tools.mcp.options import Limits
 
-HEARD = frozenset(("notifications/tools/list_changed",))
+HEARD = frozenset(("notifications/tools/list_changed", "notifications/subscriptions/acknowledged"))
 """Notices that are of use here."""
 
 
