@@ -12,6 +12,7 @@ from rogues import QUICK, only_tool, options, server
 from shoal.errors import ToolServerError
 from shoal.tools.mcp import Command, Limits, McpOptions, McpServer
 from shoal.tools.tool import ToolUse
+from shoal.tools.toolbox import Toolbox, digest_of
 
 ROGUE = "mcp_rogue.py"
 SOON = ToolUse(left_s=5.0)
@@ -123,12 +124,27 @@ async def test_a_tool_that_became_another_is_not_called() -> None:
         tool = await only_tool(running)
         assert (await tool.call({}, SOON)).value == "call 1"
         await asyncio.sleep(0.1)  # it tells that its tools changed
-        refused = await tool.call({}, SOON)
-        assert "is another than it was when checked" in refused.error
-        assert not refused.unsure
-        other = await only_tool(running)
-        assert other.digest != tool.digest
-        assert (await other.call({}, SOON)).value == "call 2"
+        before = tool.spec.description
+        for _ in range(2):
+            refused = await tool.call({}, SOON)
+            assert "is another than it was when checked" in refused.error
+            assert not refused.unsure
+        assert tool.spec.description != before  # it was looked at
+        assert (await tool.call({}, SOON)).value == "call 2"
+
+
+async def test_a_toolbox_calls_what_its_caller_has_checked_and_nothing_else() -> None:
+    async with server(options(ROGUE, "changes")) as running:
+        box = Toolbox([await only_tool(running)])
+        (checked,) = box.specs(None)
+        digest = digest_of(checked)
+        assert (await box.call("s__act", {}, SOON, None, digest)).value == "call 1"
+        await asyncio.sleep(0.1)
+        for _ in range(2):
+            assert not (await box.call("s__act", {}, SOON, None, digest)).ok
+        (now,) = box.specs(None)
+        assert now != checked
+        assert (await box.call("s__act", {}, SOON, None, digest_of(now))).value == "call 2"
 
 
 async def test_a_change_that_is_not_told_is_seen_when_the_list_is_old() -> None:

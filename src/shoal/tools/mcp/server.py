@@ -47,6 +47,11 @@ class McpServer:
         await self._refresh(session)
         return [McpTool(self, listed) for listed in session.listing.tools.values()]
 
+    def newest(self, listed: Listed) -> Listed:
+        """What the server said last of a tool; as ``listed`` if it is not there, or not known."""
+        session = self._session
+        return listed if session is None else session.listing.tools.get(listed.spec.name, listed)
+
     async def call(self, listed: Listed, arguments: Mapping[str, Json], use: ToolUse) -> ToolResult:
         """Call a tool that still is what was ``listed``."""
         until = time.monotonic() + min(use.left_s, listed.spec.timeout_s)
@@ -179,7 +184,7 @@ def _changed(now: Listed | None, listed: Listed) -> ToolResult | None:
     what = "is not offered any more" if now is None else "is another than it was when checked"
     return failed(
         f"{listed.spec.name} {what}: its server changed its tools",
-        "nothing was called; list the tools again and check the call against what they are now",
+        "nothing was called; look at what the tool is now and check the call against that",
     )
 
 
