@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from socket import create_connection
 from typing import Any
@@ -21,9 +21,10 @@ from mcp.client.streamable_http import streamable_http_client
 from ports import free_port
 from shoal.assembly.stored_keys import StoredKeys
 from shoal.encoder import Encoder
+from shoal.errors import NotFound
 from shoal.retrieval.collection import Collection
 from shoal.routing.key_order import KeyOrder
-from shoal.storage import Store, StoreOptions
+from shoal.storage import CallRecord, Store, StoreOptions
 
 SETTINGS = '[models.gpt]\nengine = "echo"\n\n[gateway]\nport = {port}\nmcp = true\n'
 TASK_TOOL = "task__department"
@@ -51,8 +52,13 @@ def parameters(home: Path) -> StdioServerParameters:
     )
 
 
-def stored(home: Path, call_id: str) -> Any:
+def stored(home: Path, call_id: str) -> CallRecord:
+    """A call as it is in the store, where another process writes it a moment after it was told."""
     with Store.open(StoreOptions(path=home / "shoal-data")) as store:
+        for _ in range(200):
+            with suppress(NotFound):
+                return store.calls.get(call_id)
+            time.sleep(0.02)
         return store.calls.get(call_id)
 
 
