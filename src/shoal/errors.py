@@ -37,6 +37,7 @@ ShoalError
 ├── ReadError              a file cannot be read as a document; says why
 │   └── NotReadNow             for no fault of the file: it may be another time
 ├── ArtifactError          a model file is missing, truncated or not what its digest says
+├── ToolServerError        a server of tools cannot be started, reached or understood
 ├── LearningError          a task cannot be learned or certified; says what is missing
 └── MissingExtra           an optional part is not installed; names the extra
 """
@@ -390,6 +391,10 @@ class NotReadNow(ReadError):
 
 class ArtifactError(ShoalError):
     """A model file is missing, truncated or not what its digest says."""
+
+
+class ToolServerError(ShoalError):
+    """A server of tools cannot be started, reached or understood."""
 
 
 class LearningError(ShoalError):

@@ -14,13 +14,16 @@ from typing import Annotated
 
 import typer
 import uvloop
+from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
 from shoal.assembly.library import Library
+from shoal.assembly.offering import Offering
 from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
+from shoal.cli.mcp import mcp_server, version
 from shoal.cli.performing import orchestra_of
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
@@ -31,6 +34,7 @@ from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.gateway import create_app, open_tracer
 from shoal.gateway import serve as serve_app
+from shoal.gateway.options import GatewayOptions
 from shoal.gateway.server import listen, new_server, serve_on
 from shoal.retrieval.uploads import Uploads
 from shoal.storage import Store
@@ -90,9 +94,10 @@ async def _serve(
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
         _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,
+        _mcp(config.gateway, Offering(shoal, store, library)) as mcp,
     ):
         config.gateway.require_keys(len(keys.ring))
-        app = create_app(shoal, config.gateway, keys, tracer, stacks)
+        app = create_app(shoal, config.gateway, keys, tracer, stacks, mcp)
         _set_aside_the_heap()
         if seat is not None:
             seat.ready()
@@ -110,6 +115,16 @@ async def _stacks(stacks: Stacks) -> AsyncIterator[Stacks]:
         yield stacks
     finally:
         await asyncio.to_thread(stacks.close)
+
+
+@asynccontextmanager
+async def _mcp(options: GatewayOptions, offering: Offering) -> AsyncIterator[ASGIApp | None]:
+    """What answers at /mcp, if anybody is to."""
+    if not options.mcp:
+        yield None
+        return
+    async with mcp_server().McpEndpoint(offering, version(), options.max_body).running() as mcp:
+        yield mcp
 
 
 def _set_aside_the_heap() -> None:

@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from shoal.errors import ShoalError
 from shoal.formats import FORMATS
@@ -18,7 +19,7 @@ from shoal.gateway.embeddings import EmbeddingRoute
 from shoal.gateway.exchange import Exchange
 from shoal.gateway.guard import Guard
 from shoal.gateway.kept_responses import KeptResponseRoutes
-from shoal.gateway.key_check import KeyCheck
+from shoal.gateway.key_check import MCP, KeyCheck
 from shoal.gateway.key_desk import KeyDesk
 from shoal.gateway.key_routes import KeyRoutes
 from shoal.gateway.metrics import Metrics
@@ -41,10 +42,12 @@ def create_app(
     keys: KeyDesk,
     tracer: Tracer | None = None,
     stores: StoreDesk | None = None,
+    mcp: ASGIApp | None = None,
 ) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in.
 
-    ``stores`` None: there are neither files nor vector stores, and their routes say so.
+    ``stores`` None: there are neither files nor vector stores, and their routes say so. ``mcp`` is
+    what answers at /mcp, None for nobody.
     """
     observer = Observer(Metrics(desk.health), options.access_log, tracer)
     other = DeskRoutes(desk, keys, options.max_body, observer.metrics)
@@ -72,6 +75,7 @@ def create_app(
             Route("/shoal/keys", admin.create, methods=["POST"]),
             Route("/shoal/keys/{key_id}", admin.revoke, methods=["DELETE"]),
             Route("/shoal/spend", admin.spend),
+            *([Route(MCP, mcp, methods=["POST"])] if mcp is not None else []),
         ],
         middleware=[
             Middleware(Guard, allowed_hosts=(*options.allowed_hosts, options.host)),

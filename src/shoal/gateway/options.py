@@ -32,7 +32,7 @@ class GatewayOptions(BaseModel):
     bodies, callers get a 503 and are told to come back. ``unknown_price`` says what becomes of
     calls whose price nobody knows where there is a budget, ``assumed_output`` how many tokens an
     answer is reckoned to take, beforehand, where its request sets no limit. ``workers`` processes
-    share the address and the store.
+    share the address and the store. ``mcp``: what Shoal has to offer is told as tools at /mcp.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +48,7 @@ class GatewayOptions(BaseModel):
     unknown_price: Literal["refuse", "allow"] = "refuse"
     assumed_output: int = Field(default=4096, ge=1)
     workers: int = Field(default=1, ge=1, le=64)
+    mcp: bool = False
 
     @property
     def max_body(self) -> int:
