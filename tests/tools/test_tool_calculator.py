@@ -43,9 +43,7 @@ USE = ToolUse("", 5.0)
     ],
 )
 async def test_what_it_gives(expression: str, exact: str) -> None:
-    result = await Toolbox([Calculator()]).call(
-        "calculator", {"expression": expression}, USE, None
-    )
+    result = await Toolbox([Calculator()]).call("calculator", {"expression": expression}, USE, None)
     assert result.error == ""
     assert isinstance(result.value, dict)
     assert result.value["exact"] == exact
@@ -102,9 +100,7 @@ async def test_what_it_gives(expression: str, exact: str) -> None:
 )
 async def test_bombs_and_what_is_no_arithmetic(expression: str) -> None:
     started = time.process_time()
-    result = await Toolbox([Calculator()]).call(
-        "calculator", {"expression": expression}, USE, None
-    )
+    result = await Toolbox([Calculator()]).call("calculator", {"expression": expression}, USE, None)
     assert time.process_time() - started < 0.5
     assert not result.ok
     assert result.hint
@@ -124,6 +120,7 @@ def test_sums_and_products_are_exact(a, b) -> None:  # type: ignore[no-untyped-d
 @given(st.text(max_size=40) | st.text("0123456789.+-*/%() ,e[]", max_size=40))
 def test_any_text_is_worked_out_or_refused(text: str) -> None:
     try:
-        assert calculated(text).is_finite()
-    except ValueError as error:
-        assert str(error)
+        found = calculated(text)
+    except ValueError:
+        return
+    assert found.is_finite()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from shoal.errors import NotFound
 from shoal.tools.docstring import read_docstring
-from shoal.tools.python import FunctionTool, ToolOptionsOfFunction, tool
+from shoal.tools.python import FunctionAbout, FunctionTool, tool
 from shoal.tools.threads import Threads
 from shoal.tools.tool import ToolResult, ToolUse
 from shoal.tools.toolbox import Toolbox
@@ -127,7 +127,7 @@ async def test_errors(error: BaseException, told: str, in_thread: bool) -> None:
         raise error
 
     chosen = fail if in_thread else fail_async
-    options = ToolOptionsOfFunction(name="fail", effects="reads")
+    options = FunctionAbout(name="fail", effects="reads")
     result = await Toolbox([FunctionTool(chosen, options)]).call("fail", {}, USE, None)
     assert told in result.error or "RuntimeError" in result.error
     assert "hunter2" not in result.error
@@ -198,7 +198,9 @@ async def test_threads_are_bounded_and_stopped() -> None:
 
 
 def test_docstrings_in_the_style_of_sphinx() -> None:
-    told = read_docstring("Do it.\n\n:param int a: the first\n    of two\n:param b: other\n:returns: x")
+    told = read_docstring(
+        "Do it.\n\n:param int a: the first\n    of two\n:param b: other\n:returns: x"
+    )
     assert told.text == "Do it."
     assert told.parameters == {"a": "the first of two", "b": "other"}
 

@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import pytest
+from tool_doubles import Double, giving, hanging, raising
 
 from shoal.tools import toolbox as toolbox_module
 from shoal.tools.tool import ToolResult, ToolSpec, ToolUse, schema
 from shoal.tools.toolbox import Toolbox, ToolLimits, digest_of
-from tool_doubles import Double, giving, hanging, raising
 
 USE = ToolUse("k", 5.0)
 NUMBER = schema({"n": {"type": "integer", "minimum": 0}}, ["n"])
@@ -53,6 +53,11 @@ async def test_bad_arguments_are_told_and_never_arrive(arguments: dict, said: st
     assert len(result.error) < 1_000
     assert result.hint
     assert tool.calls == 0
+
+
+async def test_arguments_that_are_no_object() -> None:
+    result = await Toolbox([giving(1)]).call("double", [1], USE, None)  # type: ignore[arg-type]
+    assert "no object" in result.error
 
 
 async def test_a_remote_schema_is_never_fetched() -> None:
@@ -175,6 +180,26 @@ async def test_a_changed_tool_is_not_called() -> None:
     result = await box.call("double", {}, USE, None, digest)
     assert "not what it was" in result.error
     assert tool.calls == 1
+
+
+async def test_one_that_changes_while_a_call_waits_is_not_called() -> None:
+    release = asyncio.Event()
+
+    async def do(arguments: object, use: object) -> ToolResult:
+        await release.wait()
+        return ToolResult(1)
+
+    tool = Double(do)
+    box = Toolbox([tool], ToolLimits(at_once=1))
+    first = asyncio.create_task(box.call("double", {}, USE, None))
+    second = asyncio.create_task(box.call("double", {}, USE, None))
+    await asyncio.sleep(0.01)
+    tool.spec = ToolSpec(name="double", description="other")
+    release.set()
+    assert (await first).ok
+    assert "not what it was" in (await second).error
+    assert tool.calls == 1
+    assert (await box.call("double", {}, USE, None)).ok  # its place is free again
 
 
 async def test_no_more_at_once_than_allowed() -> None:
