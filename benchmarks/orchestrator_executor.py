@@ -35,7 +35,8 @@ from shoal.routing.promise import PromiseOptions
 from shoal.storage import Run, Store, StoreOptions
 from shoal.tools.python import tool
 from shoal.tools.tool import Json
-from shoal.tools.toolbox import Toolbox
+from shoal.tools.toolbox import Toolbox, ToolLimits
+from shoal.tools.toolset import Toolset
 
 LIMITS = Limits(steps=1_000_000)
 OWNER = "benchmark"
@@ -64,10 +65,10 @@ class Stage:
     """A store, a toolbox and the hands over it."""
 
     def __init__(self, store: Store) -> None:
-        toolbox = Toolbox((look, wait, write))
+        toolbox = Toolset(Toolbox((look, wait, write), ToolLimits(at_once=1_000)))
         self.store, self.specs = store, toolbox.specs(None)
         self.catalogue = Catalogue(tools={spec.name: spec for spec in self.specs})
-        regime = Regime(Models({}), {}, PromiseOptions(), toolbox=toolbox)
+        regime = Regime(Models({}), {}, PromiseOptions(), tools=toolbox)
         world = World(None, None, TaskRequests(store), None)  # type: ignore[arg-type]
         self.hands = RunHands(world, regime, ANYBODY, Grants(), self.specs, "")
         self._count = 0

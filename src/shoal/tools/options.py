@@ -23,6 +23,8 @@ from shoal.tools.files import FileLimits, file_tools
 from shoal.tools.http.openapi import operations
 from shoal.tools.http.operation import Operation, Parameter
 from shoal.tools.http.tool import HttpTool, Reach
+from shoal.tools.mcp.options import Address, Command, McpOptions
+from shoal.tools.mcp.options import Limits as McpLimits
 from shoal.tools.python import FunctionAbout, FunctionTool
 from shoal.tools.sql.check import Refused
 from shoal.tools.sql.database import Database
@@ -205,13 +207,63 @@ class PythonToolOptions(_Options):
     timeout_s: Seconds = 30
 
 
+class McpToolOptions(_Options):
+    """The tools of an MCP server: a program, its ``command`` and arguments, that speaks over
+    standard input and output, or one at ``url``. Its tools are called ``NAME__tool``. Of the
+    environment a program gets what programs need, and the variables that ``env`` names;
+    ``headers`` maps headers to the variables that hold them. Its tools count as writing, and are
+    not repeated, unless ``effects`` says of one what it does or the server is ``trusted`` to."""
+
+    kind: Literal["mcp"]
+    command: tuple[str, ...] = ()
+    env: tuple[Variable, ...] = ()
+    folder: Path | None = None
+    url: str | None = None
+    headers: dict[Header, Variable] = Field(default_factory=dict)
+    trusted: bool = False
+    effects: dict[str, Effects] = Field(default_factory=dict)
+    timeout_s: Seconds = 30
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("command: expected either a command or a url")
+        if self.url and (self.env or self.folder):
+            raise ValueError("env: only a command has an environment and a folder")
+        if self.command and self.headers:
+            raise ValueError("headers: only a url has headers")
+        return self
+
+    def server(self, name: str, base: Path) -> McpOptions:
+        """As data; ``folder`` is relative to ``base``, and that itself by default."""
+        place: Command | Address
+        if self.url:
+            place = Address(url=self.url, headers=dict(self.headers))
+        else:
+            folder = base / self.folder if self.folder else base
+            place = Command(
+                program=self.command[0],
+                arguments=self.command[1:],
+                env=self.env,
+                folder=str(folder),
+            )
+        return McpOptions(
+            name=name,
+            place=place,
+            trusted=self.trusted,
+            effects=dict(self.effects),
+            limits=McpLimits(call_s=self.timeout_s),
+        )
+
+
 ToolOptions = Annotated[
     SqlToolOptions
     | HttpToolOptions
     | OpenapiToolOptions
     | FilesToolOptions
     | CalculatorToolOptions
-    | PythonToolOptions,
+    | PythonToolOptions
+    | McpToolOptions,
     Field(discriminator="kind"),
 ]
 
@@ -241,6 +293,8 @@ def build_tools(
 def tools_of(name: str, options: ToolOptions, folder: Path) -> list[Tool]:
     """The tools of one ``[tools.NAME]``; raises as ``build_tools``."""
     place = f"tools.{name}"
+    if isinstance(options, McpToolOptions):
+        raise ConfigError(f"{place}: an MCP server's tools are not known before it is asked")
     try:
         if isinstance(options, SqlToolOptions):
             return [_sql_tool(place, name, options, folder)]

@@ -94,7 +94,7 @@ class RunHands:
         """Call a tool: see ``Hands``."""
         granted = self._grants.tools
         names = None if granted is None else tuple(granted)
-        return await self._regime.toolbox.call(
+        return await self._regime.tools.call(
             tool, arguments, use, names, self._digests.get(tool, "")
         )
 

@@ -99,14 +99,14 @@ class Orchestra:
         if tasks:
             await asyncio.wait(tasks)
 
-    def rehearse(self, order: Order, caller: Caller) -> Rehearsal:
+    async def rehearse(self, order: Order, caller: Caller) -> Rehearsal:
         """What the plan of an order would call; nothing is.
 
         Raises:
             UnknownModel: there is no such agent.
             NotFound: its agent plans for each goal anew.
         """
-        scene = self._scenes.set(order, caller, "", None)
+        scene = await self._scenes.set(order, caller, "", None)
         plan = order.plan or scene.plan
         if plan is None:
             raise NotFound(f"{order.agent} has no plan of its own: it writes one for each goal")
@@ -123,7 +123,7 @@ class Orchestra:
         if order.plan is None and (own := self._scenes.agent(order.agent).plan) is not None:
             order = replace(order, plan=own)  # as it is now: its file may change meanwhile
         if order.plan is not None:
-            problems = self.rehearse(order, caller).checked.problems
+            problems = (await self.rehearse(order, caller)).checked.problems
             if problems:
                 raise RefusedPlan(problems)
         now, run_id = time.time(), str(uuid_utils.uuid7())
@@ -345,7 +345,7 @@ class Orchestra:
     ) -> Outcome:
         journal = active.journal = RunJournal(self._store, run.id, self._owner)
         raised = story.raised if story else None
-        scene = self._scenes.set(order, caller, run.episode, raised)
+        scene = await self._scenes.set(order, caller, run.episode, raised)
         with scene.regime.held():
             course = story.course if story else None
             if course is None and order.plan is not None:

@@ -66,9 +66,11 @@ class Scenes:
             raise UnknownModel(f"no agent named {name!r}; shoal.toml names: {there}", "agent")
         return agents[name]
 
-    def set(self, order: Order, caller: Caller, episode: str, raised: Budget | None) -> Scene:
+    async def set(
+        self, order: Order, caller: Caller, episode: str, raised: Budget | None
+    ) -> Scene:
         """The scene of an order; ``raised`` is the budget that a person gave it since. The regime
-        is not held.
+        is not held. Asks MCP servers what tools they have.
 
         Raises:
             UnknownModel: its agent is none.
@@ -78,7 +80,9 @@ class Scenes:
         grants = of_agent(agent.options, agent.plan) if agent else Grants()
         grants = grants.within(caller.spec)
         names = self._library.names() if self._library else []
-        specs = regime.toolbox.specs(None)
+        with regime.held():
+            await regime.tools.look()
+        specs = regime.tools.specs(None)
         catalogue = catalogue_of(regime, self._roster(), specs, names, grants)
         limits = Limits()
         if agent is not None:
