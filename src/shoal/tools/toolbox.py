@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _MOST_NAMES = 50
 _MOST_SAID = 2_000  # characters of an error: it goes into a prompt
 _MOST_SHOWN = 600  # of a value that breaks a schema, and of the schema
+_GRACE_S = 0.2  # beyond its time, for a tool to tell itself how far it came
 _GOODBYE_S = 1.0  # how long a cancelled call may take to end before it is left behind
 
 
@@ -143,7 +144,7 @@ class Toolbox:
         task = asyncio.create_task(_called(tool, given, left))
         task.add_done_callback(lambda _: slots.release())
         try:
-            await asyncio.wait({task}, timeout=left.left_s)
+            await asyncio.wait({task}, timeout=left.left_s + _GRACE_S)
         finally:
             if not task.done():
                 task.cancel()
