@@ -87,7 +87,7 @@ def checked(
         raise Refused("the statement is nested too deeply") from None
     _check_kind(exp, trees[0], found, writes)
     _check_functions(exp, found, unbounded=dialect != "sqlite")
-    _check_tables(exp, found, tables)
+    _check_tables(exp, found, tables, dialect)
     return Statement(sql, any(isinstance(n, _kinds(exp, _WRITES)) for n in found), order)
 
 
@@ -165,25 +165,54 @@ def _name(node: Any) -> str:
     return str(node.name or "").lower() if node.key.startswith("anonymous") else ""
 
 
-def _check_tables(exp: Any, found: Sequence[Any], tables: Collection[str] | None) -> None:
+def _check_tables(
+    exp: Any, found: Sequence[Any], tables: Collection[str] | None, dialect: Dialect
+) -> None:
     known = None if tables is None else {name.lower() for name in tables}
-    aliases = {n.alias.lower() for n in found if isinstance(n, exp.CTE)}
-    for alias in aliases:  # else a WITH here could hide a table that is read elsewhere
-        if _SYSTEM.fullmatch(alias) or (known is not None and alias in known):
-            raise Refused(f"choose another name than {alias} in WITH")
     for node in found:
-        if not isinstance(node, exp.Table) or isinstance(node.this, exp.Func):
-            continue
-        name, schema, catalog = node.name.lower(), node.db.lower(), node.catalog.lower()
-        if not name:
-            continue
-        if _SYSTEM.fullmatch(name) or {schema, catalog} & _SYSTEM_SCHEMAS:
-            raise Refused(f"{name} is a table of the database's own, or of Shoal's")
-        full = f"{schema}.{name}" if schema else name
-        if known is None or full in known or (schema == "main" and name in known):
-            continue
-        if schema or name not in aliases:
-            raise Refused(f"there is no table {full} here; there are {', '.join(sorted(known))}")
+        if isinstance(node, exp.CTE):
+            alias = node.alias.lower()
+            if _SYSTEM.fullmatch(alias) or (known is not None and alias in known):
+                raise Refused(f"choose another name than {alias} in WITH")
+        elif isinstance(node, exp.Table) and not isinstance(node.this, exp.Func):
+            _check_table(exp, node, known)
+        elif isinstance(node, exp.In) and dialect == "sqlite" and node.args.get("field"):
+            field = node.args["field"]  # ``x IN t`` reads a table
+            if known is not None and field.name.lower() not in known:
+                raise Refused(f"write IN (SELECT … FROM {field.name})")
+
+
+def _check_table(exp: Any, node: Any, known: Collection[str] | None) -> None:
+    name, schema, catalog = node.name.lower(), node.db.lower(), node.catalog.lower()
+    if not name:
+        return
+    if _SYSTEM.fullmatch(name) or {schema, catalog} & _SYSTEM_SCHEMAS:
+        raise Refused(f"{name} is a table of the database's own, or of Shoal's")
+    full = f"{schema}.{name}" if schema else name
+    if known is None or full in known or (schema == "main" and name in known):
+        return
+    if schema or not _is_bound(exp, node, name):
+        raise Refused(f"there is no table {full} here; there are {', '.join(sorted(known))}")
+
+
+def _is_bound(exp: Any, node: Any, name: str) -> bool:
+    """Whether a name means what a WITH around it defines, and no table: the WITH of a query holds
+    in all of it, and within the WITH itself a part sees only those before it, and itself if that is
+    recursive."""
+    inner = node
+    while (outer := inner.parent) is not None:
+        if isinstance(outer, exp.With):
+            parts = list(outer.expressions)
+            at = next(n for n, part in enumerate(parts) if part is inner)
+            seen = parts[: at + 1] if outer.args.get("recursive") else parts[:at]
+            outer = outer.parent
+        else:
+            own = outer.args.get("with_") or outer.args.get("with")
+            seen = own.expressions if own is not None else []
+        if any(part.alias.lower() == name for part in seen):
+            return True
+        inner = outer
+    return False
 
 
 def _kinds(exp: Any, names: Sequence[str]) -> tuple[type, ...]:

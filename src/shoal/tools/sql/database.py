@@ -152,6 +152,9 @@ class Running:
     def _told(self, error: Exception) -> SqlTrouble:
         if self._committing:
             return SqlTrouble("the connection broke while it was committed", unsure=True)
+        known = self._database.explained(error)
+        if known is not None and known.passing:
+            return known
         if self._stopped.is_set() or time.monotonic() >= self._until:
             return SqlTrouble(
                 "it took too long and was stopped", "ask for less: filter, aggregate, or limit"
@@ -160,5 +163,4 @@ class Running:
             return SqlTrouble(str(error), "ask for less")
         if isinstance(error, (MemoryError, RecursionError)):
             return SqlTrouble("it took too much memory", "ask for less")
-        known = self._database.explained(error)
         return known or SqlTrouble(f"{type(error).__name__} while it ran")

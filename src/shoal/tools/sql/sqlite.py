@@ -57,7 +57,7 @@ class SqliteFile:
     def connect(self, writes: bool, until: float) -> "SqliteConnection":
         """A connection of its own."""
         try:
-            left = max(0.0, min(_LOCK_S, until - time.monotonic()))
+            left = max(0.0, min(_LOCK_S, (until - time.monotonic()) * 0.9))
             return SqliteConnection(self._opened("rw" if writes else "ro", left), until)
         except sqlite3.Error as error:
             raise self.explained(error) from error

@@ -47,9 +47,14 @@ class SqlAbout(Struct, frozen=True):
 
 class SqlTool:
     """Takes a statement, ``sql``, and the values that are bound in it, ``params``. Its description
-    tells the tables as they are when it is made."""
+    tells the tables as they are when it is made.
+
+    Raises:
+        MissingExtra: sqlglot is not installed.
+    """
 
     def __init__(self, about: SqlAbout, database: Database, grant: SqlGrant) -> None:
+        checked("SELECT 1", database.dialect)  # so that what is missing is said now
         self._database, self._grant = database, grant
         self._desk = _Desk(about.name, database, grant)
         writes = grant.writes and database.can_write
