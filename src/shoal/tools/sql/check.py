@@ -34,7 +34,9 @@ _REFUSED = re.compile(  # functions that read files, run SQL, reach out, wait, o
     r"|nextval|setval|currval|lastval|st_read|current_setting|repeat|lpad|rpad|zeroblob|pad"
     r"|inet_.*|randomblob|write_.*|test_all_types|read(csv|parquet)"
 )
-_WIDE = re.compile(r"format|printf|bar")  # a value as wide as is asked; SQLite bounds that itself
+_WIDE = re.compile(r"format|printf|bar|(list|array)_resize|repeat_row")  # a value as wide as is asked; SQLite bounds that itself
+# Where they are no table, DuckDB builds them whole, and uninterrupted.
+_LISTS = ("range", "generate_series", "generateseries")
 _HARMLESS = {"pg_typeof", "pg_size_pretty", "pg_column_size"}
 _TABLE_FUNCTIONS = re.compile(  # those that may stand where a table does
     r"generate_?series|range|unnest|values|(json|jsonb|string|regexp|xml)_?[a-z_]*|exploding.*"
@@ -86,7 +88,7 @@ def checked(
     except RecursionError:
         raise Refused("the statement is nested too deeply") from None
     _check_kind(exp, trees[0], found, writes)
-    _check_functions(exp, found, unbounded=dialect != "sqlite")
+    _check_functions(exp, found, dialect)
     _check_tables(exp, found, tables, dialect)
     return Statement(sql, any(isinstance(n, _kinds(exp, _WRITES)) for n in found), order)
 
@@ -121,9 +123,18 @@ def _rebuilt(
             name = text[after.start : after.end + 1]
             if name in names:
                 piece, skip = _place(dialect, name, order), True
-        pieces.append(piece if token.start == end or not pieces else " " + piece)
+        apart = token.start != end or (
+            bool(pieces) and piece[0] in "\"'`$" and _joins(pieces[-1][-1])
+        )
+        pieces.append(" " + piece if pieces and apart else piece)
         end = token.end + 1
     return "".join(pieces), tuple(order)
+
+
+def _joins(character: str) -> bool:
+    """Whether a quote right after this might be read as a part of it: ``U&"\\0070"`` is a name that
+    is spelled out, and to sqlglot it is U, & and a name."""
+    return character.isalnum() or character in "_&"
 
 
 def _place(dialect: Dialect, name: str, order: list[str]) -> str:
@@ -147,13 +158,16 @@ def _check_kind(exp: Any, tree: Any, found: Sequence[Any], writes: bool) -> None
             raise Refused(f"{node.key.upper()} may not be part of a statement here")
 
 
-def _check_functions(exp: Any, found: Sequence[Any], unbounded: bool) -> None:
+def _check_functions(exp: Any, found: Sequence[Any], dialect: Dialect) -> None:
     for node in found:
         if isinstance(node, exp.Func):
             known = {each.lower() for each in type(node).sql_names()} | {_name(node)}
             for name in known - _HARMLESS:
-                if _REFUSED.fullmatch(name) or (unbounded and _WIDE.fullmatch(name)):
+                if _REFUSED.fullmatch(name) or (dialect != "sqlite" and _WIDE.fullmatch(name)):
                     raise Refused(f"the function {name} may not be used here")
+            in_a_table = isinstance(node.parent, exp.Table) or dialect != "duckdb"
+            if not in_a_table and (_name(node) or node.key) in _LISTS:
+                raise Refused("range and generate_series may only stand where a table does")
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Func):
             name = _name(node.this) or node.this.key
             if not _TABLE_FUNCTIONS.fullmatch(name):

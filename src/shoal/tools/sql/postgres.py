@@ -134,9 +134,13 @@ class PostgresConnection:
         return cursor
 
     def claim(self, key: str) -> str | None:
-        self._conn.execute(
-            f"CREATE TABLE IF NOT EXISTS {DONE_TABLE} (key TEXT PRIMARY KEY, result TEXT NOT NULL)"
-        )
+        there = self._conn.execute("SELECT to_regclass($1)", [DONE_TABLE]).fetchone()[0]
+        if there is None:  # two that make it at the same time would be in each other's way
+            self._conn.execute("SELECT pg_advisory_xact_lock(hashtext($1))", [DONE_TABLE])
+            self._conn.execute(
+                f"CREATE TABLE IF NOT EXISTS {DONE_TABLE} "
+                f"(key TEXT PRIMARY KEY, result TEXT NOT NULL)"
+            )
         done = f"INSERT INTO {DONE_TABLE} VALUES ($1, '') ON CONFLICT DO NOTHING"  # noqa: S608
         if self._conn.execute(done, [key]).rowcount:
             return None
