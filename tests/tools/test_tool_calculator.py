@@ -43,9 +43,7 @@ USE = ToolUse("", 5.0)
     ],
 )
 async def test_what_it_gives(expression: str, exact: str) -> None:
-    result = await Toolbox([Calculator()]).call(
-        "calculator", {"expression": expression}, USE, None
-    )
+    result = await Toolbox([Calculator()]).call("calculator", {"expression": expression}, USE, None)
     assert result.error == ""
     assert isinstance(result.value, dict)
     assert result.value["exact"] == exact
@@ -102,9 +100,7 @@ async def test_what_it_gives(expression: str, exact: str) -> None:
 )
 async def test_bombs_and_what_is_no_arithmetic(expression: str) -> None:
     started = time.process_time()
-    result = await Toolbox([Calculator()]).call(
-        "calculator", {"expression": expression}, USE, None
-    )
+    result = await Toolbox([Calculator()]).call("calculator", {"expression": expression}, USE, None)
     assert time.process_time() - started < 0.5
     assert not result.ok
     assert result.hint

@@ -47,7 +47,10 @@ async def test_listing_reading_and_searching(root: Path) -> None:
     read = (await told(tools, "read", path="./notes//b.md")).value
     assert read == {"text": "# Grüße\nthe line\n", "bytes": 19, "next_offset": None}
     found = (await told(tools, "search", text="line")).value
-    assert [(hit["path"], hit["line"]) for hit in found["hits"]] == [("a.txt", 1), ("notes/b.md", 2)]
+    assert [(hit["path"], hit["line"]) for hit in found["hits"]] == [
+        ("a.txt", 1),
+        ("notes/b.md", 2),
+    ]
     assert found["left_out"] == 2
     ignoring = (await told(tools, "search", text="LINE", ignore_case=True, path="")).value
     assert len(ignoring["hits"]) == 3

@@ -198,7 +198,9 @@ async def test_threads_are_bounded_and_stopped() -> None:
 
 
 def test_docstrings_in_the_style_of_sphinx() -> None:
-    told = read_docstring("Do it.\n\n:param int a: the first\n    of two\n:param b: other\n:returns: x")
+    told = read_docstring(
+        "Do it.\n\n:param int a: the first\n    of two\n:param b: other\n:returns: x"
+    )
     assert told.text == "Do it."
     assert told.parameters == {"a": "the first of two", "b": "other"}
 

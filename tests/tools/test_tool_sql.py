@@ -113,7 +113,7 @@ ATTACKS = [
     "SELECT * FROM read_json_auto('/etc/passwd')",
     "FROM '/etc/passwd'",
     "SELECT * FROM '/etc/passwd'",
-    "SELECT * FROM \"/etc/passwd\"",
+    'SELECT * FROM "/etc/passwd"',
     "SELECT * FROM parquet_scan('x.parquet')",
     "SELECT * FROM glob('/etc/*')",
     "SELECT * FROM sqlite_scan('x.db', 't')",
@@ -197,9 +197,7 @@ async def test_tables_that_are_not_granted(database: Database, sql: str) -> None
         "SELECT 1 WHERE 'swordfish' IN secrets",
     ],
 )
-async def test_a_with_cannot_hide_a_table_that_is_not_granted(
-    database: Database, sql: str
-) -> None:
+async def test_a_with_cannot_hide_a_table_that_is_not_granted(database: Database, sql: str) -> None:
     result = await ask(box(database, tables=("orders",)), sql)
     assert "swordfish" not in str(result)
     assert not result.ok

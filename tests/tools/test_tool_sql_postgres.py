@@ -83,7 +83,7 @@ async def test_a_fixed_question(url: str) -> None:
         "SELECT * INTO copied FROM orders",
         "SELECT nextval('counted')",
         "SELECT pg_read_file('/etc/passwd')",
-        'SELECT pg_catalog."pg_read_file"(\'/etc/passwd\')',
+        "SELECT pg_catalog.\"pg_read_file\"('/etc/passwd')",
         "SELECT U&\"\\0070g_read_file\"('/etc/passwd')",
         "SELECT pg_sleep(100)",
         "SELECT pg_terminate_backend(1)",
@@ -126,7 +126,9 @@ async def test_limits_of_rows_and_time(url: str) -> None:
     few = await ask(box(url, limits=SqlLimits(rows=10)), ENDLESS)
     assert len(few.value["rows"]) == 10
     started = time.monotonic()
-    slow = await ask(box(url, timeout_s=0.4), ENDLESS.replace("SELECT x FROM", "SELECT max(x) FROM"))
+    slow = await ask(
+        box(url, timeout_s=0.4), ENDLESS.replace("SELECT x FROM", "SELECT max(x) FROM")
+    )
     assert "too long" in slow.error
     assert time.monotonic() - started < 2
 

@@ -94,9 +94,7 @@ def calculated(text: str) -> Decimal:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _Odd("this is no expression that can be read") from None
-    context = decimal.Context(
-        prec=_DIGITS, Emax=_MOST_EXPONENT, Emin=-_MOST_EXPONENT, traps=_TRAPS
-    )
+    context = decimal.Context(prec=_DIGITS, Emax=_MOST_EXPONENT, Emin=-_MOST_EXPONENT, traps=_TRAPS)
     try:
         with decimal.localcontext(context):
             found = _Walk(text.strip()).value(tree.body, 0)

@@ -5,7 +5,9 @@ import re
 
 from msgspec import Struct
 
-_SECTION = re.compile(r"^(args|arguments|parameters|returns|raises|yields|examples?|notes?):\s*$", re.I)
+_SECTION = re.compile(
+    r"^(args|arguments|parameters|returns|raises|yields|examples?|notes?):\s*$", re.I
+)
 _OF_PARAMETERS = ("args", "arguments", "parameters")
 _ENTRY = re.compile(r"^(\s+)\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 _SPHINX = re.compile(r"^\s*:param\s+(?:[\w\[\], |.]+\s+)?(\w+):\s*(.*)$")

@@ -100,9 +100,7 @@ def check_operation(operation: Operation) -> None:
         raise WrongRequest(f"url: {{{min(places ^ given)}}} is either no parameter or has no place")
     for each in operation.parameters:
         wire = each.wire or each.name
-        if each.place == "header" and (
-            not _HEADER.fullmatch(wire) or wire.lower() in _NO_HEADERS
-        ):
+        if each.place == "header" and (not _HEADER.fullmatch(wire) or wire.lower() in _NO_HEADERS):
             raise WrongRequest(f"{wire}: no argument may set this header")
 
 
@@ -125,7 +123,9 @@ def prepared(operation: Operation, arguments: Mapping[str, Json]) -> Prepared:
             path[wire] = _in_path(each.name, value)
         elif each.place == "query":
             values = value if isinstance(value, list) else [value]
-            query += [f"{quote(wire, safe='')}={quote(_text(each.name, v), safe='')}" for v in values]
+            query += [
+                f"{quote(wire, safe='')}={quote(_text(each.name, v), safe='')}" for v in values
+            ]
         else:
             headers[wire] = _in_header(each.name, value)
     url = _PLACE.sub(lambda found: path.get(found[1], ""), operation.url)
@@ -133,7 +133,9 @@ def prepared(operation: Operation, arguments: Mapping[str, Json]) -> Prepared:
     if operation.body is not None and BODY in arguments:
         body = msgspec.json.encode(arguments[BODY])
         headers["Content-Type"] = "application/json"
-    return Prepared(URL(url + ("?" + "&".join(query) if query else ""), encoded=True), headers, body)
+    return Prepared(
+        URL(url + ("?" + "&".join(query) if query else ""), encoded=True), headers, body
+    )
 
 
 def _in_path(name: str, value: Json) -> str:

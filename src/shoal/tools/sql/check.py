@@ -34,7 +34,9 @@ _REFUSED = re.compile(  # functions that read files, run SQL, reach out, wait, o
     r"|nextval|setval|currval|lastval|st_read|current_setting|repeat|lpad|rpad|zeroblob|pad"
     r"|inet_.*|randomblob|write_.*|test_all_types|read(csv|parquet)"
 )
-_WIDE = re.compile(r"format|printf|bar|(list|array)_resize|repeat_row")  # a value as wide as is asked; SQLite bounds that itself
+_WIDE = re.compile(
+    r"format|printf|bar|(list|array)_resize|repeat_row"
+)  # a value as wide as is asked; SQLite bounds that itself
 # Where they are no table, DuckDB builds them whole, and uninterrupted.
 _LISTS = ("range", "generate_series", "generateseries")
 _HARMLESS = {"pg_typeof", "pg_size_pretty", "pg_column_size"}

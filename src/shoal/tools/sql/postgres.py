@@ -100,9 +100,7 @@ class PostgresServer:
 
     def _opened(self, writes: bool, left_s: float) -> Any:
         try:
-            conn = self._psycopg.connect(
-                **self._parameters, cursor_factory=self._psycopg.RawCursor
-            )
+            conn = self._psycopg.connect(**self._parameters, cursor_factory=self._psycopg.RawCursor)
         except self._psycopg.Error as error:  # its message tells hosts and roles
             raise SqlTrouble(
                 "the database cannot be reached", "try it later", passing=True

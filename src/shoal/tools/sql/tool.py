@@ -205,4 +205,3 @@ def _tables(name: str, database: Database) -> list[Table]:
     except SqlTrouble as error:  # a server that is away now may be there when it is asked
         log.warning("%s: its tables cannot be told: %s", name, error)
         return []
-
