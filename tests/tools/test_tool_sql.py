@@ -288,8 +288,14 @@ async def test_writes_only_if_granted_and_only_so_many(tmp_path: Path) -> None:
     back = await ask(tools, "DELETE FROM orders WHERE id = 1 RETURNING customer")
     assert back.value["rows"] == [["Ann"]]
     assert (await ask(tools, "SELECT count(*) FROM orders")).value["rows"] == [[1]]
-    for attack in ("DROP TABLE orders", "UPDATE sqlite_master SET sql = ''", "DELETE FROM shoal_done",
-                   "INSERT INTO orders SELECT * FROM t; DELETE FROM orders", "ATTACH 'x' AS y"):  # fmt: skip
+    attacks = [
+        "DROP TABLE orders",
+        "UPDATE sqlite_master SET sql = ''",
+        "DELETE FROM shoal_done",
+        "INSERT INTO orders SELECT * FROM t; DELETE FROM orders",
+        "ATTACH 'x' AS y",
+    ]
+    for attack in attacks:
         assert not (await ask(tools, attack)).ok
 
 

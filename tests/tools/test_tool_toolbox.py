@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import pytest
+from tool_doubles import Double, giving, hanging, raising
 
 from shoal.tools import toolbox as toolbox_module
 from shoal.tools.tool import ToolResult, ToolSpec, ToolUse, schema
 from shoal.tools.toolbox import Toolbox, ToolLimits, digest_of
-from tool_doubles import Double, giving, hanging, raising
 
 USE = ToolUse("k", 5.0)
 NUMBER = schema({"n": {"type": "integer", "minimum": 0}}, ["n"])

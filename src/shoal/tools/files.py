@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from msgspec import Struct, structs
 
@@ -185,7 +184,7 @@ def _text(given: Mapping[str, Json], name: str) -> str:
     found = given.get(name, "")
     if not isinstance(found, str):
         raise ValueError(f"{name}: text is expected")
-    return cast(str, found)
+    return found
 
 
 def _decoded(data: bytes, at_start: bool, at_end: bool) -> tuple[str, int]:

@@ -51,10 +51,10 @@ class SqlToolOptions(_Options):
     """Statements over a SQLite or DuckDB file at ``path``, or a Postgres database at ``url``, or at
     the URL in the variable ``url_env``; its password may be in the variable ``password_env``.
 
-    Without a ``query`` its caller writes the SQL. With one, ``:name`` stands for each of ``params``,
-    JSON Schemas by name. Only ``writes`` lets it change anything, at most ``changes`` rows at a
-    time; ``once`` keeps the keys of calls in a table ``shoal_done``, so that a repeated call is done
-    once. ``tables`` are those that it may name (default: all)."""
+    Without a ``query`` its caller writes the SQL. With one, ``:name`` stands for each of
+    ``params``, JSON Schemas by name. Only ``writes`` lets it change anything, at most ``changes``
+    rows at a time; ``once`` keeps the keys of calls in a table ``shoal_done``, so that a repeated
+    call is done once. ``tables`` are those that it may name (default: all)."""
 
     kind: Literal["sql"]
     database: Literal["sqlite", "duckdb", "postgres"]
@@ -183,8 +183,8 @@ class CalculatorToolOptions(_Options):
 
 
 class PythonToolOptions(_Options):
-    """A ``function`` of an installed module, "package.module:name": one made a tool by the decorator
-    ``tool``, which then says all about it, or any other whose parameters have type hints."""
+    """A ``function`` of an installed module, "package.module:name": one made a tool by the
+    decorator ``tool``, which then says all about it, or any other that has type hints."""
 
     kind: Literal["python"]
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")

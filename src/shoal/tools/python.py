@@ -117,7 +117,7 @@ class FunctionTool:
         except (ValueError, LookupError, ShoalError) as error:
             said = " ".join(str(error).split()) or type(error).__name__
             return failed(f"{self.spec.name}: {said}", "change the arguments")
-        except (Exception, SystemExit) as error:  # a function of anybody's may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a function of anybody's
             return failed(
                 f"{self.spec.name} broke: {type(error).__name__}",
                 "this is a fault of the tool, not of the arguments",

@@ -99,7 +99,7 @@ class Toolbox:
         for tool in self._tools.values():
             try:
                 await asyncio.wait_for(tool.aclose(), _GOODBYE_S * 5)
-            except Exception as error:  # one that cannot close must not keep the others open
+            except Exception as error:  # noqa: BLE001  # it must not keep others open
                 log.warning("%s does not close: %s", tool.spec.name, type(error).__name__)
 
     def _known(self, granted: Sequence[str] | None) -> list[str]:

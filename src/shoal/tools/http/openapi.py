@@ -176,9 +176,9 @@ class _Reader:
             if key not in ("xml", "externalDocs", "discriminator")
         }
         for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            if isinstance(found.get(exclusive), bool):
-                if found.pop(exclusive) and limit in found:
-                    found[exclusive] = found.pop(limit)
+            strict = isinstance(found.get(exclusive), bool) and found.pop(exclusive)
+            if strict and limit in found:
+                found[exclusive] = found.pop(limit)
         nullable = found.get("nullable")
         if isinstance(nullable, bool):
             del found["nullable"]

@@ -155,9 +155,8 @@ def _check_kind(exp: Any, tree: Any, found: Sequence[Any], writes: bool) -> None
         what = "SELECT, WITH, VALUES, INSERT, UPDATE or DELETE" if writes else "SELECT or WITH"
         raise Refused(f"{tree.key.upper()} may not be run here; {what} is expected")
     refused = _kinds(exp, _NEVER if writes else _NEVER + _WRITES)
-    for node in found:
-        if isinstance(node, refused):
-            raise Refused(f"{node.key.upper()} may not be part of a statement here")
+    if wrong := next((node for node in found if isinstance(node, refused)), None):
+        raise Refused(f"{wrong.key.upper()} may not be part of a statement here")
 
 
 def _check_functions(exp: Any, found: Sequence[Any], dialect: Dialect) -> None:
@@ -195,7 +194,7 @@ def _check_tables(
         elif isinstance(node, exp.In) and dialect == "sqlite" and node.args.get("field"):
             field = node.args["field"]  # ``x IN t`` reads a table
             if known is not None and field.name.lower() not in known:
-                raise Refused(f"write IN (SELECT … FROM {field.name})")
+                raise Refused(f"write a SELECT of {field.name} in place of the table alone")
 
 
 def _check_table(exp: Any, node: Any, known: Collection[str] | None) -> None:

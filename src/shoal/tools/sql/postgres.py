@@ -1,5 +1,8 @@
 """Postgres. Each statement has a transaction of its own, read-only unless it writes, with the
-server's own clock on it. What the role may do, the server decides: give a tool a role of its own."""
+server's own clock on it.
+
+What the role may do, the server decides: give a tool a role of its own.
+"""
 
 import time
 from collections.abc import Mapping, Sequence

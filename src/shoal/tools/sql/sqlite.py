@@ -22,7 +22,7 @@ _READS = {
     sqlite3.SQLITE_RECURSIVE,
 }
 _WRITES = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
-_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "writefile"}
+_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
 _OWN = ("sqlite_", "shoal_")
 _LIMITS = (
     (sqlite3.SQLITE_LIMIT_LENGTH, _MOST_VALUE),
