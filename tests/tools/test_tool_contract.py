@@ -40,6 +40,12 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 
+WRONG: list[Any] = [
+    *({}, {"n": "x"}, {"expression": 1}, {"path": 1}, {"text": 1, "path": ""}, {"id": {}}),
+    *({"sql": 1}, {"sql": "SELECT 1", "params": 1}, {"a": [1]}),
+]
+
+
 @tool(effects="none")
 def function(n: int, words: list[str] | None = None) -> dict[str, int]:
     """Counts.
@@ -121,9 +127,8 @@ async def test_each_tells_what_it_takes(box: Toolbox) -> None:
 
 async def test_called_past_the_toolbox_they_do_not_raise_either(tmp_path: Path) -> None:
     for each in made(tmp_path, "http://127.0.0.1:9"):
-        for wrong in ({}, {"n": "x"}, {"expression": 1}, {"path": 1}, {"text": 1, "path": ""},
-                      {"sql": 1}, {"sql": "SELECT 1", "params": 1}, {"a": [1]}, {"id": {}}):  # fmt: skip
-            assert isinstance(await each.call(wrong, USE), ToolResult)  # type: ignore[arg-type]
+        for wrong in WRONG:
+            assert isinstance(await each.call(wrong, USE), ToolResult)
         await each.aclose()
 
 

@@ -4,17 +4,22 @@ import json
 import sqlite3
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, RootModel, ValidationError
 
 from shoal.errors import ConfigError
 from shoal.tools.options import ToolOptions, build_tools
 from shoal.tools.tool import ToolUse
 from shoal.tools.toolbox import Toolbox
 
-OPTIONS: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, ToolOptions])
+
+class Settings(RootModel[dict[str, ToolOptions]]):
+    """As whoever reads them: what was wrong is not shown."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+
 USE = ToolUse("key", 5.0)
 
 EVERYTHING = """
@@ -82,7 +87,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def built(text: str, folder: Path) -> Toolbox:
-    return build_tools(OPTIONS.validate_python(tomllib.loads(text)), folder)
+    return build_tools(Settings.model_validate(tomllib.loads(text)).root, folder)
 
 
 async def test_every_kind_is_made(folder: Path) -> None:
@@ -159,6 +164,6 @@ def test_what_cannot_be_made_is_told_by_its_key(text: str, said: str, folder: Pa
 )
 def test_settings_that_go_wrong(text: str, key: str) -> None:
     with pytest.raises(ValidationError) as error:
-        OPTIONS.validate_python(tomllib.loads(text))
+        Settings.model_validate(tomllib.loads(text))
     assert key in str(error.value)
     assert "swordfish" not in str(error.value)

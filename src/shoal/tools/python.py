@@ -27,7 +27,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from shoal.errors import ShoalError
 from shoal.tools.docstring import read_docstring
@@ -35,6 +34,7 @@ from shoal.tools.threads import Threads
 from shoal.tools.tool import Effects, Json, ToolResult, ToolSpec, ToolUse, failed
 
 _FIELD = "a_{}"  # a field's name is never the parameter's, which may be one of pydantic's own
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 _CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=False)
 
 
@@ -133,9 +133,9 @@ class FunctionTool:
             return found
         try:
             if self._gives is None:
-                return ToolResult(to_jsonable_python(found))
+                return ToolResult(_ANYTHING.dump_python(found, mode="json"))
             return ToolResult(self._gives.dump_python(found, mode="json", warnings="error"))
-        except (PydanticSerializationError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             return failed(
                 f"{self.spec.name} gave what is not as its return type says, or no JSON",
                 "this is a fault of the tool, not of the arguments",
