@@ -158,6 +158,8 @@ def test_what_cannot_be_made_is_told_by_its_key(text: str, said: str, folder: Pa
         (SQL + "timeout_s = 1e9", "timeout_s"),
         (HTTP + 'permit = ["everything"]', "permit"),
         (HTTP + 'method = "TRACE"', "method"),
+        (HTTP + 'secrets."X Y" = "KEY"', "secrets"),
+        (OPENAPI + 'document = "shop.json"\nsecrets.X = "KEY"', "url"),
         (PYTHON + '"os.system"', "function"),
         ('[t]\nkind = "calculator"\nkey = "swordfish"', "key"),
     ],

@@ -55,6 +55,11 @@ async def test_bad_arguments_are_told_and_never_arrive(arguments: dict, said: st
     assert tool.calls == 0
 
 
+async def test_arguments_that_are_no_object() -> None:
+    result = await Toolbox([giving(1)]).call("double", [1], USE, None)  # type: ignore[arg-type]
+    assert "no object" in result.error
+
+
 async def test_a_remote_schema_is_never_fetched() -> None:
     tool = giving(1, takes='{"$ref":"http://127.0.0.1:9/schema.json"}')
     result = await Toolbox([tool]).call("double", {}, USE, None)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from msgspec import structs
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from yarl import URL
 
@@ -33,6 +34,7 @@ from shoal.tools.tool import Effects, Json, Tool
 from shoal.tools.toolbox import Toolbox, ToolLimits
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)]
 ToolName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 
@@ -95,7 +97,7 @@ class _ReachOptions(_Options):
     that may be reached though they are not public, like "127.0.0.1/32". ``repeatable``: the service
     heeds ``Idempotency-Key``, and does what it is asked twice only once."""
 
-    secrets: dict[str, Variable] = Field(default_factory=dict)
+    secrets: dict[Header, Variable] = Field(default_factory=dict)
     permit: tuple[str, ...] = ()
     reply_kb: float = Field(default=1_000, gt=0, le=50_000, allow_inf_nan=False)
     timeout_s: Seconds = 30
@@ -157,12 +159,21 @@ class HttpToolOptions(_ReachOptions):
 
 class OpenapiToolOptions(_ReachOptions):
     """Operations of an OpenAPI 3 ``document`` in JSON, by their ids: one tool each, named
-    ``NAME_id``. ``url`` takes the place of the document's server."""
+    ``NAME_id``. ``url`` takes the place of the document's server, and must where there are secrets:
+    whoever wrote the document does not say to whom they go. Without ``check_reply`` replies may
+    differ from what the document says of them."""
 
     kind: Literal["openapi"]
     document: Path
     operations: tuple[str, ...] = Field(min_length=1)
     url: str | None = None
+    check_reply: bool = True
+
+    @model_validator(mode="after")
+    def _whose_secrets(self) -> Self:
+        if self.secrets and not self.url:
+            raise ValueError("url: name the address to which the secrets may go")
+        return self
 
 
 class FilesToolOptions(_Options):
@@ -280,6 +291,8 @@ def _openapi_tools(place: str, name: str, options: OpenapiToolOptions, folder: P
     if not isinstance(document, dict):
         raise ConfigError(f"{place}.document: an object of at most 20 MB is expected")
     found = operations(document, options.operations, f"{name}_", options.url or "")
+    if not options.check_reply:
+        found = [structs.replace(each, gives="") for each in found]
     return [HttpTool(each, options.reach(each.url)) for each in found]
 
 

@@ -88,6 +88,8 @@ class Toolbox:
                 f"{name} is not what it was when this call was checked: nothing was called",
                 "look at its description and schema again",
             )
+        if not isinstance(arguments, Mapping):
+            return failed(f"{name}: its arguments are no object", _taking(spec))
         given = dict(arguments)
         if refusal := self._argument_trouble(spec, given):
             return refusal

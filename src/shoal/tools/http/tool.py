@@ -4,6 +4,7 @@ are not followed, no proxy of the environment's is used, and no cookie is kept."
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -86,7 +87,7 @@ class HttpTool:
     async def _sent(self, request: Prepared, use: ToolUse, limit: float) -> ToolResult:
         headers = request.headers | self._secrets
         if use.key and not self._operation.reads:
-            headers["Idempotency-Key"] = use.key
+            headers["Idempotency-Key"] = quote(use.key, safe="-_.~:")
         async with self._open().request(
             self._operation.method,
             request.url,
@@ -162,6 +163,8 @@ class HttpTool:
                     resolver=PublicResolver(permitted),
                     socket_factory=public_sockets(permitted),
                     limit=32,
+                    # aiohttp sends some writing requests again where a kept connection was stale
+                    force_close=not self._operation.reads,
                     ttl_dns_cache=10,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -230,7 +230,7 @@ def _is_bound(exp: Any, node: Any, name: str) -> bool:
     return False
 
 
-def _kinds(exp: Any, names: Sequence[str]) -> tuple[type, ...]:
+def _kinds(exp: Any, names: Sequence[str]) -> Any:
     """Those of sqlglot's classes that this version of it has."""
     return tuple(getattr(exp, name) for name in names if hasattr(exp, name))
 

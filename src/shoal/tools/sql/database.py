@@ -88,7 +88,7 @@ class Running:
 
     def __init__(self, database: Database, limits: SqlLimits, once: bool, until: float) -> None:
         self._database, self._limits, self._once, self._until = database, limits, once, until
-        self._stopped, self._ended = threading.Event(), threading.Event()
+        self._stopped, self._ended, self._wake = (threading.Event() for _ in range(3))
         self._committing = False
 
     def run(self, statement: Statement, values: Sequence[Json], key: str) -> Json:
@@ -108,6 +108,7 @@ class Running:
     def stop(self) -> None:
         """Stop it soon; does not block."""
         self._stopped.set()
+        self._wake.set()
 
     def _worked(
         self, connection: Connection, statement: Statement, values: Sequence[Json], key: str
@@ -136,16 +137,14 @@ class Running:
             yield connection
         finally:
             self._ended.set()
+            self._wake.set()
             watch.join()  # nobody interrupts a connection that is closed
             connection.close()
 
     def _watch(self, interrupt: Callable[[], None]) -> None:
         """Interrupt when the time is up, again until it has had its effect: one that comes just
         before a statement begins has none."""
-        left = self._until - time.monotonic()
-        end = time.monotonic() + max(left, 0)
-        while not self._ended.is_set() and not self._stopped.is_set() and time.monotonic() < end:
-            self._ended.wait(min(0.05, max(end - time.monotonic(), 0.001)))
+        self._wake.wait(max(self._until - time.monotonic(), 0))
         while not self._ended.wait(0.02):
             interrupt()
 
