@@ -108,6 +108,18 @@ async def test_every_kind_is_made(folder: Path) -> None:
     await box.aclose()
 
 
+def test_the_settings_that_the_docs_show(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    shown = tomllib.loads(page.split("```toml\n")[1].split("```")[0])["tools"]
+    found = Settings.model_validate(shown).root
+    assert {each.kind for each in found.values()} == {
+        "sql", "http", "openapi", "files", "calculator", "python",
+    }  # fmt: skip
+    monkeypatch.setenv("WEATHER_KEY", "sunny-and-warm")
+    some = {name: found[name] for name in ("notes", "sum", "weather")}
+    assert len(build_tools(some, folder).names) == 5
+
+
 SQL = '[t]\nkind = "sql"\ndatabase = "sqlite"\npath = "shop.db"\n'
 POSTGRES = '[t]\nkind = "sql"\ndatabase = "postgres"\n'
 HTTP = '[t]\nkind = "http"\nurl = "https://shop.example/{id}"\nparams.id = {}\n'
