@@ -83,6 +83,8 @@ def checked(
         raise Refused(f"this is no SQL that can be read: {_said(error)}") from None
     except RecursionError:
         raise Refused("the statement is nested too deeply") from None
+    except (AttributeError, IndexError, KeyError, TypeError):  # of a parser not made for malice
+        raise Refused("this is no SQL that can be read") from None
     if len(trees) != 1:
         raise Refused(f"one statement is expected, there are {len(trees)}")
     try:
@@ -113,6 +115,8 @@ def _rebuilt(
         raise Refused(f"the statement has more than {_MOST_TOKENS:,} words")
     while tokens and tokens[-1].token_type.name == "SEMICOLON":
         tokens = tokens[:-1]
+    if not tokens:
+        raise Refused("one statement is expected, there is none")
     pieces: list[str] = []
     order: list[str] = []
     end, skip = 0, False
