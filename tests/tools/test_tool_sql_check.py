@@ -9,14 +9,11 @@ from hypothesis import strategies as st
 
 from shoal.tools.sql.check import Dialect, Refused, checked
 
-WORDS = [
-    *"SELECT FROM WHERE WITH RECURSIVE AS ( ) , ; * = a b t 'x' \"y\" 1 -- /* */ DELETE".split(),
-    *"INSERT INTO VALUES UPDATE SET DROP TABLE UNION ALL CASE WHEN END ? :id $1 $$ :: [ ]".split(),
-    *"{ } . || IN EXISTS PRAGMA ATTACH COPY TO REPLACE OVER ORDER BY LIMIT RETURNING U& E'".split(),
-    *"pg_sleep read_csv EXPLAIN CREATE PIVOT LATERAL JOIN ON CAST NOT NULL INTERVAL".split(),
-    *"LAMBDA -> @ # ` \\".split(),
-    *("\n", "\0"),
-]
+TEXT = """SELECT FROM WHERE WITH RECURSIVE AS ( ) , ; * = a b t 'x' "y" 1 -- /* */ DELETE INSERT
+INTO VALUES UPDATE SET DROP TABLE UNION ALL CASE WHEN END ? :id $1 $$ :: [ ] { } . || IN EXISTS
+PRAGMA ATTACH COPY TO REPLACE OVER ORDER BY LIMIT RETURNING U& E' pg_sleep read_csv EXPLAIN CREATE
+PIVOT LATERAL JOIN ON CAST NOT NULL INTERVAL LAMBDA -> @ # `"""
+WORDS = [*TEXT.split(), "\\", "\n", "\0"]
 DIALECTS: tuple[Dialect, ...] = ("sqlite", "duckdb", "postgres")
 
 
