@@ -17,12 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from yarl import URL
 
 from shoal.errors import ConfigError
+from shoal.formats.json_schema import is_readable
 from shoal.tools.calculator import Calculator
 from shoal.tools.files import FileLimits, file_tools
-from shoal.tools.http.openapi import WrongDocument, operations
-from shoal.tools.http.operation import Operation, Parameter, WrongRequest
+from shoal.tools.http.openapi import operations
+from shoal.tools.http.operation import Operation, Parameter
 from shoal.tools.http.tool import HttpTool, Reach
-from shoal.tools.python import FunctionTool, ToolOptionsOfFunction
+from shoal.tools.python import FunctionAbout, FunctionTool
 from shoal.tools.sql.check import Refused
 from shoal.tools.sql.database import Database
 from shoal.tools.sql.duckdb import DuckdbFile
@@ -226,7 +227,11 @@ def build_tools(
     """
     made: list[Tool] = []
     for name, each in options.items():
-        made += tools_of(name, each, folder)
+        tools = tools_of(name, each, folder)
+        for spec in (tool.spec for tool in tools):
+            if not is_readable(spec.takes) or not is_readable(spec.gives or "{}"):
+                raise ConfigError(f"tools.{name}: a schema of {spec.name} is no JSON Schema")
+        made += tools
     try:
         return Toolbox(made, limits)
     except ValueError as error:
@@ -248,10 +253,10 @@ def tools_of(name: str, options: ToolOptions, folder: Path) -> list[Tool]:
         if isinstance(options, CalculatorToolOptions):
             return [Calculator(name)]
         return [_function_tool(place, name, options)]
-    except (WrongRequest, WrongDocument) as error:
-        raise ConfigError(f"{place}: {error}") from None
     except Refused as error:
         raise ConfigError(f"{place}.query: {error}") from None
+    except ValueError as error:  # an operation, a document or an address that is none
+        raise ConfigError(f"{place}: {error}") from None
     except ConfigError as error:
         said = str(error)
         raise ConfigError(said if said.startswith(place) else f"{place}: {said}") from None
@@ -310,15 +315,16 @@ def _function_tool(place: str, name: str, options: PythonToolOptions) -> Tool:
         found: Any = importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{place}.function: {error}") from None
+    except Exception as error:  # whatever the code of a module does as it is imported
+        said = str(error) or type(error).__name__
+        raise ConfigError(f"{place}.function: {said}") from error
     if isinstance(found, FunctionTool):
         if found.spec.name != name:
             raise ConfigError(f"{place}: this tool calls itself {found.spec.name}")
         return found
     if not callable(found):
         raise ConfigError(f"{place}.function: {options.function} is no function")
-    about = ToolOptionsOfFunction(
+    about = FunctionAbout(
         name=name,
         effects=options.effects,
         repeatable=options.repeatable,

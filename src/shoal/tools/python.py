@@ -53,7 +53,7 @@ class _Parameters(Struct, frozen=True):
     uses: tuple[str, ...]
 
 
-class ToolOptionsOfFunction(Struct, frozen=True, kw_only=True):
+class FunctionAbout(Struct, frozen=True, kw_only=True):
     """What the code of a function does not say of it. ``name`` is the function's own if it is "";
     ``at_once`` is how many threads it may use."""
 
@@ -73,7 +73,7 @@ class FunctionTool:
             parameters, a hint is missing or unreadable, or a type has no JSON Schema.
     """
 
-    def __init__(self, function: Callable[..., Any], options: ToolOptionsOfFunction) -> None:
+    def __init__(self, function: Callable[..., Any], options: FunctionAbout) -> None:
         self.function = function
         self._threads = Threads(options.at_once)
         self._is_async = inspect.iscoroutinefunction(function)
@@ -152,7 +152,7 @@ def tool(
     cost: float = 0.0,
 ) -> Callable[[Callable[..., Any]], FunctionTool]:
     """Make a tool of the function below; raises what ``FunctionTool`` raises."""
-    options = ToolOptionsOfFunction(
+    options = FunctionAbout(
         name=name, effects=effects, repeatable=repeatable, timeout_s=timeout_s, cost=cost
     )
     return lambda function: FunctionTool(function, options)
