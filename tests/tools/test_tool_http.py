@@ -297,3 +297,32 @@ def test_no_argument_leaves_its_place(part: str, word: str) -> None:
     assert len(url.raw_path.split("/")) == 4
     assert list(url.query.items()) == [("q", word)]
     assert url.fragment == ""
+
+
+async def test_a_writing_request_is_not_sent_again_over_a_new_connection() -> None:
+    """A service that closes a kept connection as the next request arrives: nobody can tell whether
+    it was heeded, so nobody repeats it."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in (b"HTTP/1.1 204 No Content\r\n\r\n", None):
+            line = await reader.readline()
+            while await reader.readline() not in (b"\r\n", b""):
+                pass
+            if line:
+                heard.append(line.split()[0])
+            if answer is None:
+                break
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    chosen = tool(url, "DELETE")
+    box = Toolbox([chosen])
+    for _ in range(2):
+        assert (await box.call("op", {}, ToolUse("k", 2.0), None)).ok
+    await box.aclose()
+    server.close()
+    assert heard == [b"DELETE", b"DELETE"]

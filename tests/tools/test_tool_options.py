@@ -2,13 +2,15 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 from pydantic import ConfigDict, RootModel, ValidationError
 
-from shoal.errors import ConfigError
+from shoal.errors import ConfigError, MissingExtra
 from shoal.tools.options import ToolOptions, build_tools
 from shoal.tools.tool import ToolUse
 from shoal.tools.toolbox import Toolbox
@@ -185,3 +187,27 @@ def test_settings_that_go_wrong(text: str, key: str) -> None:
         Settings.model_validate(tomllib.loads(text))
     assert key in str(error.value)
     assert "swordfish" not in str(error.value)
+
+
+def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
+    heavy = ("sqlglot", "duckdb", "psycopg", "mcp", "torch")
+    code = f"import sys, shoal.tools.options; print([m for m in {heavy!r} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "extra"),
+    [
+        ("sqlglot", SQL, "sql"),
+        ("duckdb", SQL.replace("sqlite", "duckdb"), "sql"),
+        ("psycopg", POSTGRES + 'url = "postgresql://x"', "postgres"),
+    ],
+)
+def test_a_missing_part_is_told_by_its_extra(
+    module: str, text: str, extra: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra) as error:
+        built(text, folder)
+    assert error.value.extra == extra
