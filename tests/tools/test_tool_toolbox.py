@@ -182,6 +182,26 @@ async def test_a_changed_tool_is_not_called() -> None:
     assert tool.calls == 1
 
 
+async def test_one_that_changes_while_a_call_waits_is_not_called() -> None:
+    release = asyncio.Event()
+
+    async def do(arguments: object, use: object) -> ToolResult:
+        await release.wait()
+        return ToolResult(1)
+
+    tool = Double(do)
+    box = Toolbox([tool], ToolLimits(at_once=1))
+    first = asyncio.create_task(box.call("double", {}, USE, None))
+    second = asyncio.create_task(box.call("double", {}, USE, None))
+    await asyncio.sleep(0.01)
+    tool.spec = ToolSpec(name="double", description="other")
+    release.set()
+    assert (await first).ok
+    assert "not what it was" in (await second).error
+    assert tool.calls == 1
+    assert (await box.call("double", {}, USE, None)).ok  # its place is free again
+
+
 async def test_no_more_at_once_than_allowed() -> None:
     running = most = 0
 

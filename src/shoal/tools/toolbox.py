@@ -84,10 +84,7 @@ class Toolbox:
             return self._unknown(name, granted)
         spec = tool.spec
         if digest and digest != digest_of(spec):
-            return failed(
-                f"{name} is not what it was when this call was checked: nothing was called",
-                "look at its description and schema again",
-            )
+            return _changed(name)
         if not isinstance(arguments, Mapping):
             return failed(f"{name}: its arguments are no object", _taking(spec))
         given = dict(arguments)
@@ -109,7 +106,7 @@ class Toolbox:
 
     def _unknown(self, name: str, granted: Sequence[str] | None) -> ToolResult:
         known = self._known(granted)
-        near = difflib.get_close_matches(name, known, 3)
+        near = difflib.get_close_matches(name[:100], known, 3)
         some = near or known[:_MOST_NAMES]
         rest = f" and {len(known) - len(some)} more" if len(known) > len(some) else ""
         hint = f"there are: {', '.join(some)}{rest}" if known else "no tool is granted here"
@@ -142,6 +139,9 @@ class Toolbox:
                 f"{spec.name} was not called: no time was left for it", "try it later", passing=True
             )
         left = ToolUse(use.key, max(until - loop.time(), 0.001))
+        if tool.spec != spec:  # it has changed while this call waited
+            slots.release()
+            return _changed(spec.name)
         # A task of its own, so that one who swallows its cancellation cannot hold the caller too.
         task = asyncio.create_task(_called(tool, given, left))
         task.add_done_callback(lambda _: slots.release())
@@ -205,6 +205,13 @@ def _outcome(spec: ToolSpec, task: "asyncio.Task[ToolResult]", limit: float) -> 
         f"{spec.name} broke: {type(error).__name__}",
         "this is a fault of the tool, not of the arguments",
         unsure=writes,
+    )
+
+
+def _changed(name: str) -> ToolResult:
+    return failed(
+        f"{name} is not what it was when this call was checked: nothing was called",
+        "look at its description and schema again",
     )
 
 
