@@ -41,7 +41,8 @@ class Regime:
         ``cache`` None: nothing is cached; ``cascade`` None: no rungs but specialists and the LLM;
         ``judging``: tasks, by name, whose answers are judged in ways of their own;
         ``collections``: how questions are answered from those, by name, that are not asked as by
-        default; ``agents`` and ``tools``, which are closed with the engines: None for none. A cache belongs to one regime, so a reload empties it.
+        default; ``agents`` and ``tools``, which are closed with the engines: None for none. A cache
+        belongs to one regime, so a reload empties it.
 
         Raises:
             ConfigError: the cascade, a collection or an agent names a model, or an agent a tool,

@@ -8,8 +8,10 @@ from types import ModuleType
 from shoal.assembly import Purse, Shoal
 from shoal.assembly.library import Library
 from shoal.assembly.offering import Offering
+from shoal.assembly.runs.offers import AgentOffers
 from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, open_store
+from shoal.cli.performing import orchestra_of
 from shoal.cli.printing import show_log
 from shoal.cli.reloading import budgets_of, regime_of
 from shoal.config import Config, read_config
@@ -55,8 +57,9 @@ async def _serve(config: Config, store: Store, server: ModuleType) -> None:
     async with (
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
+        orchestra_of(shoal, store, library) as orchestra,
     ):
-        offering = Offering(shoal, store, library)
+        offering = Offering(shoal, store, library, AgentOffers(orchestra))
         serving = asyncio.ensure_future(server.serve_stdio(offering, version()))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

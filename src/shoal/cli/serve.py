@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
 from shoal.assembly.library import Library
 from shoal.assembly.offering import Offering
+from shoal.assembly.runs.offers import AgentOffers
 from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
@@ -90,11 +91,11 @@ async def _serve(
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
-        orchestra_of(shoal, store, library, resumes=True),
+        orchestra_of(shoal, store, library, resumes=True) as orchestra,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
         _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,
-        _mcp(config.gateway, Offering(shoal, store, library)) as mcp,
+        _mcp(config.gateway, Offering(shoal, store, library, AgentOffers(orchestra))) as mcp,
     ):
         config.gateway.require_keys(len(keys.ring))
         app = create_app(shoal, config.gateway, keys, tracer, stacks, mcp)

@@ -99,6 +99,11 @@ class Orchestra:
         if tasks:
             await asyncio.wait(tasks)
 
+    @property
+    def scenes(self) -> Scenes:
+        """Where its runs take place."""
+        return self._scenes
+
     async def rehearse(self, order: Order, caller: Caller) -> Rehearsal:
         """What the plan of an order would call; nothing is.
 
