@@ -7,9 +7,10 @@ from pathlib import Path
 
 from shoal.assembly.kept_reranker import open_collection
 from shoal.errors import ConfigError, NotFound, StoreError
-from shoal.retrieval.collection import Collection, check_name, collections_in, remove_collection
+from shoal.retrieval.collection import Collection, check_name, collections_in
 from shoal.retrieval.identity import Identity, identity_of
 from shoal.retrieval.intake import Encodes
+from shoal.retrieval.leftovers import finish, set_aside, sweep
 from shoal.retrieval.qdrant_place import Places, in_folders
 from shoal.retrieval.shelf import FILE
 
@@ -89,7 +90,18 @@ class Library:
             if opened is not None:
                 with self._counting:  # searches, which write indexes into the folder
                     self._counting.wait_for(lambda: not opened.uses, _ENDS_WITHIN_S)
-            _remove(folder)
+            try:
+                going = set_aside(folder)
+            except StoreError:
+                if folder.exists():
+                    raise
+                return  # another process was quicker
+        finish(going, self._places)  # nobody waits for that
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Finish what somebody was stopped at while removing or importing a collection."""
+        sweep(self._root, self._places)
 
     def close(self) -> None:
         """Close every collection: those in use when they are no longer."""
@@ -150,15 +162,6 @@ class _Opened:
     def __init__(self, collection: Collection, identity: Identity) -> None:
         self.collection, self.identity = collection, identity
         self.uses, self.is_retired = 0, False
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, in which files may still come and go: of who uses it to the end."""
-    try:
-        remove_collection(folder)
-    except StoreError:
-        if folder.exists():
-            raise
 
 
 def _not_found(name: str) -> NotFound:

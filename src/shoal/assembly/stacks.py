@@ -32,6 +32,7 @@ class Stacks:
     def open(self) -> None:
         """Begin, which throws away what is left of earlier times."""
         try:
+            self._library.sweep()
             self._uploads.sweep()
             self.uploads.tidy()
         except (ShoalError, OSError) as error:  # callers are told when they ask; the rest works

@@ -5,24 +5,23 @@ One folder: the shelf, which is all that counts, and indexes that can be made ag
 
 import logging
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shoal.errors import ConfigError, Conflict, NotFound, StoreDamaged, StoreError
+from shoal.errors import ConfigError, Conflict, NotFound, StoreError
 from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.folders import source_of
 from shoal.retrieval.indexes import Indexes, require
 from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, is_from, vectors_of
-from shoal.retrieval.qdrant_place import QdrantPlace
+from shoal.retrieval.leftovers import finish, set_aside, sweep
+from shoal.retrieval.qdrant_place import Places, QdrantPlace, in_folders
 from shoal.retrieval.readers import Reader
 from shoal.retrieval.rerank import Rerankers, reranked
 from shoal.retrieval.search import Search, SearchOptions
@@ -229,8 +228,9 @@ def size_of(folder: Path, shelf: Shelf) -> Size:
     return Size(documents, passages, len(shelf.failures()), used)
 
 
-def remove_collection(folder: Path) -> None:
-    """Remove a collection, whole or damaged: first its name, so that no half of it is ever found.
+def remove_collection(folder: Path, places: Places = in_folders) -> None:
+    """Remove a collection, whole or damaged, and what ``places`` says that it has elsewhere: first
+    its name, so that no half of it is ever found.
 
     Raises:
         NotFound: there is none.
@@ -238,14 +238,8 @@ def remove_collection(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise NotFound(f"no collection {folder.name!r}")
-    for left in folder.parent.glob(".*.removing"):  # by somebody who was stopped
-        shutil.rmtree(left, ignore_errors=True)
-    going = folder.with_name(f".{folder.name}.{uuid4().hex}.removing")
-    try:
-        folder.rename(going)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be removed: {error}") from error
-    shutil.rmtree(going, ignore_errors=True)  # what is being written there is swept next time
+    finish(set_aside(folder), places)
+    sweep(folder.parent, places)
 
 
 def rebuild(folder: Path, encoder: Encodes) -> int:
@@ -267,39 +261,6 @@ def rebuild(folder: Path, encoder: Encodes) -> int:
     finally:
         lock.release()
         shelf.close()
-
-
-def import_collection(file: Path, folder: Path) -> None:
-    """Make a collection of a file that ``export`` wrote.
-
-    Raises:
-        Conflict: there is one of this name.
-        ConfigError: the name will not do.
-        NotFound, StoreError: the file is not there, is no collection, or is damaged.
-    """
-    check_name(folder.name)
-    if (folder / FILE).exists():
-        raise Conflict(f"there is a collection {folder.name} already")
-    if not file.is_file():
-        raise NotFound(f"{file}: no such file" if not file.exists() else f"{file}: this is no file")
-    waiting = folder.with_name(f".{folder.name}.importing")
-    shutil.rmtree(waiting, ignore_errors=True)
-    waiting.mkdir(parents=True)
-    try:
-        shutil.copyfile(file, waiting / FILE)
-        shelf = Shelf.open(waiting)
-        shelf.check()
-        shelf.forget_sources()  # they are another machine's, and files missing here are not gone
-        shelf.forget_failures()
-        shelf.make_anew()
-        shelf.close()
-        waiting.rename(folder)
-    except StoreDamaged as error:
-        raise StoreDamaged(f"{file}: damaged, or nothing that `export` wrote") from error
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(waiting, ignore_errors=True)
 
 
 def check_name(name: str) -> None:
