@@ -18,6 +18,7 @@ from shoal.assembly.library import Library
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.errors import MalformedRequest, NotFound, UnknownModel
 from shoal.retrieval import grounding
+from shoal.retrieval.collection import Collection
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.extracting import extract
 from shoal.retrieval.grounding import NOTHING, Grounded, Source
@@ -100,8 +101,10 @@ class Asking:
         return _told(grounded, request.model, reason, line)
 
     def _search(self, name: str, words: str, passages: int) -> tuple[list[Hit], Encodes]:
-        with self._library.using(name) as collection:
+        def search(collection: Collection) -> tuple[list[Hit], Encodes]:
             return collection.search(words, SearchOptions(k=passages)), collection.encoder
+
+        return self._library.read(name, search)
 
 
 async def _by_model(
