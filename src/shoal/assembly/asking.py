@@ -176,6 +176,13 @@ def _refuse_more_than_text(request: Request) -> None:
             "response_format",
         )
 
+    if (asked := json.loads(request.params or "{}").get("n")) not in (None, 1):
+        raise MalformedRequest(
+            f"n: {request.model} gives one answer, the one that its passages bear out, not "
+            f"{str(asked)[:20]}; leave n out",
+            "n",
+        )
+
 
 def _is_plain(response_format: str) -> bool:
     found = json.loads(response_format)

@@ -89,7 +89,9 @@ class Attaching:
         waits until this is called anew."""
         lock = FileLock(self._uploads.folder / "attaching.lock")
         stuck = set[str]()
-        while not self._ending.is_set() and (self._detached(stuck) or self._waiting(stuck)):
+        while not self._ending.is_set() and (
+            self._detached(stuck) or self._cancelled(stuck) or self._waiting(stuck)
+        ):
             self._uploads.folder.mkdir(parents=True, exist_ok=True)
             if not lock.take():
                 self._ending.wait(_LOOK_S)
@@ -98,6 +100,9 @@ class Attaching:
                 for name, file in self._detached(stuck):
                     with _noted(stuck, name):
                         self._take_out(name, file)
+                for name, one in self._cancelled(stuck):
+                    with _noted(stuck, name):
+                        self._take_out_cancelled(name, one)
                 for name, one in self._waiting(stuck):
                     if not self._ending.is_set():
                         with _noted(stuck, name):
@@ -123,6 +128,23 @@ class Attaching:
                 with _noted(stuck, name):
                     found += [(name, file) for file in self._attachments(name).detached()]
         return found
+
+    def _cancelled(self, stuck: set[str]) -> list[tuple[str, Attachment]]:
+        """What was cancelled, perhaps while it was being attached, by whom it may be that is gone."""
+        found = []
+        for name in self._library.names():
+            if name not in stuck:
+                with _noted(stuck, name):
+                    found += [(name, one) for one in self._attachments(name).cancelled()]
+        return found
+
+    def _take_out_cancelled(self, name: str, one: Attachment) -> None:
+        """Unless it was there before it was to be attached anew."""
+        with closing(Shelf.open(self._library.folder(name))) as shelf:
+            document = document_of(shelf, one.file)
+            if document is not None and document.at >= one.at:
+                shelf.remove([document.name])
+        self._attachments(name).settle_cancelled(one)
 
     def _take_out(self, name: str, file: str) -> None:
         with closing(Shelf.open(self._library.folder(name))) as shelf:
