@@ -130,7 +130,7 @@ class Attaching:
         return found
 
     def _cancelled(self, stuck: set[str]) -> list[tuple[str, Attachment]]:
-        """What was cancelled, perhaps while it was being attached, by whom it may be that is gone."""
+        """What was cancelled, perhaps while somebody who is gone was attaching it."""
         found = []
         for name in self._library.names():
             if name not in stuck:

@@ -7,6 +7,7 @@ What is on its way in or out does not come along; nor do uploads, which belong t
 """
 
 import hashlib
+import re
 import shutil
 import sqlite3
 import time
@@ -37,7 +38,8 @@ _ALL = (
     "SELECT * FROM passages ORDER BY number",
     "SELECT * FROM vectors ORDER BY number",
 )
-_OURS = tuple(f"{folder}/" for folder in (FOLDER, RERANKER))
+_CARRIED = "SELECT name, digest, coalesce(CAST(data AS BLOB), x'') FROM carried"
+_OURS = re.compile(rf"(?:{FOLDER}|{RERANKER})/[0-9a-z]+\.(?:json|safetensors)")
 
 
 class _Said(Struct, frozen=True):
@@ -151,7 +153,7 @@ def _unpack(waiting: Path, file: Path) -> None:
         query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'carried'"
         if not conn.execute(query).fetchone()[0]:
             return
-        rows = conn.execute("SELECT name, digest, data FROM carried").fetchall()
+        rows = conn.execute(_CARRIED).fetchall()
         for name, digest, data in rows:
             found = _digest(conn) if name == _SHELF else hashlib.sha256(data).hexdigest()
             if found != digest:
@@ -159,7 +161,9 @@ def _unpack(waiting: Path, file: Path) -> None:
         conn.execute("DROP TABLE carried")
     carried = {name: data for name, _, data in rows}
     for name, data in carried.items():
-        if name.startswith(_OURS) and name.count("/") == 1 and "\\" not in name:
+        if name not in (_SHELF, _SAID):
+            if _OURS.fullmatch(name) is None:
+                raise StoreDamaged(f"{file}: {name[:40]!r}: a collection has no such thing")
             replace_file(waiting / name, data)
     try:
         verify(waiting / FOLDER)
