@@ -170,6 +170,21 @@ def test_what_was_removed_stays_so_when_its_process_is_killed(tmp_path: Path, by
     stacks.close()
 
 
+def test_a_file_that_is_kept_may_be_too_large_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attaching, "_MOST_READ", 10)
+    stacks, _ = new_stacks(tmp_path, TinyEncoder())
+    stacks.open()
+    file = upload(stacks, "a.txt", "the tide turns")
+    stacks.stores.create(NewStore(name="it", file_ids=(file,)), ANYBODY)
+    until(lambda: status(stacks, file) == "failed")
+    error = stacks.files.get("vs_it", file, ANYBODY).last_error
+    assert error is not None
+    assert (error.code, error.message[-26:]) == ("invalid_file", "MB, the most that is read")
+    stacks.close()
+
+
 def test_what_was_attached_before_stays_when_a_batch_is_cancelled(tmp_path: Path) -> None:
     stacks, library = new_stacks(tmp_path, TinyEncoder())
     stacks.open()

@@ -18,7 +18,7 @@ from shoal.errors import NotFound, ReadError, ShoalError, StoreError
 from shoal.retrieval.attachments import Attachment, Attachments
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.intake import Encodes, Intake
-from shoal.retrieval.readers import Reader, kind_of
+from shoal.retrieval.readers import Reader, ReadOptions, kind_of
 from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.shelf_tables import Vectors
 from shoal.retrieval.uploads import PREFIX, Upload, Uploads
@@ -26,6 +26,7 @@ from shoal.storage.file_lock import FileLock
 
 log = logging.getLogger(__name__)
 
+_MOST_READ = ReadOptions().max_bytes
 _LOOK_S = 0.2  # for another process that attaches files
 _ENDS_WITHIN_S = 5.0
 _TIDY_S = 60.0  # what has expired goes so soon, if nothing else asks for it
@@ -175,6 +176,9 @@ class Attaching:
     def _outcome(self, reader: Reader, name: str, one: Attachment) -> "_Outcome":
         try:
             upload = self._uploads.get(one.file)
+            if upload.size > _MOST_READ:
+                said = f"the file is over {_MOST_READ / 1_000_000:g} MB, the most that is read"
+                return _Outcome("invalid_file", said)
             data = self._uploads.path(one.file).read_bytes()
         except (NotFound, OSError):
             return _Outcome("invalid_file", "the file was removed before it was attached")

@@ -93,7 +93,7 @@ async def _serve(
         orchestra_of(shoal, store, library, resumes=True),
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
-        _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,
+        _stacks(Stacks(library, _uploads(config), encoder)) as stacks,
         _mcp(config.gateway, Offering(shoal, store, library)) as mcp,
     ):
         config.gateway.require_keys(len(keys.ring))
@@ -125,6 +125,11 @@ async def _mcp(options: GatewayOptions, offering: Offering) -> AsyncIterator[ASG
         return
     async with mcp_server().McpEndpoint(offering, version(), options.max_body).running() as mcp:
         yield mcp
+
+
+def _uploads(config: Config) -> Uploads:
+    gateway = config.gateway
+    return Uploads(config.store.path / "files", gateway.max_file, gateway.max_files)
 
 
 def _set_aside_the_heap() -> None:
