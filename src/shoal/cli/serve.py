@@ -18,9 +18,9 @@ from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.assembly.library import Library
 from shoal.assembly.offering import Offering
-from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
 from shoal.cli.mcp import mcp_server, version
@@ -89,7 +89,7 @@ async def _serve(
     async with (
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
-        Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
+        Shoal(store, regime_of(config), encoder, purse, library) as shoal,
         orchestra_of(shoal, store, library, resumes=True),
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
