@@ -136,7 +136,7 @@ class Shelf:
         """
         with self._transaction() as conn:
             if conn.execute("SELECT encoder FROM collection").fetchone()[0] != self.encoder:
-                raise self._encoded_anew()
+                raise Conflict(f"{self.path.parent}: it was encoded anew meanwhile: open it again")
             change = next_change(conn)
             return [put(conn, written, change) for written in documents]
 
@@ -405,10 +405,6 @@ class Shelf:
         same = dict(self._all(query, (to_json(list(by_digest)),)))
         vectors = self.vectors_of(list(same))
         return {by_digest[same[number]]: found for number, found in vectors.items()}
-
-    def _encoded_anew(self) -> Conflict:
-        name = self.path.parent.name
-        return Conflict(f"collection {name} was encoded anew meanwhile: open it again")
 
     def is_current(self) -> bool:
         """Whether the file is still what was opened: not encoded anew meanwhile."""

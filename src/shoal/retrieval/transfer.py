@@ -23,13 +23,12 @@ from shoal.errors import ArtifactError, Conflict, NotFound, StoreDamaged, StoreE
 from shoal.retrieval import shelf_staging as staging
 from shoal.retrieval.attachments import Attachment, Attachments, Terms
 from shoal.retrieval.collection import check_name
-from shoal.retrieval.gain import files_of_gain, replace_file
+from shoal.retrieval.gain import replace_file
 from shoal.retrieval.leftovers import finish, hidden, set_aside, sweep
 from shoal.retrieval.qdrant_place import Places, in_folders
 from shoal.retrieval.shelf import FILE, Shelf
 from shoal.retrieval.shelf_tables import connect, remove, translated
-from shoal.retrieval.tuned import FOLDER, files_of_tuned, verify
-from shoal.retrieval.tuning import RERANKER
+from shoal.retrieval.tuned import FOLDER, RERANKER, files_of_tuned, verify
 from shoal.retrieval.uploads import PREFIX
 
 _SHELF, _SAID = "shelf", "said.json"
@@ -39,7 +38,7 @@ _ALL = (
     "SELECT * FROM vectors ORDER BY number",
 )
 _CARRIED = "SELECT name, digest, coalesce(CAST(data AS BLOB), x'') FROM carried"
-_OURS = re.compile(rf"(?:{FOLDER}|{RERANKER})/[0-9a-z]+\.(?:json|safetensors)")
+_OURS = re.compile(rf"(?:{FOLDER}|{RERANKER})(?:/[\w-][\w.-]*){{1,4}}", re.ASCII)
 
 
 class _Said(Struct, frozen=True):
@@ -110,8 +109,10 @@ def import_collection(file: Path, folder: Path, places: Places = in_folders) -> 
 
 def _files(folder: Path) -> dict[str, bytes]:
     """What lies beside the shelf and cannot be made again from it, by path."""
-    found = files_of_tuned(folder / FOLDER) + files_of_gain(folder / RERANKER)
-    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in found}
+    kept = (folder / RERANKER).rglob("*")
+    found = [*files_of_tuned(folder / FOLDER), *(path for path in kept if path.is_file())]
+    names = {path.relative_to(folder).as_posix(): path for path in found}
+    return {name: path.read_bytes() for name, path in names.items() if _OURS.fullmatch(name)}
 
 
 def _finish(conn: sqlite3.Connection, carried: dict[str, bytes], leaving: Iterable[str]) -> None:
