@@ -78,10 +78,14 @@ def tell(folder: Path) -> None:
 
 def test_what_it_was_tuned_to_comes_along(rivers: Path, file: Path, streams: Path) -> None:
     certificate = tune(rivers)
+    model = Path("reranker") / "models" / "ab12" / "model.safetensors"
+    (rivers / model).parent.mkdir(parents=True)
+    (rivers / model).write_bytes(b"weights")
     export_collection(rivers, file)
     import_collection(file, streams)
+    assert (streams / model).read_bytes() == b"weights"
     assert certificate_in(streams / FOLDER) == certificate
-    old, new = (Tuned(one / FOLDER, ENCODER.digest).adapter() for one in (rivers, streams))
+    old, new = (Tuned(one / FOLDER, ENCODER.digest).now().adapter for one in (rivers, streams))
     assert old is not None
     assert new is not None
     assert new.packed() == old.packed()
