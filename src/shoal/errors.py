@@ -9,6 +9,7 @@ ShoalError
 │   ├── Untranslatable         400  asks for what the answering engine's wire format cannot say
 │   ├── ContextLengthExceeded  400  input and asked output do not fit into the model's context
 │   ├── BodyTooLarge           413
+│   ├── UploadsFull            413  uploaded files leave no room for another
 │   ├── PrivacyRefused         403  holds what the privacy rules keep from every answerer
 │   ├── NoAnswerer             403  no answerer is left that the policy allows
 │   ├── UnknownModel           404
@@ -111,10 +112,24 @@ class ContextLengthExceeded(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body is over ``gateway.max_body_mb``."""
+    """The body is over ``gateway.max_body_mb``, or a file over ``gateway.max_file_mb``."""
 
     status = 413
     code = "body_too_large"
+
+
+class UploadsFull(RequestError):
+    """All uploaded files together would be over ``gateway.max_files_gb``; ``left`` bytes are."""
+
+    status = 413
+    code = "storage_limit_exceeded"
+
+    def __init__(self, left: int) -> None:
+        super().__init__(
+            f"the uploaded files leave {max(left, 0) / 1_000_000:,.1f} MB for another; delete some "
+            "(DELETE /v1/files/ID), or raise gateway.max_files_gb in shoal.toml",
+            "file",
+        )
 
 
 class PrivacyRefused(RequestError):

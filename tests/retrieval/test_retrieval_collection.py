@@ -14,7 +14,6 @@ from shoal.retrieval import collection as parts
 from shoal.retrieval.collection import (
     Collection,
     collections_in,
-    import_collection,
     rebuild,
     remove_collection,
 )
@@ -22,6 +21,7 @@ from shoal.retrieval.filter_text import filter_from_text
 from shoal.retrieval.intake import Progress
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.shelf_rows import Seal, Source
+from shoal.retrieval.transfer import export_collection, import_collection
 from shoal.retrieval.vectors import VectorIndex
 from shoal.storage.file_lock import FileLock
 from tiny_encoder import TinyEncoder
@@ -282,7 +282,7 @@ def test_progress_is_told(rivers: Collection, files: Path) -> None:
 
 def test_it_moves_as_one_file(rivers: Collection, tmp_path: Path) -> None:
     file = tmp_path / "rivers.shoal"
-    rivers.shelf.copy_to(file)
+    export_collection(rivers.folder, file)
     import_collection(file, tmp_path / "collections" / "streams")
     moved = Collection(tmp_path / "collections" / "streams", TinyEncoder())
     assert names(moved, "crayfish") == ["otters.md"]

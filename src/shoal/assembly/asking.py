@@ -18,6 +18,7 @@ from shoal.assembly.library import Library
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.errors import MalformedRequest, NotFound, UnknownModel
 from shoal.retrieval import grounding
+from shoal.retrieval.collection import Collection
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.extracting import extract
 from shoal.retrieval.grounding import NOTHING, Grounded, Source
@@ -100,8 +101,10 @@ class Asking:
         return _told(grounded, request.model, reason, line)
 
     def _search(self, name: str, words: str, passages: int) -> tuple[list[Hit], Encodes]:
-        with self._library.using(name) as collection:
+        def search(collection: Collection) -> tuple[list[Hit], Encodes]:
             return collection.search(words, SearchOptions(k=passages)), collection.encoder
+
+        return self._library.read(name, search)
 
 
 async def _by_model(
@@ -171,6 +174,13 @@ def _refuse_more_than_text(request: Request) -> None:
             f"response_format: {request.model} answers in sentences with citations, in no other "
             "format; leave it out, or ask another model",
             "response_format",
+        )
+
+    if (asked := json.loads(request.params or "{}").get("n")) not in (None, 1):
+        raise MalformedRequest(
+            f"n: {request.model} gives one answer, the one that its passages bear out, not "
+            f"{str(asked)[:20]}; leave n out",
+            "n",
         )
 
 

@@ -22,6 +22,7 @@ from shoal.config import Config, read_config
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError, NotFound, StoreError
 from shoal.retrieval import collection as parts
+from shoal.retrieval import transfer
 from shoal.retrieval.collection import Collection, collections_in
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.filter_text import filter_from_text
@@ -204,7 +205,7 @@ def remove(
         if not folder.is_dir():
             raise NotFound(f"no collection {name!r}")
         typer.confirm(f"Remove the collection {name} with all its indexes?", abort=True)
-        parts.remove_collection(folder)
+        parts.remove_collection(folder, settings.place_of)
         say(f"Removed {name}.")
         return
     with opened(settings, name, Encoder()) as found:
@@ -229,10 +230,9 @@ def export_collection(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Write a collection into one file: documents, passages, vectors and attributes."""
-    shelf = Shelf.open(folder_of(read_config(config), name))
-    shelf.copy_to(file)
-    shelf.close()
+    """Write a collection into one file: documents with their passages and vectors, what it was
+    tuned to, and what was said of it by API."""
+    transfer.export_collection(folder_of(read_config(config), name), file)
     say(f"Wrote {file}.")
 
 
@@ -244,7 +244,7 @@ def import_collection(
 ) -> None:
     """Make a collection of a file that `export` wrote. It takes from nowhere until told to."""
     settings = read_config(config)
-    parts.import_collection(file, folder_of(settings, name))
+    transfer.import_collection(file, folder_of(settings, name), settings.place_of)
     with opened(settings, name, Encoder()) as found:
         found.follow()
         size = found.size()

@@ -6,10 +6,10 @@ from importlib import metadata
 from types import ModuleType
 
 from shoal.assembly import Purse, Shoal
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.assembly.library import Library
 from shoal.assembly.offering import Offering
 from shoal.assembly.runs.offers import AgentOffers
-from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, open_store
 from shoal.cli.performing import orchestra_of
 from shoal.cli.printing import show_log

@@ -18,10 +18,10 @@ from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.assembly.library import Library
 from shoal.assembly.offering import Offering
 from shoal.assembly.runs.offers import AgentOffers
-from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
 from shoal.cli.mcp import mcp_server, version
@@ -90,11 +90,11 @@ async def _serve(
     async with (
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
-        Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
+        Shoal(store, regime_of(config), encoder, purse, library) as shoal,
         orchestra_of(shoal, store, library, resumes=True) as orchestra,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
-        _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,
+        _stacks(Stacks(library, _uploads(config), encoder)) as stacks,
         _mcp(config.gateway, Offering(shoal, store, library, AgentOffers(orchestra))) as mcp,
     ):
         config.gateway.require_keys(len(keys.ring))
@@ -126,6 +126,11 @@ async def _mcp(options: GatewayOptions, offering: Offering) -> AsyncIterator[ASG
         return
     async with mcp_server().McpEndpoint(offering, version(), options.max_body).running() as mcp:
         yield mcp
+
+
+def _uploads(config: Config) -> Uploads:
+    gateway = config.gateway
+    return Uploads(config.store.path / "files", gateway.max_file, gateway.max_files)
 
 
 def _set_aside_the_heap() -> None:

@@ -1,5 +1,7 @@
 """The gateway as an ASGI application."""
 
+import asyncio
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -33,7 +35,10 @@ from shoal.gateway.tracing import Tracer
 from shoal.gateway.upload_routes import UploadRoutes
 from shoal.gateway.valve import Valve
 
-_DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
+# A refused body is thrown away, so many bytes of it: clients that send all before they read would
+# else find the connection broken, and never learn why.
+_DRAINED = 1_000_000_000
+_DRAINED_UNSAID, _UNSAID_S = 64_000_000, 20.0  # of one whose length is not said, and for how long
 
 
 def create_app(
@@ -108,9 +113,28 @@ async def _shoal_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ShoalError)
     reply = error_reply(error, wire_of(request.url.path))
     declared = request.headers.get("content-length", "")
-    if reply.status_code == 413 and not (declared.isdecimal() and int(declared) <= _DRAINED):
+    if reply.status_code == 413 and not await _ends(request, declared):
         reply.headers["connection"] = "close"
     return reply
+
+
+async def _ends(request: Request, declared: str) -> bool:
+    """Whether the body has come to its end, or will soon: the server throws away what is left."""
+    return int(declared) <= _DRAINED if declared.isdecimal() else await _drained(request)
+
+
+async def _drained(request: Request) -> bool:
+    """Whether one of unknown length has come to its end."""
+    size = 0
+    try:
+        async with asyncio.timeout(_UNSAID_S):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > _DRAINED_UNSAID:
+                    return False
+    except (TimeoutError, ClientDisconnect):
+        return False
+    return True
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -233,6 +233,11 @@ def begin_attempt(folder: Path) -> int:
     return attempt
 
 
+def files_of_gain(folder: Path) -> list[Path]:
+    """What there is in a folder of certificates: the one in force, and the count of attempts."""
+    return [path for name in (CERTIFICATE, _ATTEMPTS) if (path := folder / name).is_file()]
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """All or nothing, and on disk when it returns.
 

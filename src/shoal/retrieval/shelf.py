@@ -5,7 +5,6 @@ number of a passage, and that of a removal. Numbers are never given twice, and t
 document are numbered in one go, so a document is a range of them.
 """
 
-import os
 import sqlite3
 import threading
 import time
@@ -24,11 +23,13 @@ from shoal.retrieval import shelf_staging as staging
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Document, Passage, Piece, Value
 from shoal.retrieval.identity import identity_of
+from shoal.retrieval.shelf_making import make_shelf
 from shoal.retrieval.shelf_rows import (
     NO_SEAL,
     Added,
     Described,
     Failure,
+    Former,
     Ranges,
     Removal,
     Seal,
@@ -43,7 +44,6 @@ from shoal.retrieval.shelf_tables import (
     PART,
     PASSAGE,
     SAME,
-    TABLES,
     VECTOR,
     VERSION,
     Vectors,
@@ -86,28 +86,8 @@ class Shelf:
             Conflict: there is one already.
             StoreError: the file cannot be written.
         """
-        path, making = folder / FILE, folder / f".{uuid4().hex}.making"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with closing(connect(making, "rwc")) as conn:
-                conn.execute("BEGIN IMMEDIATE")
-                for statement in TABLES:
-                    conn.execute(statement)
-                conn.execute(
-                    "INSERT INTO collection VALUES (1, ?, ?, ?, 0, ?, ?)",
-                    (encoder, dim, max_tokens, time.time(), uuid4().hex),
-                )
-                conn.execute(f"PRAGMA application_id = {APPLICATION}")
-                conn.execute(f"PRAGMA user_version = {VERSION}")
-                conn.execute("COMMIT")
-            os.link(making, path)  # unlike a renaming, this does not replace one
-        except FileExistsError as error:
-            raise Conflict(f"{folder}: there is a collection already") from error
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{path}: cannot be made: {error}") from error
-        finally:
-            for left in folder.glob(f"{making.name}*"):
-                left.unlink(missing_ok=True)
+        path = folder / FILE
+        make_shelf(path, encoder, dim, max_tokens)
         return cls(path)
 
     @classmethod
@@ -151,9 +131,12 @@ class Shelf:
         are on disk.
 
         Raises:
+            Conflict: it was encoded anew, for vectors of another encoder, since it was opened.
             StoreError: the file cannot be written.
         """
         with self._transaction() as conn:
+            if conn.execute("SELECT encoder FROM collection").fetchone()[0] != self.encoder:
+                raise Conflict(f"{self.path.parent}: it was encoded anew meanwhile: open it again")
             change = next_change(conn)
             return [put(conn, written, change) for written in documents]
 
@@ -220,6 +203,17 @@ class Shelf:
         self.made = uuid4().hex
         with self._transaction() as conn:
             conn.execute("UPDATE collection SET made = ?", (self.made,))
+            staging.forget(conn, staged=True)
+
+    def former(self) -> list[Former]:
+        """What it was before it was encoded anew, as far as that was not forgotten."""
+        with translated(self.path):
+            return staging.former(self._connection())
+
+    def forget_former(self) -> None:
+        """Nothing is left of what it was."""
+        with self._transaction() as conn:
+            staging.forget(conn)
 
     @property
     def is_outdated(self) -> bool:

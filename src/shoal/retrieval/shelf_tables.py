@@ -18,7 +18,7 @@ import uuid_utils
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from shoal.errors import StoreDamaged, StoreError
+from shoal.errors import Conflict, StoreDamaged, StoreError
 from shoal.retrieval.documents import Document, Passage, Piece, Value
 
 Vectors = NDArray[np.float32]
@@ -264,8 +264,15 @@ def from_json(text: str) -> Any:
 
 
 def unpacked(packed: Sequence[bytes], dim: int) -> Vectors:
-    """Stored vectors as unit vectors (n, dim)."""
-    rows = np.frombuffer(b"".join(packed), STORED).reshape(len(packed), dim)
+    """Stored vectors as unit vectors (n, dim).
+
+    Raises:
+        Conflict: they are of another encoder, by which they were encoded anew just now.
+    """
+    found = np.frombuffer(b"".join(packed), STORED)
+    if len(found) != len(packed) * dim:
+        raise Conflict("the collection was encoded anew meanwhile: open it again")
+    rows = found.reshape(len(packed), dim)
     vectors = rows.astype(np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Vectors = vectors / np.maximum(lengths, 1e-12)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from shoal.errors import ArtifactError
 from shoal.retrieval.adapter import Adapter, digest_of
-from shoal.retrieval.gain import CERTIFICATE, GainCertificate, replace_file
+from shoal.retrieval.gain import CERTIFICATE, GainCertificate, files_of_gain, replace_file
 
 FOLDER = "adapter"
 RERANKER = "reranker"
@@ -124,6 +124,28 @@ def install(folder: Path, data: bytes, certificate: GainCertificate) -> None:
     for other in folder.glob("*.safetensors"):
         if other != path:
             other.unlink(missing_ok=True)
+
+
+def files_of_tuned(folder: Path) -> list[Path]:
+    """What there is of it: its certificate and the adapter that this is for, and what was spent.
+
+    Raises:
+        ArtifactError: the certificate cannot be read.
+    """
+    found = certificate_in(folder)
+    packed = [] if found is None else [_path(folder, found.model)]
+    return files_of_gain(folder) + [path for path in packed if path.is_file()]
+
+
+def verify(folder: Path) -> None:
+    """See that the adapter, if there is one, is what its certificate is for.
+
+    Raises:
+        ArtifactError: it is not.
+    """
+    found = certificate_in(folder)
+    if found is not None:
+        _adapter(folder, found.model)
 
 
 def withdraw(folder: Path) -> bool:
