@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from shoal.tools.toolbox import Toolbox, ToolLimits
 
 log = logging.getLogger(__name__)
 
+_LET_BE_S = 30.0
+
 
 class Toolset:
     """``own`` are known from the start, those of ``servers`` once somebody looks. A server that
@@ -23,6 +26,7 @@ class Toolset:
         self._own, self._servers = own, servers
         self._listed: dict[McpServer, tuple[list[ToolSpec], Toolbox]] = {}
         self._troubles: dict[str, str] = {}
+        self._let_be: dict[McpServer, float] = {}  # until when, of time.monotonic
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,9 +43,11 @@ class Toolset:
         """Servers that could not be asked what they have when somebody looked last, and why."""
         return self._troubles
 
-    async def look(self) -> None:
-        """Ask the servers what tools they have; takes as long as the slowest may take to start."""
-        await asyncio.gather(*(self._look_at(server) for server in self._servers))
+    async def look(self, granted: Collection[str] | None) -> None:
+        """Ask the servers of which tools are ``granted`` (None: all) what they have. Takes as long
+        as the slowest may take to start; one that failed is let be for half a minute."""
+        asked = [server for server in self._servers if self._is_asked(server, granted)]
+        await asyncio.gather(*(self._look_at(server) for server in asked))
 
     def specs(self, granted: Sequence[str] | None) -> tuple[ToolSpec, ...]:
         """As they are now, of the tools with ``granted`` names that are known; None grants all."""
@@ -69,6 +75,12 @@ class Toolset:
     def _boxes(self) -> list[Toolbox]:
         return [self._own, *(box for _, box in self._listed.values())]
 
+    def _is_asked(self, server: McpServer, granted: Collection[str] | None) -> bool:
+        if time.monotonic() < self._let_be.get(server, 0.0):
+            return False
+        prefix = f"{server.options.name}__"
+        return granted is None or any(name.startswith(prefix) for name in granted)
+
     async def _look_at(self, server: McpServer) -> None:
         try:
             tools = await server.tools()
@@ -77,6 +89,7 @@ class Toolset:
                 log.warning("the tools of %s are left out: %s", server.options.name, error)
             self._troubles[server.options.name] = str(error)
             self._listed.pop(server, None)
+            self._let_be[server] = time.monotonic() + _LET_BE_S
             return
         self._troubles.pop(server.options.name, None)
         specs, before = [one.spec for one in tools], self._listed.get(server)

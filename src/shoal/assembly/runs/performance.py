@@ -90,8 +90,8 @@ class _Act:
         else:
             outcome, course = await self._planned_and_gone(None)
         for _ in range(what.replans if what.planner else 0):
-            if outcome.state != "failed":
-                break
+            if outcome.state != "failed" or outcome.step in what.past.decisions:
+                break  # what a person said no to is not tried another way
             earlier = _earlier(course, self._seen, outcome)
             try:
                 outcome, course = await self._planned_and_gone(earlier)

@@ -79,7 +79,7 @@ class Scenes:
         grants = grants.within(caller.spec)
         names = self._library.names() if self._library else []
         with regime.held():
-            await regime.tools.look()
+            await regime.tools.look(grants.tools)
         specs = regime.tools.specs(None)
         catalogue = catalogue_of(regime, self._roster(), specs, names, grants)
         limits = Limits()
