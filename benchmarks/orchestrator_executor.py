@@ -69,7 +69,7 @@ class Stage:
         self.store, self.specs = store, toolbox.specs(None)
         self.catalogue = Catalogue(tools={spec.name: spec for spec in self.specs})
         regime = Regime(Models({}), {}, PromiseOptions(), tools=toolbox)
-        world = World(None, None, TaskRequests(store), None)  # type: ignore[arg-type]
+        world = World(None, None, None, TaskRequests(store), None)  # type: ignore[arg-type]
         self.hands = RunHands(world, regime, ANYBODY, Grants(), self.specs, "")
         self._count = 0
 

@@ -54,7 +54,15 @@ def test_every_setting_of_agents_is_there(everything: Path) -> None:
     agents = tomllib.loads(everything.read_text())["agents"]
     shown = {name: value for agent in agents.values() for name, value in agent.items()}
     assert set(shown) == set(AgentOptions.model_fields)
-    for name in ("steps", "tokens", "usd", "seconds", "ask_before_writing", "replans"):
+    for name in (
+        "steps",
+        "tokens",
+        "usd",
+        "seconds",
+        "ask_before_writing",
+        "begin_early",
+        "replans",
+    ):
         assert shown[name] == AgentOptions.model_fields[name].default
 
 

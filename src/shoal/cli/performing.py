@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from msgspec import Struct
 
@@ -13,6 +14,7 @@ from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.planners import planner_of
 from shoal.assembly.runs.prompts import TaskRequests
 from shoal.assembly.runs.scene import Scenes
+from shoal.assembly.runs.streams import stream_one
 from shoal.cli.reloading import budgets_of, regime_of
 from shoal.config import Config
 from shoal.encoder import Encoder
@@ -41,7 +43,13 @@ async def players(config: Config, store: Store) -> AsyncIterator[Players]:
 
 def orchestra_of(shoal: Shoal, store: Store, library: Library, resumes: bool = False) -> Orchestra:
     """The orchestra that performs runs through ``shoal``, which answers as its agents too."""
-    world = World(shoal.answer_one, lambda: shoal.roster, TaskRequests(store), library)
+    world = World(
+        shoal.answer_one,
+        partial(stream_one, shoal),
+        lambda: shoal.roster,
+        TaskRequests(store),
+        library,
+    )
     scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
     orchestra = Orchestra(store, scenes, planner_of, resumes)
     shoal.join(Agents(orchestra, scenes))

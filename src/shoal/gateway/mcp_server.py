@@ -44,8 +44,8 @@ _PAGE = 100  # tools
 _INSTRUCTIONS = (
     "Tools named task__… answer a recurring task by a small model that was proven good enough, or "
     "by the large one where it is not sure; search__… and ask__… look into collections of "
-    "documents; agent__… run a plan of several steps. The id in a result's _meta names the recorded "
-    "call."
+    "documents; agent__… run a plan of several steps. The id in a result's _meta names the call "
+    "as it was recorded."
 )
 
 

@@ -373,6 +373,7 @@ class Orchestra:
                     given=order.given,
                     begun=story.begun if story else 0,
                     asks_first=options.ask_before_writing if options else True,
+                    begins_early=options.begin_early if options else False,
                     replans=options.replans if options and order.plan is None else 0,
                 )
             )

@@ -10,7 +10,7 @@ from shoal.assembly.roster import Roster
 from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.catalogue import catalogue_of
 from shoal.assembly.runs.grants import Grants, of_agent
-from shoal.assembly.runs.hands import RunHands, Serve, World
+from shoal.assembly.runs.hands import RunHands, World
 from shoal.assembly.runs.order import Order
 from shoal.errors import UnknownModel
 from shoal.planning.catalogue import Catalogue
@@ -28,7 +28,7 @@ class Scene(Struct, frozen=True):
     catalogue: Catalogue
     hands: RunHands
     limits: Limits
-    serve: Serve
+    world: World
     episode: str
 
     @property
@@ -87,4 +87,4 @@ class Scenes:
             limits = limits.within(agent.options.budget)
         limits = limits.within(order.budget if raised is None else raised)
         hands = RunHands(self._world, regime, caller, grants, specs, episode)
-        return Scene(regime, caller, agent, catalogue, hands, limits, self._world.serve, episode)
+        return Scene(regime, caller, agent, catalogue, hands, limits, self._world, episode)
