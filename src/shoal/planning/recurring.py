@@ -1,0 +1,79 @@
+"""Goals that recur, found in runs: which stored plan each was, and with which values.
+
+Fed with goals and the plans that were written for them, it makes a stored plan of the first of its
+kind and an example of each, so that examples accumulate by themselves.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from shoal.planning.catalogue import Catalogue
+from shoal.planning.generalise import generalise
+from shoal.planning.plan import Plan
+from shoal.planning.planner import GOAL
+from shoal.planning.unifying import unify
+from shoal.tasks.wording import flattened
+from shoal.tools.tool import Json
+
+OTHER = "other"
+"""In place of a plan's name: none of those that are stored."""
+
+
+class PlanExample(Struct, frozen=True):
+    """A goal, the name of the stored plan that is right for it, and the values of its inputs."""
+
+    goal: str
+    plan: str = OTHER
+    slots: Mapping[str, Json] = MappingProxyType({})
+
+
+class Recurring:
+    """Stored plans and examples; ``plans`` to begin with are those that are stored already."""
+
+    def __init__(self, plans: Sequence[Plan] = (), catalogue: Catalogue | None = None) -> None:
+        self._plans = [*plans]
+        self._catalogue = catalogue
+        self._examples: list[PlanExample] = []
+
+    def add(self, goal: str, plan: Plan) -> PlanExample:
+        """A plan that served a goal. Of a plan that is like none before, a stored one is made."""
+        found = self._known(goal, plan)
+        if found is None:
+            made = generalise(plan, goal, self._free(plan.name), self._catalogue)
+            self._plans.append(made.plan)
+            found = PlanExample(goal, made.plan.name, made.slots)
+        self._examples.append(found)
+        return found
+
+    def found(self, least: int = 1) -> tuple[list[Plan], list[PlanExample]]:
+        """The plans that at least so many goals needed, and all examples; those of rarer plans are
+        examples of none."""
+        counts = Counter(example.plan for example in self._examples)
+        kept = [plan for plan in self._plans if counts[plan.name] >= least]
+        names = {plan.name for plan in kept}
+        examples = [
+            one if one.plan in names else replace(one, plan=OTHER, slots={})
+            for one in self._examples
+        ]
+        return kept, examples
+
+    def _known(self, goal: str, plan: Plan) -> PlanExample | None:
+        for stored in self._plans:
+            slots = unify(stored, plan)
+            if slots is None:
+                continue
+            whole = slots.get(GOAL, goal)
+            if isinstance(whole, str) and flattened(whole) == flattened(goal):
+                return PlanExample(goal, stored.name, slots)
+        return None
+
+    def _free(self, name: str) -> str:
+        taken = {plan.name for plan in self._plans} | {OTHER}
+        found, nth = name, 2
+        while found in taken:
+            found, nth = f"{name}_{nth}", nth + 1
+        return found
