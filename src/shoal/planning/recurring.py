@@ -5,7 +5,7 @@ kind and an example of each, so that examples accumulate by themselves.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -41,7 +41,7 @@ class Recurring:
 
     def add(self, goal: str, plan: Plan) -> PlanExample:
         """A plan that served a goal. Of a plan that is like none before, a stored one is made."""
-        found = self._known(goal, plan)
+        found = known_as(self._plans, goal, plan)
         if found is None:
             made = generalise(plan, goal, self._free(plan.name), self._catalogue)
             self._plans.append(made.plan)
@@ -61,19 +61,21 @@ class Recurring:
         ]
         return kept, examples
 
-    def _known(self, goal: str, plan: Plan) -> PlanExample | None:
-        for stored in self._plans:
-            slots = unify(stored, plan)
-            if slots is None:
-                continue
-            whole = slots.get(GOAL, goal)
-            if isinstance(whole, str) and flattened(whole) == flattened(goal):
-                return PlanExample(goal, stored.name, slots)
-        return None
-
     def _free(self, name: str) -> str:
         taken = {plan.name for plan in self._plans} | {OTHER}
         found, nth = name, 2
         while found in taken:
             found, nth = f"{name}_{nth}", nth + 1
         return found
+
+
+def known_as(stored: Iterable[Plan], goal: str, plan: Plan) -> PlanExample | None:
+    """Which of the stored plans a plan is that was written for a goal, and with which values."""
+    for one in stored:
+        slots = unify(one, plan)
+        if slots is None:
+            continue
+        whole = slots.get(GOAL, goal)
+        if isinstance(whole, str) and flattened(whole) == flattened(goal):
+            return PlanExample(goal, one.name, slots)
+    return None
