@@ -114,6 +114,43 @@ def test_every_form_of_input_is_filled_in() -> None:
     assert found[1] == slots
 
 
+OPEN = plan_of(
+    {
+        "do": "tool",
+        "id": "a",
+        "tool": "book",
+        "arguments": {"id": 1, "to": "${input.to}", "kind": "${input.kind}"},
+    },
+    answer("${a}"),
+    name="open",
+    input={
+        "type": "object",
+        "properties": {
+            "to": {"type": ["string", "null"]},
+            "kind": {"type": "string", "default": "any"},
+        },
+    },
+)
+
+
+def test_inputs_that_are_not_required_may_be_left_unsaid() -> None:
+    book = PlanBook((OPEN,))
+    said = book.output(PlanExample("g", "open", {"to": "Rome"}))
+    assert book.filled("g", said) == (OPEN, {"to": "Rome", "kind": "any"})
+    unsaid = book.output(PlanExample("g", "open"))
+    assert book.filled("g", unsaid) == (OPEN, {"to": None, "kind": "any"})
+
+
+def test_a_written_plan_may_leave_out_what_is_not_required() -> None:
+    def written(**arguments: Json) -> Plan:
+        return plan_of(tool("b", "book", {"id": 1, **arguments}), answer("${b}"))
+
+    book = PlanBook((OPEN,))
+    assert book.example("g", written(to="Rome")) == PlanExample("g", "open", {"to": "Rome"})
+    assert book.example("g", written()) == PlanExample("g", "open")
+    assert book.example("g", written(other=1)).plan == OTHER
+
+
 def test_what_no_goal_can_state_is_refused_with_what_to_do() -> None:
     table = plan_of(answer(1), name="x", input=takes(rows={"type": "object"}))
     with pytest.raises(MalformedRequest, match=r"x: input 'rows': .* mark it as \"given\": true"):

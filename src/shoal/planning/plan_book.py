@@ -106,6 +106,8 @@ class PlanBook:
                 value = _value(narrowed[self._fields[plan.name][name]], schema)
                 if value is not None:
                     found[name] = value
+                else:
+                    found |= _missing(plan, name, schema)
         told = _breach(plan, found, known_only=given is None)
         return f"{plan.name}: {told}" if told else (plan, found)
 
@@ -144,7 +146,7 @@ def _field(plan: Plan, name: str, schema: Json) -> Field:
     told = schema if isinstance(schema, dict) else {}
     options = told.get("enum")
     items = told.get("items")
-    match told.get("type"):
+    match _type(told):
         case "number" | "integer":
             return Field(name, "number")
         case "boolean":
@@ -161,6 +163,13 @@ def _field(plan: Plan, name: str, schema: Json) -> Field:
     )
 
 
+def _type(schema: Mapping[str, Json]) -> Json:
+    """Its type; of one that may be null, what else it is."""
+    told = schema.get("type")
+    kinds = [one for one in told if one != "null"] if isinstance(told, list) else [told]
+    return kinds[0] if len(kinds) == 1 else ""
+
+
 def _scalar(value: Json) -> Scalar:
     match value:
         case list():
@@ -174,12 +183,24 @@ def _scalar(value: Json) -> Scalar:
 
 def _value(value: Scalar, schema: Json) -> Json:
     """A field's value as the plan takes it."""
-    kind = schema.get("type") if isinstance(schema, dict) else None
+    kind = _type(schema) if isinstance(schema, dict) else None
     if kind == "array" and isinstance(value, str):
         return list(listed(value))
     if kind == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+def _missing(plan: Plan, name: str, schema: Json) -> dict[str, Json]:
+    """What stands for an input that the goal does not state: its default, or null, where it is
+    not required."""
+    required = plan.input.get("required")
+    told = schema if isinstance(schema, dict) else {}
+    if isinstance(required, list) and name in required:
+        return {}
+    if "default" in told:
+        return {name: told["default"]}
+    return {name: None} if keeps(schema, None) else {}
 
 
 def _breach(plan: Plan, found: Mapping[str, Json], known_only: bool) -> str:

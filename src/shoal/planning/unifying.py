@@ -39,7 +39,8 @@ class _State(Struct, frozen=True):
 
 def unify(stored: Plan, plan: Plan) -> dict[str, Json] | None:
     """The input with which ``stored`` is ``plan``; None if there is none, or it would take too long
-    to find (a plan of many steps that all look alike)."""
+    to find (a plan of many steps that all look alike). An argument that is an input which is not
+    required may be missing from ``plan``."""
     steps = [sum(1 for _ in walk(one.steps)) for one in (stored, plan)]
     if steps[0] != steps[1] or steps[0] > _MOST_STEPS:
         return None
@@ -61,11 +62,13 @@ class _Matching:
     def __init__(self, stored: Plan) -> None:
         properties = stored.input.get("properties")
         self._takes: Mapping[str, Json] = properties if isinstance(properties, dict) else {}
+        required = stored.input.get("required")
+        self._required = set(map(str, required)) if isinstance(required, list) else set[str]()
         self._left = _MOST_TRIES
 
     def holds(self, state: _State) -> bool:
         """Whether all inputs are known, and steps wait for the same steps."""
-        needed = {name for name, one in self._takes.items() if not is_given(one)}
+        needed = {name for name in self._required if not is_given(self._takes.get(name))}
         return needed <= set(state.bound) and all(
             {state.names.get(name) for name in ours} == set(theirs) for ours, theirs in state.later
         )
@@ -135,8 +138,10 @@ class _Matching:
         match ours, theirs:
             case str(), _:
                 return self._text(ours, theirs, state)
-            case dict(), dict() if ours.keys() == theirs.keys():
-                pairs = [(ours[key], theirs[key]) for key in ours]
+            case dict(), dict() if theirs.keys() <= ours.keys():
+                if not all(self._may_miss(ours[key]) for key in ours.keys() - theirs.keys()):
+                    return None
+                pairs = [(ours[key], theirs[key]) for key in theirs]
             case list(), list() if len(ours) == len(theirs):
                 pairs = [*zip(ours, theirs, strict=True)]
             case ((dict() | list()), _):
@@ -219,6 +224,11 @@ class _Matching:
             and len(path.keys) == 1
             and not is_given(self._takes.get(str(path.keys[0])))
         )
+
+    def _may_miss(self, ours: Json) -> bool:
+        """Whether an argument is an input that need not be there."""
+        path = only_path(ours)
+        return path is not None and self._is_slot(path) and path.keys[0] not in self._required
 
     def _typed(self, slot: str, text: str) -> Json:
         schema = self._takes.get(slot)
