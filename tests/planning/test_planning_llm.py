@@ -8,7 +8,7 @@ import pytest
 
 from planning.worlds import CATALOGUE, answer, plan_of, tool
 from shoal.chat import Answer, Message, Request, Usage
-from shoal.errors import MalformedRequest
+from shoal.errors import EngineRefused, MalformedRequest
 from shoal.planning.earlier import Done, Earlier
 from shoal.planning.llm_planner import LlmPlanner, PlannerOptions
 from shoal.planning.plan import Plan, read_plan, written
@@ -95,6 +95,32 @@ def test_a_wrong_plan_is_sent_back_once_with_what_is_wrong() -> None:
     assert wrote.text == BAD
     assert "a: arguments.id" in mend.text
     assert "end: value: there is no result 'b' here" in mend.text
+
+
+class Refuses(Says):
+    """Takes no form for its answers."""
+
+    status = 400
+
+    async def answer(self, request: Request) -> Answer:
+        if request.response_format:
+            self.asked.append(request)
+            raise EngineRefused(self.status, b"no such schema")
+        return await super().answer(request)
+
+
+def test_a_provider_that_refuses_the_form_is_asked_again_without() -> None:
+    ask = Refuses(BAD, TEXT)
+    assert planned(ask).plan == GOOD
+    assert [bool(request.response_format) for request in ask.asked] == [True, False, False]
+
+
+def test_a_provider_that_refuses_something_else_is_not_asked_again() -> None:
+    ask = Refuses(TEXT)
+    ask.status = 401
+    with pytest.raises(EngineRefused):
+        planned(ask)
+    assert len(ask.asked) == 1
 
 
 @pytest.mark.parametrize(
