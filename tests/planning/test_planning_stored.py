@@ -10,15 +10,18 @@ import pytest
 
 from planning.stored_plans import PLANS, PRICE, RULES, TRAVEL, takes
 from planning.worlds import CATALOGUE, answer, plan_of, tool
-from shoal.chat import Message, Request
+from shoal.chat import Answer, Message, Request
 from shoal.errors import EngineUnreachable, MalformedRequest
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.earlier import Earlier
-from shoal.planning.plan import Plan
+from shoal.planning.llm_planner import LlmPlanner
+from shoal.planning.plan import Plan, written
 from shoal.planning.plan_book import PlanBook
-from shoal.planning.planner import NoPlan, Planned
+from shoal.planning.planner import NoPlan, Planned, goal_of
 from shoal.planning.recurring import OTHER, PlanExample
-from shoal.planning.stored_planner import Declined, Planners, StoredPlanner
+from shoal.planning.stored_planner import Declined, NarrowedSpecialist, Planners, StoredPlanner
+from shoal.routing.cascade import Cascade, CascadeRung
+from shoal.routing.scored import OwnScore, ScoredAnswerer
 from shoal.specialists.specialist import Prediction
 from shoal.tasks import Input, Output, parse
 from shoal.tools.tool import Json
@@ -107,9 +110,9 @@ def test_every_form_of_input_is_filled_in() -> None:
         "unit": "F",
         "names": ["a", "b"],
     }
-    written = book.written(PlanExample("g", "x", slots))
-    assert json.loads(written) == {"plan": "x", **slots}
-    found = book.filled("g", parse(book.contract, written))
+    text = book.written(PlanExample("g", "x", slots))
+    assert json.loads(text) == {"plan": "x", **slots}
+    found = book.filled("g", parse(book.contract, text))
     assert not isinstance(found, str)
     assert found[1] == slots
 
@@ -142,13 +145,13 @@ def test_inputs_that_are_not_required_may_be_left_unsaid() -> None:
 
 
 def test_a_written_plan_may_leave_out_what_is_not_required() -> None:
-    def written(**arguments: Json) -> Plan:
+    def wrote(**arguments: Json) -> Plan:
         return plan_of(tool("b", "book", {"id": 1, **arguments}), answer("${b}"))
 
     book = PlanBook((OPEN,))
-    assert book.example("g", written(to="Rome")) == PlanExample("g", "open", {"to": "Rome"})
-    assert book.example("g", written()) == PlanExample("g", "open")
-    assert book.example("g", written(other=1)).plan == OTHER
+    assert book.example("g", wrote(to="Rome")) == PlanExample("g", "open", {"to": "Rome"})
+    assert book.example("g", wrote()) == PlanExample("g", "open")
+    assert book.example("g", wrote(other=1)).plan == OTHER
 
 
 def test_what_no_goal_can_state_is_refused_with_what_to_do() -> None:
@@ -221,9 +224,44 @@ def test_as_an_answerer_it_says_plan_and_inputs_and_nothing_else() -> None:
         asyncio.run(stored({"plan": OTHER}).answer(request))
 
 
+@pytest.mark.parametrize("signal", [0.9, 0.1])
+def test_planning_is_a_task_that_a_cascade_serves(signal: float) -> None:
+    """A stored plan where the signal reaches the threshold, else the plan that a model writes."""
+
+    class Writes:
+        name = "large"
+
+        async def answer(self, request: Request) -> Answer:
+            return Answer(
+                text=written(plan_of(tool("a", arguments={"id": 12}), answer(1))).decode()
+            )
+
+    output: Output = {"plan": "price", "id": 12.0, "city": None, "origin": None}
+    told = NarrowedSpecialist(BOOK, Says(output, signal))
+    rung = ScoredAnswerer("stored", told, BOOK.contract, lambda asked: Input(goal_of(asked)))
+    planner = LlmPlanner(Writes(), CATALOGUE)
+    cascade = Cascade("planning", (CascadeRung(rung, OwnScore(rung), 0.8),), planner)
+    request = Request("m", (Message("user", "what does 12 cost"),))
+    reached = asyncio.run(cascade.reach(request))
+    plan, values = BOOK.read("what does 12 cost", reached.answer.text)
+    if signal > 0.8:
+        assert (reached.answered_by, plan, values) == ("stored", PRICE, {"id": 12})
+    else:
+        assert (reached.answered_by, len(plan.steps), values) == ("planner/large", 2, {})
+
+
+def test_an_answer_that_is_no_plan_is_told() -> None:
+    with pytest.raises(MalformedRequest, match="none of the stored plans"):
+        BOOK.read("g", '{"plan": "other"}')
+    with pytest.raises(MalformedRequest, match="does not say 'id'"):
+        BOOK.read("g", '{"plan": "price"}')
+    with pytest.raises(MalformedRequest, match="expected a JSON object"):
+        BOOK.read("g", "no idea")
+
+
 def test_a_plan_that_was_written_is_told_as_the_stored_one_that_it_is() -> None:
-    written = plan_of(answer("${z.price}"), tool("z", arguments={"id": 77}))
-    assert BOOK.example("77?", written) == PlanExample("77?", "price", {"id": 77})
+    plan = plan_of(answer("${z.price}"), tool("z", arguments={"id": 77}))
+    assert BOOK.example("77?", plan) == PlanExample("77?", "price", {"id": 77})
     assert BOOK.example("?", plan_of(tool("z", "book"), answer(1))) == PlanExample("?", OTHER)
     retrieval = msgspec.to_builtins(RULES.steps[0]) | {"query": "may I?"}
     assert BOOK.example("may I?", plan_of(retrieval, answer("${r}"))).plan == "rules"

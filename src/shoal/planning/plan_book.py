@@ -16,10 +16,11 @@ from shoal.planning.checker import check
 from shoal.planning.earlier import schemas_of
 from shoal.planning.limits import Limits
 from shoal.planning.plan import INPUT, Plan
+from shoal.planning.plan_text import plan_in
 from shoal.planning.planner import GOAL, Planned
 from shoal.planning.recurring import OTHER, PlanExample, known_as
 from shoal.planning.unifying import is_given, keeps
-from shoal.tasks import Field, FieldsContract, Output, render
+from shoal.tasks import Field, FieldsContract, Output, parse, render
 from shoal.tasks.contract import Scalar, listed, written_list
 from shoal.tools.tool import Json
 
@@ -110,6 +111,23 @@ class PlanBook:
                     found |= _missing(plan, name, schema)
         told = _breach(plan, found, known_only=given is None)
         return f"{plan.name}: {told}" if told else (plan, found)
+
+    def read(
+        self, goal: str, text: str, given: Mapping[str, Json] | None = None
+    ) -> tuple[Plan, dict[str, Json]]:
+        """The plan that an answer to a goal is, whoever gave it: one of these, named with its
+        inputs, or one that was written out.
+
+        Raises:
+            MalformedRequest: it is neither, or the named one cannot be filled in.
+        """
+        output = parse(self.contract, text)
+        if output is None:
+            return plan_in(text), dict(given or {})
+        found = self.filled(goal, output, given or {})
+        if isinstance(found, str):
+            raise MalformedRequest(f"no plan: {found}")
+        return found
 
     def planned(
         self,
