@@ -3,12 +3,17 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from copy import deepcopy
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planning.worlds import CATALOGUE, answer, plan_of, tool
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.errors import EngineRefused, MalformedRequest
+from shoal.planning.checker import check
 from shoal.planning.earlier import Done, Earlier
 from shoal.planning.llm_planner import LlmPlanner, PlannerOptions
 from shoal.planning.plan import Plan, read_plan, written
@@ -76,6 +81,41 @@ def test_a_plan_is_found_whatever_stands_around_it(text: str) -> None:
 def test_what_is_no_plan_is_told(text: str, told: str) -> None:
     with pytest.raises(MalformedRequest, match=told):
         plan_in(text)
+
+
+PIECES = ['{"plan":', "{", "}", "[", "]", TEXT, TEXT[:40], TEXT[40:], "```", '"', "\\", ",", ":"]
+PIECES += ["NaN", "1e999", "9" * 5_000, "\ud83d", "${", "null", '"steps"', "\x00", " "]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join))
+def test_any_text_is_a_plan_or_told_to_be_none(text: str) -> None:
+    with suppress(MalformedRequest):
+        assert isinstance(plan_in(text), Plan)
+
+
+@given(st.data())
+def test_a_plan_with_anything_in_its_place_is_mended_or_refused(data: st.DataObject) -> None:
+    """Mutated plans: a planner gives a plan that was checked, or an error that says why."""
+    told = json.loads(TEXT)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = told
+        while isinstance(at, dict | list) and at:
+            keys = list(at) if isinstance(at, dict) else range(len(at))
+            key = data.draw(st.sampled_from(keys))
+            if not isinstance(at[key], dict | list) or data.draw(st.booleans()):
+                at[key] = deepcopy(data.draw(st.sampled_from(ODD)))
+                break
+            at = at[key]
+    text = json.dumps(told)
+    try:
+        found = planned(Says(text, text))
+    except NoPlan:
+        return
+    assert check(found.plan, CATALOGUE).problems == ()
+
+
+ODD: list[Json] = [None, True, -1, 1e308, "", "a", "${a}", "${end}", "${input.x}", "${", "fire"]
+ODD += [[], {}, ["${a.price}"], {"do": "answer", "id": "x", "value": 1}, "x" * 300, "\ud83d"]
 
 
 def test_one_call_is_enough_for_a_plan_that_can_be_run() -> None:
