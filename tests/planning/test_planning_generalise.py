@@ -274,3 +274,38 @@ def test_a_query_that_is_not_the_goal_is_not_taken_for_it() -> None:
     assert runs.add("may I return it", plan("may I return it")).plan == "some plan"
     assert runs.add("what of shoes", plan("something else")).plan == "some plan_2"
     assert runs.add("what of hats", plan("what of hats")).plan == "some plan"
+
+
+def test_what_a_goal_stated_by_chance_is_found_out_with_the_next() -> None:
+    def plan(number: int) -> Plan:
+        step = tool("a", arguments={"id": number, "unit": "days", "n": 3})
+        return plan_of(step, ask("c", "In days: ${a}"), answer("${c}"))
+
+    runs = Recurring()
+    first = runs.add("order 12 takes how many days, of three", plan(12))
+    assert first.slots == {"id": 12, "unit": "days", "n": 3}
+    runs.add("when does order 14 come", plan(14))
+    runs.add("order 15?", plan(15))
+    (found,), examples = runs.found()
+    assert (
+        found.steps
+        == plan_of(
+            tool("a", arguments={"id": "${input.id}", "unit": "days", "n": 3}),
+            ask("c", "In days: ${a}"),
+            answer("${c}"),
+        ).steps
+    )
+    assert found.input["required"] == ["id"]
+    assert [dict(one.slots) for one in examples] == [{"id": 12}, {"id": 14}, {"id": 15}]
+    assert unify(found, plan(9)) == {"id": 9}
+
+
+def test_a_value_that_all_goals_state_stays_an_input() -> None:
+    def plan(city: str) -> Plan:
+        told: dict[str, Json] = {"id": 1, "city": city, "day": "2026-05-03"}
+        return plan_of(tool("a", arguments=told), answer("${a}"))
+
+    runs = Recurring()
+    for goal in ("to Rome, 3 May 2026", "go to Rome on 2026-05-03", "Rome, May 3rd, 2026"):
+        runs.add(goal, plan("Rome"))
+    assert runs.found()[0][0].input["required"] == ["city", "day"]

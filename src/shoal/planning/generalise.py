@@ -22,8 +22,8 @@ from msgspec import Struct
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.plan import INPUT, Plan, read_plan
 from shoal.planning.planner import GOAL
-from shoal.planning.references import paths_in
-from shoal.planning.unifying import PATHS, plain
+from shoal.planning.references import Path, only_path, paths_in
+from shoal.planning.unifying import PATHS, as_written, escaped, plain
 from shoal.tasks.dates import is_iso_date, written_dates
 from shoal.tasks.numerals import written_numbers
 from shoal.tasks.wording import flattened
@@ -76,6 +76,36 @@ def generalise(
     return Generalised(
         read_plan(msgspec.json.encode(told)), slots | ({GOAL: goal} if work.whole else {})
     )
+
+
+def settled(plan: Plan, name: str, value: Json) -> Plan:
+    """A stored plan in which an input is a value of the plan's own again."""
+    told = msgspec.to_builtins(plan) | {"steps": _put(plain(plan.steps), name, value)}
+    properties, required = plan.input.get("properties"), plan.input.get("required")
+    if isinstance(properties, dict):
+        kept = {key: one for key, one in properties.items() if key != name}
+        told["input"] = {**plan.input, "properties": kept}
+    if isinstance(required, list):
+        told["input"] = {**told["input"], "required": [one for one in required if one != name]}
+    return read_plan(msgspec.json.encode(told))
+
+
+def _put(value: Any, name: str, put: Json) -> Any:
+    match value:
+        case dict():
+            return {key: _put(one, name, put) for key, one in value.items()}
+        case list():
+            return [_put(one, name, put) for one in value]
+        case str() if "${" in value:
+            path = Path(INPUT, (name,))
+            if only_path(value) == path:
+                return escaped(put)
+            same = (one for one in PATHS.finditer(value) if one[1] and only_path(one[0]) == path)
+            for found in reversed([*same]):
+                value = value[: found.start()] + as_written(put) + value[found.end() :]
+            return value
+        case _:
+            return value
 
 
 def _given(plan: Plan) -> dict[str, Json]:

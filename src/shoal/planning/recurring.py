@@ -12,15 +12,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.planning.catalogue import Catalogue
-from shoal.planning.generalise import generalise
+from shoal.planning.generalise import generalise, settled
 from shoal.planning.plan import Plan
 from shoal.planning.planner import GOAL
 from shoal.planning.unifying import unify
+from shoal.tasks.dates import written_dates
+from shoal.tasks.numerals import written_numbers
 from shoal.tasks.wording import flattened
 from shoal.tools.tool import Json
 
 OTHER = "other"
 """In place of a plan's name: none of those that are stored."""
+
+
+_SETTLED = 3
+"""Goals that must agree on the value of an input before it is taken to be none."""
 
 
 class PlanExample(Struct, frozen=True):
@@ -51,7 +57,9 @@ class Recurring:
 
     def found(self, least: int = 1) -> tuple[list[Plan], list[PlanExample]]:
         """The plans that at least so many goals needed, and all examples; those of rarer plans are
-        examples of none."""
+        examples of none. An input that had one value whatever the goal said is none: the goal that
+        the plan was made of stated it by chance."""
+        self._settle()
         counts = Counter(example.plan for example in self._examples)
         kept = [plan for plan in self._plans if counts[plan.name] >= least]
         names = {plan.name for plan in kept}
@@ -60,6 +68,18 @@ class Recurring:
             for one in self._examples
         ]
         return kept, examples
+
+    def _settle(self) -> None:
+        for at, plan in enumerate(self._plans):
+            own = [one for one in self._examples if one.plan == plan.name]
+            for name, value in own[0].slots.items() if len(own) >= _SETTLED else ():
+                same = all(name in one.slots and one.slots[name] == value for one in own)
+                if same and name != GOAL and not all(_states(one.goal, value) for one in own):
+                    self._plans[at] = settled(self._plans[at], name, value)
+                    self._examples = [
+                        _without(one, name) if one.plan == plan.name else one
+                        for one in self._examples
+                    ]
 
     def _free(self, name: str) -> str:
         taken = {plan.name for plan in self._plans} | {OTHER}
@@ -79,3 +99,16 @@ def known_as(stored: Iterable[Plan], goal: str, plan: Plan) -> PlanExample | Non
         if isinstance(whole, str) and flattened(whole) == flattened(goal):
             return PlanExample(goal, one.name, slots)
     return None
+
+
+def _states(goal: str, value: Json) -> bool:
+    """Whether a goal has a value word for word, or as a number or a date."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return any(one.value == value for one in written_numbers(goal))
+    if any(value in (one.day_first, one.month_first) for one in written_dates(goal)):
+        return True
+    return flattened(str(value)) in flattened(goal)
+
+
+def _without(example: PlanExample, name: str) -> PlanExample:
+    return replace(example, slots={key: one for key, one in example.slots.items() if key != name})

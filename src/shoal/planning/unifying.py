@@ -210,7 +210,7 @@ class _Matching:
                 slot = str(path.keys[0])
                 same = next((group for group, one in slots.items() if one == slot), None)
                 if slot in state.bound:
-                    pattern += re.escape(_as_written(state.bound[slot]))
+                    pattern += re.escape(as_written(state.bound[slot]))
                 elif same:
                     pattern += f"(?P={same})"
                 else:
@@ -283,6 +283,20 @@ def _unescaped(value: Json) -> Json:
             return value
 
 
-def _as_written(value: Json) -> str:
+def escaped(value: Json) -> Json:
+    """A value as a plan writes it, in which nothing is read as a path."""
+    match value:
+        case str():
+            return value.replace("${", "$${")
+        case list():
+            return [escaped(one) for one in value]
+        case dict():
+            return {key: escaped(one) for key, one in value.items()}
+        case _:
+            return value
+
+
+def as_written(value: Json) -> str:
+    """A value as a plan writes it within a text."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text.replace("${", "$${")
