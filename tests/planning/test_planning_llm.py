@@ -196,6 +196,17 @@ def test_what_is_given_is_known_with_its_types() -> None:
         planned(Says(text, text), {"other": 3})
 
 
+def test_what_a_model_says_of_the_input_binds_nobody() -> None:
+    odd = plan_of(answer("${input.rows}"), input={"type": "object", "required": ["more"]})
+    found = planned(Says(written(odd).decode()), {"n": 3, "rows": [{"a": 1}]})
+    assert found.plan.input == {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "rows": {}},
+        "additionalProperties": False,
+    }
+    assert planned(Says(written(plan_of(answer(1), input={"x": 1})).decode())).plan.input == {}
+
+
 PAST = Earlier(
     (Done("order", "tool look", {"rows": [{"id": 7, "note": "${input.secret}"}]}),),
     "mail",

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planning.stored_plans import PLANS, PRICE, RULES, TRAVEL, takes
-from planning.worlds import CATALOGUE, answer, plan_of, tool
+from planning.worlds import CATALOGUE, World, answer, plan_of, tool
 from shoal.chat import Answer, Message, Request
 from shoal.errors import EngineUnreachable, MalformedRequest
 from shoal.planning.catalogue import Catalogue
@@ -19,6 +21,7 @@ from shoal.planning.plan import Plan, written
 from shoal.planning.plan_book import PlanBook
 from shoal.planning.planner import NoPlan, Planned, goal_of
 from shoal.planning.recurring import OTHER, PlanExample
+from shoal.planning.run import Around, run_plan
 from shoal.planning.stored_planner import Declined, NarrowedSpecialist, Planners, StoredPlanner
 from shoal.routing.cascade import Cascade, CascadeRung
 from shoal.routing.scored import OwnScore, ScoredAnswerer
@@ -167,6 +170,34 @@ def test_what_no_goal_can_state_is_refused_with_what_to_do() -> None:
 def test_a_sure_one_is_filled_in_and_checked() -> None:
     found = stored({"plan": "price", "id": 12.0, "city": "Rome"}).find("what does 12 cost")
     assert found == Planned(PRICE, {"id": 12}, "planner/stored", "recognised, signal 0.900")
+
+
+def test_a_recognised_goal_runs_without_a_planning_call() -> None:
+    found = stored({"plan": "price", "id": 12.0}).find("what does 12 cost")
+    assert isinstance(found, Planned)
+    world = World()
+    around = Around(run_id="r", hands=world, catalogue=CATALOGUE)
+    outcome = asyncio.run(run_plan(found.plan, found.given, around))
+    assert (outcome.state, outcome.value) == ("done", 2.5)
+    assert world.calls == [("look", {"id": 12})]
+
+
+@given(
+    st.sampled_from(["price", "travel", "rules"]),
+    st.integers(-(10**6), 10**6),
+    st.text(min_size=1, max_size=20),
+    st.text(min_size=1, max_size=20),
+)
+def test_any_values_are_written_and_filled_in_again(
+    plan: str, number: int, city: str, origin: str
+) -> None:
+    slots: dict[str, dict[str, Json]] = {
+        "price": {"id": number},
+        "travel": {"city": city, "origin": origin},
+        "rules": {"goal": "g"},
+    }
+    output = parse(BOOK.contract, BOOK.written(PlanExample("g", plan, slots[plan])))
+    assert BOOK.filled("g", output) == (BOOK.plans[plan], slots[plan])
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.chat import Answer, Answerer, AnswerStream, Message, Request, Streamer, Usage
 from shoal.engines.written import WrittenStream
 from shoal.errors import EngineRefused, MalformedRequest, Untranslatable
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.checker import Checked, Problem
-from shoal.planning.earlier import DONE, Earlier, schemas_of
+from shoal.planning.earlier import DONE, Earlier, schema_of, schemas_of
 from shoal.planning.limits import Limits
 from shoal.planning.menu import Embed
 from shoal.planning.plan import INPUT, Plan, written
@@ -149,6 +150,8 @@ class LlmPlanner:
             found = _read(answer, checks)
             if isinstance(found, tuple):
                 plan, checked = found
+                # What a model says of its input binds nobody: it is what the run was given.
+                plan = replace(plan, input=dict(schema_of(dict(given), 1)) if given else {})
                 why = "written" if not again else "written, and mended once it was sent back"
                 return Planned(
                     plan,
