@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from shoal.cli import (
+    agents,
     asking,
     audit,
     calls,
@@ -58,6 +59,7 @@ app.add_typer(calls.app, name="calls")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(keys.app, name="keys")
 app.add_typer(runs.app, name="runs")
+app.add_typer(agents.app, name="agents")
 collections.app.command()(tuning.tune)
 app.add_typer(audit.app, name="audit")
 app.add_typer(collections.app, name="collections")

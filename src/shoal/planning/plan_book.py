@@ -5,11 +5,12 @@ input that a goal states is a field, copied from it. Plans share the field of an
 name and one form in all of them: what a city is can be learned from every plan that takes one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
-from shoal.errors import MalformedRequest
+from shoal.errors import ArtifactError, MalformedRequest
 from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.checker import check
@@ -26,6 +27,7 @@ from shoal.tools.tool import Json
 
 PLAN = "plan"
 """The field that names the plan."""
+FILE = "plans.json"
 
 
 class PlanBook:
@@ -233,3 +235,21 @@ def _breach(plan: Plan, found: Mapping[str, Json], known_only: bool) -> str:
             told = breach(msgspec.json.encode(inputs[name]).decode(), value)
             return f"{name}: {told or f'{value!r} is no day of the form 2026-11-30'}"
     return ""
+
+
+def save_plans(plans: Iterable[Plan], folder: Path) -> None:
+    """Write plans beside the files of the specialist that tells them apart."""
+    told = [{"version": plan.version, **msgspec.to_builtins(plan)} for plan in plans]
+    (folder / FILE).write_bytes(msgspec.json.encode(told))
+
+
+def load_plans(folder: Path) -> list[Plan]:
+    """The plans of ``save_plans``.
+
+    Raises:
+        ArtifactError: there are none that can be read.
+    """
+    try:
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=list[Plan])
+    except (OSError, msgspec.DecodeError) as error:
+        raise ArtifactError(f"{folder / FILE}: cannot be read: {error}") from None

@@ -25,6 +25,14 @@ from shoal.specialists.specialist import Prediction, Reason, Specialist
 from shoal.tasks import Input, render
 from shoal.tools.tool import Json
 
+STORED = "planner/stored"
+"""Who plans, as receipts and records name it."""
+
+
+def plans_id(agent: str) -> str:
+    """What the stored plans of an agent are called where tasks are: no task has such an id."""
+    return f"plans:{agent}"
+
 
 class Declined(Struct, frozen=True):
     """No stored plan: why, and how sure the specialist was, None if it was not asked."""
@@ -86,7 +94,7 @@ class StoredPlanner:
         threshold: Callable[[], float],
         catalogue: Catalogue,
         limits: Limits | None = None,
-        name: str = "planner/stored",
+        name: str = STORED,
     ) -> None:
         self._book, self._threshold = book, threshold
         inner = specialist.within if isinstance(specialist, NarrowedSpecialist) else specialist
