@@ -1,14 +1,15 @@
 """Writers of a collection that are killed, and what is wrong with it afterwards."""
 
 import multiprocessing
-import os
 import random
 import shutil
-import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import count
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess as Process
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,14 @@ PASSAGES = 3  # of a document
 class Hashed:
     """An encoder without weights: each word is a direction."""
 
-    digest, dim = "hashed", DIM
+    def __init__(self, digest: str = "hashed", dim: int = DIM) -> None:
+        self.digest, self.dim = digest, dim
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        rows = np.array([sum(map(direction, text.split()), np.ones(DIM)) for text in texts])
-        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True) if texts else np.empty((0, DIM))
+        rows = np.empty((len(texts), self.dim))
+        for row, text in zip(rows, texts, strict=True):
+            row[:] = 1 + sum(direction(word, self.dim) for word in text.split())
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit.astype(np.float32)
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
@@ -55,9 +59,10 @@ class Report(Struct):
     wrong: list[str] = []
 
 
-def direction(word: str) -> np.ndarray:
+@cache
+def direction(word: str, dim: int) -> np.ndarray:
     seed = int.from_bytes(word.encode()[:16].ljust(16, b"."), "little")
-    return np.random.default_rng(seed).standard_normal(DIM)
+    return np.random.default_rng(seed).standard_normal(dim)
 
 
 def text_of(step: Step) -> str:
@@ -68,39 +73,60 @@ def text_of(step: Step) -> str:
 
 def write(folder: Path, seed: int, told: Connection) -> None:
     """Write until killed."""
+    collection = Collection(folder, Hashed())
+    for step in steps(seed):
+        do(collection, step, told)
+
+
+def steps(seed: int) -> Iterator[Step]:
+    """Without end."""
     draw = random.Random(seed)
-    collection = Collection(
-        folder,
-        Hashed(),
-    )
-    version = 1_000 * seed
-    while True:
-        version += 1
-        step = Step(draw.choice(NAMES), version if draw.random() < 0.75 else 0)
-        told.send(("begun", step))
-        if step.version:
-            collection.intake.add(step.name, text_of(step).encode())
-        else:
-            collection.shelf.remove([step.name])
-        told.send(("done", step))
-        if draw.random() < 0.5:  # the indexes are written then
-            collection.search("shared", SearchOptions(k=1))
+    for version in count(1_000 * seed + 1):
+        yield Step(draw.choice(NAMES), version if draw.random() < 0.75 else 0)
+
+
+def do(collection: Collection, step: Step, told: Connection) -> None:
+    """Take the step, and tell of it."""
+    told.send(("begun", step))
+    if step.version:
+        collection.intake.add(step.name, text_of(step).encode())
+    else:
+        collection.shelf.remove([step.name])
+    told.send(("done", step))
+    if step.version % 2:  # the indexes are written then
+        collection.search("shared", SearchOptions(k=1))
 
 
 def strike(folder: Path, seed: int, known: dict[str, int]) -> tuple[int, Step | None]:
     """One writer, killed; ``known`` is brought up to date. How many steps were done, and the one
     under way."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.collection_writers", "faiss", "tantivy"])
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=write, args=(folder, seed, there), daemon=True)
-    process.start()
-    there.close()
+    process, here = started(write, folder, seed)
     here.poll(30)  # the writer has opened the collection and begins
     time.sleep(random.Random(-seed).uniform(0, LONGEST_S))
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
+    kill(process)
+    return heard(here, known)
+
+
+def started(work: Callable[..., None], *args: object) -> tuple[Process, Connection]:
+    """A process that does ``work``, and where it tells of it."""
+    context = multiprocessing.get_context("forkserver")
+    preloaded = ["benchmarks.collection_writers", "benchmarks.collection_lives"]
+    context.set_forkserver_preload([*preloaded, "faiss", "tantivy"])
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(*args, there), daemon=True)
+    process.start()
+    there.close()
+    return process, here
+
+
+def kill(process: Process) -> None:
+    """By SIGKILL, unless it has ended."""
+    process.kill()
     process.join()
+
+
+def heard(here: Connection, known: dict[str, int]) -> tuple[int, Step | None]:
+    """How many steps a writer did before it was killed, and the one under way."""
     done, under_way = 0, None
     try:
         while here.poll(0):
@@ -114,9 +140,11 @@ def strike(folder: Path, seed: int, known: dict[str, int]) -> tuple[int, Step | 
     return done, under_way
 
 
-def wrongs(folder: Path, known: dict[str, int], under_way: Step | None) -> list[str]:
+def wrongs(
+    folder: Path, known: dict[str, int], under_way: Step | None, encoder: Hashed | None = None
+) -> list[str]:
     """What is not as it was acknowledged; ``known`` learns what became of the step under way."""
-    collection, found = Collection(folder, Hashed()), list[str]()
+    collection, found = Collection(folder, encoder or Hashed()), list[str]()
     try:
         if under_way is not None:
             known[under_way.name] = settled(collection, known.get(under_way.name, 0), under_way)

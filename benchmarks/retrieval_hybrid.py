@@ -88,7 +88,7 @@ def fill(folder: Path, encoder: Encoder, vectors: NDArray[np.float32], count: in
 
 def report(collection: Collection, encoder: Encoder, chosen: list[str]) -> None:
     """Times of a search and of its parts."""
-    indexes = collection._indexes
+    indexes = collection._now.indexes
     encoded = dict(zip(chosen, encoder.encode(chosen), strict=True))
     few = filter_from_text(f"number < {collection.size().documents // 100}")
     half = filter_from_text('half = "even"')

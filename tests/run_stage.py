@@ -4,6 +4,7 @@ to, agents, and Shoal over a store."""
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from shoal.assembly.runs.planners import planner_of
 from shoal.assembly.runs.prompts import TaskRequests
 from shoal.assembly.runs.run_desk import Runs
 from shoal.assembly.runs.scene import Scenes
+from shoal.assembly.runs.streams import stream_one
 from shoal.chat import Answer, Request, Usage
 from shoal.engines import Engine, WrittenStream
 from shoal.planning.options import AgentOptions
@@ -32,6 +34,7 @@ from shoal.storage import Store
 from shoal.tools.python import FunctionTool, ToolOptionsOfFunction
 from shoal.tools.tool import Json, Tool, ToolUse
 from shoal.tools.toolbox import Toolbox
+from shoal.tools.toolset import Toolset
 
 QUICK = Watch(lease_s=1.0, every_s=0.05)
 SLOW = Watch(lease_s=60.0, every_s=0.05)
@@ -162,14 +165,20 @@ async def stage(
         {},
         PromiseOptions(),
         agents={one.name: one for one in agents},
-        toolbox=Toolbox(tools),
+        tools=Toolset(Toolbox(tools)),
     )
     async with Shoal(store, regime, library=library) as shoal:
-        world = World(shoal.answer_one, lambda: shoal.roster, TaskRequests(store), library)
+        world = World(
+            shoal.answer_one,
+            partial(stream_one, shoal),
+            lambda: shoal.roster,
+            TaskRequests(store),
+            library,
+        )
         scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
         async with Orchestra(store, scenes, planner_of, resumes, watch) as orchestra:
             shoal.join(Agents(orchestra, scenes))
-            yield Stage(store, shoal, orchestra, scenes, Runs(orchestra, scenes), scribes)
+            yield Stage(store, shoal, orchestra, scenes, Runs(orchestra), scribes)
             await shoal.settle()
 
 

@@ -34,6 +34,7 @@ from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.tokenizer import names_file
 from shoal.storage import StoreOptions
+from shoal.tools.options import ToolOptions
 
 _ENV_PREFIX = "SHOAL_"
 _LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
@@ -77,6 +78,7 @@ class Config(BaseSettings):
     models: dict[str, EngineOptions] = Field(default_factory=dict)
     collections: dict[str, CollectionOptions] = Field(default_factory=dict)
     agents: dict[str, AgentOptions] = Field(default_factory=dict)
+    tools: dict[str, ToolOptions] = Field(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(

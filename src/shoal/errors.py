@@ -9,6 +9,7 @@ ShoalError
 │   ├── Untranslatable         400  asks for what the answering engine's wire format cannot say
 │   ├── ContextLengthExceeded  400  input and asked output do not fit into the model's context
 │   ├── BodyTooLarge           413
+│   ├── UploadsFull            413  uploaded files leave no room for another
 │   ├── PrivacyRefused         403  holds what the privacy rules keep from every answerer
 │   ├── NoAnswerer             403  no answerer is left that the policy allows
 │   ├── UnknownModel           404
@@ -37,6 +38,7 @@ ShoalError
 ├── ReadError              a file cannot be read as a document; says why
 │   └── NotReadNow             for no fault of the file: it may be another time
 ├── ArtifactError          a model file is missing, truncated or not what its digest says
+├── ToolServerError        a server of tools cannot be started, reached or understood
 ├── LearningError          a task cannot be learned or certified; says what is missing
 └── MissingExtra           an optional part is not installed; names the extra
 """
@@ -110,10 +112,24 @@ class ContextLengthExceeded(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body is over ``gateway.max_body_mb``."""
+    """The body is over ``gateway.max_body_mb``, or a file over ``gateway.max_file_mb``."""
 
     status = 413
     code = "body_too_large"
+
+
+class UploadsFull(RequestError):
+    """All uploaded files together would be over ``gateway.max_files_gb``; ``left`` bytes are."""
+
+    status = 413
+    code = "storage_limit_exceeded"
+
+    def __init__(self, left: int) -> None:
+        super().__init__(
+            f"the uploaded files leave {max(left, 0) / 1_000_000:,.1f} MB for another; delete some "
+            "(DELETE /v1/files/ID), or raise gateway.max_files_gb in shoal.toml",
+            "file",
+        )
 
 
 class PrivacyRefused(RequestError):
@@ -390,6 +406,10 @@ class NotReadNow(ReadError):
 
 class ArtifactError(ShoalError):
     """A model file is missing, truncated or not what its digest says."""
+
+
+class ToolServerError(ShoalError):
+    """A server of tools cannot be started, reached or understood."""
 
 
 class LearningError(ShoalError):

@@ -227,19 +227,25 @@ async def test_who_may_ask_a_collection_has_its_model_asked(store: Store, librar
 
 
 @pytest.mark.parametrize(
-    ("tools", "response_format", "match"),
+    ("tools", "response_format", "params", "match"),
     [
-        ('[{"type":"function","function":{"name":"f"}}]', "", "^tools: "),
-        ("", '{"type":"json_object"}', "^response_format: "),
-        ("[ ]", '{"type":"text"}', ""),
+        ('[{"type":"function","function":{"name":"f"}}]', "", "{}", "^tools: "),
+        ("", '{"type":"json_object"}', "{}", "^response_format: "),
+        ("[ ]", '{"type":"text"}', "{}", ""),
+        ("", "", '{"n":2}', "^n: shoal/ask:york gives one answer, .* not 2; leave n out"),
+        ("", "", '{"n":1}', ""),
+        ("", "", '{"n":null}', ""),
     ],
 )
 async def test_what_it_cannot_heed_is_refused(
-    store: Store, library: Library, tools: str, response_format: str, match: str
+    store: Store, library: Library, tools: str, response_format: str, params: str, match: str
 ) -> None:
     scribe = Scribe(lambda _: "The Foss is 31.5 kilometres long [1].")
     asked = replace(
-        request_of("How long is the Foss?"), tools=tools, response_format=response_format
+        request_of("How long is the Foss?"),
+        tools=tools,
+        response_format=response_format,
+        params=params,
     )
     async with open_desk(store, library, scribe) as desk:
         if match:

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from shoal.assembly.library import Library
-from shoal.errors import Conflict, NotFound
+from shoal.errors import Conflict, NotFound, StoreError
 from shoal.retrieval.collection import Collection, rebuild
+from shoal.retrieval.documents import Hit
+from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.shelf import Shelf
 from tiny_encoder import TinyEncoder
 
+BY_MEANING = SearchOptions(by="meaning")
 TEXT = "\n\n".join(f"Paragraph {n} tells of word{n} and of the tide. " * 6 for n in range(40))
 
 
@@ -83,6 +86,61 @@ def test_searches_while_a_collection_goes_and_comes(
         thread.join(20)
     assert wrong == []
     assert max(found) == 10
+    library.close()
+
+
+def test_who_reads_meets_a_rebuilding_and_finds_all(library: Library) -> None:
+    fill(library)
+    stop, counts, wrong = threading.Event(), list[int](), list[Exception]()
+    mine = Collection(library.folder("it"), TinyEncoder())  # as in Python, without a library
+
+    def search(work: Callable[[], list[Hit]]) -> None:
+        while not stop.is_set():
+            try:
+                counts.append(len(work()))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test tells
+                wrong.append(error)
+                return
+
+    def by_library() -> list[Hit]:
+        return library.read("it", lambda found: found.search("paragraph", BY_MEANING))
+
+    works = [by_library, by_library, lambda: mine.search("paragraph", BY_MEANING)]
+    threads = [threading.Thread(target=search, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 3
+    while time.monotonic() < until and not wrong:
+        encode_anew(library)
+        time.sleep(0.8)  # else a search would meet too many
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+    assert wrong == []
+    assert set(counts) == {10}
+    mine.close()
+    library.close()
+
+
+@pytest.mark.parametrize("change", [replace, make_anew, encode_anew])
+def test_a_reading_is_done_again_with_what_has_come(
+    library: Library, change: Callable[[Library], None]
+) -> None:
+    fill(library)
+    met = list[Collection]()
+
+    def search(collection: Collection) -> list[Hit]:
+        met.append(collection)
+        if len(met) == 1:
+            change(library)
+            raise StoreError("its files went")
+        return collection.search("paragraph of word7")
+
+    assert len(library.read("it", search)) == 10
+    assert len(met) == 2
+    assert met[0] is not met[1]
+    with pytest.raises(NotFound, match="no collection 'other'"):
+        library.read("other", search)
     library.close()
 
 

@@ -90,7 +90,7 @@ async def test_a_plan_of_ones_own_reaches_no_further_than_the_key(
         with pytest.raises(RefusedPlan, match=f"{field}.* is not allowed here"):
             await here.orchestra.begin(order_of(plan), caller)
         with pytest.raises(RefusedPlan):
-            here.runs.outline(_new(plan), caller)
+            await here.runs.outline(_new(plan), caller)
     assert (ledger.done, store.runs.list(), store.calls.list()) == ([], [], [])
 
 
@@ -106,7 +106,7 @@ async def test_a_task_is_no_way_to_a_model_that_the_key_is_not_for(store: Store)
     """A task's request names the model that it was recorded with."""
     caller = key_in(store, models=["gpt"])
     async with stage(store) as here:
-        hands = here.scenes.set(order_of(plan_of(answer(1))), caller, "", None).hands
+        hands = (await here.scenes.set(order_of(plan_of(answer(1))), caller, "", None)).hands
 
         async def request(step: object) -> Request:
             return Request("big", (Message("user", "hello"),))

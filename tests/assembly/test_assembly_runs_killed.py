@@ -37,7 +37,7 @@ PLAN = plan_of(
     answer("${each}"),
 )
 spawn = multiprocessing.get_context("forkserver")
-spawn.set_forkserver_preload(["run_stage"])
+spawn.set_forkserver_preload(["shoal.assembly.runs.run_desk", "shoal.tools.python"])
 
 
 def payer(effects: Path) -> FunctionTool:

@@ -18,7 +18,7 @@ from shoal.assembly.stacks import Stacks
 from shoal.errors import EncoderMissing, NotAllowed, NotFound, StoreDamaged
 from shoal.formats.paging import Paging
 from shoal.formats.uploads import UploadOrder
-from shoal.formats.vector_stores import NewStore, NewStoreFile, StoreSearch
+from shoal.formats.vector_stores import NewBatch, NewStore, NewStoreFile, StoreSearch
 from shoal.retrieval.attachments import Attachments
 from shoal.retrieval.documents import Document
 from shoal.retrieval.uploads import Uploads
@@ -119,9 +119,9 @@ def test_a_process_that_is_killed_leaves_its_work_to_the_next(
     library.close()
 
 
-def remove_while_it_is_attached(folder: Path) -> None:
-    """Remove a file while it is encoded, and stop when it has been put into the collection; run by
-    a process to kill."""
+def stop_while_it_is_attached(folder: Path, by: str) -> None:
+    """Remove a file, or cancel its batch, while it is encoded, and stop when it has been put into
+    the collection; run by a process to kill."""
 
     def stop(*_: object) -> bool:
         print("put", flush=True)
@@ -134,18 +134,22 @@ def remove_while_it_is_attached(folder: Path) -> None:
     stacks.open()
     stacks.stores.create(NewStore(name="it"), ANYBODY)
     file = upload(stacks, "a.txt", long_text(1))
-    stacks.files.attach("vs_it", NewStoreFile(file_id=file), ANYBODY)
+    batch = stacks.files.attach_batch("vs_it", NewBatch(file_ids=(file,)), ANYBODY)
     encoder.began.wait()
-    stacks.uploads.remove(file, ANYBODY)
+    if by == "removal":
+        stacks.uploads.remove(file, ANYBODY)
+    else:
+        stacks.files.cancel("vs_it", batch.id, ANYBODY)
     time.sleep(60)
 
 
-def test_what_was_removed_stays_so_when_its_process_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["removal", "cancelling"])
+def test_what_was_removed_stays_so_when_its_process_is_killed(tmp_path: Path, by: str) -> None:
     here = Path(__file__).parent
     code = (
         f"import sys; sys.path[:0] = [{str(here)!r}, {str(here.parent)!r}]\n"
-        f"from pathlib import Path; from test_attaching import remove_while_it_is_attached\n"
-        f"remove_while_it_is_attached(Path({str(tmp_path)!r}))"
+        f"from pathlib import Path; from test_attaching import stop_while_it_is_attached\n"
+        f"stop_while_it_is_attached(Path({str(tmp_path)!r}), {by!r})"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -153,14 +157,51 @@ def test_what_was_removed_stays_so_when_its_process_is_killed(tmp_path: Path) ->
         process.send_signal(signal.SIGKILL)
     stacks, library = new_stacks(tmp_path, TinyEncoder())
     assert len(documents_of(library)) == 1  # it was put there after it had been removed
-    assert stacks.files.page("vs_it", Paging(limit=20), None, ANYBODY).data == []
-    assert stacks.stores.get("vs_it", ANYBODY).file_counts.total == 0
+    files = stacks.files.page("vs_it", Paging(limit=20), None, ANYBODY).data
+    assert [one.status for one in files] == ([] if by == "removal" else ["cancelled"])
+    assert stacks.stores.get("vs_it", ANYBODY).file_counts.completed == 0
     assert stacks.stores.search("vs_it", StoreSearch(query="boats"), ANYBODY).data == []
     stacks.open()
     until(lambda: documents_of(library) == [])
-    until(lambda: Attachments(library.folder("it")).detached() == [])
+    until(lambda: Attachments(library.folder("it")).leaving() == [])
     assert stacks.stores.search("vs_it", StoreSearch(query="boats"), ANYBODY).data == []
+    files = stacks.files.page("vs_it", Paging(limit=20), None, ANYBODY).data
+    assert [one.status for one in files] == ([] if by == "removal" else ["cancelled"])
     stacks.close()
+
+
+def test_a_file_that_is_kept_may_be_too_large_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attaching, "_MOST_READ", 10)
+    stacks, _ = new_stacks(tmp_path, TinyEncoder())
+    stacks.open()
+    file = upload(stacks, "a.txt", "the tide turns")
+    stacks.stores.create(NewStore(name="it", file_ids=(file,)), ANYBODY)
+    until(lambda: status(stacks, file) == "failed")
+    error = stacks.files.get("vs_it", file, ANYBODY).last_error
+    assert error is not None
+    assert error.code == "invalid_file"
+    assert error.message.endswith("MB, the most that is read")
+    stacks.close()
+
+
+def test_what_was_attached_before_stays_when_a_batch_is_cancelled(tmp_path: Path) -> None:
+    stacks, library = new_stacks(tmp_path, TinyEncoder())
+    stacks.open()
+    file = upload(stacks, "a.txt", "the tide turns")
+    stacks.stores.create(NewStore(name="it", file_ids=(file,)), ANYBODY)
+    until(lambda: status(stacks, file) == "completed")
+    stacks.close()
+    again, library = new_stacks(tmp_path, TinyEncoder())
+    again.close()  # so that it attaches nothing
+    batch = again.files.attach_batch("vs_it", NewBatch(file_ids=(file,)), ANYBODY)
+    again.files.cancel("vs_it", batch.id, ANYBODY)
+    last, library = new_stacks(tmp_path, TinyEncoder())
+    last.open()
+    until(lambda: Attachments(library.folder("it")).leaving() == [])
+    assert len(documents_of(library)) == 1
+    last.close()
 
 
 @pytest.mark.parametrize("by", ["search", "time"])

@@ -33,7 +33,7 @@ def test_a_folder_becomes_a_collection(library: Desk) -> None:
     again = library.printed("collections", "add", "rivers", "files")
     assert again == "rivers: 0 files taken in (0 passages), 2 unchanged, 0 removed\n"
     head, row = library.printed("collections", "list").splitlines()
-    assert head.split() == ["COLLECTION", "DOCUMENTS", "PASSAGES", "MB"]
+    assert head.split() == ["COLLECTION", "DOCUMENTS", "PASSAGES", "MB", "TUNED"]
     assert row.split()[:3] == ["rivers", "2", "2"]
     (one,) = json.loads(library.printed("collections", "list", "--json"))
     assert (one["name"], one["size"]["documents"]) == ("rivers", 2)

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from shoal.config import Config, read_config
 from shoal.engines import AnthropicOptions, EchoOptions, RecordedOptions, RemoteOptions
+from shoal.planning.options import AgentOptions
 from shoal.routing.promise import PromiseOptions
 
 SECTIONS = ("gateway", "tracing", "store", "learn", "promise")
@@ -47,6 +48,22 @@ def test_every_section_and_setting_is_there_with_its_true_default(everything: Pa
         assert set(document[name]) == set(fields), name
         for field, value in fields.items():
             assert value is None or document[name][field] == value, (name, field)  # or an example
+
+
+def test_every_setting_of_agents_is_there(everything: Path) -> None:
+    agents = tomllib.loads(everything.read_text())["agents"]
+    shown = {name: value for agent in agents.values() for name, value in agent.items()}
+    assert set(shown) == set(AgentOptions.model_fields)
+    for name in (
+        "steps",
+        "tokens",
+        "usd",
+        "seconds",
+        "ask_before_writing",
+        "begin_early",
+        "replans",
+    ):
+        assert shown[name] == AgentOptions.model_fields[name].default
 
 
 def test_every_setting_of_every_engine_is_there(everything: Path) -> None:

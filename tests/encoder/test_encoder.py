@@ -4,6 +4,7 @@ The independent reference is BERT's forward pass in plain numpy, float64.
 """
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -217,9 +218,18 @@ def test_only_the_beginning_of_a_long_text_counts(tiny: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(blank, late)
 
 
-def test_threads_must_be_at_least_one(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="threads: expected 1 or more"):
-        Encoder(tiny, tmp_path / "cache", threads=0)
+@pytest.mark.parametrize("what", ["threads", "callers"])
+def test_threads_and_callers_must_be_at_least_one(tiny: Path, tmp_path: Path, what: str) -> None:
+    given = {what: 0}
+    with pytest.raises(ValueError, match=f"{what}: expected 1 or more"):
+        Encoder(tiny, tmp_path / "cache", **given)
+
+
+def test_several_callers_at_once_get_what_one_gets(minilm: Encoder, cache: Path) -> None:
+    shared = Encoder(cache=cache, callers=3)
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(shared.encode, [TEXTS] * 6):
+            np.testing.assert_array_equal(found, minilm.encode(TEXTS))
 
 
 # ---- tokens -------------------------------------------------------------------------------------

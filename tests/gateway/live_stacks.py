@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shoal.assembly.library import Library
 from shoal.assembly.stacks import Stacks
-from shoal.retrieval.uploads import Uploads
+from shoal.retrieval.uploads import MOST_TOTAL, Uploads
 from tiny_encoder import TinyEncoder
 
 
@@ -39,19 +39,19 @@ class Place:
 
 
 def new_stacks(
-    folder: Path, encoder: TinyEncoder, most_bytes: int = 3_000_000
+    folder: Path, encoder: TinyEncoder, most_bytes: int = 3_000_000, most_total: int = MOST_TOTAL
 ) -> tuple[Stacks, Library]:
     library = Library(folder / "collections", lambda: encoder)
-    uploads = Uploads(folder / "files", most_bytes)
+    uploads = Uploads(folder / "files", most_bytes, most_total)
     return Stacks(library, uploads, lambda: encoder), library
 
 
 @asynccontextmanager
 async def running_stacks(
-    folder: Path, keys: FakeKeys | None = None, **options: object
+    folder: Path, keys: FakeKeys | None = None, most_total: int = MOST_TOTAL, **options: object
 ) -> AsyncIterator[Place]:
     encoder = GatedEncoder()
-    stacks, library = new_stacks(folder, encoder)
+    stacks, library = new_stacks(folder, encoder, most_total=most_total)
     stacks.open()
     try:
         async with running_gateway(FakeDesk(), keys, stores=stacks, **options) as url:

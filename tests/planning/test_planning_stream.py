@@ -81,7 +81,7 @@ def test_any_split_of_any_plan_gives_exactly_its_steps_in_order(
 def test_a_step_comes_with_the_character_that_closes_it(
     case: tuple[str, list[dict[str, Json]]],
 ) -> None:
-    text, steps = case
+    text, _ = case
     scanner, fed = StepScanner(), ""
     for character in text:
         fed += character

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -13,7 +14,6 @@ from shoal.retrieval import collection as parts
 from shoal.retrieval.collection import (
     Collection,
     collections_in,
-    import_collection,
     rebuild,
     remove_collection,
 )
@@ -21,6 +21,7 @@ from shoal.retrieval.filter_text import filter_from_text
 from shoal.retrieval.intake import Progress
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.shelf_rows import Seal, Source
+from shoal.retrieval.transfer import export_collection, import_collection
 from shoal.retrieval.vectors import VectorIndex
 from shoal.storage.file_lock import FileLock
 from tiny_encoder import TinyEncoder
@@ -66,6 +67,26 @@ def test_files_are_found_by_words_and_meaning(rivers: Collection) -> None:
     by_meaning = SearchOptions(by="meaning", k=1)
     assert names(rivers, "Herons stand still and wait for fish.", by_meaning) == ["herons.txt"]
     assert names(rivers, "wagtail") == ["birds.csv"]
+
+
+def test_what_an_older_shoal_cut_is_cut_anew_once(
+    rivers: Collection, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / "gone.txt").write_text("Eels.")
+    rivers.sync()
+    with sqlite3.connect(rivers.shelf.path) as conn:  # as an older one left it
+        conn.execute("UPDATE passages SET text = 'old', digest = 'old' WHERE text LIKE 'Herons%'")
+        conn.execute("PRAGMA user_version = 1")
+    conn.close()
+    (files / "gone.txt").unlink()
+    encoded: list[str] = []
+    encode = rivers.encoder.encode
+    monkeypatch.setattr(rivers.encoder, "encode", lambda t: encoded.extend(t) or encode(t))
+    found = rivers.sync()
+    assert (found.unchanged, found.written, found.removed, found.failed) == (0, 3, 1, 0)
+    assert encoded == ["Herons stand still and wait for fish."]  # others keep their vectors
+    assert names(rivers, "wait for fish") == ["herons.txt"]
+    assert (rivers.sync().unchanged, rivers.shelf.is_outdated) == (3, False)
 
 
 def test_only_what_changed_is_read_again(rivers: Collection, files: Path) -> None:
@@ -261,7 +282,7 @@ def test_progress_is_told(rivers: Collection, files: Path) -> None:
 
 def test_it_moves_as_one_file(rivers: Collection, tmp_path: Path) -> None:
     file = tmp_path / "rivers.shoal"
-    rivers.shelf.copy_to(file)
+    export_collection(rivers.folder, file)
     import_collection(file, tmp_path / "collections" / "streams")
     moved = Collection(tmp_path / "collections" / "streams", TinyEncoder())
     assert names(moved, "crayfish") == ["otters.md"]

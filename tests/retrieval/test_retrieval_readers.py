@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from email.message import EmailMessage
 from threading import Timer
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from retrieval.written_files import docx, paragraph, pdf, table, xlsx, zipped
@@ -28,6 +29,7 @@ from shoal.retrieval.readers import (
 from shoal.retrieval.readers import child as child_of
 from shoal.retrieval.readers import pdf as pdf_reader
 from shoal.retrieval.readers.furniture import without_furniture
+from shoal.retrieval.readers.text import read_text
 
 POND = [(24, "Report on ponds"), (11, "Ponds are small and hold"), (11, "water, and fish.")]
 DEPTH = [(16, "Depth"), (11, "A pond is two metres deep.")]
@@ -126,6 +128,77 @@ def test_encodings(encoding: str) -> None:
 def test_paragraphs_of_text() -> None:
     found = read("a.txt", b"one\ntwo\n \n\nthree\n")
     assert found == Content("text", (Block("text", "one\ntwo"), Block("text", "three")))
+
+
+MARKED = [
+    ("= Tea =\nLeaves.\n== Green ==\nSteamed.", [(1, "Tea"), (2, "Green")]),
+    (
+        " = = Green tea = = \nx\n = = = Japan , 1900 = = = \ny",
+        [(2, "Green tea"), (3, "Japan , 1900")],
+    ),
+    ("Tea\n===\n\nLeaves.\n\nGreen\n-----\nSteamed.", [(1, "Tea"), (2, "Green")]),
+    (
+        "===\nTea\n===\n\nGreen\n=====\n\nSencha\n~~~~~~\nx",
+        [(1, "Tea"), (2, "Green"), (3, "Sencha")],
+    ),
+    ("== Green\nSteamed.\n\n=== Sencha\n\nx", [(2, "Green"), (3, "Sencha")]),
+]
+UNMARKED = [
+    "a = b =",
+    "= a ==",
+    "======",
+    "x\n== y\nz",
+    "name   year\n-----------\nTea    1900",
+    "- tea\n-----\nleaves",
+    "a | b\n-----\n1 | 2",
+    "Regards,\n----------------------------------------------\nfooter",
+    "in the middle\nof this\n-------\nno",
+    "1900\n----\nleaves",
+    "=" * 5_000 + " x " + "=" * 5_000,
+]
+
+
+@pytest.mark.parametrize(("text", "headings"), MARKED)
+def test_headings_that_plain_text_marks(text: str, headings: list[tuple[int, str]]) -> None:
+    found = read("tea.txt", text.encode())
+    assert [(b.level, b.text) for b in found.blocks if b.kind == "heading"] == headings
+    assert not re.search(r"[=~-]{2}", text_of(found))
+    assert found.title == ("Tea" if headings[0] == (1, "Tea") else "")
+
+
+@pytest.mark.parametrize("text", UNMARKED)
+def test_what_marks_no_heading(text: str) -> None:
+    assert read("tea.txt", text.encode()).blocks == (Block("text", text),)
+
+
+@given(st.text("= -~ab\n", max_size=60))
+def test_headings_lose_only_their_signs(text: str) -> None:
+    assume(text.strip())
+    found = "".join(block.text for block in read_text(text).blocks)
+    assert re.sub(r"[^ab]", "", found) == re.sub(r"[^ab]", "", text)
+
+
+def test_headings_of_a_wiki_in_markdown() -> None:
+    text = "= Tea =\nLeaves.\n== Green ==\nSteamed.\n```\n== code ==\n```\n= Coffee =\nBeans.\n"
+    found = read("drinks.md", text.encode())
+    assert found.blocks == (
+        Block("heading", "Tea", 1),
+        Block("text", "Leaves."),
+        Block("heading", "Green", 2),
+        Block("text", "Steamed."),
+        Block("code", "== code =="),
+        Block("heading", "Coffee", 1),
+        Block("text", "Beans."),
+    )
+    assert found.title == ""  # of two articles
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [("# A\n\n## B\n\nx", "A"), ("# A\n\nx\n\n# B\n\ny", ""), ("x\n\n# A\n\ny", "")],
+)
+def test_the_title_is_the_one_first_heading(text: str, title: str) -> None:
+    assert read("a.md", text.encode()).title == title
 
 
 def test_markdown() -> None:

@@ -173,6 +173,19 @@ def test_vectors_are_exchanged_all_at_once_and_nothing_is_lost_meanwhile(shelf: 
     assert len(next(shelf.vectors(0))[0]) == 2
 
 
+def test_vectors_of_two_encoders_are_never_mixed(shelf: Shelf) -> None:
+    shelf.put([written("a", "one")])
+    other = Shelf.open(shelf.path.parent)
+    known = Piece("one", ("a",))
+    assert list(other.known_vectors([known])) == [known]
+    shelf.encode_anew("another", 4, lambda pieces: [np.ones((1, 4), np.float32) for _ in pieces])
+    with pytest.raises(Conflict, match="encoded anew meanwhile"):
+        other.put([written("b", "two")])
+    with pytest.raises(Conflict, match="encoded anew meanwhile"):
+        other.known_vectors([known])
+    assert shelf.counts() == (1, 1)
+
+
 def test_a_copy_holds_all(shelf: Shelf, tmp_path: Path) -> None:
     shelf.put([written("a", "one", "two")])
     (tmp_path / "copy").mkdir()

@@ -34,8 +34,16 @@ from shoal.retrieval.known_answers import (
 )
 from shoal.retrieval.rerank import Reranking
 from shoal.retrieval.search import SearchOptions
-from shoal.retrieval.tuned import FOLDER, Tuned, certificate_in, withdraw
-from shoal.retrieval.tuning import RERANKER, certify_reranking, passages_of, tune
+from shoal.retrieval.tuned import (
+    FOLDER,
+    RERANKER,
+    Tuned,
+    certificate_in,
+    lapse,
+    standings,
+    withdraw,
+)
+from shoal.retrieval.tuning import certify_reranking, delta_of, passages_of, tune
 from shoal.storage.file_lock import FileLock
 from tiny_encoder import TinyEncoder
 
@@ -102,8 +110,8 @@ def test_what_it_learned_can_be_taken_back(manual: Collection) -> None:
 
 def test_of_another_encoder_it_is_not_used(manual: Collection) -> None:
     tune(manual, pairs(manual, 200))
-    assert Tuned(manual.folder / FOLDER, manual.shelf.encoder).adapter() is not None
-    assert Tuned(manual.folder / FOLDER, "another").adapter() is None
+    assert Tuned(manual.folder / FOLDER, manual.shelf.encoder).now().adapter is not None
+    assert Tuned(manual.folder / FOLDER, "another").now().adapter is None
 
 
 @pytest.mark.parametrize("damage", ["bytes", "gone", "certificate"])
@@ -117,7 +125,7 @@ def test_a_damaged_adapter_is_not_used(manual: Collection, damage: str) -> None:
         model.unlink()
     else:
         (folder / "certificate.json").write_text("{}")
-    assert Tuned(folder, manual.shelf.encoder).adapter() is None
+    assert Tuned(folder, manual.shelf.encoder).now().adapter is None
     Collection(manual.folder, TinyEncoder()).search("slang1")
 
 
@@ -158,6 +166,16 @@ class Knows:
         return says if self.sign > 0 else 1 - says
 
 
+class Always:
+    """The same reranker, whatever the adapter."""
+
+    def __init__(self, reranking: Reranking) -> None:
+        self.reranking = reranking
+
+    def in_force(self, adapter: str) -> Reranking | None:
+        return self.reranking
+
+
 def test_a_reranker_needs_a_certificate_too(manual: Collection) -> None:
     known = pairs(manual, 120)
     worse = Reranking(Knows(-1), weight=1.0, most=TOPICS, close=9.0)
@@ -171,9 +189,51 @@ def test_a_reranker_needs_a_certificate_too(manual: Collection) -> None:
     assert (proof.what, proof.lost, proof.attempt) == ("reranker", 0, 2)
     assert certificate_in(manual.folder / RERANKER) == proof
     assert isinstance(certify_reranking(manual, better, "1" * 64, known[:3]), NoGain)
-    with_it = Collection(manual.folder, TinyEncoder(), better)
+    with_it = Collection(manual.folder, TinyEncoder(), Always(better))
     assert right(with_it) == TOPICS
-    assert len(with_it.search("slang1", SearchOptions(k=3))) == 3
+    best, *others = with_it.search("slang1", SearchOptions(k=3))
+    assert (best.chance, [one.chance for one in others]) == (1.0, [0.0, 0.0])
+    by_words = SearchOptions(by="words")
+    assert with_it.search("proper1", by_words) == manual.search("proper1", by_words)
+
+
+def test_a_reranker_is_certified_over_the_adapter_in_force(manual: Collection) -> None:
+    known = pairs(manual, 200)
+    better = Reranking(Knows(1), weight=1.0, most=TOPICS, close=9.0)
+    assert delta_of(manual) == 0.05
+    plain = certify_reranking(manual, better, "1" * 64, known)
+    assert isinstance(plain, GainCertificate)
+    assert plain.adapter == ""
+    encoder = manual.shelf.encoder
+    (alone,) = standings(manual.folder, encoder)
+    assert (alone.lapsed, alone.describe()) == ("", "reranker")
+    adapter = tune(manual, known)
+    assert isinstance(adapter, GainCertificate)
+    assert "came since" in lapse(plain, encoder, adapter.model)
+    first, second = standings(manual.folder, encoder)
+    assert (first.lapsed, second.lapsed) == ("", lapse(plain, encoder, adapter.model))
+    assert delta_of(manual) == 0.025  # one attempt decided what it is tested over
+    outcome = certify_reranking(manual, better, "2" * 64, known)
+    assert isinstance(outcome, NoGain)  # nothing is left to gain
+    assert (outcome.attempt, outcome.tried.differ) == (2, 0)
+    assert certificate_in(manual.folder / RERANKER) == plain
+    over = msgspec.structs.replace(plain, adapter=adapter.model)
+    assert lapse(over, encoder, adapter.model) == ""
+    assert "over the adapter" in over.describe()
+    withdraw(manual.folder / FOLDER)
+    assert "is gone" in lapse(over, encoder)
+    assert "another encoder" in lapse(over, "f" * 64, adapter.model)
+
+
+def test_a_certificate_tells_of_models_that_judged(manual: Collection) -> None:
+    known = pairs(manual, 200)
+    assert "may err" not in str(tune(manual, known))
+    judged = [msgspec.structs.replace(one, judge="gpt") for one in known[:100]] + known[100:]
+    proof = tune(manual, judged)
+    assert isinstance(proof, GainCertificate)
+    held = sum(calibrates(one.question) for one in known[:100])
+    assert (proof.judged, proof.judges) == (held, ("gpt",))
+    assert f"gpt said at {held} of them" in proof.describe()
 
 
 def test_two_at_once(manual: Collection) -> None:
@@ -199,6 +259,9 @@ def test_a_refusal_says_what_the_next_attempt_needs() -> None:
     assert said.needed is not None
     assert f"About {said.needed:,} more would show it" in said.describe()
     assert "higher at 8 and lower at 3" in said.describe()
+    assert "39 % to 94 % may be gains" in said.describe()
+    assert "0.500 before, 0.600 after" in said.describe()
+    assert "may be gains" not in refusal(Trial(Paired(9, 0, 0), 0.5, 0.5), attempt=1).describe()
     none = refusal(Trial(Paired(40, 3, 3), 0.5, 0.5), attempt=1)
     assert none.needed is None
     assert "would not show a gain" in none.describe()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.errors import BodyTooLarge, NotFound, StoreDamaged
+from shoal.errors import BodyTooLarge, NotFound, StoreDamaged, UploadsFull
 from shoal.retrieval.uploads import Incoming, Upload, Uploads
 
 
@@ -54,6 +54,35 @@ def test_one_that_is_too_large_leaves_nothing(uploads: Uploads) -> None:
         incoming.write(b"x")
     incoming.drop()
     assert list(uploads.folder.iterdir()) == []
+
+
+def test_all_together_have_a_limit(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path / "files", most_bytes=10, most_total=12)
+    first = sent(uploads, b"01234567")
+    with pytest.raises(UploadsFull, match="max_files_gb"):
+        uploads.begin(expected=5)
+    one, two = uploads.begin(), uploads.begin()
+    one.write(b"0123")
+    two.write(b"0123")
+    with pytest.raises(UploadsFull):
+        two.write(b"4")
+    kept = uploads.keep(one, "", "a.txt", "assistants")
+    with pytest.raises(UploadsFull):  # both began while there was room
+        uploads.keep(two, "", "b.txt", "assistants")
+    two.drop()
+    with pytest.raises(UploadsFull):
+        uploads.begin()
+    assert uploads.owned() == [first, kept]
+    there = {path.name for path in uploads.folder.glob("file-*")}
+    assert there == {first.id, kept.id}
+    uploads.remove(first.id)
+    slow = uploads.begin()
+    slow.write(b"01234567")
+    slow._file.flush()
+    with pytest.raises(UploadsFull):  # what is coming in counts
+        uploads.begin()
+    slow.drop()
+    uploads.begin(expected=8).drop()
 
 
 def test_one_that_expires(uploads: Uploads) -> None:

@@ -54,6 +54,36 @@ def test_spelling_and_order_of_the_labels_do_not_matter(labels: tuple[str, str])
     assert agreement([*map(found.specialist.predict, NEW.inputs)], [*wanted]) > 0.95
 
 
+def questions(seed: int, n: int = 60) -> tuple[list[Input], list[Output | None]]:
+    """Each with one right passage of five, mostly told by a number."""
+    random, inputs, outputs = np.random.default_rng(seed), list[Input](), list[Output | None]()
+    for at in range(n):
+        first, *others = random.choice(np.arange(1000, 1200), size=5, replace=False).tolist()
+        for place, other in enumerate([first, *others]):
+            number = first if random.random() < (0.1 if place else 0.8) else other + 500
+            slots = ("q", f"part kx{first} {seed} {at}?"), ("p", f"The KX-{number}")
+            inputs.append(Input("", slots))
+            outputs.append("different" if place else "same")
+    return inputs, outputs
+
+
+def test_where_the_left_record_is_always_new() -> None:
+    """That the question of a wrong passage has another match gives it away in training, and never
+    again."""
+    (inputs, outputs), (others, wanted) = questions(0), questions(1)
+    counting = train_match(MATCH, inputs, outputs, None, LIGHT)
+    found = train_match(MATCH, inputs, outputs, None, LIGHT, recurring=False)
+    assert decided_by_count(counting, inputs) > 100
+    assert decided_by_count(found, inputs) == 0
+    assert agreement([*map(found.specialist.predict, others)], wanted) > 0.85
+    assert abs(agreement(found.left_out, outputs) - agreement(counting.left_out, outputs)) < 0.1
+
+
+def decided_by_count(trained: Trained, inputs: list[Input]) -> int:
+    reasons = [trained.specialist.explain(given) for given in inputs]
+    return sum(any("other matches" in one.what for one in some) for some in reasons)
+
+
 def test_noise_is_not_learned_from_twins() -> None:
     """Every pair comes twice with one random label: a model that saw the twin would know it."""
     rng = np.random.default_rng(0)

@@ -60,6 +60,24 @@ def test_two_searches_alike_in_all_but_luck_are_seldom_told_apart() -> None:
     assert broken / 500 <= DELTA + 2.6 * (DELTA * (1 - DELTA) / 500) ** 0.5
 
 
+@pytest.mark.parametrize("adapters", [1, 4])
+def test_over_whichever_search_was_chosen_nothing_is_seldom_certified(adapters: int) -> None:
+    """The same questions chose the search that a reranker is tested over, one of as many as there
+    were attempts at an adapter, or the plain one. The worst chooser takes one that lets it pass."""
+
+    def broken(seed: int) -> bool:
+        random, passed = np.random.default_rng([4, seed]), False
+        for attempt in range(1, ATTEMPTS + 1):
+            for _ in range(adapters + 1):
+                gained = random.binomial(60, 0.5)
+                found = Paired(60, gained, 60 - gained)
+                passed |= found.shows_gain(delta_at(attempt, DELTA / (adapters + 1)))
+        return passed
+
+    count = sum(broken(seed) for seed in range(SEEDS))
+    assert count / SEEDS <= DELTA + 2.6 * (DELTA * (1 - DELTA) / SEEDS) ** 0.5
+
+
 def test_what_helps_is_found() -> None:
     found = sum(certified(np.random.default_rng([2, s]), 0.3, 0.8) for s in range(200))
     assert found >= 190

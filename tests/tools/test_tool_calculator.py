@@ -120,6 +120,7 @@ def test_sums_and_products_are_exact(a, b) -> None:  # type: ignore[no-untyped-d
 @given(st.text(max_size=40) | st.text("0123456789.+-*/%() ,e[]", max_size=40))
 def test_any_text_is_worked_out_or_refused(text: str) -> None:
     try:
-        assert calculated(text).is_finite()
-    except ValueError as error:
-        assert str(error)
+        found = calculated(text)
+    except ValueError:
+        return
+    assert found.is_finite()

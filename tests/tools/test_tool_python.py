@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from shoal.errors import NotFound
 from shoal.tools.docstring import read_docstring
-from shoal.tools.python import FunctionTool, ToolOptionsOfFunction, tool
+from shoal.tools.python import FunctionAbout, FunctionTool, tool
 from shoal.tools.threads import Threads
 from shoal.tools.tool import ToolResult, ToolUse
 from shoal.tools.toolbox import Toolbox
@@ -127,7 +127,7 @@ async def test_errors(error: BaseException, told: str, in_thread: bool) -> None:
         raise error
 
     chosen = fail if in_thread else fail_async
-    options = ToolOptionsOfFunction(name="fail", effects="reads")
+    options = FunctionAbout(name="fail", effects="reads")
     result = await Toolbox([FunctionTool(chosen, options)]).call("fail", {}, USE, None)
     assert told in result.error or "RuntimeError" in result.error
     assert "hunter2" not in result.error

@@ -55,6 +55,11 @@ async def test_bad_arguments_are_told_and_never_arrive(arguments: dict, said: st
     assert tool.calls == 0
 
 
+async def test_arguments_that_are_no_object() -> None:
+    result = await Toolbox([giving(1)]).call("double", [1], USE, None)  # type: ignore[arg-type]
+    assert "no object" in result.error
+
+
 async def test_a_remote_schema_is_never_fetched() -> None:
     tool = giving(1, takes='{"$ref":"http://127.0.0.1:9/schema.json"}')
     result = await Toolbox([tool]).call("double", {}, USE, None)
@@ -175,6 +180,26 @@ async def test_a_changed_tool_is_not_called() -> None:
     result = await box.call("double", {}, USE, None, digest)
     assert "not what it was" in result.error
     assert tool.calls == 1
+
+
+async def test_one_that_changes_while_a_call_waits_is_not_called() -> None:
+    release = asyncio.Event()
+
+    async def do(arguments: object, use: object) -> ToolResult:
+        await release.wait()
+        return ToolResult(1)
+
+    tool = Double(do)
+    box = Toolbox([tool], ToolLimits(at_once=1))
+    first = asyncio.create_task(box.call("double", {}, USE, None))
+    second = asyncio.create_task(box.call("double", {}, USE, None))
+    await asyncio.sleep(0.01)
+    tool.spec = ToolSpec(name="double", description="other")
+    release.set()
+    assert (await first).ok
+    assert "not what it was" in (await second).error
+    assert tool.calls == 1
+    assert (await box.call("double", {}, USE, None)).ok  # its place is free again
 
 
 async def test_no_more_at_once_than_allowed() -> None:

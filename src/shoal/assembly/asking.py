@@ -18,12 +18,14 @@ from shoal.assembly.text_only import refuse_more_than_text
 from shoal.chat import Answer, Message, Request, Usage
 from shoal.errors import MalformedRequest, NotFound, UnknownModel
 from shoal.retrieval import grounding
+from shoal.retrieval.collection import Collection
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.extracting import extract
 from shoal.retrieval.grounding import NOTHING, Grounded, Source
 from shoal.retrieval.intake import Encodes
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.search import SearchOptions
+from shoal.retrieval.shelf_tables import words_digest
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.receipt import OWN_MODELS, Tried
 
@@ -36,11 +38,13 @@ AskModel = Callable[[Request], Awaitable[Answer]]
 
 
 class Told(Struct, frozen=True):
-    """The answer, why it is that, and the receipt's lines of who was asked."""
+    """The answer, why it is that, the receipt's lines of who was asked, and the digests of the
+    passages that the answer cites."""
 
     answer: Answer
     reason: str
     tried: tuple[Tried, ...]
+    cited: tuple[str, ...] = ()
 
 
 class Asking:
@@ -78,7 +82,7 @@ class Asking:
         )
         name = request.model.removeprefix(PREFIX)
         own = options.get(name, CollectionOptions())
-        question, searched = _questions(request)
+        question, searched = questions(request)
         began, at = time.perf_counter(), time.time()
         try:
             hits, encoder = await asyncio.to_thread(self._search, name, searched, own.passages)
@@ -94,15 +98,17 @@ class Asking:
             return Told(_written(NOTHING, request.model), found, (line,))
         if own.model is None:
             grounded = await asyncio.to_thread(extract, question, sources[0], encoder)
-            return Told(_written(grounded, request.model), f"word for word from {found}", (line,))
+            return _told(grounded, request.model, f"word for word from {found}", line)
         said = await _by_model(request, question, sources, own, ask)
         grounded = grounding.checked(said.text, sources)
         reason = f"{own.model} answered from {found}; {_judged(grounded)}"
-        return Told(_written(grounded, request.model), reason, (line,))
+        return _told(grounded, request.model, reason, line)
 
     def _search(self, name: str, words: str, passages: int) -> tuple[list[Hit], Encodes]:
-        with self._library.using(name) as collection:
+        def search(collection: Collection) -> tuple[list[Hit], Encodes]:
             return collection.search(words, SearchOptions(k=passages)), collection.encoder
+
+        return self._library.read(name, search)
 
 
 async def _by_model(
@@ -159,8 +165,12 @@ def _room(request: Request, question: str, window: int) -> tuple[list[Message], 
     return told, window - window // 2 + left
 
 
-def _questions(request: Request) -> tuple[str, str]:
-    """The question, and what is searched for: the one before it too where it is short."""
+def questions(request: Request) -> tuple[str, str]:
+    """The question, and what is searched for: the one before it too where it is short.
+
+    Raises:
+        MalformedRequest: the conversation ends with none.
+    """
     said = [one.text for one in request.messages if one.role == "user" and one.text.strip()]
     if not said or request.messages[-1].role != "user":
         raise MalformedRequest("messages: expected a question from the user at the end", "messages")
@@ -168,6 +178,11 @@ def _questions(request: Request) -> tuple[str, str]:
     if len(said) > 1 and len(question.split()) <= _FEW_WORDS:
         return question, f"{said[-2]}\n{question}"
     return question, question
+
+
+def _told(grounded: Grounded, model: str, reason: str, line: Tried) -> Told:
+    cited = tuple(words_digest(source.hit.passage) for source in grounded.sources)
+    return Told(_written(grounded, model), reason, (line,), cited)
 
 
 def _written(grounded: Grounded, model: str) -> Answer:

@@ -18,7 +18,7 @@ from shoal.errors import NotFound, ReadError, ShoalError, StoreError
 from shoal.retrieval.attachments import Attachment, Attachments
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.intake import Encodes, Intake
-from shoal.retrieval.readers import Reader, kind_of
+from shoal.retrieval.readers import Reader, ReadOptions, kind_of
 from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.shelf_tables import Vectors
 from shoal.retrieval.uploads import PREFIX, Upload, Uploads
@@ -26,6 +26,7 @@ from shoal.storage.file_lock import FileLock
 
 log = logging.getLogger(__name__)
 
+_MOST_READ = ReadOptions().max_bytes
 _LOOK_S = 0.2  # for another process that attaches files
 _ENDS_WITHIN_S = 5.0
 _TIDY_S = 60.0  # what has expired goes so soon, if nothing else asks for it
@@ -89,7 +90,9 @@ class Attaching:
         waits until this is called anew."""
         lock = FileLock(self._uploads.folder / "attaching.lock")
         stuck = set[str]()
-        while not self._ending.is_set() and (self._detached(stuck) or self._waiting(stuck)):
+        while not self._ending.is_set() and (
+            self._detached(stuck) or self._cancelled(stuck) or self._waiting(stuck)
+        ):
             self._uploads.folder.mkdir(parents=True, exist_ok=True)
             if not lock.take():
                 self._ending.wait(_LOOK_S)
@@ -98,6 +101,9 @@ class Attaching:
                 for name, file in self._detached(stuck):
                     with _noted(stuck, name):
                         self._take_out(name, file)
+                for name, one in self._cancelled(stuck):
+                    with _noted(stuck, name):
+                        self._take_out_cancelled(name, one)
                 for name, one in self._waiting(stuck):
                     if not self._ending.is_set():
                         with _noted(stuck, name):
@@ -123,6 +129,23 @@ class Attaching:
                 with _noted(stuck, name):
                     found += [(name, file) for file in self._attachments(name).detached()]
         return found
+
+    def _cancelled(self, stuck: set[str]) -> list[tuple[str, Attachment]]:
+        """What was cancelled, perhaps while somebody who is gone was attaching it."""
+        found = []
+        for name in self._library.names():
+            if name not in stuck:
+                with _noted(stuck, name):
+                    found += [(name, one) for one in self._attachments(name).cancelled()]
+        return found
+
+    def _take_out_cancelled(self, name: str, one: Attachment) -> None:
+        """Unless it was there before it was to be attached anew."""
+        with closing(Shelf.open(self._library.folder(name))) as shelf:
+            document = document_of(shelf, one.file)
+            if document is not None and document.at >= one.at:
+                shelf.remove([document.name])
+        self._attachments(name).settle_cancelled(one)
 
     def _take_out(self, name: str, file: str) -> None:
         with closing(Shelf.open(self._library.folder(name))) as shelf:
@@ -153,6 +176,9 @@ class Attaching:
     def _outcome(self, reader: Reader, name: str, one: Attachment) -> "_Outcome":
         try:
             upload = self._uploads.get(one.file)
+            if upload.size > _MOST_READ:
+                said = f"the file is over {_MOST_READ / 1_000_000:g} MB, the most that is read"
+                return _Outcome("invalid_file", said)
             data = self._uploads.path(one.file).read_bytes()
         except (NotFound, OSError):
             return _Outcome("invalid_file", "the file was removed before it was attached")

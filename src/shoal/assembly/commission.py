@@ -23,11 +23,12 @@ from shoal.tasks import Task
 
 
 class Commission:
-    """An answerer that asks the models of a regime, at the expense of a task."""
+    """An answerer that asks the models of a regime, at the expense of a task; None: of none, when
+    only what holds for all calls bounds it."""
 
     name = "commission"
 
-    def __init__(self, store: Store, regime: Regime, purse: Purse, task: Task) -> None:
+    def __init__(self, store: Store, regime: Regime, purse: Purse, task: Task | None) -> None:
         self._store, self._regime, self._purse, self._task = store, regime, purse, task
         self._counting = Counting()
         self._aside = Aside(store, self._counting, None)
@@ -51,8 +52,8 @@ class Commission:
             model.name,
             "",
             "",
-            task=self._task.name,
-            task_id=self._task.id,
+            task=self._task.name if self._task else "",
+            task_id=self._task.id if self._task else "",
         )
         handled = Handled(
             receipt,

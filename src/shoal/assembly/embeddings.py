@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from shoal.assembly.counting import Counting
 from shoal.assembly.handled import Handled
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.assembly.local_encoder import NAME, LocalEncoder
 from shoal.assembly.models import Model
 from shoal.assembly.purse import Holding, Purse
@@ -17,7 +18,6 @@ from shoal.assembly.regime import Regime
 from shoal.assembly.shield import guarded_texts
 from shoal.assembly.spending import Recorded, record_spending
 from shoal.chat import Answer, Usage
-from shoal.encoder import Encoder
 from shoal.engines import Embedder
 from shoal.errors import Untranslatable
 from shoal.formats.embeddings import Embedded, EmbeddingRequest, encode_embedded, form_of
@@ -40,9 +40,8 @@ class Embeddings:
         store: Store,
         purse: Purse,
         counting: Counting,
-        encoder: Encoder | None = None,
+        encoder: LazyEncoder,
     ) -> None:
-        """``encoder`` None: it is built when first asked."""
         self._store, self._purse, self._counting = store, purse, counting
         self._local = LocalEncoder(encoder)
 

@@ -4,13 +4,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from shoal.assembly.kept_reranker import open_collection
 from shoal.errors import ConfigError, NotFound, StoreError
-from shoal.retrieval.collection import Collection, check_name, collections_in, remove_collection
+from shoal.retrieval.collection import Collection, check_name, collections_in
 from shoal.retrieval.identity import Identity, identity_of
 from shoal.retrieval.intake import Encodes
+from shoal.retrieval.leftovers import finish, set_aside, sweep
 from shoal.retrieval.qdrant_place import Places, in_folders
 from shoal.retrieval.shelf import FILE
+
+T = TypeVar("T")
 
 _ENDS_WITHIN_S = 0.5  # a search of a collection that is removed
 
@@ -62,6 +67,21 @@ class Library:
         finally:
             self._give_back(opened)
 
+    def read(self, name: str, work: Callable[[Collection], T]) -> T:
+        """What ``work``, which changes nothing, makes of an open collection. If that is removed and
+        made anew, or encoded anew, meanwhile, it is done once more, with the new one.
+
+        Raises:
+            NotFound: there is none of this name, or it went twice.
+            Conflict, MissingExtra, StoreError, ArtifactError: it cannot be opened or read.
+        """
+        try:
+            with self.using(name) as collection:
+                return work(collection)
+        except NotFound:
+            with self.using(name) as collection:
+                return work(collection)
+
     def create(self, name: str) -> None:
         """Make an empty collection.
 
@@ -88,7 +108,18 @@ class Library:
             if opened is not None:
                 with self._counting:  # searches, which write indexes into the folder
                     self._counting.wait_for(lambda: not opened.uses, _ENDS_WITHIN_S)
-            _remove(folder)
+            try:
+                going = set_aside(folder)
+            except StoreError:
+                if folder.exists():
+                    raise
+                return  # another process was quicker
+        finish(going, self._places)  # nobody waits for that
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Finish what somebody was stopped at while removing or importing a collection."""
+        sweep(self._root, self._places)
 
     def close(self) -> None:
         """Close every collection: those in use when they are no longer."""
@@ -107,7 +138,7 @@ class Library:
                 raise _not_found(name)
             if known is None:
                 place = self._places(name)
-                collection = Collection(self._root / name, self._encoder(), qdrant=place)
+                collection = open_collection(self._root / name, self._encoder(), place)
                 known = self._open[name] = _Opened(collection, there)
             with self._counting:
                 known.uses += 1
@@ -116,8 +147,9 @@ class Library:
     def _is_current(self, name: str, opened: "_Opened") -> bool:
         """Whether it is what there is of this name now: neither another, nor encoded anew."""
         try:
-            is_same = _identity(self._root, name) == opened.identity
-            return is_same and opened.collection.shelf.is_current()
+            shelf = opened.collection.shelf
+            is_same = (_identity(self._root, name), shelf.made) == (opened.identity, opened.made)
+            return is_same and shelf.is_current()
         except NotFound:  # just now
             return False
 
@@ -148,16 +180,8 @@ class _Opened:
 
     def __init__(self, collection: Collection, identity: Identity) -> None:
         self.collection, self.identity = collection, identity
+        self.made = collection.shelf.made  # it may take up what it becomes by itself
         self.uses, self.is_retired = 0, False
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, in which files may still come and go: of who uses it to the end."""
-    try:
-        remove_collection(folder)
-    except StoreError:
-        if folder.exists():
-            raise
 
 
 def _not_found(name: str) -> NotFound:

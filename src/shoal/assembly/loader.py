@@ -2,7 +2,7 @@
 
 import threading
 
-from shoal.encoder import Encoder
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.errors import ArtifactError
 from shoal.routing.trust import Trust
 from shoal.specialists.card import Card
@@ -15,11 +15,10 @@ from shoal.storage import Store
 class Loader:
     """The specialists of one store, for any thread."""
 
-    def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
-        """``encoder`` None: it is built when the first specialist needs one."""
-        self._store = store
-        self._senses = Senses(encoder) if encoder else None
-        self._no_encoder = ""
+    def __init__(self, store: Store, encoder: LazyEncoder | None = None) -> None:
+        """``encoder`` is asked for when the first specialist needs one; None: one of its own."""
+        self._store, self._encoder = store, encoder or LazyEncoder()
+        self._senses: Senses | None = None
         self._lock = threading.Lock()
 
     def load(self, card: Card) -> Specialist:
@@ -46,15 +45,8 @@ class Loader:
         return Trust.restore(folder, senses if card.encoder else None)
 
     def _encoder_for(self, card: Card) -> Senses | None:
-        """The encoder, built for the first card that needs it; one that failed is not tried again,
-        as looking for weights can take long."""
+        """The encoder, for the first card that needs it; None if none has yet."""
         with self._lock:
             if card.encoder and self._senses is None:
-                if self._no_encoder:
-                    raise ArtifactError(self._no_encoder)
-                try:
-                    self._senses = Senses(Encoder())
-                except ArtifactError as error:
-                    self._no_encoder = str(error)
-                    raise
+                self._senses = Senses(self._encoder.built())
             return self._senses

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.encoder import Encoder
 from shoal.errors import ArtifactError, EncoderMissing, MalformedRequest
 from shoal.routing.receipt import OWN_MODELS
@@ -19,10 +20,8 @@ Vectors = NDArray[np.float32]
 class LocalEncoder:
     """Encodes in a thread of its own, one piece of a request at a time."""
 
-    def __init__(self, encoder: Encoder | None = None) -> None:
-        """``encoder`` None: it is built when first asked."""
+    def __init__(self, encoder: LazyEncoder) -> None:
         self._encoder = encoder
-        self._missing = ""
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-encoder")
 
     async def encode(
@@ -55,15 +54,10 @@ class LocalEncoder:
         self._pool.shutdown(wait=False)
 
     def _built(self) -> Encoder:
-        if self._missing:
-            raise EncoderMissing(self._missing)
-        if self._encoder is None:
-            try:
-                self._encoder = Encoder()
-            except ArtifactError as error:  # looking for weights can take long
-                self._missing = f"{NAME} cannot answer: {error}"
-                raise EncoderMissing(self._missing) from error
-        return self._encoder
+        try:
+            return self._encoder.built()
+        except ArtifactError as error:
+            raise EncoderMissing(f"{NAME} cannot answer: {error}") from error
 
 
 def _encoded(encoder: Encoder, texts: tuple[str, ...]) -> tuple[Vectors, int]:

@@ -8,21 +8,23 @@ from shoal.assembly.asking import PREFIX as ASK
 from shoal.assembly.asking import Asking, AskModel
 from shoal.assembly.library import Library
 from shoal.assembly.regime import Regime
-from shoal.assembly.runs.agents import PREFIX as AGENT
 from shoal.assembly.runs.agents import Agents
+from shoal.assembly.runs.order import AGENT
 from shoal.chat import Answer, AnswerStream, Request
 from shoal.routing.caller import Caller
 from shoal.routing.receipt import Tried
 
 
 class Own(Struct, frozen=True):
-    """An answer, or one on its way, why it is that, and the receipt's lines of who was asked.
-    ``episode`` is that of the models' calls, "" if it is the request's."""
+    """An answer, or one on its way, why it is that, the receipt's lines of who was asked, and the
+    digests of the passages that it cites. ``episode`` is that of the models' calls, "" if it is the
+    request's."""
 
     reason: str
     tried: tuple[Tried, ...] = ()
     answer: Answer | None = None
     stream: AnswerStream | None = None
+    cited: tuple[str, ...] = ()
     episode: str = ""
 
 
@@ -62,7 +64,7 @@ class OwnModels:
             assert self._asking is not None
             caller.require_collection(request.model.removeprefix(ASK))
             told = await self._asking.answer(request, regime.collections, ask, caller)
-            return Own(told.reason, told.tried, told.answer)
+            return Own(told.reason, told.tried, told.answer, cited=told.cited)
         assert self._agents is not None
         run_id, found = await self._agents.answer(request, episode, caller)
         own = Own(f"run {run_id}", episode=episode or run_id)

@@ -15,6 +15,7 @@ from shoal.routing.judging import JudgingOptions
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.tools.toolbox import Toolbox
+from shoal.tools.toolset import Toolset
 
 _AS_CONTRACTS_SAY = JudgingOptions()
 
@@ -34,14 +35,14 @@ class Regime:
         judging: Mapping[str, JudgingOptions] | None = None,
         collections: Mapping[str, CollectionOptions] | None = None,
         agents: Mapping[str, Agent] | None = None,
-        toolbox: Toolbox | None = None,
+        tools: Toolset | None = None,
     ) -> None:
         """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
         ``cache`` None: nothing is cached; ``cascade`` None: no rungs but specialists and the LLM;
         ``judging``: tasks, by name, whose answers are judged in ways of their own;
         ``collections``: how questions are answered from those, by name, that are not asked as by
-        default; ``agents`` and the tools of ``toolbox``, which is closed with the engines: None for
-        none. A cache belongs to one regime, so a reload empties it.
+        default; ``agents`` and ``tools``, which are closed with the engines: None for none. A cache
+        belongs to one regime, so a reload empties it.
 
         Raises:
             ConfigError: the cascade, a collection or an agent names a model, or an agent a tool,
@@ -51,9 +52,9 @@ class Regime:
         check_models("cascade.models", self.cascade.models, models)
         for name, own in self.collections.items():
             check_models(f"collections.{name}.model", [own.model] if own.model else [], models)
-        self.agents, self.toolbox = dict(agents or {}), toolbox or Toolbox(())
+        self.agents, self.tools = dict(agents or {}), tools or Toolset(Toolbox(()))
         for name, agent in self.agents.items():
-            agent.check(f"agents.{name}", models, self.toolbox)
+            agent.check(f"agents.{name}", models, self.tools)
         self.models, self.privacy = models, privacy or PrivacyOptions()
         self.cache = AnswerCache({}, 0) if cache is None else cache
         self.discretion = Discretion(self.privacy)
@@ -96,4 +97,4 @@ class Regime:
         """Close the engines when nobody holds it any more; nobody may begin to."""
         await self._unheld.wait()
         await self.models.aclose()
-        await self.toolbox.aclose()
+        await self.tools.aclose()

@@ -15,6 +15,7 @@ from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.explaining import explain
 from shoal.assembly.handled import Handled
 from shoal.assembly.kept_responses import KeptResponses
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.assembly.library import Library
 from shoal.assembly.loader import Loader
 from shoal.assembly.own_models import OwnModels
@@ -56,19 +57,21 @@ class Shoal:
         self,
         store: Store,
         regime: Regime,
-        encoder: Encoder | None = None,
+        encoder: Encoder | LazyEncoder | None = None,
         purse: Purse | None = None,
         library: Library | None = None,
     ) -> None:
-        """``purse`` None: no budgets but those of keys; ``library`` None: no collections."""
+        """``encoder`` None: one is built when it is needed; ``purse`` None: no budgets but those of
+        keys; ``library`` None: no collections."""
+        lazy = encoder if isinstance(encoder, LazyEncoder) else LazyEncoder(encoder)
         self._store, self._regime = store, regime
         self._retiring: dict[Regime, asyncio.Task[None]] = {}
         self._purse = purse or Purse(Budgets(store.spend.between, {}), _ASSUMED_OUTPUT)
         self._counting = Counting()
-        self._embeddings = Embeddings(store, self._purse, self._counting, encoder)
+        self._embeddings = Embeddings(store, self._purse, self._counting, lazy)
         self._responses = KeptResponses(store, self._purse)
         self._own = OwnModels(library)
-        self._loader = Loader(store, encoder)
+        self._loader = Loader(store, lazy)
         self._reader = RosterReader(store, self._loader)
         self._secret = store.database.secret()
         self._recorder = Recorder(store)
@@ -185,6 +188,7 @@ class Shoal:
             answered_by=request.model,
             reason=own.reason,
             tried=own.tried,
+            cited=own.cited,
             sampled=False,
             cost=0.0,  # a model that was asked has a call, and a receipt, of its own
             llm_cost=0.0,

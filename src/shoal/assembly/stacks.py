@@ -1,7 +1,6 @@
 """The stacks: what callers of the API keep here, uploaded files and collections made of them."""
 
 import logging
-import threading
 from collections.abc import Callable
 
 from shoal.assembly.attaching import Attaching
@@ -9,8 +8,7 @@ from shoal.assembly.library import Library
 from shoal.assembly.store_files import StoreFiles
 from shoal.assembly.upload_desk import UploadDesk
 from shoal.assembly.vector_stores import VectorStores
-from shoal.encoder import Encoder
-from shoal.errors import ArtifactError, EncoderMissing, ShoalError
+from shoal.errors import ShoalError
 from shoal.retrieval.intake import Encodes
 from shoal.retrieval.uploads import Uploads
 
@@ -32,6 +30,7 @@ class Stacks:
     def open(self) -> None:
         """Begin, which throws away what is left of earlier times."""
         try:
+            self._library.sweep()
             self._uploads.sweep()
             self.uploads.tidy()
         except (ShoalError, OSError) as error:  # callers are told when they ask; the rest works
@@ -42,25 +41,3 @@ class Stacks:
         """End soon; what still waits to be attached waits for the next time."""
         self._attaching.close()
         self._library.close()
-
-
-class LazyEncoder:
-    """The encoder of this machine, built when first asked for; safe to ask from several threads."""
-
-    def __init__(self) -> None:
-        self._building = threading.Lock()
-        self._built: Encoder | None = None
-
-    def __call__(self) -> Encoder:
-        """The encoder.
-
-        Raises:
-            EncoderMissing: there are no weights.
-        """
-        with self._building:
-            if self._built is None:
-                try:
-                    self._built = Encoder()
-                except ArtifactError as error:
-                    raise EncoderMissing(f"collections need the local encoder: {error}") from error
-            return self._built

@@ -251,6 +251,7 @@ class StoreFiles:
         found = self.batch(store_id, batch_id, caller)
         if found.status == "in_progress":
             place_of(self._library, store_id, caller).attachments.cancel(batch_id)
+            self._attaching.wake()
             found = self.batch(store_id, batch_id, caller)
         return found
 

@@ -21,19 +21,21 @@ class UploadDesk:
         """How large a file may be."""
         return self._uploads.most_bytes
 
-    def begin(self) -> Incoming:
-        """A file that is to come; it must be kept or dropped.
+    def begin(self, expected: int = 0) -> Incoming:
+        """A file of at least ``expected`` bytes that is to come; it must be kept or dropped.
 
         Raises:
+            UploadsFull: there is no room for it.
             StoreError: it cannot be written.
         """
         self.tidy()
-        return self._uploads.begin()
+        return self._uploads.begin(expected)
 
     def keep(self, incoming: Incoming, order: UploadOrder, caller: Caller) -> UploadView:
         """Keep one that has come. When this returns it is on disk.
 
         Raises:
+            UploadsFull: there is no room for it any more.
             StoreError: it cannot be written.
         """
         named = order.filename, order.purpose

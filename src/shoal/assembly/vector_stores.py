@@ -165,13 +165,15 @@ class VectorStores:
         place.use()
         options = SearchOptions(k=asked.max_num_results, where=where)
         try:
-            with self._library.using(place.name) as collection:
-                best = _best(collection.search(query, options) for query in asked.queries)
+            best = self._library.read(
+                place.name,
+                lambda found: _best(found.search(query, options) for query in asked.queries),
+            )
         except NotFound:  # removed meanwhile
             raise not_found(store_id) from None
         ranking = asked.ranking_options
         least = ranking.score_threshold if ranking else None
-        gone = set(place.attachments.detached())
+        gone = set(place.attachments.leaving())
         there = [hit for hit in best if FILE + hit.document.id not in gone]
         kept = [hit for hit in there if least is None or _score(hit) >= least]
         kept = kept[: asked.max_num_results]

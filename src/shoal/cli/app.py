@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from shoal.cli import (
+    agents,
     asking,
     audit,
     calls,
@@ -14,6 +15,7 @@ from shoal.cli import (
     collections,
     events,
     keys,
+    mcp,
     promotion,
     report,
     review,
@@ -40,6 +42,7 @@ for command in (
     serving.serve,
     serving.reload,
     serving.learn,
+    mcp.mcp,
     certificates.certify,
     certificates.certificate,
     report.report,
@@ -56,6 +59,7 @@ app.add_typer(calls.app, name="calls")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(keys.app, name="keys")
 app.add_typer(runs.app, name="runs")
+app.add_typer(agents.app, name="agents")
 collections.app.command()(tuning.tune)
 app.add_typer(audit.app, name="audit")
 app.add_typer(collections.app, name="collections")

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 from msgspec import Struct
 
+from shoal.assembly.kept_reranker import open_collection
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath
 from shoal.cli.figures import moment, one_line
 from shoal.cli.intake_bar import intake_bar
@@ -19,8 +20,9 @@ from shoal.cli.printing import Column, Row, say, show_json, show_log, show_table
 from shoal.cli.workers import when_input_ends
 from shoal.config import Config, read_config
 from shoal.encoder import Encoder
-from shoal.errors import NotFound, StoreError
+from shoal.errors import ArtifactError, NotFound, StoreError
 from shoal.retrieval import collection as parts
+from shoal.retrieval import transfer
 from shoal.retrieval.collection import Collection, collections_in
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.filter_text import filter_from_text
@@ -29,6 +31,7 @@ from shoal.retrieval.intake import Summary
 from shoal.retrieval.search import SearchOptions
 from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.shelf_rows import Failure
+from shoal.retrieval.tuned import Standing, standings
 from shoal.retrieval.watching import watch as watched
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ _COLUMNS = (
     Column("DOCUMENTS", right=True),
     Column("PASSAGES", right=True),
     Column("MB", right=True),
+    Column("TUNED", shrinks=True),
 )
 FAILED = 1  # exit status
 _SHOWN_FAILURES = 20
@@ -50,12 +54,14 @@ Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="Files 
 
 
 class Shown(Struct, frozen=True):
-    """One collection of the list: where it takes from, how much it has, and what failed."""
+    """One collection of the list: where it takes from, how much it has, what failed, and what makes
+    its search better, or did."""
 
     name: str
     sources: list[str]
     size: parts.Size
     failures: list[Failure]
+    tuned: list[Standing]
 
 
 @app.command()
@@ -78,7 +84,7 @@ def add(
     for path in paths:  # before anything is made
         source_of(path)
     if name in collections_in(folder.parent):
-        found = Collection(folder, encoder, qdrant=settings.place_of(name))
+        found = open_collection(folder, encoder, settings.place_of(name))
     else:
         found = Collection.create(folder, encoder, max_tokens, settings.place_of(name))
     with closing(found):
@@ -147,6 +153,8 @@ def show(name: Name, as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFI
     say(f"{name}: {size.documents:,} documents, {size.passages:,} passages, {_mb(size)} MB")
     for source in one.sources:
         say(f"takes from {source}")
+    for standing in one.tuned:
+        say(f"searched with: {standing.describe()}; `shoal collections tune {name} --show`")
     _tell_failures(one.failures)
 
 
@@ -197,7 +205,7 @@ def remove(
         if not folder.is_dir():
             raise NotFound(f"no collection {name!r}")
         typer.confirm(f"Remove the collection {name} with all its indexes?", abort=True)
-        parts.remove_collection(folder)
+        parts.remove_collection(folder, settings.place_of)
         say(f"Removed {name}.")
         return
     with opened(settings, name, Encoder()) as found:
@@ -222,10 +230,9 @@ def export_collection(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Write a collection into one file: documents, passages, vectors and attributes."""
-    shelf = Shelf.open(folder_of(read_config(config), name))
-    shelf.copy_to(file)
-    shelf.close()
+    """Write a collection into one file: documents with their passages and vectors, what it was
+    tuned to, and what was said of it by API."""
+    transfer.export_collection(folder_of(read_config(config), name), file)
     say(f"Wrote {file}.")
 
 
@@ -237,7 +244,7 @@ def import_collection(
 ) -> None:
     """Make a collection of a file that `export` wrote. It takes from nowhere until told to."""
     settings = read_config(config)
-    parts.import_collection(file, folder_of(settings, name))
+    transfer.import_collection(file, folder_of(settings, name), settings.place_of)
     with opened(settings, name, Encoder()) as found:
         found.follow()
         size = found.size()
@@ -289,7 +296,7 @@ def opened(settings: Config, name: str, encoder: Encoder) -> Iterator[Collection
     """
     _require(settings, name)
     folder = folder_of(settings, name)
-    with closing(Collection(folder, encoder, qdrant=settings.place_of(name))) as found:
+    with closing(open_collection(folder, encoder, settings.place_of(name))) as found:
         yield found
 
 
@@ -321,15 +328,25 @@ def _shown(settings: Config, name: str) -> Shown:
     shelf = Shelf.open(folder)
     try:
         size = parts.size_of(folder, shelf)
-        return Shown(name, [one.path for one in shelf.sources()], size, shelf.failures())
+        tuned = _standings(folder, shelf)
+        return Shown(name, [one.path for one in shelf.sources()], size, shelf.failures(), tuned)
     finally:
         shelf.close()
+
+
+def _standings(folder: Path, shelf: Shelf) -> list[Standing]:
+    try:
+        return standings(folder, shelf.encoder)
+    except ArtifactError as error:  # searches go on as without
+        warn(str(error))
+        return []
 
 
 def _row(one: Shown) -> Row:
     size, failed = one.size, len(one.failures)
     note = f"{failed:,} files failed: `shoal collections show {one.name}`" if failed else ""
-    cells = (one.name, f"{size.documents:,}", f"{size.passages:,}", _mb(size))
+    tuned = ", ".join(f"({s.proof.what})" if s.lapsed else s.proof.what for s in one.tuned)
+    cells = (one.name, f"{size.documents:,}", f"{size.passages:,}", _mb(size), tuned)
     return Row(cells, note)
 
 
@@ -352,5 +369,6 @@ def _hit(place: int, hit: Hit, explain: bool) -> str:
         words = "not among the best" if hit.words is None else f"BM25 {hit.words:.2f}"
         meaning = "not known" if hit.meaning is None else f"cosine {hit.meaning:.3f}"
         at = moment(hit.document.at)
-        lines.append(f"   words: {words}; meaning: {meaning}; taken in {at} UTC")
+        reranked = "" if hit.chance is None else f" reranker: {hit.chance:.2f};"
+        lines.append(f"   words: {words}; meaning: {meaning};{reranked} taken in {at} UTC")
     return "\n".join(lines)

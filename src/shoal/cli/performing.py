@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from msgspec import Struct
 
@@ -13,6 +14,7 @@ from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.planners import planner_of
 from shoal.assembly.runs.prompts import TaskRequests
 from shoal.assembly.runs.scene import Scenes
+from shoal.assembly.runs.streams import stream_one
 from shoal.cli.reloading import budgets_of, regime_of
 from shoal.config import Config
 from shoal.encoder import Encoder
@@ -26,13 +28,6 @@ class Players(Struct, frozen=True):
     orchestra: Orchestra
 
 
-class Stage(Struct, frozen=True):
-    """An orchestra, which is to be entered, and the scenes that it sets."""
-
-    orchestra: Orchestra
-    scenes: Scenes
-
-
 @asynccontextmanager
 async def players(config: Config, store: Store) -> AsyncIterator[Players]:
     """Shoal with an orchestra, for a command that performs runs itself."""
@@ -40,16 +35,22 @@ async def players(config: Config, store: Store) -> AsyncIterator[Players]:
     async with (
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
-        stage_of(shoal, store, library).orchestra as orchestra,
+        orchestra_of(shoal, store, library) as orchestra,
     ):
         yield Players(shoal, orchestra)
         await shoal.settle()
 
 
-def stage_of(shoal: Shoal, store: Store, library: Library, resumes: bool = False) -> Stage:
-    """Where runs are performed through ``shoal``, which answers as its agents too."""
-    world = World(shoal.answer_one, lambda: shoal.roster, TaskRequests(store), library)
+def orchestra_of(shoal: Shoal, store: Store, library: Library, resumes: bool = False) -> Orchestra:
+    """The orchestra that performs runs through ``shoal``, which answers as its agents too."""
+    world = World(
+        shoal.answer_one,
+        partial(stream_one, shoal),
+        lambda: shoal.roster,
+        TaskRequests(store),
+        library,
+    )
     scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
     orchestra = Orchestra(store, scenes, planner_of, resumes)
     shoal.join(Agents(orchestra, scenes))
-    return Stage(orchestra, scenes)
+    return orchestra

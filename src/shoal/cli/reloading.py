@@ -17,6 +17,7 @@ from shoal.config import Config, read_config
 from shoal.errors import ShoalError
 from shoal.routing.budget import Budgets
 from shoal.storage import Store
+from shoal.tools.toolset import build_toolset
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,7 +30,8 @@ def regime_of(config: Config) -> Regime:
 
     Raises:
         ConfigError: a model cannot be opened, a comparator or validator not be loaded, or a plan
-            not be read.
+            not be read, or a tool not be made.
+        MissingExtra: a tool needs an optional part.
     """
     models, judging = Models.open(config.models), config.judging_options()
     register_hooks(judging, config.folder)
@@ -43,6 +45,7 @@ def regime_of(config: Config) -> Regime:
         judging,
         config.collections,
         agents_of(config.agents),
+        build_toolset(config.tools, config.folder),
     )
 
 

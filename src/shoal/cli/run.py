@@ -127,7 +127,7 @@ def _json(given: str) -> dict[str, Json]:
 async def _rehearse(config: Config, order: Order, as_json: bool) -> None:
     with open_store(config) as store:
         async with players(config, store) as here:
-            found = here.orchestra.rehearse(order, ANYBODY)
+            found = await here.orchestra.rehearse(order, ANYBODY)
     checked = found.checked
     if checked.problems:
         raise RefusedPlan(checked.problems)

@@ -14,15 +14,19 @@ from typing import Annotated
 
 import typer
 import uvloop
+from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.assembly.library import Library
+from shoal.assembly.offering import Offering
+from shoal.assembly.runs.offers import AgentOffers
 from shoal.assembly.runs.run_desk import Runs
-from shoal.assembly.stacks import LazyEncoder
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, new_learner, open_store
 from shoal.cli.lock import only_learner
-from shoal.cli.performing import Stage, stage_of
+from shoal.cli.mcp import mcp_server, version
+from shoal.cli.performing import orchestra_of
 from shoal.cli.pid_file import gateways, pid_file
 from shoal.cli.printing import say, show_log
 from shoal.cli.reloading import Reloader, Rereading, budgets_of, regime_of
@@ -32,6 +36,7 @@ from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.gateway import create_app, open_tracer
 from shoal.gateway import serve as serve_app
+from shoal.gateway.options import GatewayOptions
 from shoal.gateway.server import listen, new_server, serve_on
 from shoal.retrieval.uploads import Uploads
 from shoal.storage import Store
@@ -86,14 +91,15 @@ async def _serve(
     async with (
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
-        Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
-        _runs(stage_of(shoal, store, library, resumes=True)) as runs,
+        Shoal(store, regime_of(config), encoder, purse, library) as shoal,
+        orchestra_of(shoal, store, library, resumes=True) as orchestra,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
-        _stacks(Stacks(library, Uploads(config.store.path / "files"), encoder)) as stacks,
+        _stacks(Stacks(library, _uploads(config), encoder)) as stacks,
+        _mcp(config.gateway, Offering(shoal, store, library, AgentOffers(orchestra))) as mcp,
     ):
         config.gateway.require_keys(len(keys.ring))
-        app = create_app(shoal, config.gateway, keys, tracer, stacks, runs)
+        app = create_app(shoal, config.gateway, keys, tracer, stacks, mcp, Runs(orchestra))
         _set_aside_the_heap()
         if seat is not None:
             seat.ready()
@@ -114,10 +120,18 @@ async def _stacks(stacks: Stacks) -> AsyncIterator[Stacks]:
 
 
 @asynccontextmanager
-async def _runs(stage: Stage) -> AsyncIterator[Runs]:
-    """Runs, which are left to be gone on with when the gateway stops."""
-    async with stage.orchestra as orchestra:
-        yield Runs(orchestra, stage.scenes)
+async def _mcp(options: GatewayOptions, offering: Offering) -> AsyncIterator[ASGIApp | None]:
+    """What answers at /mcp, if anybody is to."""
+    if not options.mcp:
+        yield None
+        return
+    async with mcp_server().McpEndpoint(offering, version(), options.max_body).running() as mcp:
+        yield mcp
+
+
+def _uploads(config: Config) -> Uploads:
+    gateway = config.gateway
+    return Uploads(config.store.path / "files", gateway.max_file, gateway.max_files)
 
 
 def _set_aside_the_heap() -> None:

@@ -22,6 +22,11 @@ def is_valid(schema: str, value: Json) -> bool:
     return found is not None and found.is_valid(value)
 
 
+def is_readable(schema: str) -> bool:
+    """Whether this is a JSON Schema that something can be held to."""
+    return _validator(schema) is not None
+
+
 def breach(schema: str, value: Json) -> str:
     """The first way in which a value breaks the schema, in plain words; "" if it keeps it."""
     found = _validator(schema)

@@ -1,11 +1,14 @@
 """The gateway as an ASGI application."""
 
+import asyncio
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from shoal.errors import ShoalError
 from shoal.formats import FORMATS
@@ -18,7 +21,7 @@ from shoal.gateway.embeddings import EmbeddingRoute
 from shoal.gateway.exchange import Exchange
 from shoal.gateway.guard import Guard
 from shoal.gateway.kept_responses import KeptResponseRoutes
-from shoal.gateway.key_check import KeyCheck
+from shoal.gateway.key_check import MCP, KeyCheck
 from shoal.gateway.key_desk import KeyDesk
 from shoal.gateway.key_routes import KeyRoutes
 from shoal.gateway.metrics import Metrics
@@ -34,7 +37,10 @@ from shoal.gateway.tracing import Tracer
 from shoal.gateway.upload_routes import UploadRoutes
 from shoal.gateway.valve import Valve
 
-_DRAINED = 64_000_000  # bytes of a refused body that are thrown away to keep the connection
+# A refused body is thrown away, so many bytes of it: clients that send all before they read would
+# else find the connection broken, and never learn why.
+_DRAINED = 1_000_000_000
+_DRAINED_UNSAID, _UNSAID_S = 64_000_000, 20.0  # of one whose length is not said, and for how long
 
 
 def create_app(
@@ -43,12 +49,13 @@ def create_app(
     keys: KeyDesk,
     tracer: Tracer | None = None,
     stores: StoreDesk | None = None,
+    mcp: ASGIApp | None = None,
     runs: RunDesk | None = None,
 ) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in.
 
     ``stores`` None: there are neither files nor vector stores, ``runs`` None: no runs, and their
-    routes say so.
+    routes say so. ``mcp`` is what answers at /mcp, None for nobody.
     """
     observer = Observer(Metrics(desk.health), options.access_log, tracer)
     other = DeskRoutes(desk, keys, options.max_body, observer.metrics)
@@ -77,6 +84,7 @@ def create_app(
             Route("/shoal/keys/{key_id}", admin.revoke, methods=["DELETE"]),
             Route("/shoal/spend", admin.spend),
             *RunRoutes(runs, observer, options.max_body).routes(),
+            *([Route(MCP, mcp, methods=["POST"])] if mcp is not None else []),
         ],
         middleware=[
             Middleware(Guard, allowed_hosts=(*options.allowed_hosts, options.host)),
@@ -109,9 +117,28 @@ async def _shoal_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ShoalError)
     reply = error_reply(error, wire_of(request.url.path))
     declared = request.headers.get("content-length", "")
-    if reply.status_code == 413 and not (declared.isdecimal() and int(declared) <= _DRAINED):
+    if reply.status_code == 413 and not await _ends(request, declared):
         reply.headers["connection"] = "close"
     return reply
+
+
+async def _ends(request: Request, declared: str) -> bool:
+    """Whether the body has come to its end, or will soon: the server throws away what is left."""
+    return int(declared) <= _DRAINED if declared.isdecimal() else await _drained(request)
+
+
+async def _drained(request: Request) -> bool:
+    """Whether one of unknown length has come to its end."""
+    size = 0
+    try:
+        async with asyncio.timeout(_UNSAID_S):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > _DRAINED_UNSAID:
+                    return False
+    except (TimeoutError, ClientDisconnect):
+        return False
+    return True
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

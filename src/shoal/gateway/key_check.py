@@ -12,6 +12,7 @@ from shoal.gateway.replies import error_reply, wire_of
 from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.caller import Scope as KeyScope
 
+MCP = "/mcp"
 CALLER = "shoal.caller"  # where the ASGI scope holds the Caller
 _FREE = frozenset({"/healthz", "/readyz"})
 _NO_KEY_YET = (
@@ -68,12 +69,12 @@ def is_let_in(scope: Scope) -> bool:
 def scope_of(path: str) -> KeyScope | None:
     """What a key must be for to ask for a path; None for those that are nobody's.
 
-    >>> scope_of("/v1/messages"), scope_of("/shoal/calls/1"), scope_of("/")
-    ('call', 'read', None)
+    >>> scope_of("/v1/messages"), scope_of("/mcp"), scope_of("/shoal/calls/1"), scope_of("/")
+    ('call', 'call', 'read', None)
     >>> scope_of("/shoal/keys"), scope_of("/shoal/whatever-comes"), scope_of("/healthz")
     ('admin', 'admin', 'read')
     """
-    if path.startswith("/v1/") or path == "/shoal/feedback":
+    if path.startswith("/v1/") or path in ("/shoal/feedback", MCP):
         return "call"
     if path in ("/metrics", "/shoal/spend", "/healthz") or path.startswith("/shoal/calls/"):
         return "read"

@@ -11,7 +11,7 @@ ERRORS = {
     "403": "A key that is not for this, another host name, or a web page of another site.",
     "404": "There is no such thing.",
     "409": "There is one of that name, or it is in no state for this.",
-    "413": "The body is over gateway.max_body_mb, or the file over 100 MB.",
+    "413": "Over gateway.max_body_mb, max_file_mb or, with all files, max_files_gb.",
     "501": "An optional part of Shoal that this takes is not installed.",
     "429": "More than the key's limits or budgets leave.",
     "503": "Too much is under way, or the store or every upstream is out of order.",

@@ -31,8 +31,9 @@ class GatewayOptions(BaseModel):
     to standard error. Beyond ``max_in_flight`` requests under way, or ``max_in_flight_mb`` of their
     bodies, callers get a 503 and are told to come back. ``unknown_price`` says what becomes of
     calls whose price nobody knows where there is a budget, ``assumed_output`` how many tokens an
-    answer is reckoned to take, beforehand, where its request sets no limit. ``workers`` processes
-    share the address and the store.
+    answer is reckoned to take, beforehand, where its request sets no limit. An uploaded file may
+    have ``max_file_mb``, all that are kept together ``max_files_gb``. ``workers`` processes share
+    the address and the store. ``mcp``: what Shoal has to offer is told as tools at /mcp.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,8 @@ class GatewayOptions(BaseModel):
     host: str = "127.0.0.1"
     port: int = Field(default=8400, ge=0, le=65535)
     max_body_mb: float = Field(default=8, gt=0)
+    max_file_mb: float = Field(default=512, gt=0, allow_inf_nan=False)
+    max_files_gb: float = Field(default=10, gt=0, allow_inf_nan=False)
     max_messages: int = Field(default=10_000, ge=1)
     allowed_hosts: tuple[str, ...] = ()
     access_log: bool = False
@@ -48,11 +51,22 @@ class GatewayOptions(BaseModel):
     unknown_price: Literal["refuse", "allow"] = "refuse"
     assumed_output: int = Field(default=4096, ge=1)
     workers: int = Field(default=1, ge=1, le=64)
+    mcp: bool = False
 
     @property
     def max_body(self) -> int:
         """``max_body_mb`` in bytes."""
         return int(self.max_body_mb * 1_000_000)
+
+    @property
+    def max_file(self) -> int:
+        """``max_file_mb`` in bytes."""
+        return int(self.max_file_mb * 1_000_000)
+
+    @property
+    def max_files(self) -> int:
+        """``max_files_gb`` in bytes."""
+        return int(self.max_files_gb * 1_000_000_000)
 
     @field_validator("host")
     @classmethod

@@ -25,7 +25,7 @@ from shoal.routing.caller import Caller
 class RunDesk(Protocol):
     """Runs of plans and agents."""
 
-    def outline(self, new: NewRun, caller: Caller) -> Outline:
+    async def outline(self, new: NewRun, caller: Caller) -> Outline:
         """What a run would call; nothing is."""
 
     async def begin(self, new: NewRun, caller: Caller) -> str:

@@ -71,7 +71,7 @@ class RunRoutes:
         caller.require("call")
         new = await self._body(http, NewRun)
         if new.dry_run:
-            return await asyncio.to_thread(self._desk.outline, new, caller)
+            return await self._desk.outline(new, caller)
         run_id = await self._desk.begin(new, caller)
         if new.stream or _SSE in http.headers.get("accept", ""):
             return self._streamed(http, run_id, caller, -1, False)

@@ -39,8 +39,9 @@ class Uploading(Protocol):
     def most_bytes(self) -> int:
         """How large a file may be."""
 
-    def begin(self) -> Incoming:
-        """A file that is to come; it must be kept or dropped."""
+    def begin(self, expected: int = 0) -> Incoming:
+        """A file of at least ``expected`` bytes that is to come; it must be kept or dropped.
+        ``UploadsFull`` says that there is no room for it."""
 
     def keep(self, incoming: Incoming, order: UploadOrder, caller: Caller) -> UploadView:
         """Keep one that has come; it is on disk then."""

@@ -47,8 +47,7 @@ class UploadRoutes:
         ask, uploads = self._acts.ask, self._acts.desk.uploads
         check_body(http)
         parser = FormParser(boundary_of(http.headers.get("content-type", "")))
-        _check_length(http, uploads.most_bytes)
-        incoming = await ask(uploads.begin)
+        incoming = await ask(uploads.begin, _expected(http, uploads.most_bytes))
         try:
             form = _Form(self._acts, incoming)
             async for piece in _pieces(http, uploads.most_bytes):
@@ -157,10 +156,13 @@ def _file(http: Request) -> str:
     return str(http.path_params["file_id"])
 
 
-def _check_length(http: Request, most: int) -> None:
+def _expected(http: Request, most: int) -> int:
+    """How many bytes the file has at the least, by what is said of the form."""
     declared = http.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > most + _MOST_AROUND:
+    least = int(declared) - _MOST_AROUND if declared.isdecimal() else 0
+    if least > most:
         raise _too_large(most)
+    return max(least, 0)
 
 
 async def _pieces(http: Request, most: int) -> AsyncIterator[bytes]:
@@ -173,5 +175,5 @@ async def _pieces(http: Request, most: int) -> AsyncIterator[bytes]:
 
 
 def _too_large(most: int) -> BodyTooLarge:
-    said = f"the file is over {most / 1_000_000:g} MB, which is the most that is taken"
+    said = f"the file is over {most / 1_000_000:g} MB (gateway.max_file_mb), the most that is taken"
     return BodyTooLarge(said)

@@ -145,6 +145,15 @@ class Certificate(Struct, frozen=True, kw_only=True):
         """The labels promised by themselves; none where the promise is on the average."""
         return tuple(proof.label for proof in self.labels or ())
 
+    @property
+    def promise(self) -> str:
+        """What it promises, in a sentence or two."""
+        return (
+            f"of the answers it gives itself, at most {percent(self.alpha)} differ from "
+            f"{self.reference}, with {percent(self.confidence)} confidence. "
+            f"Answers are compared by: {self.comparator}."
+        )
+
     def worst_slices(self) -> tuple[Slice, ...]:
         """The worst slice by label, by length and by time, as far as each was looked at."""
         found = (worst(self.slices, by) for by in get_args(By))
@@ -225,9 +234,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
         measured = percent(self.errors / self.accepted) if self.accepted else "none"
         return (
             f"Certificate {self.id}: {self._who()} for the task {self.task}.",
-            f"Promise: of the answers it gives itself, at most {percent(self.alpha)} differ from "
-            f"{self.reference}, with {percent(self.confidence)} confidence. "
-            f"Answers are compared by: {self.comparator}.",
+            f"Promise: {self.promise}",
             f"It answers about {percent(self.coverage)} of the calls "
             f"({percent(self.coverage_low)} to {percent(self.coverage_high)}); "
             "the rest go on to the LLM.",

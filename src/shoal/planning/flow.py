@@ -51,7 +51,7 @@ class Flow:
         if waits:
             self._left[step.id], self._steps[step.id] = waits, step
         else:
-            self._group.create_task(self._one(step))
+            self._begin(step)
 
     async def _one(self, step: Step) -> None:
         try:
@@ -64,7 +64,14 @@ class Flow:
             self._left[name].discard(step.id)
             if not self._left[name]:
                 del self._left[name]
-                self._group.create_task(self._one(self._steps.pop(name)))
+                self._begin(self._steps.pop(name))
+
+    def _begin(self, step: Step) -> None:
+        work = self._one(step)
+        try:
+            self._group.create_task(work)
+        except RuntimeError:  # the group is ending: another step failed in the same moment
+            work.close()
 
 
 async def together(work: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -1,6 +1,6 @@
 """Puts a person's word before each call that changes something: for plans that a model wrote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -13,20 +13,53 @@ PREFIX = "approve_"
 
 def guarded(plan: Plan, tools: Mapping[str, ToolSpec]) -> Plan:
     """The plan in which a step ``approve_ID`` stands before each step ``ID`` that writes."""
-    taken = {step.id for step in walk(plan.steps)}
-    return replace(plan, steps=_guarded(plan.steps, tools, taken))
+    guard = Guard(tools, {step.id for step in walk(plan.steps)})
+    return replace(plan, steps=guard.all(plan.steps))
 
 
-def _guarded(
-    steps: Sequence[Step], tools: Mapping[str, ToolSpec], taken: set[str]
-) -> tuple[Step, ...]:
-    found = list[Step]()
-    for step in steps:
-        inner = _within(step, tools, taken)
-        words = [_word(one, tools, taken) for one in _writing(inner, tools)]
-        found += words
-        found.append(replace(inner, after=(*inner.after, *(word.id for word in words))))
-    return tuple(found)
+class Guard:
+    """Guards steps one after another; ``taken`` are ids that no word of its own may have."""
+
+    def __init__(self, tools: Mapping[str, ToolSpec], taken: Iterable[str] = ()) -> None:
+        self._tools, self._taken = tools, set(taken)
+
+    def all(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """Steps beside each other, with the words before them."""
+        return tuple(one for step in steps for one in self.before(step))
+
+    def before(self, step: Step) -> tuple[Step, ...]:
+        """The words that a step waits for, and the step."""
+        inner = self._within(step)
+        words = [self._word(one) for one in _writing(inner, self._tools)]
+        return (*words, replace(inner, after=(*inner.after, *(word.id for word in words))))
+
+    def _word(self, step: Use) -> Approve:
+        id = PREFIX + step.id
+        while id in self._taken:
+            id += "_"
+        self._taken.add(id)
+        return Approve(
+            id=id,
+            after=step.after,
+            question=f"Call {step.tool}?",
+            show={"tool": step.tool, "arguments": dict(step.arguments)},
+        )
+
+    def _within(self, step: Step) -> Step:
+        """The step with what lies in it, and in its fallbacks, guarded."""
+        if step.fallback is not None:
+            step = replace(step, fallback=self._within(step.fallback))
+        match step:
+            case Map() | Repeat():
+                return replace(step, steps=self.all(step.steps))
+            case Branch():
+                arms = tuple(self._arm(arm) for arm in step.arms)
+                return replace(step, arms=arms, default=step.default and self._arm(step.default))
+            case _:
+                return step
+
+    def _arm(self, arm: Arm) -> Arm:
+        return replace(arm, steps=self.all(arm.steps))
 
 
 def _writing(step: Step, tools: Mapping[str, ToolSpec]) -> list[Use]:
@@ -38,35 +71,3 @@ def _writing(step: Step, tools: Mapping[str, ToolSpec]) -> list[Use]:
             found.append(one)
         one = one.fallback
     return found
-
-
-def _word(step: Use, tools: Mapping[str, ToolSpec], taken: set[str]) -> Approve:
-    id = PREFIX + step.id
-    while id in taken:
-        id += "_"
-    taken.add(id)
-    return Approve(
-        id=id,
-        after=step.after,
-        question=f"Call {step.tool}?",
-        show={"tool": step.tool, "arguments": dict(step.arguments)},
-    )
-
-
-def _within(step: Step, tools: Mapping[str, ToolSpec], taken: set[str]) -> Step:
-    """The step with what lies in it, and in its fallbacks, guarded."""
-    if step.fallback is not None:
-        step = replace(step, fallback=_within(step.fallback, tools, taken))
-    match step:
-        case Map() | Repeat():
-            return replace(step, steps=_guarded(step.steps, tools, taken))
-        case Branch():
-            arms = tuple(_arm(arm, tools, taken) for arm in step.arms)
-            default = _arm(step.default, tools, taken) if step.default else None
-            return replace(step, arms=arms, default=default)
-        case _:
-            return step
-
-
-def _arm(arm: Arm, tools: Mapping[str, ToolSpec], taken: set[str]) -> Arm:
-    return replace(arm, steps=_guarded(arm.steps, tools, taken))

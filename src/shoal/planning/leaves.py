@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from shoal.encoder.encoder import SURROGATE
 from shoal.errors import EngineError, EngineRefused, NotRecorded, RateLimited, ShoalError
 from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
@@ -121,6 +122,7 @@ class Leaves:
         said = Said("")
         try:
             said = await self._around.hands.ask(asked, spending.left_usd + held)
+            said = replace(said, text=SURROGATE.sub("\ufffd", said.text))
             heard.append(said)
             return said
         except ShoalError as error:

@@ -1,16 +1,19 @@
 """The planner that asks a large model: one call, and one more if what it wrote cannot be run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from shoal.chat import Answer, Answerer, Message, Request, Streamer, Usage
+from shoal.chat import Answer, Answerer, AnswerStream, Message, Request, Streamer, Usage
 from shoal.engines.written import WrittenStream
-from shoal.errors import MalformedRequest
+from shoal.errors import EngineRefused, MalformedRequest, Untranslatable
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.checker import Checked, Problem
-from shoal.planning.earlier import DONE, Earlier, schemas_of
+from shoal.planning.earlier import DONE, Earlier, schema_of, schemas_of
 from shoal.planning.limits import Limits
 from shoal.planning.menu import Embed
 from shoal.planning.plan import INPUT, Plan, written
@@ -25,6 +28,9 @@ from shoal.tools.tool import Json
 Price = Callable[[Usage | None], float | None]
 """USD for one answer, None if nobody knows."""
 
+T = TypeVar("T")
+
+_REFUSED_FORM = (400, 422)
 _SHOWN = 5  # problems named in the error
 
 
@@ -72,7 +78,8 @@ class _Spent(Struct):
 
 
 class LlmPlanner:
-    """Has ``ask`` write plans with what a catalogue offers.
+    """Has ``ask`` write plans with what a catalogue offers. A provider that refuses the form of
+    the answer (Anthropic takes no schema that names itself) is asked again, and later, without.
 
     ``price`` says what an answer cost; without it nobody knows. ``embed`` finds, in a catalogue
     that is too large to send, what has to do with the goal.
@@ -89,6 +96,7 @@ class LlmPlanner:
         self._ask, self._catalogue = ask, catalogue
         self._options = options or PlannerOptions()
         self._price, self._embed = price, embed
+        self._structure: Structure = self._options.structure
 
     @property
     def name(self) -> str:
@@ -116,11 +124,8 @@ class LlmPlanner:
             EngineError: nobody could be asked.
         """
         messages = self._messages(goal, given or {}, past)
-        request = self._request(messages, stream=True)
-        if isinstance(self._ask, Streamer):
-            return PlanStream(await self._ask.stream(request), self._checks(given or {}, past))
-        answer = await self._ask.answer(request)
-        return PlanStream(WrittenStream(answer), self._checks(given or {}, past))
+        begun = await self._in_form(partial(self._stream, messages))
+        return PlanStream(begun, self._checks(given or {}, past))
 
     async def answer(self, request: Request) -> Answer:
         """The plan for the goal that is the last message of the user, as JSON.
@@ -140,11 +145,13 @@ class LlmPlanner:
         messages, checks = self._messages(goal, given, past), self._checks(given, past)
         problems: list[Problem] = []
         for again in range(1 + self._options.repairs):
-            answer = await self._ask.answer(self._request(messages))
+            answer = await self._in_form(partial(self._reply, messages))
             spent.add(answer, self._price)
             found = _read(answer, checks)
             if isinstance(found, tuple):
                 plan, checked = found
+                # What a model says of its input binds nobody: it is what the run was given.
+                plan = replace(plan, input=dict(schema_of(dict(given), 1)) if given else {})
                 why = "written" if not again else "written, and mended once it was sent back"
                 return Planned(
                     plan,
@@ -167,6 +174,24 @@ class LlmPlanner:
             spent.cost,
             spent.call_ids,
         )
+
+    async def _reply(self, messages: tuple[Message, ...]) -> Answer:
+        return await self._ask.answer(self._request(messages))
+
+    async def _stream(self, messages: tuple[Message, ...]) -> AnswerStream:
+        if isinstance(self._ask, Streamer):
+            return await self._ask.stream(self._request(messages, stream=True))
+        return WrittenStream(await self._reply(messages))
+
+    async def _in_form(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What is asked for, without a form for the answer where the provider refuses that."""
+        try:
+            return await ask()
+        except (EngineRefused, Untranslatable) as error:
+            if self._structure == "free" or error.status not in _REFUSED_FORM:
+                raise
+            self._structure = "free"
+            return await ask()
 
     def _messages(
         self, goal: str, given: Mapping[str, Json], past: Earlier | None
@@ -192,7 +217,7 @@ class LlmPlanner:
         return Request(
             model=options.model or self._ask.name,
             messages=messages,
-            response_format=response_format(self._catalogue, options.structure),
+            response_format=response_format(self._catalogue, self._structure),
             params=msgspec.json.encode(params).decode(),
             stream=stream,
         )

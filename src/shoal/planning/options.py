@@ -15,7 +15,8 @@ class AgentOptions(BaseModel):
 
     ``steps``, ``tokens``, ``usd`` and ``seconds`` are what a run may use at most, 0 for the limits
     of any run. ``ask_before_writing``: where a planner wrote the plan, a person is asked before a
-    tool changes anything. ``replans`` is how often the planner may write another plan when a step
+    tool changes anything; ``begin_early`` lets steps that only read begin while the rest is still
+    being written. ``replans`` is how often the planner may write another plan when a step
     failed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +34,7 @@ class AgentOptions(BaseModel):
     usd: float = Field(0.0, ge=0)
     seconds: float = Field(0.0, ge=0)
     ask_before_writing: bool = True
+    begin_early: bool = True
     replans: int = Field(1, ge=0, le=10)
 
     @model_validator(mode="after")

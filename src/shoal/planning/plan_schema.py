@@ -5,8 +5,8 @@ the schema is sent with ``strict`` off: a guide there, and a grammar to servers 
 is decoded. Names are closed sets: what a catalogue does not offer cannot be written.
 """
 
-import copy
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,7 @@ Structure = Literal["schema", "object", "free"]
 """How a model is held to the form: by this schema, by JSON alone, or by words only."""
 
 _DROPPED = {"default", "discriminator", "title", "description"}
+_KINDS = ("Ask", "Retrieve", "Use", "Map", "Branch", "Repeat", "Approve", "Say")
 _NAMES = {"Use": "tool", "Retrieve": "collection"}
 
 
@@ -28,21 +29,39 @@ def response_format(catalogue: Catalogue, structure: Structure) -> str:
         case "object":
             return '{"type":"json_object"}'
         case "schema":
-            schema = {"name": "plan", "strict": False, "schema": plan_schema(catalogue)}
-            return msgspec.json.encode({"type": "json_schema", "json_schema": schema}).decode()
+            return _written(_Offered.of(catalogue))
+
+
+class _Offered(NamedTuple):
+    """Names, in order."""
+
+    tool: tuple[str, ...]
+    collection: tuple[str, ...]
+    task: tuple[str, ...]
+    model: tuple[str, ...]
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> "_Offered":
+        kinds = (catalogue.tools, catalogue.collections, catalogue.tasks, catalogue.models)
+        return cls(*(tuple(sorted(names)) for names in kinds))
+
+
+@lru_cache(maxsize=64)
+def _written(offered: _Offered) -> str:
+    schema = {"name": "plan", "strict": False, "schema": _schema(offered)}
+    return msgspec.json.encode({"type": "json_schema", "json_schema": schema}).decode()
 
 
 def plan_schema(catalogue: Catalogue) -> dict[str, Any]:
     """The JSON Schema of plans that name nothing but what is offered: an object at its root, the
     kinds of steps under ``$defs``."""
+    return _schema(_Offered.of(catalogue))
+
+
+def _schema(names: _Offered) -> dict[str, Any]:
     _, components = msgspec.json.schema_components([Plan])
-    kinds: dict[str, Any] = _plain(copy.deepcopy(components))
-    offered = {
-        "tool": sorted(catalogue.tools),
-        "collection": sorted(catalogue.collections),
-        "task": sorted(catalogue.tasks),
-        "model": sorted(catalogue.models),
-    }
+    kinds: dict[str, Any] = _plain(components)
+    offered = {field: list(found) for field, found in names._asdict().items()}
     gone = [kind for kind, field in _NAMES.items() if not offered[field]]
     if not offered["task"] and not offered["model"]:
         gone.append("Ask")
@@ -53,8 +72,9 @@ def plan_schema(catalogue: Catalogue) -> dict[str, Any]:
             kinds[kind]["properties"][field] = {"enum": offered[field]}
     if "Ask" in kinds:
         _close_ask(kinds["Ask"]["properties"], offered)
-    root = _without({f"#/$defs/{kind}" for kind in gone}, kinds.pop("Plan"))
-    return {**root, "$defs": _without({f"#/$defs/{kind}" for kind in gone}, kinds)}
+    root = _with_step(kinds.pop("Plan"))
+    steps = [{"$ref": f"#/$defs/{kind}"} for kind in _KINDS if kind not in gone]
+    return {**root, "$defs": {"Step": {"anyOf": steps}, **_with_step(kinds)}}
 
 
 def _close_ask(properties: dict[str, Any], offered: dict[str, list[str]]) -> None:
@@ -82,11 +102,13 @@ def _plain(schema: Any, names: bool = True) -> Any:
     }
 
 
-def _without(gone: set[str], schema: Any) -> Any:
-    """Without the kinds of steps that have nothing to name."""
+def _with_step(schema: Any) -> Any:
+    """With the choice of all kinds of steps written once."""
     if isinstance(schema, list):
-        kept = [one for one in schema if not (isinstance(one, dict) and one.get("$ref") in gone)]
-        return [_without(gone, one) for one in kept]
-    if isinstance(schema, dict):
-        return {key: _without(gone, one) for key, one in schema.items()}
-    return schema
+        return [_with_step(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    options = schema.get("anyOf")
+    if isinstance(options, list) and {"$ref": "#/$defs/Say"} in options:
+        return {"$ref": "#/$defs/Step"}
+    return {key: _with_step(one) for key, one in schema.items()}

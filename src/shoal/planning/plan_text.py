@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from shoal.encoder.encoder import SURROGATE
 from shoal.errors import MalformedRequest
 from shoal.planning.plan import Plan, read_plan
 
@@ -27,6 +28,7 @@ def plan_text_in(text: str) -> str:
     Raises:
         MalformedRequest: there is nothing like a plan in it.
     """
+    text = SURROGATE.sub("\ufffd", text)
     first: str | None = None
     for found, written in _objects(text):
         inner = found.get("plan")

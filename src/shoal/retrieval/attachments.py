@@ -52,6 +52,7 @@ _ROW = (
     "SELECT file, at, state, attributes, max_tokens, overlap, batch, code, reason FROM attachments "
     "WHERE state != 'detached'"
 )
+_UNSETTLED = "unsettled"  # of one that was cancelled: it may be there, and is to be taken out
 _ACTIVE_S = 60.0  # finer than this it is not written when a store was last used
 _DAY = 86_400.0
 
@@ -211,6 +212,22 @@ class Attachments:
         query = "SELECT file FROM attachments WHERE state = 'detached'"
         return [file for (file,) in self._all(query)]
 
+    def leaving(self) -> list[str]:
+        """The files that are to be found no more: those, and those that were cancelled while they
+        may have been being attached."""
+        return [*self.detached(), *(one.file for one in self.cancelled())]
+
+    def cancelled(self) -> list[Attachment]:
+        """The files that were cancelled while they may have been being attached."""
+        query = f"{_ROW} AND state = 'cancelled' AND code = ?"
+        return [_attachment(row) for row in self._all(query, (_UNSETTLED,))]
+
+    def settle_cancelled(self, one: Attachment) -> None:
+        """Nothing is left of a file that was cancelled."""
+        query = "UPDATE attachments SET code = '' WHERE file = ? AND at = ? AND code = ?"
+        with self._writing() as conn:
+            conn.execute(query, (one.file, one.at, _UNSETTLED))
+
     def forget(self, file: str) -> None:
         """A file that was detached has been taken out."""
         query = "DELETE FROM attachments WHERE file = ? AND state = 'detached'"
@@ -228,13 +245,14 @@ class Attachments:
         raise NotFound(f"no batch with id {id[:100]!r}")
 
     def cancel(self, batch: str) -> None:
-        """Attach no more files of a batch."""
+        """Attach no more files of a batch. One of them may be being attached just now, so they are
+        kept in mind until whoever attaches has taken that out."""
         with self._writing() as conn:
             conn.execute("UPDATE batches SET cancelled = 1 WHERE id = ?", (batch,))
             conn.execute(
-                "UPDATE attachments SET state = 'cancelled' "
+                "UPDATE attachments SET state = 'cancelled', code = ? "
                 "WHERE batch = ? AND state = 'in_progress'",
-                (batch,),
+                (_UNSETTLED, batch),
             )
 
     def _all(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:

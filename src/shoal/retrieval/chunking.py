@@ -20,10 +20,11 @@ from shoal.retrieval.packing import Packer
 class ChunkOptions(Struct, frozen=True, kw_only=True):
     """``max_tokens`` of a passage, its headings and the marks at its ends included; where a
     paragraph is cut, whole sentences of up to ``overlap`` tokens (at most a quarter of a passage)
-    stand in both passages. Sections of up to ``tiny_tokens`` may share one."""
+    stand in both passages; none by default, for with more less is found. Sections of up to
+    ``tiny_tokens`` may share one."""
 
     max_tokens: int = 200
-    overlap: int = 30
+    overlap: int = 0
     tiny_tokens: int = 50
 
     def __post_init__(self) -> None:

@@ -5,30 +5,30 @@ One folder: the shelf, which is all that counts, and indexes that can be made ag
 
 import logging
 import re
-import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shoal.errors import ConfigError, Conflict, NotFound, StoreDamaged, StoreError
+from shoal.errors import ConfigError, Conflict, NotFound, StoreError
 from shoal.retrieval.adapter import Adapter
 from shoal.retrieval.chunking import ChunkOptions
 from shoal.retrieval.documents import Hit
 from shoal.retrieval.folders import source_of
 from shoal.retrieval.indexes import Indexes, require
 from shoal.retrieval.intake import Encodes, Intake, Progress, Summary, is_from, vectors_of
-from shoal.retrieval.qdrant_place import QdrantPlace
+from shoal.retrieval.leftovers import finish, set_aside, sweep
+from shoal.retrieval.qdrant_place import Places, QdrantPlace, in_folders
 from shoal.retrieval.readers import Reader
-from shoal.retrieval.rerank import Reranking, reranked
+from shoal.retrieval.rerank import Rerankers, reranked
 from shoal.retrieval.search import Search, SearchOptions
 from shoal.retrieval.shelf import FILE, Shelf
 from shoal.retrieval.shelf_rows import Failure
-from shoal.retrieval.tuned import FOLDER, Tuned
+from shoal.retrieval.tuned import FOLDER, Adapted, Tuned
 from shoal.storage.file_lock import FileLock
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 _LOOK_S = 0.2  # for another process that takes files in
 _PATIENCE_S = 600.0  # for another process that brings an index up to date
+_TRIES = 3  # of a search that meets an encoding anew
 _SEARCH_WAITS_S = 1.0  # for the same; then it is made do with what the index has
 
 
@@ -56,11 +57,11 @@ class Collection:
         self,
         folder: Path,
         encoder: Encodes,
-        reranking: Reranking | None = None,
+        rerankers: Rerankers | None = None,
         qdrant: QdrantPlace | None = None,
     ) -> None:
         """Open the collection in ``folder``, whose vectors are there too, or in ``qdrant``; with
-        ``reranking`` its searches by both are reranked.
+        ``rerankers`` its searches by both are reranked when one of them is in force.
 
         Raises:
             NotFound: there is none.
@@ -69,24 +70,21 @@ class Collection:
             ConfigError: the key of ``qdrant`` is not there.
             StoreError: it cannot be read.
         """
-        self.name, self.folder = folder.name, folder
-        self.shelf = Shelf.open(folder)
-        if self.shelf.encoder != encoder.digest:
-            self.shelf.close()
-            raise Conflict(
-                f"collection {self.name}: its vectors are of another encoder than the one that is "
-                f"installed; encode it anew with `shoal collections rebuild {self.name}`"
-            )
-        self.encoder = encoder
-        try:
-            self._indexes = Indexes(folder, self.shelf, qdrant)
-        except BaseException:  # whatever it was, nothing stays open
-            self.shelf.close()
-            raise
-        self._reader = Reader()
-        self.intake = Intake(self.shelf, encoder, self._reader.read)
-        self._search = Search(self.shelf, self._indexes, encoder)
-        self._tuned, self._reranking = Tuned(folder / FOLDER, encoder.digest), reranking
+        self.name, self.folder, self.encoder = folder.name, folder, encoder
+        self._qdrant, self._reader = qdrant, Reader()
+        self._opening, self._past = threading.Lock(), list[_State]()
+        self._now = self._opened()
+        self._tuned, self._rerankers = Tuned(folder / FOLDER, encoder.digest), rerankers
+
+    @property
+    def shelf(self) -> Shelf:
+        """All that counts."""
+        return self._now.shelf
+
+    @property
+    def intake(self) -> Intake:
+        """Takes documents in."""
+        return self._now.intake
 
     @classmethod
     def create(
@@ -111,8 +109,8 @@ class Collection:
     def close(self) -> None:
         """Close the shelf, and end the process that reads files."""
         self._reader.close()
-        self._indexes.close()
-        self.shelf.close()
+        for each in (*self._past, self._now):
+            each.close()
 
     def add_sources(self, paths: list[Path]) -> None:
         """Remember files and folders; ``sync`` takes them in.
@@ -160,32 +158,79 @@ class Collection:
 
         Raises:
             MalformedRequest: the filter asks for an attribute that no document has.
-            Conflict: it was encoded anew since it was opened.
+            Conflict: it was encoded anew, by another encoder, since it was opened.
             StoreError: it cannot be read, or an index cannot be written.
         """
-        return self.search_with(query, self._tuned.adapter(), options or SearchOptions())
+        options, adapted = options or SearchOptions(), self.adapted()
+        reranking = None
+        if self._rerankers is not None and options.by == "both":
+            reranking = self._rerankers.in_force(adapted.model)
+        if reranking is None:
+            return self.search_with(query, adapted.adapter, options)
+        wide = replace(options, k=max(options.k, reranking.most))
+        found = self.search_with(query, adapted.adapter, wide)
+        return reranked(query, found, reranking)[: options.k]
+
+    def adapted(self) -> Adapted:
+        """The adapter that searches by both use now."""
+        return self._tuned.now()
 
     def search_with(self, query: str, adapter: Adapter | None, options: SearchOptions) -> list[Hit]:
-        """As ``search``, with this adapter or none instead of the one that is certified."""
-        if not self.shelf.is_current():
-            raise Conflict(f"collection {self.name} was encoded anew meanwhile: open it again")
-        if not self._indexes.follow(_SEARCH_WAITS_S):
-            log.info("collection %s is searched as far as it is indexed", self.name)
-        reranking = self._reranking
-        if reranking is None or options.by != "both":
-            return self._search.find(query, options, adapter)
-        wide = replace(options, k=max(options.k, reranking.most))
-        found = self._search.find(query, wide, adapter)
-        return reranked(query, found, reranking)[: options.k]
+        """As ``search``, with this adapter or none instead of the one that is certified, and no
+        reranker."""
+        for _ in range(_TRIES):
+            now = self._current()
+            try:
+                if not now.indexes.follow(_SEARCH_WAITS_S):
+                    log.info("collection %s is searched as far as it is indexed", self.name)
+                found = now.search.find(query, options, adapter)
+            except StoreError:
+                if now.shelf.is_current():
+                    raise
+                continue
+            if now.shelf.is_current():  # else vectors went while they were read
+                return found
+        raise Conflict(f"collection {self.name} is encoded anew again and again; ask later")
 
     def follow(self) -> None:
         """Bring the indexes in line with the shelf.
 
         Raises:
+            Conflict: it was encoded anew, by another encoder, since it was opened.
             StoreError: an index cannot be written, or another process is at it all along.
         """
-        if not self._indexes.follow(_PATIENCE_S):
+        if not self._current().indexes.follow(_PATIENCE_S):
             raise StoreError(f"collection {self.name}: another process is indexing it; try again")
+
+    def _current(self) -> "_State":
+        """What is open, or what it has become by being encoded anew. Searches that run go on with
+        what they have, so that stays open."""
+        with self._opening:
+            if not self._now.shelf.is_current():
+                try:
+                    anew = self._opened()
+                except Conflict as error:
+                    said = "was encoded anew meanwhile, by another encoder: open it with that one"
+                    raise Conflict(f"collection {self.name} {said}") from error
+                self._past.append(self._now)
+                self._now = anew
+            return self._now
+
+    def _opened(self) -> "_State":
+        shelf = Shelf.open(self.folder)
+        try:
+            if shelf.encoder != self.encoder.digest:
+                raise Conflict(
+                    f"collection {self.name}: its vectors are of another encoder than the one "
+                    "that is installed; encode it anew with "
+                    f"`shoal collections rebuild {self.name}`"
+                )
+            indexes = Indexes(self.folder, shelf, self._qdrant)
+        except BaseException:  # whatever it was, nothing stays open
+            shelf.close()
+            raise
+        intake = Intake(shelf, self.encoder, self._reader.read)
+        return _State(shelf, indexes, intake, Search(shelf, indexes, self.encoder))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -214,6 +259,19 @@ class Collection:
         return self.shelf.failures()
 
 
+class _State(Struct, frozen=True):
+    """What is open of a collection as it was made once."""
+
+    shelf: Shelf
+    indexes: Indexes
+    intake: Intake
+    search: Search
+
+    def close(self) -> None:
+        self.indexes.close()
+        self.shelf.close()
+
+
 def size_of(folder: Path, shelf: Shelf) -> Size:
     """How much there is in a collection's folder."""
     documents, passages = shelf.counts()
@@ -221,8 +279,9 @@ def size_of(folder: Path, shelf: Shelf) -> Size:
     return Size(documents, passages, len(shelf.failures()), used)
 
 
-def remove_collection(folder: Path) -> None:
-    """Remove a collection, whole or damaged: first its name, so that no half of it is ever found.
+def remove_collection(folder: Path, places: Places = in_folders) -> None:
+    """Remove a collection, whole or damaged, and what ``places`` says that it has elsewhere: first
+    its name, so that no half of it is ever found.
 
     Raises:
         NotFound: there is none.
@@ -230,14 +289,8 @@ def remove_collection(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise NotFound(f"no collection {folder.name!r}")
-    for left in folder.parent.glob(".*.removing"):  # by somebody who was stopped
-        shutil.rmtree(left, ignore_errors=True)
-    going = folder.with_name(f".{folder.name}.{uuid4().hex}.removing")
-    try:
-        folder.rename(going)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be removed: {error}") from error
-    shutil.rmtree(going, ignore_errors=True)  # what is being written there is swept next time
+    finish(set_aside(folder), places)
+    sweep(folder.parent, places)
 
 
 def rebuild(folder: Path, encoder: Encodes) -> int:
@@ -259,39 +312,6 @@ def rebuild(folder: Path, encoder: Encodes) -> int:
     finally:
         lock.release()
         shelf.close()
-
-
-def import_collection(file: Path, folder: Path) -> None:
-    """Make a collection of a file that ``export`` wrote.
-
-    Raises:
-        Conflict: there is one of this name.
-        ConfigError: the name will not do.
-        NotFound, StoreError: the file is not there, is no collection, or is damaged.
-    """
-    check_name(folder.name)
-    if (folder / FILE).exists():
-        raise Conflict(f"there is a collection {folder.name} already")
-    if not file.is_file():
-        raise NotFound(f"{file}: no such file" if not file.exists() else f"{file}: this is no file")
-    waiting = folder.with_name(f".{folder.name}.importing")
-    shutil.rmtree(waiting, ignore_errors=True)
-    waiting.mkdir(parents=True)
-    try:
-        shutil.copyfile(file, waiting / FILE)
-        shelf = Shelf.open(waiting)
-        shelf.check()
-        shelf.forget_sources()  # they are another machine's, and files missing here are not gone
-        shelf.forget_failures()
-        shelf.make_anew()
-        shelf.close()
-        waiting.rename(folder)
-    except StoreDamaged as error:
-        raise StoreDamaged(f"{file}: damaged, or nothing that `export` wrote") from error
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(waiting, ignore_errors=True)
 
 
 def check_name(name: str) -> None:

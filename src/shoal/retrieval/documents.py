@@ -83,13 +83,14 @@ class Document(Struct, frozen=True, kw_only=True):
 class Hit(Struct, frozen=True, kw_only=True):
     """A passage that a search found, with its ``score`` (higher is better; comparable within one
     search only), and what that is made of: BM25 by ``words``, cosine by ``meaning``; None where the
-    passage was not among the best by that. ``before`` and ``after`` are its neighbours, if asked
-    for."""
+    passage was not among the best by that. ``chance`` is how likely it answers by a reranker; None
+    where none was asked. ``before`` and ``after`` are its neighbours, if asked for."""
 
     passage: Passage
     document: Document
     score: float
     words: float | None = None
     meaning: float | None = None
+    chance: float | None = None
     before: tuple[Passage, ...] = ()
     after: tuple[Passage, ...] = ()

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from shoal.errors import StoreError
+from shoal.guarantees.bounds import lower_bound, upper_bound
 from shoal.guarantees.budget import delta_at
 from shoal.guarantees.paired import Paired
 from shoal.guarantees.shares import percent
@@ -47,7 +48,10 @@ class GainCertificate(Struct, frozen=True, kw_only=True):
     at least the share ``bound`` of those that differ are gains, which is 1/2 or more. ``before``
     and ``after`` are mean reciprocal ranks up to ten. It learned from ``trained_on`` questions;
     ``data_digest`` is of all of them with what was called right, ``encoder`` whose vectors it
-    reads, ``model`` the SHA-256 of its file. ``attempt`` spent ``delta_spent`` of 1 - confidence.
+    reads, ``model`` the digest of its files. ``adapter`` is that of the adapter that both searches
+    used, "" for none; the certificate is for a search with that one. ``attempt`` spent
+    ``delta_spent`` of 1 - confidence. Of the ``n`` questions ``judged`` ones have their right
+    passages from models, ``judges``, and not from people.
 
     Raises:
         ValueError: the figures contradict each other.
@@ -69,6 +73,9 @@ class GainCertificate(Struct, frozen=True, kw_only=True):
     encoder: str
     model: str
     issued_at: float
+    adapter: str = ""
+    judged: int = 0
+    judges: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ASSUMPTIONS
 
     def __post_init__(self) -> None:
@@ -85,13 +92,23 @@ class GainCertificate(Struct, frozen=True, kw_only=True):
             f"higher at {self.gained} and lower at {self.lost} (gains among them: at least "
             f"{percent(self.bound)}). Mean reciprocal rank: {self.before:.3f} before, "
             f"{self.after:.3f} after.",
+            *self._by_models(),
             "Not promised:",
             *(f"- {one}" for one in self.assumptions),
             f"Attempt {self.attempt}, which spent {percent(self.delta_spent)} of the "
             f"{percent(1 - self.confidence)} error budget; it learned from {self.trained_on} "
             f"questions. Data: {self.data_digest[:19]}. Issued {at}.",
         )
+        if self.adapter:
+            beneath = f"Tested over the adapter {self.adapter[:16]}; over another it lapses."
+            lines = (*lines, beneath)
         return "\n".join(lines)
+
+    def _by_models(self) -> tuple[str, ...]:
+        if not self.judged:
+            return ()
+        by = " and ".join(self.judges)
+        return (f"Which passages are right, {by} said at {self.judged} of them, and may err.",)
 
 
 class NoGain(Struct, frozen=True, kw_only=True):
@@ -168,13 +185,26 @@ def refusal(trial: Trial, attempt: int, delta: float = DELTA) -> NoGain:
     reason = (
         f"at {found.n} questions that it had not learned from, the first right passage stood "
         f"higher at {found.gained} and lower at {found.lost}, which may be chance "
-        f"(p = {found.p_value:.3f}; attempt {attempt} needed {delta_at(attempt, delta):.4f})."
+        f"(p = {found.p_value:.3f}; attempt {attempt} needed {delta_at(attempt, delta):.4f}). "
+        f"{_interval(found)}Mean reciprocal rank: {trial.before:.3f} before, {trial.after:.3f} "
+        "after."
     )
     wanted = found.needed(delta_at(attempt + 1, delta))
     if wanted is None:
         reason += " More questions would not show a gain if they came out as these did."
     more = None if wanted is None else math.ceil((wanted - found.n) / CALIBRATES)
     return NoGain(reason=reason, needed=more, attempt=attempt, tried=found)
+
+
+def _interval(found: Paired) -> str:
+    if not found.differ:
+        return ""
+    low = lower_bound(found.gained, found.differ, DELTA / 2)
+    high = upper_bound(found.gained, found.differ, DELTA / 2)
+    return (
+        f"Of those that differ, {percent(low)} to {percent(high)} may be gains, with "
+        f"{percent(1 - DELTA)} confidence. "
+    )
 
 
 def next_attempt(folder: Path) -> int:
@@ -201,6 +231,11 @@ def begin_attempt(folder: Path) -> int:
     attempt = next_attempt(folder)
     replace_file(folder / _ATTEMPTS, msgspec.json.encode(attempt))
     return attempt
+
+
+def files_of_gain(folder: Path) -> list[Path]:
+    """What there is in a folder of certificates: the one in force, and the count of attempts."""
+    return [path for name in (CERTIFICATE, _ATTEMPTS) if (path := folder / name).is_file()]
 
 
 def replace_file(path: Path, data: bytes) -> None:

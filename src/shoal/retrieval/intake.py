@@ -91,7 +91,8 @@ class Intake:
         self._options = options or ChunkOptions(max_tokens=shelf.max_tokens)
 
     def sync(self, tell: Callable[[Progress], None] = lambda progress: None) -> Summary:
-        """Bring the collection in line with its sources; ``tell`` hears how far it is.
+        """Bring the collection in line with its sources; ``tell`` hears how far it is. What an
+        older Shoal cut is read and cut anew; passages that come out the same keep their vectors.
 
         Raises:
             StoreError: the collection cannot be written.
@@ -102,11 +103,17 @@ class Intake:
         gone = list(_gone(known, sources, files))
         removed = shelf.remove(gone) if gone else 0
         shelf.note(files.unreadable, files.found)
-        new = {path: seal for path, seal in files.found.items() if known.get(path) != seal}
-        run = _Run(self, shelf, tell, Progress(len(new), sum(seal.size for seal in new.values())))
+        is_old = shelf.is_outdated
+        new = {
+            path: seal for path, seal in files.found.items() if is_old or known.get(path) != seal
+        }
+        whole = Progress(len(new), sum(seal.size for seal in new.values()))
+        run = _Run(self, shelf, tell, whole, is_old)
         for path, seal in new.items():
             run.take(path, seal)
         run.flush()
+        if is_old:
+            shelf.mark_cut()
         return replace(
             run.summary,
             unchanged=run.summary.unchanged + len(files.found) - len(new),
@@ -178,8 +185,14 @@ class _Run:
     """One sync under way."""
 
     def __init__(
-        self, intake: Intake, shelf: Shelf, tell: Callable[[Progress], None], progress: Progress
+        self,
+        intake: Intake,
+        shelf: Shelf,
+        tell: Callable[[Progress], None],
+        progress: Progress,
+        is_old: bool,
     ) -> None:
+        self._is_old = is_old
         self._intake, self._shelf, self._tell, self._progress = intake, shelf, tell, progress
         self._drafts, self._same = list[Draft](), dict[str, Seal]()
         self.summary = Summary()
@@ -189,7 +202,8 @@ class _Run:
         """Read one file; what cannot be read is noted."""
         try:
             data = _bytes_of(path, seal)
-            if self._shelf.digest_of(path) == hashlib.sha256(data).digest():
+            is_same = self._shelf.digest_of(path) == hashlib.sha256(data).digest()
+            if is_same and not self._is_old:
                 self._same[path] = seal
             else:
                 draft = self._intake.draft(path, seal, data, _attributes(path, seal))

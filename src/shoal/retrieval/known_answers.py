@@ -32,10 +32,12 @@ class KnownAnswer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Resolved(Struct, frozen=True):
-    """A question, once, and the numbers of all its right passages."""
+    """A question, once, and the numbers of all its right passages; the ``judge`` is the model that
+    called them right, "" for people."""
 
     question: str
     right: frozenset[int]
+    judge: str = ""
 
 
 _DECODER = msgspec.json.Decoder(KnownAnswer)

@@ -11,7 +11,6 @@ in it, and what it does not have is not found. Needs Qdrant 1.17 or later, which
 leave alone what is there.
 """
 
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Self, TypeVar
@@ -26,6 +25,7 @@ from shoal.retrieval.keywords import Numbers
 from shoal.retrieval.nearest import Floats, passages_nearest
 from shoal.retrieval.qdrant_filters import field_of, fields_of, models, translated
 from shoal.retrieval.qdrant_place import QdrantPlace, told
+from shoal.retrieval.qdrant_points import drop_by, points_name
 from shoal.retrieval.shelf import Shelf
 from shoal.retrieval.shelf_rows import Described
 from shoal.retrieval.shelf_tables import Vectors
@@ -55,8 +55,7 @@ class OnQdrant:
         """``name`` is the collection's. One that is encoded anew, or removed and made again, is
         another one to Qdrant, so that neither finds the other's vectors."""
         self._client, self._shelf, self._attributes = client, shelf, attributes
-        made = hashlib.sha256(f"{shelf.encoder} {shelf.made}".encode()).hexdigest()[:12]
-        self.name = f"shoal-{name}-{made}"
+        self._collection, self.name = name, points_name(name, shelf.encoder, shelf.made)
         self._known: _Read | None = None
         self._indexed: set[str] | None = None  # fields; None: nothing is indexed
         self._following = threading.Lock()
@@ -81,7 +80,10 @@ class OnQdrant:
             known = self._known
             if known is not None and known.changes >= self._shelf.changes():
                 return True  # others may have read further, and never less
+            if not self._shelf.is_current():  # what it was is not to be made again
+                raise StoreError("the collection was encoded anew meanwhile: open it again")
             known = self._known = self._read()
+            self._drop_former()
             if known.changes >= self._shelf.changes():
                 return True
             count, documents = self._shelf.described(known.changes)
@@ -98,7 +100,7 @@ class OnQdrant:
         params = None if self._indexed is None else models().SearchParams(hnsw_ef=_SEEN)
         length = max(float(np.linalg.norm(vector)), 1e-12)
 
-        def search(count: int) -> tuple[Numbers, Floats]:
+        def points(count: int) -> list[Any]:
             with told(self.name):
                 found = self._client.query_points(
                     self.name,
@@ -107,7 +109,17 @@ class OnQdrant:
                     limit=max(count, 1),
                     search_params=params,
                     with_payload=False,
-                ).points
+                )
+                return list(found.points)
+
+        def search(count: int) -> tuple[Numbers, Floats]:
+            try:
+                found = points(count)
+            except StoreError:
+                if not self._went():
+                    raise
+                self.follow(0)
+                found = points(count)
             numbers = np.array([point.id for point in found], np.int64)
             cosines = np.array([point.score for point in found], np.float32)
             order = np.lexsort((numbers, -cosines))
@@ -120,12 +132,23 @@ class OnQdrant:
         if self._ours:
             self._client.close()
 
-    def drop(self) -> None:
-        """Remove all of it from Qdrant; the next ``follow`` makes it again."""
+    def _went(self) -> bool:
+        """Whether all of it was removed from Qdrant: by somebody there, or by who has this
+        collection too and encoded it anew. The next ``follow`` makes it again."""
         with self._following, told(self.name):
-            self._client.delete_collection(self.name)
+            if self._client.collection_exists(self.name):
+                return False
             self._known = None
-            self._indexed = self._indexed and set()
+            self._indexed = None if self._indexed is None else set()
+            return True
+
+    def _drop_former(self) -> None:
+        """Remove what it was before it was encoded anew, now that nobody searches that."""
+        former = self._shelf.former()
+        if former:
+            names = [points_name(self._collection, one.encoder, one.made) for one in former]
+            drop_by(self._client, names)
+            self._shelf.forget_former()
 
     def _read(self) -> _Read:
         api, client = models(), self._client

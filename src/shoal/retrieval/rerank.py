@@ -52,6 +52,14 @@ class Reranking(Struct, frozen=True):
             )
 
 
+class Rerankers(Protocol):
+    """Where a collection finds its reranker. Threads may share it."""
+
+    def in_force(self, adapter: str) -> Reranking | None:
+        """The one that is certified over the adapter of this digest, "" over none; None if none
+        is."""
+
+
 def reranked(query: str, hits: Sequence[Hit], by: Reranking) -> list[Hit]:
     """The hits in their new order, with their new scores; as they were if the best is well ahead.
 
@@ -66,5 +74,7 @@ def reranked(query: str, hits: Sequence[Hit], by: Reranking) -> list[Hit]:
     if said.shape != scores.shape or not ((said >= 0) & (said <= 1)).all():
         raise ValueError(f"expected {len(first)} scores from 0 to 1, the reranker gave {said}")
     found = scores + by.weight * said
-    best = [replace(first[at], score=float(found[at])) for at in order(found)]
+    best = [
+        replace(first[at], score=float(found[at]), chance=float(said[at])) for at in order(found)
+    ]
     return [*best, *rest]

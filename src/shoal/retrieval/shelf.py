@@ -5,7 +5,6 @@ number of a passage, and that of a removal. Numbers are never given twice, and t
 document are numbered in one go, so a document is a range of them.
 """
 
-import os
 import sqlite3
 import threading
 import time
@@ -24,11 +23,13 @@ from shoal.retrieval import shelf_staging as staging
 from shoal.retrieval.cursor import Cursor
 from shoal.retrieval.documents import Document, Passage, Piece, Value
 from shoal.retrieval.identity import identity_of
+from shoal.retrieval.shelf_making import make_shelf
 from shoal.retrieval.shelf_rows import (
     NO_SEAL,
     Added,
     Described,
     Failure,
+    Former,
     Ranges,
     Removal,
     Seal,
@@ -43,8 +44,6 @@ from shoal.retrieval.shelf_tables import (
     PART,
     PASSAGE,
     SAME,
-    STORED,
-    TABLES,
     VECTOR,
     VERSION,
     Vectors,
@@ -59,6 +58,7 @@ from shoal.retrieval.shelf_tables import (
     remove,
     to_json,
     translated,
+    unpacked,
     words_digest,
 )
 
@@ -86,28 +86,8 @@ class Shelf:
             Conflict: there is one already.
             StoreError: the file cannot be written.
         """
-        path, making = folder / FILE, folder / f".{uuid4().hex}.making"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with closing(connect(making, "rwc")) as conn:
-                conn.execute("BEGIN IMMEDIATE")
-                for statement in TABLES:
-                    conn.execute(statement)
-                conn.execute(
-                    "INSERT INTO collection VALUES (1, ?, ?, ?, 0, ?, ?)",
-                    (encoder, dim, max_tokens, time.time(), uuid4().hex),
-                )
-                conn.execute(f"PRAGMA application_id = {APPLICATION}")
-                conn.execute(f"PRAGMA user_version = {VERSION}")
-                conn.execute("COMMIT")
-            os.link(making, path)  # unlike a renaming, this does not replace one
-        except FileExistsError as error:
-            raise Conflict(f"{folder}: there is a collection already") from error
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{path}: cannot be made: {error}") from error
-        finally:
-            for left in folder.glob(f"{making.name}*"):
-                left.unlink(missing_ok=True)
+        path = folder / FILE
+        make_shelf(path, encoder, dim, max_tokens)
         return cls(path)
 
     @classmethod
@@ -151,9 +131,12 @@ class Shelf:
         are on disk.
 
         Raises:
+            Conflict: it was encoded anew, for vectors of another encoder, since it was opened.
             StoreError: the file cannot be written.
         """
         with self._transaction() as conn:
+            if conn.execute("SELECT encoder FROM collection").fetchone()[0] != self.encoder:
+                raise Conflict(f"{self.path.parent}: it was encoded anew meanwhile: open it again")
             change = next_change(conn)
             return [put(conn, written, change) for written in documents]
 
@@ -220,6 +203,27 @@ class Shelf:
         self.made = uuid4().hex
         with self._transaction() as conn:
             conn.execute("UPDATE collection SET made = ?", (self.made,))
+            staging.forget(conn, staged=True)
+
+    def former(self) -> list[Former]:
+        """What it was before it was encoded anew, as far as that was not forgotten."""
+        with translated(self.path):
+            return staging.former(self._connection())
+
+    def forget_former(self) -> None:
+        """Nothing is left of what it was."""
+        with self._transaction() as conn:
+            staging.forget(conn)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether passages are as an older Shoal cut them, until ``mark_cut``."""
+        return bool(self._one("PRAGMA user_version")[0] < VERSION)
+
+    def mark_cut(self) -> None:
+        """The files of all sources were cut anew."""
+        with self._transaction() as conn:
+            conn.execute(f"PRAGMA user_version = {VERSION}")
 
     def seals(self) -> dict[str, Seal]:
         """What each document and each failure was made of, by name."""
@@ -236,11 +240,9 @@ class Shelf:
 
     def add_source(self, source: Source) -> None:
         """Remember a file or folder that documents come from."""
+        row = source.path, time.time(), source.device
         with self._transaction() as conn:
-            conn.execute(
-                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?)",
-                (source.path, time.time(), source.device),
-            )
+            conn.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", row)
 
     def remove_source(self, path: str) -> bool:
         """Forget one; whether it was known."""
@@ -315,6 +317,11 @@ class Shelf:
         """By which equal words are known again, of passages that are not gone, by number."""
         return dict(self._all(f"{DIGEST} WHERE number IN {AMONG}", (_numbers(numbers),)))
 
+    def with_words(self, digests: Sequence[str]) -> list[Passage]:
+        """The passages whose words have these digests (``words_digest``)."""
+        rows = self._all(f"{PASSAGE} WHERE p.digest IN {AMONG}", (to_json(list(digests)),))
+        return [passage_of(row) for row in rows]
+
     def documents_of(self, numbers: Iterable[int]) -> dict[int, Document]:
         """Documents by number, without those that are gone."""
         rows = self._all(f"{DOCUMENT} WHERE number IN {AMONG}", (_numbers(numbers),))
@@ -367,7 +374,7 @@ class Shelf:
         query = "SELECT number, vector FROM vectors WHERE number > ? ORDER BY number LIMIT ?"
         while rows := self._all(query, (after, size)):
             numbers, packed = zip(*rows, strict=True)
-            yield np.array(numbers, np.int64), self._unpacked(packed)
+            yield np.array(numbers, np.int64), unpacked(packed, self.dim)
             after = numbers[-1]
 
     def passages_of_vectors(self, numbers: Sequence[int]) -> dict[int, int]:
@@ -379,12 +386,12 @@ class Shelf:
         """The vectors (p, dim) of passages, by number, without those that are gone."""
         query = f"{VECTOR} WHERE passage IN {AMONG} ORDER BY number"  # a passage's are in a row
         rows = self._all(query, (_numbers(passages),))
-        unpacked = self._unpacked([packed for _, packed in rows])  # all at once: few are slow
+        vectors = unpacked([packed for _, packed in rows], self.dim)  # all at once: few are slow
         found = dict[int, slice]()
         for at, (passage, _) in enumerate(rows):
             first = found[passage].start if passage in found else at
             found[passage] = slice(first, at + 1)
-        return {passage: unpacked[place] for passage, place in found.items()}
+        return {passage: vectors[place] for passage, place in found.items()}
 
     def removed(self, after: int) -> list[Removal]:
         """The removals past the number ``after``, oldest first."""
@@ -452,13 +459,6 @@ class Shelf:
             found = fault_of(self._connection(), self.dim)
         if found:
             raise StoreDamaged(f"{self.path}: {found}; it was left as it is")
-
-    def _unpacked(self, packed: Sequence[bytes]) -> Vectors:
-        rows = np.frombuffer(b"".join(packed), STORED).reshape(len(packed), self.dim)
-        vectors = rows.astype(np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: Vectors = vectors / np.maximum(lengths, 1e-12)
-        return unit
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

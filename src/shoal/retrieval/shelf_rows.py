@@ -50,6 +50,13 @@ class Removal(Struct, frozen=True):
     last_vector: int
 
 
+class Former(Struct, frozen=True):
+    """What a collection was before it was encoded anew: indexes elsewhere are known by that."""
+
+    encoder: str
+    made: str
+
+
 class Ranges(Struct, frozen=True):
     """Of m documents, in the order of their passages: their numbers, and the numbers of their first
     passages and vectors with how many of these they have; (m,) each. ``changes`` is the count of

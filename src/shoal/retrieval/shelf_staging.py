@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from shoal.retrieval.shelf_rows import Former
 from shoal.retrieval.shelf_tables import STORED, Vectors, next_change
 
 
@@ -58,8 +59,27 @@ def end(conn: sqlite3.Connection, encoder: str, dim: int) -> str:
         "vectors = coalesce((SELECT count FROM spans WHERE document = number), 0)"
     )
     made = uuid4().hex
+    conn.execute("CREATE TABLE IF NOT EXISTS former (encoder TEXT NOT NULL, made TEXT NOT NULL)")
+    conn.execute("INSERT INTO former SELECT encoder, made FROM collection")
     conn.execute("UPDATE collection SET encoder = ?, dim = ?, made = ?", (encoder, dim, made))
     next_change(conn)
     conn.execute("DROP TABLE spans")
     conn.execute("DROP TABLE staged")
     return made
+
+
+def former(conn: sqlite3.Connection) -> list[Former]:
+    """What the collection was before, oldest first."""
+    return [Former(*row) for row in conn.execute("SELECT * FROM former")] if _has(conn) else []
+
+
+def forget(conn: sqlite3.Connection, staged: bool = False) -> None:
+    """Forget that; ``staged``: and the vectors of somebody who was stopped while encoding anew."""
+    conn.execute("DROP TABLE IF EXISTS former")
+    if staged:
+        conn.execute("DROP TABLE IF EXISTS staged")
+
+
+def _has(conn: sqlite3.Connection) -> bool:
+    query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'former'"
+    return bool(conn.execute(query).fetchone()[0])

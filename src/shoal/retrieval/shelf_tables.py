@@ -18,12 +18,12 @@ import uuid_utils
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from shoal.errors import StoreDamaged, StoreError
+from shoal.errors import Conflict, StoreDamaged, StoreError
 from shoal.retrieval.documents import Document, Passage, Piece, Value
 
 Vectors = NDArray[np.float32]
 
-VERSION = 1
+VERSION = 2  # 1 had the same tables, but passages that shared sentences, and few headings in text
 APPLICATION = 0x5368_6F43  # "ShoC": marks the file as a collection
 STORED = np.dtype("<f2")  # half precision moves a cosine by less than .001
 AMONG = "(SELECT value FROM json_each(?))"
@@ -261,6 +261,22 @@ def to_json(value: object) -> str:
 def from_json(text: str) -> Any:
     """Of a column; msgspec takes a third of ``json``'s time."""
     return msgspec.json.decode(text)
+
+
+def unpacked(packed: Sequence[bytes], dim: int) -> Vectors:
+    """Stored vectors as unit vectors (n, dim).
+
+    Raises:
+        Conflict: they are of another encoder, by which they were encoded anew just now.
+    """
+    found = np.frombuffer(b"".join(packed), STORED)
+    if len(found) != len(packed) * dim:
+        raise Conflict("the collection was encoded anew meanwhile: open it again")
+    rows = found.reshape(len(packed), dim)
+    vectors = rows.astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Vectors = vectors / np.maximum(lengths, 1e-12)
+    return unit
 
 
 def connect(path: Path, mode: Literal["rw", "rwc"] = "rw") -> sqlite3.Connection:

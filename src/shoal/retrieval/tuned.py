@@ -1,19 +1,35 @@
-"""The certified adapter of a collection, as it lies in its folder, and as searches find it."""
+"""The certified adapter of a collection, as it lies in its folder, and as searches find it; and
+when a certificate has lapsed."""
 
 import logging
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from shoal.errors import ArtifactError
 from shoal.retrieval.adapter import Adapter, digest_of
-from shoal.retrieval.gain import CERTIFICATE, GainCertificate, replace_file
+from shoal.retrieval.gain import CERTIFICATE, GainCertificate, files_of_gain, replace_file
 
 FOLDER = "adapter"
+RERANKER = "reranker"
+"""The folders within a collection's."""
+
 _DIGITS = 16  # of its digest, in an adapter's name
 
 log = logging.getLogger(__name__)
-_Seen = tuple[int, int, int] | None
+Seen = tuple[int, int, int] | None
+
+
+class Adapted(Struct, frozen=True):
+    """The adapter in force and the digest of its file; none: None and ""."""
+
+    adapter: Adapter | None
+    model: str
+
+
+_CAME = "it was tested without the adapter that came since"
+_PLAIN = Adapted(None, "")
 
 
 class Tuned:
@@ -22,26 +38,26 @@ class Tuned:
 
     def __init__(self, folder: Path, encoder: str) -> None:
         self._folder, self._encoder = folder, encoder
-        self._known: tuple[_Seen, Adapter | None] = None, None
+        self._known: tuple[Seen, Adapted] = None, _PLAIN
 
-    def adapter(self) -> Adapter | None:
+    def now(self) -> Adapted:
         """The one in force. None where there is none, its certificate is for another encoder, or
         its files are damaged, which is logged once: search then goes on as without."""
-        there = _seen(self._folder / CERTIFICATE)
+        there = seen(self._folder / CERTIFICATE)
         known = self._known
         if there != known[0]:
             self._known = known = there, self._read()
         return known[1]
 
-    def _read(self) -> Adapter | None:
+    def _read(self) -> Adapted:
         try:
             found = certificate_in(self._folder)
-            if found is None or found.encoder != self._encoder:
-                return None
-            return _adapter(self._folder, found.model)
+            if found is None or lapse(found, self._encoder):
+                return _PLAIN
+            return Adapted(_adapter(self._folder, found.model), found.model)
         except ArtifactError as error:
             log.warning("the adapter is not used: %s; tune the collection again", error)
-            return None
+            return _PLAIN
 
 
 def certificate_in(folder: Path) -> GainCertificate | None:
@@ -59,6 +75,43 @@ def certificate_in(folder: Path) -> GainCertificate | None:
         raise ArtifactError(f"{path}: cannot be read: {error}") from error
 
 
+def lapse(proof: GainCertificate, encoder: str, adapter: str = "") -> str:
+    """Why a certificate is no longer for a collection with this encoder and adapter, by digest; ""
+    if it is. An adapter's own is for the search without any."""
+    if proof.encoder != encoder:
+        return "it is for another encoder"
+    if proof.adapter != adapter:
+        return "the adapter that it was tested over is gone" if proof.adapter else _CAME
+    return ""
+
+
+class Standing(Struct, frozen=True):
+    """What a collection was tuned with: its certificate, and why that has ``lapsed``, "" if not."""
+
+    proof: GainCertificate
+    lapsed: str
+
+    def describe(self) -> str:
+        """In a few words."""
+        return f"{self.proof.what}, not used: {self.lapsed}" if self.lapsed else self.proof.what
+
+
+def standings(folder: Path, encoder: str) -> list[Standing]:
+    """Of the collection in a folder, whose vectors are of the encoder with this digest: its adapter
+    and its reranker, as far as it has them.
+
+    Raises:
+        ArtifactError: a certificate cannot be read.
+    """
+    found, adapter = list[Standing](), ""
+    if proof := certificate_in(folder / FOLDER):
+        found.append(Standing(proof, lapse(proof, encoder)))
+        adapter = "" if found[0].lapsed else proof.model
+    if proof := certificate_in(folder / RERANKER):
+        found.append(Standing(proof, lapse(proof, encoder, adapter)))
+    return found
+
+
 def install(folder: Path, data: bytes, certificate: GainCertificate) -> None:
     """Put a packed adapter and its certificate in place of what there is.
 
@@ -71,6 +124,28 @@ def install(folder: Path, data: bytes, certificate: GainCertificate) -> None:
     for other in folder.glob("*.safetensors"):
         if other != path:
             other.unlink(missing_ok=True)
+
+
+def files_of_tuned(folder: Path) -> list[Path]:
+    """What there is of it: its certificate and the adapter that this is for, and what was spent.
+
+    Raises:
+        ArtifactError: the certificate cannot be read.
+    """
+    found = certificate_in(folder)
+    packed = [] if found is None else [_path(folder, found.model)]
+    return files_of_gain(folder) + [path for path in packed if path.is_file()]
+
+
+def verify(folder: Path) -> None:
+    """See that the adapter, if there is one, is what its certificate is for.
+
+    Raises:
+        ArtifactError: it is not.
+    """
+    found = certificate_in(folder)
+    if found is not None:
+        _adapter(folder, found.model)
 
 
 def withdraw(folder: Path) -> bool:
@@ -97,7 +172,7 @@ def _path(folder: Path, digest: str) -> Path:
     return folder / f"{digest[:_DIGITS]}.safetensors"
 
 
-def _seen(path: Path) -> _Seen:
+def seen(path: Path) -> Seen:
     """What changes whenever the file does; None if there is none."""
     try:
         found = path.stat()

@@ -7,7 +7,8 @@ a file, or what people called right of grounded answers.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -39,7 +40,7 @@ from shoal.retrieval.gain import (
 from shoal.retrieval.known_answers import Passages, Resolved, calibrates
 from shoal.retrieval.rerank import Reranking, reranked
 from shoal.retrieval.search import SearchOptions
-from shoal.retrieval.tuned import FOLDER, install
+from shoal.retrieval.tuned import FOLDER, RERANKER, install
 from shoal.storage.file_lock import FileLock
 
 MOST_TRAINED = 2_000
@@ -48,10 +49,9 @@ MOST_TRAINED = 2_000
 WORTH = 2
 """If more than so many times the questions that calibrate would be needed, no attempt is spent."""
 
-RERANKER = "reranker"  # the folder of its certificate
-
 _LOOKED_AT = 50  # passages that have words of the one that is looked up
 _LESSON = 32  # passages that a question learns from, the best of today's search
+_TRIED = SearchOptions(k=FIRST)
 
 
 def tune(collection: Collection, known: Sequence[Resolved]) -> GainCertificate | NoGain:
@@ -62,21 +62,38 @@ def tune(collection: Collection, known: Sequence[Resolved]) -> GainCertificate |
         Conflict: another process is tuning this collection.
         StoreError: something cannot be read or written.
     """
+    with alone(collection):
+        return _tuned(collection, known)
+
+
+@contextmanager
+def alone(collection: Collection) -> Iterator[None]:
+    """While nobody else tunes a collection, in any way.
+
+    Raises:
+        Conflict: somebody does.
+    """
     folder = collection.folder / FOLDER
     folder.mkdir(exist_ok=True)
     lock = FileLock(folder / "lock")
     if not lock.take():
         raise Conflict(f"collection {collection.name}: it is being tuned already")
     try:
-        return _tuned(collection, known)
+        yield
     finally:
         lock.release()
 
 
+def shared_out(known: Sequence[Resolved]) -> tuple[list[Resolved], list[Resolved]]:
+    """Those that train, and those that calibrate."""
+    training = [one for one in known if not calibrates(one.question)]
+    return training, [one for one in known if calibrates(one.question)]
+
+
 def _tuned(collection: Collection, known: Sequence[Resolved]) -> GainCertificate | NoGain:
     folder = collection.folder / FOLDER
-    training = [one for one in known if not calibrates(one.question)][-MOST_TRAINED:]
-    calibrating = [one for one in known if calibrates(one.question)]
+    training, calibrating = shared_out(known)
+    training = training[-MOST_TRAINED:]
     hopeless = too_few(len(calibrating), next_attempt(folder))
     if hopeless is not None:
         return hopeless
@@ -103,14 +120,17 @@ def _tuned(collection: Collection, known: Sequence[Resolved]) -> GainCertificate
 
 
 class Proposal(Struct, frozen=True):
-    """What is to be certified, in whose ``folder`` the attempts are counted; the SHA-256 of its
-    file, and what it learned from."""
+    """What is to be certified, in whose ``folder`` the attempts are counted; the digest of its
+    files, what it learned from, the adapter beneath it by digest, and the error budget of all
+    attempts."""
 
     what: str
     folder: Path
     model: str
     trained_on: int
     data_digest: str
+    adapter: str = ""
+    delta: float = DELTA
 
 
 def judged(
@@ -127,9 +147,9 @@ def judged(
         StoreError: the attempt cannot be counted.
     """
     attempt = begin_attempt(proposal.folder)
-    found, spent = tried(calibrating, before, after), delta_at(attempt, DELTA)
+    found, spent = tried(calibrating, before, after), delta_at(attempt, proposal.delta)
     if not found.paired.shows_gain(spent):
-        return refusal(found, attempt)
+        return refusal(found, attempt, proposal.delta)
     return GainCertificate(
         what=proposal.what,
         collection=collection.name,
@@ -147,38 +167,52 @@ def judged(
         encoder=collection.shelf.encoder,
         model=proposal.model,
         issued_at=time.time(),
+        adapter=proposal.adapter,
+        judged=sum(bool(one.judge) for one in calibrating),
+        judges=tuple(sorted({one.judge for one in calibrating if one.judge})),
     )
 
 
 def certify_reranking(
     collection: Collection, reranking: Reranking, model: str, known: Sequence[Resolved]
 ) -> GainCertificate | NoGain:
-    """Whether a reranker, the SHA-256 of whose file is ``model``, makes today's search of a
-    collection better. It may have learned from those of the ``known`` questions alone that do not
-    calibrate (``known_answers.calibrates``). The certificate is kept; the reranker is the caller's
-    to keep.
+    """Whether a reranker, the digest of whose files is ``model``, makes today's search of a
+    collection better, with the adapter that is in force. It may have learned from those of the
+    ``known`` questions alone that do not calibrate (``known_answers.calibrates``). The certificate
+    is kept; the reranker is the caller's to keep.
 
     Raises:
         StoreError: something cannot be read or written.
     """
-    folder = collection.folder / RERANKER
-    calibrating = [one for one in known if calibrates(one.question)]
-    hopeless = too_few(len(calibrating), next_attempt(folder))
+    folder, delta = collection.folder / RERANKER, delta_of(collection)
+    adapted = collection.adapted()
+    training, calibrating = shared_out(known)
+    hopeless = too_few(len(calibrating), next_attempt(folder), delta)
     if hopeless is not None:
         return hopeless
     wide = SearchOptions(k=max(FIRST, reranking.most))
-    trained_on = len(known) - len(calibrating)
-    proposal = Proposal("reranker", folder, model, trained_on, digest_of_known(known))
-    outcome = judged(
-        collection,
-        proposal,
-        calibrating,
-        lambda question: collection.search(question, _TRIED),
-        lambda question: reranked(question, collection.search(question, wide), reranking),
+    proposal = Proposal(
+        "reranker", folder, model, len(training), digest_of_known(known), adapted.model, delta
     )
+
+    def before(question: str, options: SearchOptions = _TRIED) -> list[Hit]:
+        return collection.search_with(question, adapted.adapter, options)
+
+    def after(question: str) -> list[Hit]:
+        return reranked(question, before(question, wide), reranking)
+
+    outcome = judged(collection, proposal, calibrating, before, after)
     if isinstance(outcome, GainCertificate):
         replace_file(folder / CERTIFICATE, msgspec.json.encode(outcome))
     return outcome
+
+
+def delta_of(collection: Collection) -> float:
+    """The error budget of all attempts to certify a reranker. It is tested over the adapter in
+    force, and which one that is, these same questions decided: one of as many searches as there
+    were attempts to certify an adapter, or the plain one. A union bound over them all pays for
+    that."""
+    return DELTA / next_attempt(collection.folder / FOLDER)
 
 
 def passages_of(collection: Collection) -> Passages:
@@ -227,6 +261,3 @@ def _words(hits: Sequence[Hit]) -> dict[int, float]:
     return {
         hit.passage.number: (hit.words or 0.0) / greatest if greatest > 0 else 0.0 for hit in hits
     }
-
-
-_TRIED = SearchOptions(k=FIRST)

@@ -16,12 +16,11 @@ from typing import IO, Any
 import uuid_utils
 from msgspec import Struct
 
-from shoal.errors import BodyTooLarge, NotFound, StoreError
-from shoal.retrieval.readers import ReadOptions
+from shoal.errors import BodyTooLarge, NotFound, StoreError, UploadsFull
 from shoal.retrieval.shelf_tables import connect, translated
 
 PREFIX = "file-"
-MOST_BYTES = ReadOptions().max_bytes
+MOST_BYTES, MOST_TOTAL = 512_000_000, 10_000_000_000  # of one file, of all
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS files (
         id TEXT PRIMARY KEY,
@@ -39,6 +38,7 @@ _TABLES = (
         PRIMARY KEY (list, id))""",
 )
 _FILE = "SELECT id, owner, filename, purpose, size, created_at, expires_at FROM files"
+_SIZE = "SELECT coalesce(sum(size), 0) FROM files"
 _ORPHANED_S = 3_600.0  # after so long nobody is still writing it
 _REMEMBERED_S = 86_400.0
 
@@ -58,9 +58,10 @@ class Upload(Struct, frozen=True):
 class Incoming:
     """A file that is being uploaded. One thread at a time; either kept or dropped at its end."""
 
-    def __init__(self, path: Path, id: str, most_bytes: int) -> None:
+    def __init__(self, path: Path, id: str, most_bytes: int, left: int) -> None:
+        """``left`` are the bytes that all files together leave for it."""
         self.id, self.path, self.size = id, path, 0
-        self._most = most_bytes
+        self._most, self._left = most_bytes, left
         self._file: IO[bytes] = path.open("xb")
 
     def write(self, data: bytes) -> None:
@@ -68,12 +69,15 @@ class Incoming:
 
         Raises:
             BodyTooLarge: it has become too large.
+            UploadsFull: all files together have.
             StoreError: it cannot be written.
         """
         self.size += len(data)
         if self.size > self._most:
             most = self._most / 1_000_000
             raise BodyTooLarge(f"the file is over {most:g} MB, which is the most that is taken")
+        if self.size > self._left:
+            raise UploadsFull(self._left)
         try:
             self._file.write(data)
         except OSError as error:
@@ -95,21 +99,27 @@ class Incoming:
 class Uploads:
     """The files of one folder. Safe to use from several threads and processes."""
 
-    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
-        """Nothing is made before something is uploaded."""
-        self.folder, self.most_bytes = folder, most_bytes
+    def __init__(
+        self, folder: Path, most_bytes: int = MOST_BYTES, most_total: int = MOST_TOTAL
+    ) -> None:
+        """At most so many bytes of a file, and of all of them together. Nothing is made before
+        something is uploaded."""
+        self.folder, self.most_bytes, self.most_total = folder, most_bytes, most_total
         self._table = folder / "files.db"
 
-    def begin(self) -> Incoming:
-        """A new file, to be written and then given to ``keep``.
+    def begin(self, expected: int = 0) -> Incoming:
+        """A new file, of at least ``expected`` bytes, to be written and then given to ``keep``.
 
         Raises:
+            UploadsFull: there is no room for it.
             StoreError: the folder cannot be written.
         """
-        id = PREFIX + str(uuid_utils.uuid7())
+        id, left = PREFIX + str(uuid_utils.uuid7()), self.most_total - self._used()
+        if left <= 0 or expected > left:
+            raise UploadsFull(left)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            return Incoming(self.folder / f"{id}.part", id, self.most_bytes)
+            return Incoming(self.folder / f"{id}.part", id, self.most_bytes, left)
         except OSError as error:
             raise StoreError(f"{self.folder}: cannot be written: {error}") from error
 
@@ -124,6 +134,7 @@ class Uploads:
         """Keep what has come in; when this returns it is on disk.
 
         Raises:
+            UploadsFull: others that came in meanwhile have left no room for it.
             StoreError: it cannot be written.
         """
         now = time.time()
@@ -136,9 +147,25 @@ class Uploads:
         except OSError as error:
             raise StoreError(f"{incoming.path}: cannot be written: {error}") from error
         row = tuple(getattr(upload, name) for name in upload.__struct_fields__)
-        with self._writing() as conn:
-            conn.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        try:
+            with self._writing() as conn:
+                conn.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                left = self.most_total - conn.execute(_SIZE).fetchone()[0]
+                if left < 0:
+                    raise UploadsFull(left + upload.size)
+        except UploadsFull:
+            self.path(upload.id).unlink(missing_ok=True)
+            raise
         return upload
+
+    def _used(self) -> int:
+        """Bytes of all files, those that are coming in among them."""
+        kept = self._all(_SIZE)
+        used = int(kept[0][0]) if kept else 0
+        for path in self.folder.glob(f"{PREFIX}*.part"):
+            with suppress(FileNotFoundError):
+                used += path.stat().st_size
+        return used
 
     def get(self, id: str, owner: str | None = None) -> Upload:
         """One file; ``owner`` None: whosever it is.

@@ -43,7 +43,8 @@ class Receipt(Struct, frozen=True):
     from the task's earlier calls, because the LLM was not asked. ``waited_ms`` is how long
     those who were asked took, until one had answered or begun a stream; ``latency_ms`` ends with
     the answer. ``provider`` is whose model answered, in the words of ``shoal.toml``, or Shoal's
-    own; "" where nobody said.
+    own; "" where nobody said. ``cited`` are the passages that an answer from a collection rests
+    on, by the digests of their words, so that the receipt tells nothing of a document.
     """
 
     call_id: str
@@ -62,6 +63,7 @@ class Receipt(Struct, frozen=True):
     latency_ms: float = 0.0
     waited_ms: float = 0.0
     provider: str = ""
+    cited: tuple[str, ...] = ()
 
 
 class Served(Struct, frozen=True):

@@ -212,9 +212,14 @@ def train_match(
     outputs: Sequence[Output | None],
     senses: Senses | None,
     recipe: Recipe,
+    recurring: bool = True,
 ) -> Trained:
     """Train on inputs and reference outputs; None where the reference breaks the contract: such an
     example is not learned from, and predicting either label for it is wrong.
+
+    ``recurring`` False: the left record of what will be predicted is always a new one, as a
+    question is. Then how many others a record matched says nothing later that it says in training,
+    and is not learned from; and what is left out is left out with all pairs of its left record.
 
     Raises:
         LearningError: no reference keeps the contract, the inputs hold no pairs, or all are equal.
@@ -229,6 +234,7 @@ def train_match(
         [pair for pair in found if pair is not None],
         np.array([contract.labels.index(o) if (o := outputs[row]) else -1 for row in rows]),
         senses,
+        recurring,
     )
     labels = contract.labels[:: 1 if lesson.match else -1]
     scores = lesson.left_out_scores()
@@ -257,8 +263,13 @@ class _Lesson:
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], answers: NDArray[np.intp], senses: Senses | None
+        self,
+        pairs: Sequence[Pair],
+        answers: NDArray[np.intp],
+        senses: Senses | None,
+        recurring: bool,
     ) -> None:
+        self.recurring = recurring
         self.kept = answers >= 0
         if not self.kept.any():
             raise LearningError("no reference answer keeps the contract: nothing to learn")
@@ -274,7 +285,8 @@ class _Lesson:
 
     def left_out_scores(self) -> Floats:
         """(n,) log-odds of a match by trees, and known matches, without the example's fold."""
-        fold = folds_of(self._keys, self.targets, _FOLDS)
+        groups = self._keys if self.recurring else [left for left, _ in self._keys]
+        fold = folds_of(groups, self.targets, _FOLDS)
         scores = np.empty(len(fold))
         for k in range(int(fold.max()) + 1):
             trains, out = self.trains & (fold != k), fold == k
@@ -290,6 +302,8 @@ class _Lesson:
 
     def matches(self, trains: NDArray[np.bool_]) -> Matches:
         """What these examples say matches."""
+        if not self.recurring:
+            return Matches({}, {})
         return Matches.of([self._keys[row] for row in np.flatnonzero(trains & (self.targets == 1))])
 
     def _table(self, matches: Matches) -> Floats:

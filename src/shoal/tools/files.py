@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from shoal.tools.rooted import Rooted
 from shoal.tools.threads import Threads
@@ -63,9 +62,14 @@ class FileTool:
 
 
 def file_tools(
-    name: str, root: Path, writes: bool = False, limits: FileLimits | None = None
+    name: str,
+    root: Path,
+    writes: bool = False,
+    limits: FileLimits | None = None,
+    about: str = "",
 ) -> list[Tool]:
-    """``NAME_list``, ``NAME_read``, ``NAME_search``, and ``NAME_write`` if ``writes``."""
+    """``NAME_list``, ``NAME_read``, ``NAME_search``, and ``NAME_write`` if ``writes``. ``about``
+    says what is in the folder."""
     rooted, limits = Rooted(root), limits or FileLimits()
     path: Json = {"type": "string", "description": "from the folder, with '/'; no '..'"}
     tools = [
@@ -104,7 +108,11 @@ def file_tools(
             effects="writes",
         )
         tools.append((spec, _written))
-    return [FileTool(spec, do, rooted, limits) for spec, do in tools]
+    return [FileTool(_about(spec, about), do, rooted, limits) for spec, do in tools]
+
+
+def _about(spec: ToolSpec, about: str) -> ToolSpec:
+    return structs.replace(spec, description=f"{about}\n{spec.description}".strip())
 
 
 def _tool(
@@ -176,7 +184,7 @@ def _text(given: Mapping[str, Json], name: str) -> str:
     found = given.get(name, "")
     if not isinstance(found, str):
         raise ValueError(f"{name}: text is expected")
-    return cast(str, found)
+    return found
 
 
 def _decoded(data: bytes, at_start: bool, at_end: bool) -> tuple[str, int]:

@@ -27,7 +27,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from shoal.errors import ShoalError
 from shoal.tools.docstring import read_docstring
@@ -35,6 +34,7 @@ from shoal.tools.threads import Threads
 from shoal.tools.tool import Effects, Json, ToolResult, ToolSpec, ToolUse, failed
 
 _FIELD = "a_{}"  # a field's name is never the parameter's, which may be one of pydantic's own
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 _CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=False)
 
 
@@ -53,7 +53,7 @@ class _Parameters(Struct, frozen=True):
     uses: tuple[str, ...]
 
 
-class ToolOptionsOfFunction(Struct, frozen=True, kw_only=True):
+class FunctionAbout(Struct, frozen=True, kw_only=True):
     """What the code of a function does not say of it. ``name`` is the function's own if it is "";
     ``at_once`` is how many threads it may use."""
 
@@ -73,7 +73,7 @@ class FunctionTool:
             parameters, a hint is missing or unreadable, or a type has no JSON Schema.
     """
 
-    def __init__(self, function: Callable[..., Any], options: ToolOptionsOfFunction) -> None:
+    def __init__(self, function: Callable[..., Any], options: FunctionAbout) -> None:
         self.function = function
         self._threads = Threads(options.at_once)
         self._is_async = inspect.iscoroutinefunction(function)
@@ -117,7 +117,7 @@ class FunctionTool:
         except (ValueError, LookupError, ShoalError) as error:
             said = " ".join(str(error).split()) or type(error).__name__
             return failed(f"{self.spec.name}: {said}", "change the arguments")
-        except (Exception, SystemExit) as error:  # a function of anybody's may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a function of anybody's
             return failed(
                 f"{self.spec.name} broke: {type(error).__name__}",
                 "this is a fault of the tool, not of the arguments",
@@ -133,9 +133,9 @@ class FunctionTool:
             return found
         try:
             if self._gives is None:
-                return ToolResult(to_jsonable_python(found))
+                return ToolResult(_ANYTHING.dump_python(found, mode="json"))
             return ToolResult(self._gives.dump_python(found, mode="json", warnings="error"))
-        except (PydanticSerializationError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             return failed(
                 f"{self.spec.name} gave what is not as its return type says, or no JSON",
                 "this is a fault of the tool, not of the arguments",
@@ -152,7 +152,7 @@ def tool(
     cost: float = 0.0,
 ) -> Callable[[Callable[..., Any]], FunctionTool]:
     """Make a tool of the function below; raises what ``FunctionTool`` raises."""
-    options = ToolOptionsOfFunction(
+    options = FunctionAbout(
         name=name, effects=effects, repeatable=repeatable, timeout_s=timeout_s, cost=cost
     )
     return lambda function: FunctionTool(function, options)

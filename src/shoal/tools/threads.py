@@ -41,7 +41,7 @@ class Threads:
             result, error = None, None
             try:
                 result = context.run(work)
-            except BaseException as raised:  # all of it belongs to who waits, as if called there
+            except BaseException as raised:  # noqa: BLE001  # told to who waits
                 # A StopIteration cannot be the exception of a future, nor an exit that of a task.
                 odd = isinstance(raised, StopIteration) or not isinstance(raised, Exception)
                 error = RuntimeError(type(raised).__name__) if odd else raised

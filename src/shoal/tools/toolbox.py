@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _MOST_NAMES = 50
 _MOST_SAID = 2_000  # characters of an error: it goes into a prompt
 _MOST_SHOWN = 600  # of a value that breaks a schema, and of the schema
+_GRACE_S = 0.2  # beyond its time, for a tool to tell itself how far it came
 _GOODBYE_S = 1.0  # how long a cancelled call may take to end before it is left behind
 
 
@@ -83,10 +84,9 @@ class Toolbox:
             return self._unknown(name, granted)
         spec = tool.spec
         if digest and digest != digest_of(spec):
-            return failed(
-                f"{name} is not what it was when this call was checked: nothing was called",
-                "look at its description and schema again",
-            )
+            return _changed(name)
+        if not isinstance(arguments, Mapping):
+            return failed(f"{name}: its arguments are no object", _taking(spec))
         given = dict(arguments)
         if refusal := self._argument_trouble(spec, given):
             return refusal
@@ -98,7 +98,7 @@ class Toolbox:
         for tool in self._tools.values():
             try:
                 await asyncio.wait_for(tool.aclose(), _GOODBYE_S * 5)
-            except Exception as error:  # one that cannot close must not keep the others open
+            except Exception as error:  # noqa: BLE001  # it must not keep others open
                 log.warning("%s does not close: %s", tool.spec.name, type(error).__name__)
 
     def _known(self, granted: Sequence[str] | None) -> list[str]:
@@ -106,7 +106,7 @@ class Toolbox:
 
     def _unknown(self, name: str, granted: Sequence[str] | None) -> ToolResult:
         known = self._known(granted)
-        near = difflib.get_close_matches(name, known, 3)
+        near = difflib.get_close_matches(name[:100], known, 3)
         some = near or known[:_MOST_NAMES]
         rest = f" and {len(known) - len(some)} more" if len(known) > len(some) else ""
         hint = f"there are: {', '.join(some)}{rest}" if known else "no tool is granted here"
@@ -139,11 +139,14 @@ class Toolbox:
                 f"{spec.name} was not called: no time was left for it", "try it later", passing=True
             )
         left = ToolUse(use.key, max(until - loop.time(), 0.001))
+        if tool.spec != spec:  # it has changed while this call waited
+            slots.release()
+            return _changed(spec.name)
         # A task of its own, so that one who swallows its cancellation cannot hold the caller too.
         task = asyncio.create_task(_called(tool, given, left))
         task.add_done_callback(lambda _: slots.release())
         try:
-            await asyncio.wait({task}, timeout=left.left_s)
+            await asyncio.wait({task}, timeout=left.left_s + _GRACE_S)
         finally:
             if not task.done():
                 task.cancel()
@@ -202,6 +205,13 @@ def _outcome(spec: ToolSpec, task: "asyncio.Task[ToolResult]", limit: float) -> 
         f"{spec.name} broke: {type(error).__name__}",
         "this is a fault of the tool, not of the arguments",
         unsure=writes,
+    )
+
+
+def _changed(name: str) -> ToolResult:
+    return failed(
+        f"{name} is not what it was when this call was checked: nothing was called",
+        "look at its description and schema again",
     )
 
 

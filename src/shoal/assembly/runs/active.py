@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from shoal.errors import LeaseLost
 from shoal.planning.journal import Entry
 from shoal.planning.outcome import Outcome
 from shoal.storage import Run
@@ -46,3 +47,12 @@ class Active:
         if self.task is not None and not self.task.done():
             self.task.cancel(why)
             await asyncio.wait([self.task])
+
+
+def look_at(task: "asyncio.Task[Outcome]") -> None:
+    """Log what a run raised, which nobody may ask for."""
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, LeaseLost):
+        log.warning("a run is performed elsewhere by now: %s", error)
+    elif error is not None:
+        log.error("a run could not be written down: %s", error)

@@ -9,7 +9,7 @@ from shoal.assembly.models import Models, check_models
 from shoal.errors import ConfigError, MalformedRequest
 from shoal.planning.options import AgentOptions
 from shoal.planning.plan import Plan, read_plan
-from shoal.tools.toolbox import Toolbox
+from shoal.tools.toolset import Toolset
 
 _SUFFIX = ".json"
 
@@ -23,8 +23,9 @@ class Agent(Struct, frozen=True):
     plan: Plan | None
     stored: Mapping[str, Plan]
 
-    def check(self, place: str, models: Models, toolbox: Toolbox) -> None:
-        """Refuse names of models and tools that there are not.
+    def check(self, place: str, models: Models, tools: Toolset) -> None:
+        """Refuse names of models and tools that there are not. What an MCP server has is not known
+        yet.
 
         Raises:
             ConfigError: says which.
@@ -33,8 +34,8 @@ class Agent(Struct, frozen=True):
         check_models(f"{place}.models", options.models, models)
         check_models(f"{place}.planner", [options.planner] if options.planner else [], models)
         for name in options.tools:
-            if name not in toolbox.names:
-                there = ", ".join(toolbox.names) or "none"
+            if name not in tools.names and not name.startswith(tools.prefixes):
+                there = ", ".join((*tools.names, *(f"{one}…" for one in tools.prefixes))) or "none"
                 raise ConfigError(
                     f"{place}.tools: expected names of tools ({there}), found {name!r}"
                 )

@@ -6,7 +6,7 @@ from contextlib import suppress
 import msgspec
 
 from shoal.assembly.runs.orchestra import Orchestra
-from shoal.assembly.runs.order import Order
+from shoal.assembly.runs.order import AGENT, Order
 from shoal.assembly.runs.scene import Scenes
 from shoal.assembly.runs.telling import RunStream, answer_of
 from shoal.assembly.text_only import refuse_more_than_text
@@ -14,10 +14,7 @@ from shoal.chat import Answer, Request
 from shoal.errors import Conflict, MalformedRequest, NotFound, UnknownModel
 from shoal.planning.plan import Budget, Plan
 from shoal.routing.caller import Caller
-from shoal.routing.receipt import OWN_MODELS
 from shoal.tools.tool import Json
-
-PREFIX = f"{OWN_MODELS}agent:"
 
 _LEAST = 1e-12  # USD
 
@@ -31,7 +28,7 @@ class Agents:
     def names(self, caller: Caller) -> list[str]:
         """The models of this kind that a caller may ask."""
         allowed = caller.spec.models
-        found = [f"{PREFIX}{name}" for name in self._scenes.agents()]
+        found = [f"{AGENT}{name}" for name in self._scenes.agents()]
         return [name for name in found if not allowed or name in allowed]
 
     async def answer(
@@ -45,7 +42,7 @@ class Agents:
                 format of the answer are asked for.
             RunFailed: the run came to nothing.
         """
-        name = request.model.removeprefix(PREFIX)
+        name = request.model.removeprefix(AGENT)
         try:
             agent = self._scenes.agent(name)
         except UnknownModel:

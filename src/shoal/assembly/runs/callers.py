@@ -4,6 +4,7 @@ import time
 
 import msgspec
 
+from shoal.assembly.runs.order import AGENT, Order
 from shoal.errors import NotAllowed, NotFound
 from shoal.routing.caller import ANYBODY, Caller, KeySpec
 from shoal.storage import Run, Store
@@ -36,3 +37,14 @@ def own_run(run: Run, caller: Caller) -> Run:
     if caller.key and caller.key != run.key and "admin" not in caller.spec.scopes:
         raise NotFound(f"no run of id {run.id!r}: it was never started here, or has expired")
     return run
+
+
+def require_agent(order: Order, caller: Caller) -> None:
+    """Refuse an agent that a caller may not ask as a model, however it is asked.
+
+    Raises:
+        NotAllowed: the caller's key is not for it.
+    """
+    if order.agent:
+        caller.require_model(AGENT + order.agent)
+        caller.require_task("")  # what an agent is asked is of no known task

@@ -12,7 +12,7 @@ from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Roster
 from shoal.assembly.runs.grants import Grants
 from shoal.assembly.runs.prompts import TaskRequests, to_model
-from shoal.chat import Answer, Request
+from shoal.chat import Answer, AnswerStream, Request
 from shoal.errors import EngineUnreachable, NotFound, UnknownModel
 from shoal.planning.hands import Said
 from shoal.planning.plan import Ask
@@ -28,10 +28,15 @@ Serve = Callable[[Request, str, Caller], Awaitable[tuple[Answer, Receipt]]]
 """Has a request of an episode answered and recorded, on a caller's behalf."""
 
 
+Stream = Callable[[Request, str, Caller], Awaitable[AnswerStream]]
+"""Begins to have one answered, and has it recorded when it ends."""
+
+
 class World(Struct, frozen=True):
     """What all runs share. ``roster`` is that of now."""
 
     serve: Serve
+    stream: Stream
     roster: Callable[[], Roster]
     requests: TaskRequests
     library: Library | None
@@ -98,7 +103,7 @@ class RunHands:
         """Call a tool: see ``Hands``."""
         granted = self._grants.tools
         names = None if granted is None else tuple(granted)
-        return await self._regime.toolbox.call(
+        return await self._regime.tools.call(
             tool, arguments, use, names, self._digests.get(tool, "")
         )
 

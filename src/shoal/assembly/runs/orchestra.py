@@ -11,8 +11,8 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from shoal.assembly.runs.active import Active, Tell
-from shoal.assembly.runs.callers import caller_of, own_run
+from shoal.assembly.runs.active import Active, Tell, look_at
+from shoal.assembly.runs.callers import caller_of, own_run, require_agent
 from shoal.assembly.runs.journal import DECIDED, RunJournal
 from shoal.assembly.runs.leases import Leases, Watch
 from shoal.assembly.runs.order import Order, written_order
@@ -75,14 +75,20 @@ class Orchestra:
             return_exceptions=True,
         )
 
-    def rehearse(self, order: Order, caller: Caller) -> Rehearsal:
+    @property
+    def scenes(self) -> Scenes:
+        """Where its runs take place."""
+        return self._scenes
+
+    async def rehearse(self, order: Order, caller: Caller) -> Rehearsal:
         """What the plan of an order would call; nothing is.
 
         Raises:
             UnknownModel: there is no such agent.
             NotFound: its agent plans for each goal anew.
         """
-        scene = self._scenes.set(order, caller, "", None)
+        require_agent(order, caller)
+        scene = await self._scenes.set(order, caller, "", None)
         plan = order.plan or scene.plan
         if plan is None:
             raise NotFound(f"{order.agent} has no plan of its own: it writes one for each goal")
@@ -97,9 +103,10 @@ class Orchestra:
             RefusedPlan: its plan cannot be run; nothing was begun.
             UnknownModel: there is no such agent.
             NotFound: nobody plans for it.
+            NotAllowed: the caller may not ask that agent.
             StoreError: it cannot be written down.
         """
-        order = self._ready(order, caller)
+        order = await self._ready(order, caller)
         now, run_id = time.time(), str(uuid_utils.uuid7())
         run = Run(
             id=run_id,
@@ -121,18 +128,19 @@ class Orchestra:
         self._perform(run, order, caller, tell)
         return run_id
 
-    def _ready(self, order: Order, caller: Caller) -> Order:
+    async def _ready(self, order: Order, caller: Caller) -> Order:
         """The order with the plan that its agent always runs, as it is now: its file may change
         while it runs."""
         if (order.plan is None) == (not order.agent):
             raise MalformedRequest("expected either a plan or an agent", "plan")
         if order.plan is None:
             own = self._scenes.agent(order.agent).plan
+            require_agent(order, caller)
             if own is None:  # refused now if nobody plans
-                self._planners(self._scenes.set(order, caller, "", None))
+                self._planners(await self._scenes.set(order, caller, "", None))
                 return order
             order = replace(order, plan=own)
-        if problems := self.rehearse(order, caller).checked.problems:
+        if problems := (await self.rehearse(order, caller)).checked.problems:
             raise RefusedPlan(problems)
         assert order.plan is not None
         if told := breach(msgspec.json.encode(order.plan.input).decode(), dict(order.given)):
@@ -350,7 +358,7 @@ class Orchestra:
     ) -> None:
         active = self._active[run.id] = Active(run, tell)
         active.task = asyncio.create_task(self._performed(run, order, caller, active, story))
-        active.task.add_done_callback(_seen)
+        active.task.add_done_callback(look_at)
 
     async def _performed(
         self, run: Run, order: Order, caller: Caller, active: Active, story: Story | None
@@ -377,7 +385,7 @@ class Orchestra:
         journal = self._journal(run.id)
         raised = story.raised if story else None
         try:
-            scene = self._scenes.set(order, caller, run.episode, raised)
+            scene = await self._scenes.set(order, caller, run.episode, raised)
             planner = None if order.plan is not None else self._planners(scene)
         except ShoalError as error:  # the settings have changed since it began
             hint = "put that back into shoal.toml and resume the run, or cancel it"
@@ -404,6 +412,7 @@ class Orchestra:
                     given=order.given,
                     begun=story.begun if story else 0,
                     asks_first=options.ask_before_writing if options else True,
+                    begins_early=options.begin_early if options else False,
                     replans=options.replans if options and order.plan is None else 0,
                     word_came=lambda: active.word_came,
                 )
@@ -481,12 +490,3 @@ class Orchestra:
 
     def _journal(self, run_id: str) -> RunJournal:
         return RunJournal(self._store, run_id, self._leases.owner)
-
-
-def _seen(task: "asyncio.Task[Outcome]") -> None:
-    """What a run raised nobody may ask for."""
-    error = None if task.cancelled() else task.exception()
-    if isinstance(error, LeaseLost):
-        log.warning("a run is performed elsewhere by now: %s", error)
-    elif error is not None:
-        log.error("a run could not be written down: %s", error)

@@ -7,10 +7,14 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from shoal.errors import StoreDamaged
+from shoal.errors import MalformedRequest, StoreDamaged
 from shoal.planning.plan import Budget, Plan
+from shoal.routing.receipt import OWN_MODELS
 from shoal.storage.run_records import RunRecord
 from shoal.tools.tool import Json
+
+AGENT = f"{OWN_MODELS}agent:"
+"""How the names of agents as models begin."""
 
 By = Literal["gateway", "here"]
 """Who runs it: gateways, which go on with it when one was killed, or the process that began it."""
@@ -38,8 +42,15 @@ _ORDERS = msgspec.json.Decoder(Order)
 
 
 def written_order(order: Order) -> bytes:
-    """The body of a run's first record."""
-    return msgspec.json.encode(order)
+    """The body of a run's first record.
+
+    Raises:
+        MalformedRequest: it holds what JSON cannot say.
+    """
+    try:
+        return msgspec.json.encode(order)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise MalformedRequest(f"input: expected what JSON can say: {error}", "input") from None
 
 
 def order_of(first: RunRecord) -> Order:

@@ -1,7 +1,7 @@
 """One run, from its plan to its last record."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -13,12 +13,13 @@ from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.checker import Problem, RefusedPlan, check
 from shoal.planning.earlier import DONE, Done, Earlier, schema_of
-from shoal.planning.guarding import guarded
+from shoal.planning.guarding import Guard, guarded
 from shoal.planning.hands import Hands
 from shoal.planning.journal import Entry, Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import Outcome
-from shoal.planning.plan import Ask, Plan, Retrieve, Use
+from shoal.planning.plan import Ask, Plan, Retrieve, Step, Use
+from shoal.planning.plan_stream import PlanStream
 from shoal.planning.planner import Planned, Planner
 from shoal.planning.run import Around, run_plan
 from shoal.storage.run_records import RunState
@@ -38,12 +39,29 @@ class Course(Struct, frozen=True, omit_defaults=True):
     done: Mapping[str, Json] = {}
 
 
+@runtime_checkable
+class Streaming(Protocol):
+    """A planner that gives out steps while it writes."""
+
+    @property
+    def name(self) -> str:
+        """Who plans."""
+
+    async def stream(self, goal: str, given: Mapping[str, Json] | None = None) -> PlanStream:
+        """A plan being written.
+
+        Raises:
+            ShoalError: nobody could be asked.
+        """
+
+
 class Performance(Struct, frozen=True, kw_only=True):
     """What one run is performed with: the ``course`` it is on or, where that is to be planned, who
     plans for which ``goal``, and how many plans were begun before. ``asks_first`` has a person
-    asked before a planned call that changes something; ``replans`` is how often a plan that failed
-    is replaced. ``word_came`` says whether a person's word came meanwhile, with which a run that
-    waits goes on at once."""
+    asked before a planned call that changes something; ``begins_early`` has steps that only read
+    begin while the plan is still being written; ``replans`` is how often a plan that failed is
+    replaced. ``word_came`` says whether a person's word came meanwhile, with which a run that waits
+    goes on at once."""
 
     run_id: str
     catalogue: Catalogue
@@ -58,6 +76,7 @@ class Performance(Struct, frozen=True, kw_only=True):
     given: Mapping[str, Json] = {}
     begun: int = 0
     asks_first: bool = True
+    begins_early: bool = False
     replans: int = 0
     word_came: Callable[[], bool] = lambda: False
 
@@ -104,8 +123,8 @@ class _Act:
         else:
             outcome, course = await self._planned_and_gone(None)
         for _ in range(what.replans if what.planner else 0):
-            if outcome.state != "failed":
-                break
+            if outcome.state != "failed" or outcome.step in what.past.decisions:
+                break  # what a person said no to is not tried another way
             earlier = _earlier(course, self._seen, outcome)
             try:
                 outcome, course = await self._planned_and_gone(earlier)
@@ -122,12 +141,42 @@ class _Act:
         self._begun += 1
         what.journal.add(PLANNING, "", {"place": place})
         what.tell(Entry("started", "plan", {"by": planner.name}))
+        if what.begins_early and isinstance(planner, Streaming) and self._begun == 1:
+            outcome, course = await self._gone_while_written(planner)
+            if course is not None:
+                return outcome, course
+            place, self._begun = f"{self._begun + 1}:", self._begun + 1
         found = await planner.plan(what.goal, what.given, earlier)
         plan = guarded(found.plan, what.catalogue.tools) if what.asks_first else found.plan
         given = {**what.given, **found.given}
         course = Course(plan, given, place, earlier.results if earlier else {})
         self._note(course, found)
         return await self._go(course), course
+
+    async def _gone_while_written(self, planner: Streaming) -> tuple[Outcome, Course | None]:
+        """How a plan ends whose first steps begin before its last is written; no course, if what
+        was written is no plan that can be run."""
+        what, words = self._what, Guard(self._what.catalogue.tools)
+        stream = await planner.stream(what.goal, what.given)
+        whole: Course | None = None
+
+        async def coming() -> AsyncIterator[Step]:
+            nonlocal whole
+            steps = list[Step]()
+            async for step in stream:
+                for one in words.before(step) if what.asks_first else (step,):
+                    steps.append(one)
+                    yield one
+            whole = Course(replace(stream.plan, steps=tuple(steps)), what.given)
+            usage = stream.answer.usage
+            tokens = usage.input_tokens + usage.output_tokens if usage else 0
+            self._note(whole, Planned(whole.plan, by=planner.name, why="written", tokens=tokens))
+
+        empty = Course(Plan(name="being written", steps=()), what.given)
+        try:
+            return await self._go(empty, coming()), whole
+        finally:
+            await stream.aclose()
 
     def _note(self, course: Course, found: Planned) -> None:
         usd = found.cost or 0.0
@@ -139,12 +188,14 @@ class _Act:
         about: dict[str, Json] = {"by": found.by, "why": found.why, "value": course.plan.name}
         self._what.tell(Entry("finished", "plan", about, usd, found.tokens))
 
-    async def _go(self, course: Course) -> Outcome:
-        """How a plan ends; its results are in ``_seen``, by place."""
+    async def _go(self, course: Course, coming: AsyncIterator[Step] | None = None) -> Outcome:
+        """How a plan ends, whose steps may still be ``coming``; its results are in ``_seen``, by
+        place."""
         what = self._what
         known: dict[str, Json] = {DONE: dict(course.done)} if course.done else {}
         schemas = {name: schema_of(value) for name, value in known.items()}
-        problems = [*check(course.plan, what.catalogue, what.limits, schemas).problems]
+        checked = check(course.plan, what.catalogue, what.limits, schemas, coming is None)
+        problems = [*checked.problems]
         if told := breach(msgspec.json.encode(course.plan.input).decode(), dict(course.given)):
             problems.append(Problem("", f"input: {told}"))
         if problems:
@@ -165,7 +216,7 @@ class _Act:
             tell=tell if what.replans else what.tell,
             place=course.place,
         )
-        outcome = await run_plan(course.plan, course.given, around, known)
+        outcome = await run_plan(course.plan, course.given, around, known, coming)
         used = {"usd": outcome.usd, "tokens": outcome.tokens, "seconds": outcome.seconds}
         self._past = replace(self._past, **used)
         return outcome

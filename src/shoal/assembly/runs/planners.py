@@ -1,7 +1,7 @@
 """Who plans for an agent: the model of ``shoal.toml`` that its options name."""
 
 from shoal.assembly.runs.scene import Scene
-from shoal.chat import Answer, Request
+from shoal.chat import Answer, AnswerStream, Request
 from shoal.errors import NotFound
 from shoal.planning.llm_planner import LlmPlanner, PlannerOptions
 from shoal.planning.planner import Planner
@@ -36,5 +36,10 @@ class _Through:
     async def answer(self, request: Request) -> Answer:
         """Its answer."""
         caller = self._scene.caller.allowed(self._model)  # on whose behalf the agent plans
-        answer, _ = await self._scene.serve(request, self._scene.episode, caller)
+        answer, _ = await self._scene.world.serve(request, self._scene.episode, caller)
         return answer
+
+    async def stream(self, request: Request) -> AnswerStream:
+        """Its answer as it is written."""
+        caller = self._scene.caller.allowed(self._model)
+        return await self._scene.world.stream(request, self._scene.episode, caller)

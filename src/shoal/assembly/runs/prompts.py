@@ -5,18 +5,15 @@ task, and answered by its specialist where one serves.
 """
 
 import msgspec
-from msgspec.structs import replace
 
+from shoal.assembly.filling import Form, form_of
 from shoal.chat import Message, Request
 from shoal.errors import NotFound
 from shoal.planning.plan import Ask
 from shoal.planning.references import as_text
 from shoal.storage import CallFilter, Store
 from shoal.tasks import Task
-from shoal.tasks.template import Template
 from shoal.tools.tool import Json
-
-_LOOKED_AT = 20  # calls of a task, of which one may be like its template
 
 
 def to_model(step: Ask) -> Request:
@@ -38,37 +35,32 @@ class TaskRequests:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._like = dict[str, tuple[Request, Template]]()
+        self._forms = dict[str, tuple[Task, Form, str]]()
 
     def of(self, task: Task, step: Ask) -> Request:
-        """The request of a task with the slots of a step. Reads the store: not for event loops.
+        """The request of a task with the slots of a step, to the model that the step names, or the
+        one its calls go to. Reads the store: not for event loops.
 
         Raises:
             NotFound: no call of it is kept to make one like.
-            ValueError: the slots are not the task's.
+            MalformedRequest: the values would be read otherwise.
         """
-        if task.id not in self._like:
-            self._like[task.id] = self._recorded(task)
-        like, template = self._like[task.id]
-        values = [as_text(step.slots[name]) for name in template.slots]
-        messages, at = list[Message](), 0
-        for pattern, message in zip(template.patterns, like.messages, strict=True):
-            text = pattern.fill(values[at : at + pattern.slots])
-            messages.append(replace(message, text=text, parts=""))
-            at += pattern.slots
-        return replace(
-            like, messages=tuple(messages), model=step.model or like.model, stream=False, body=b""
-        )
+        known = self._forms.get(task.id)
+        if known is None or known[0] != task:
+            known = self._forms[task.id] = (task, *self._form(task))
+        _, form, model = known
+        values = {name: as_text(value) for name, value in step.slots.items()}
+        return form.filled(values, step.model or model)
 
-    def _recorded(self, task: Task) -> tuple[Request, Template]:
-        for call in self._store.calls.list(CallFilter(task=task.id, limit=_LOOKED_AT)):
-            for template in task.templates[:1]:
-                if template.match(call.request) is not None:
-                    return call.request, template
-        raise NotFound(
-            f"no call of the task {task.name!r} is kept that a request could be made like: have it "
-            "called once as before"
-        )
+    def _form(self, task: Task) -> tuple[Form, str]:
+        calls = self._store.calls.list(CallFilter(task=task.id, limit=1))
+        form = form_of(task, calls[0].request) if calls else None
+        if form is None:
+            raise NotFound(
+                f"no call of the task {task.name!r} is kept that a request could be made like: "
+                "have it called once as before"
+            )
+        return form, calls[0].llm
 
 
 def _format(schema: dict[str, Json]) -> str:

@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
-from shoal.assembly.runs.agents import PREFIX, given_of
+from shoal.assembly.runs.agents import given_of
 from shoal.assembly.runs.following import Follower, outcome_in
 from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.order import Order, event_of
-from shoal.assembly.runs.scene import Scenes
 from shoal.assembly.runs.story import Story
 from shoal.assembly.runs.telling import outcome_json
 from shoal.errors import MalformedRequest, NotFound
@@ -43,12 +42,12 @@ _PAGE_BYTES = 8_000_000  # of bodies in one reply
 class Runs:
     """What gateways tell callers of runs, and begin for them."""
 
-    def __init__(self, orchestra: Orchestra, scenes: Scenes) -> None:
-        self._orchestra, self._scenes = orchestra, scenes
+    def __init__(self, orchestra: Orchestra) -> None:
+        self._orchestra = orchestra
 
-    def outline(self, new: NewRun, caller: Caller) -> Outline:
+    async def outline(self, new: NewRun, caller: Caller) -> Outline:
         """What a run would call: see ``RunDesk``."""
-        found = self._orchestra.rehearse(self._order(new, caller), caller)
+        found = await self._orchestra.rehearse(self._order(new), caller)
         checked = found.checked
         if checked.problems:
             raise RefusedPlan(checked.problems)
@@ -69,7 +68,7 @@ class Runs:
 
     async def begin(self, new: NewRun, caller: Caller) -> str:
         """Begin a run: see ``RunDesk``."""
-        return await self._orchestra.begin(self._order(new, caller), caller)
+        return await self._orchestra.begin(self._order(new), caller)
 
     async def outcome(self, run_id: str, caller: Caller) -> bytes:
         """How it ended: see ``RunDesk``."""
@@ -126,7 +125,7 @@ class Runs:
         """End it: see ``RunDesk``."""
         await self._orchestra.cancel(run_id, caller)
 
-    def _order(self, new: NewRun, caller: Caller) -> Order:
+    def _order(self, new: NewRun) -> Order:
         if (new.plan is None) == (new.agent is None):
             raise MalformedRequest("expected either 'plan' or 'agent'", "plan")
         about: dict[str, Any] = {"budget": _budget(new.budget), "episode": new.episode}
@@ -136,9 +135,7 @@ class Runs:
             plan = read_plan(msgspec.json.encode(new.plan))
             return Order(plan=plan, given=new.input, by="gateway", **about)
         assert new.agent is not None
-        caller.require_model(PREFIX + new.agent)
-        caller.require_task("")  # what an agent asks is of no known task: as its model is asked
-        plan_of_agent = self._scenes.agent(new.agent).plan
+        plan_of_agent = self._orchestra.scenes.agent(new.agent).plan
         given = _given(plan_of_agent, new)
         return Order(agent=new.agent, goal=new.goal, given=given, by="gateway", **about)
 

@@ -10,7 +10,7 @@ from shoal.assembly.roster import Roster
 from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.catalogue import catalogue_of
 from shoal.assembly.runs.grants import Grants, of_agent
-from shoal.assembly.runs.hands import RunHands, Serve, World
+from shoal.assembly.runs.hands import RunHands, World
 from shoal.assembly.runs.order import Order
 from shoal.errors import UnknownModel
 from shoal.planning.catalogue import Catalogue
@@ -28,7 +28,7 @@ class Scene(Struct, frozen=True):
     catalogue: Catalogue
     hands: RunHands
     limits: Limits
-    serve: Serve
+    world: World
     episode: str
 
     @property
@@ -66,9 +66,9 @@ class Scenes:
             raise UnknownModel(f"no agent named {name!r}; shoal.toml names: {there}", "agent")
         return agents[name]
 
-    def set(self, order: Order, caller: Caller, episode: str, raised: Budget | None) -> Scene:
+    async def set(self, order: Order, caller: Caller, episode: str, raised: Budget | None) -> Scene:
         """The scene of an order; ``raised`` is the budget that a person gave it since. The regime
-        is not held.
+        is not held. Asks MCP servers what tools they have.
 
         Raises:
             UnknownModel: its agent is none.
@@ -79,11 +79,13 @@ class Scenes:
         grants = of_agent(agent.options, order.plan or agent.plan) if agent else Grants()
         grants = grants.within(caller.spec)
         names = self._library.names() if self._library else []
-        specs = regime.toolbox.specs(None)
+        with regime.held():
+            await regime.tools.look(grants.tools)
+        specs = regime.tools.specs(None)
         catalogue = catalogue_of(regime, self._roster(), specs, names, grants)
         limits = Limits()
         if agent is not None:
             limits = limits.within(agent.options.budget)
         limits = limits.within(order.budget if raised is None else raised)
         hands = RunHands(self._world, regime, caller, grants, specs, episode, agent is not None)
-        return Scene(regime, caller, agent, catalogue, hands, limits, self._world.serve, episode)
+        return Scene(regime, caller, agent, catalogue, hands, limits, self._world, episode)

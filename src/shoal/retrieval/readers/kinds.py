@@ -33,6 +33,7 @@ WRITTEN: Mapping[str, str] = MappingProxyType(
         "mbox": "mbox", "md": "markdown", "mdx": "markdown", "qmd": "markdown", "tab": "tsv",
         "tsv": "tsv", "xhtml": "html", "txt": "text", "text": "text", "log": "text",
         "rst": "text", "adoc": "text", "org": "text", "tex": "text", "srt": "text", "vtt": "text",
+        "mediawiki": "text", "wiki": "text",
     }
 )  # fmt: skip
 """The ending of a name, to the kind of the text in it."""

@@ -1,13 +1,15 @@
 """Markdown: headings, fenced code, tables, paragraphs with their lists, and front matter.
 
 Follows CommonMark where the cut of a passage depends on it; the signs of emphasis and links stay as
-they were written. What it does not know: HTML inside, indented code, headings inside lists.
+they were written. MediaWiki's headings (``== Name ==`` on a line), which mean nothing else here,
+are headings too. What it does not know: HTML inside, indented code, headings inside lists.
 """
 
 import re
 import tomllib
 
 from shoal.retrieval.documents import Block, Content, Value
+from shoal.retrieval.readers.marked import between, title_of
 from shoal.retrieval.readers.text import one_line, row
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
@@ -18,15 +20,13 @@ _EMBEDDED = re.compile(r"(data:[\w/.+-]{1,80};base64,)[A-Za-z0-9+/=]{80,}")
 
 
 def read_markdown(text: str) -> Content:
-    """Blocks of the text; the title is that of the front matter, else the first heading if that
-    has level 1."""
+    """Blocks of the text; the title is that of the front matter, else the heading of level 1 that
+    it begins with, if there is no other."""
     lines = _EMBEDDED.sub(r"\1", text).split("\n")
     attributes, start = _front_matter(lines)
     blocks = _Blocks(lines, start).read()
     title = str(attributes.pop("title", ""))
-    if not title and blocks and blocks[0].level == 1:
-        title = blocks[0].text
-    return Content("markdown", tuple(blocks), title, attributes)
+    return Content("markdown", tuple(blocks), title or title_of(blocks), attributes)
 
 
 class _Blocks:
@@ -43,6 +43,9 @@ class _Blocks:
             if heading := _HEADING.match(line):
                 self._close()
                 self._add_heading(heading[2] or "", len(heading[1]))
+            elif wiki := between(line):
+                self._close()
+                self._blocks.append(wiki)
             elif fence := _FENCE.match(line):
                 self._close()
                 self._fenced(fence[1])

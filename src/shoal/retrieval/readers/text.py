@@ -1,16 +1,19 @@
-"""Plain text: paragraphs are what blank lines part."""
+"""Plain text: paragraphs are what blank lines part, and headings what signs mark."""
 
 import re
 from collections.abc import Iterator
 
-from shoal.retrieval.documents import Block, Content
+from shoal.retrieval.documents import Content
+from shoal.retrieval.readers.marked import Marked, title_of
 
 _BLANK = re.compile(r"\n[ \t]*\n")
 
 
 def read_text(text: str) -> Content:
-    """A block for each paragraph."""
-    return Content("text", tuple(Block("text", part) for part in paragraphs(text)))
+    """A block for each heading and each paragraph."""
+    marked = Marked()
+    blocks = [block for part in paragraphs(text) for block in marked.blocks(part)]
+    return Content("text", tuple(blocks), title_of(blocks))
 
 
 def paragraphs(text: str) -> Iterator[str]:

@@ -1,0 +1,54 @@
+"""A person's word before what a plan of a model's changes."""
+
+from planning.test_planning_run import ran
+from planning.worlds import CATALOGUE, World, answer, ask, plan_of, tool
+from shoal.planning.checker import check
+from shoal.planning.guarding import guarded
+from shoal.planning.journal import Decision, MemoryJournal, Past, past_of
+
+
+def test_every_call_that_writes_waits_for_a_word_and_no_other() -> None:
+    each = {
+        "do": "map",
+        "id": "each",
+        "over": [1, 2],
+        "steps": [tool("b", "book", {"id": "${item}"})],
+        "result": "${b}",
+    }
+    plan = plan_of(
+        tool("a"),
+        tool("c", "look", fallback=tool("d", "safe", {"id": 7})),
+        each,
+        ask("e", "${a}"),
+        answer(["${each}", "${c}", "${e}"]),
+    )
+    safe = guarded(plan, CATALOGUE.tools)
+    assert not check(safe, CATALOGUE).problems
+    world, journal = World(), MemoryJournal()
+    assert ran(safe, world, journal=journal).state == "waiting"
+    assert "book" not in [name for name, _ in world.calls]
+    asked = past_of(journal.entries).asked
+    assert set(asked) == {"approve_d", "each[0].approve_b", "each[1].approve_b"}
+    assert asked["each[1].approve_b"]["show"] == {"tool": "book", "arguments": {"id": 2}}
+
+    yes = past_of(journal.entries, {place: Decision(True) for place in asked})
+    assert ran(safe, world, yes).state == "done"
+    assert [name for name, _ in world.calls].count("book") == 2
+
+
+def test_a_no_ends_the_run_before_the_call() -> None:
+    safe = guarded(plan_of(tool("a", "book"), answer("${a}")), CATALOGUE.tools)
+    world = World()
+    found = ran(safe, world, Past(decisions={"approve_a": Decision(False)}))
+    assert found.state == "failed"
+    assert world.calls == []
+
+
+def test_ids_that_are_taken_are_left_alone() -> None:
+    plan = plan_of(tool("a", "book"), tool("approve_a"), answer("${a}"))
+    assert not check(guarded(plan, CATALOGUE.tools), CATALOGUE).problems
+
+
+def test_a_tool_that_nobody_knows_counts_as_writing() -> None:
+    plan = plan_of(tool("a", "unheard_of"), answer("${a}"))
+    assert [step.id for step in guarded(plan, CATALOGUE.tools).steps] == ["approve_a", "a", "end"]
