@@ -31,7 +31,7 @@ from shoal.planning.plan import Plan, read_plan
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
-from shoal.tools.python import FunctionTool, ToolOptionsOfFunction
+from shoal.tools.python import FunctionAbout, FunctionTool
 from shoal.tools.tool import Json, Tool, ToolUse
 from shoal.tools.toolbox import Toolbox
 from shoal.tools.toolset import Toolset
@@ -87,9 +87,9 @@ class Ledger:
             return f"paid {amount}"
 
         return [
-            FunctionTool(look, ToolOptionsOfFunction(effects="reads")),
-            FunctionTool(pay, ToolOptionsOfFunction()),
-            FunctionTool(safe, ToolOptionsOfFunction(repeatable=True)),
+            FunctionTool(look, FunctionAbout(effects="reads")),
+            FunctionTool(pay, FunctionAbout()),
+            FunctionTool(safe, FunctionAbout(repeatable=True)),
         ]
 
 

@@ -20,7 +20,7 @@ from shoal.assembly.runs.story import story_of
 from shoal.errors import ShoalError
 from shoal.routing.caller import ANYBODY
 from shoal.storage import Store, StoreOptions
-from shoal.tools.python import FunctionTool, ToolOptionsOfFunction
+from shoal.tools.python import FunctionAbout, FunctionTool
 from shoal.tools.tool import ToolUse
 
 ITEMS = 8
@@ -51,7 +51,7 @@ def payer(effects: Path) -> FunctionTool:
         time.sleep(0.002)
         return amount
 
-    return FunctionTool(pay, ToolOptionsOfFunction())
+    return FunctionTool(pay, FunctionAbout())
 
 
 def keys_of(run_id: str) -> list[str]:
