@@ -114,7 +114,7 @@ async def running_gateway(
     """The gateway's address while it runs; without ``keys``, nobody needs one."""
     chosen = GatewayOptions.model_validate({"port": 0, **options})
     listener = listen(chosen)
-    app = create_app(desk, chosen, keys or FakeKeys(), tracer, stores, runs)
+    app = create_app(desk, chosen, keys or FakeKeys(), tracer, stores, runs=runs)
     server = new_server(app, stop_within_s)
     running = asyncio.create_task(serve_on(server, listener))
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
