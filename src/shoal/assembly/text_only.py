@@ -26,8 +26,7 @@ def refuse_more_than_text(request: Request, does: str, says: str) -> None:
     count = json.loads(request.params or "{}").get("n")
     if count not in (None, 1):
         raise MalformedRequest(
-            f"n: {request.model} gives one answer and no others, not {str(count)[:20]}; "
-            "leave n out",
+            f"n: {request.model} gives one answer, and not {str(count)[:20]}; leave n out",
             "n",
         )
 
