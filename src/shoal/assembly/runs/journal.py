@@ -120,6 +120,6 @@ def past_of(records: Iterable[RunRecord]) -> Past:
                 planned.Entry(one.kind, one.step, body, one.cost, one.tokens)  # type: ignore[arg-type]
             )
         elif one.kind == "paused":
-            seconds += body.get("seconds", 0.0)
+            seconds = max(seconds, body.get("seconds", 0.0))  # what was before counts in it
     found = planned.past_of(entries, decisions)
     return msgspec.structs.replace(found, seconds=seconds, usd=usd, tokens=tokens)

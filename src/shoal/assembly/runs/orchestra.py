@@ -250,8 +250,8 @@ class Orchestra:
         again: bool = False,
         tell: Tell | None = None,
     ) -> None:
-        """Say of the step at which a run is stuck what it gave, or that it is to be done
-        ``again``; the run goes on.
+        """Say of a step at which a run is stuck what it gave, or that it is to be done ``again``;
+        the run goes on with the last of them.
 
         Raises:
             NotFound: there is no such run of the caller's, or it is not stuck at that step.
@@ -266,10 +266,16 @@ class Orchestra:
             stuck = ", ".join(sorted(story.past.begun)) or "none"
             raise NotFound(f"run {run_id}: not stuck at {step!r}; steps that are: {stuck}")
         by = caller.name or "a person"
+        told: dict[str, Any] = {"value": value, "by": by}
         if again:
-            body: dict[str, Any] = {"error": "was not done: it is done again", "by": by}
-            return await self._with_record(run, "failed", step, body, tell)
-        return await self._with_record(run, "finished", step, {"value": value, "by": by}, tell)
+            told = {"error": "was not done: it is done again", "by": by}
+        kind = "failed" if again else "finished"
+        if story.past.begun == {step}:
+            return await self._with_record(run, kind, step, told, tell)
+        journal = self._journal(run_id)  # the others would end it before this one is done
+        journal.add(kind, step, told)
+        await journal.kept()
+        self._leases.release(run_id)
 
     async def cancel(self, run_id: str, caller: Caller) -> None:
         """End a run for good, whoever performs it: what changes something may end first if it is
