@@ -13,16 +13,18 @@ from msgspec import Struct
 
 from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.assembly.library import Library
+from shoal.assembly.loader import Loader
 from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.agents import Agents
 from shoal.assembly.runs.hands import World
 from shoal.assembly.runs.leases import Watch
 from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.order import Order
-from shoal.assembly.runs.planners import planner_of
+from shoal.assembly.runs.planners import AgentPlanners
 from shoal.assembly.runs.prompts import TaskRequests
 from shoal.assembly.runs.run_desk import Runs
 from shoal.assembly.runs.scene import Scenes
+from shoal.assembly.runs.stored import StoredPlans
 from shoal.assembly.runs.streams import stream_one
 from shoal.chat import Answer, Request, Usage
 from shoal.engines import Engine, WrittenStream
@@ -154,6 +156,7 @@ async def stage(
     watch: Watch = SLOW,
     resumes: bool = False,
     models: Iterable[str] = ("gpt", "big"),
+    loader: Loader | None = None,
 ) -> AsyncIterator[Stage]:
     scribes = {name: Scribe(name, says) for name in models}
     known = {
@@ -176,7 +179,8 @@ async def stage(
             library,
         )
         scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
-        async with Orchestra(store, scenes, planner_of, resumes, watch) as orchestra:
+        planners = AgentPlanners(StoredPlans(store, loader or Loader(store)))
+        async with Orchestra(store, scenes, planners.of, resumes, watch) as orchestra:
             shoal.join(Agents(orchestra, scenes))
             yield Stage(store, shoal, orchestra, scenes, Runs(orchestra), scribes)
             await shoal.settle()

@@ -53,11 +53,12 @@ def version() -> str:
 
 
 async def _serve(config: Config, store: Store, server: ModuleType) -> None:
-    library = Library(config.collections_folder, LazyEncoder(), config.place_of)
+    encoder = LazyEncoder()
+    library = Library(config.collections_folder, encoder, config.place_of)
     async with (
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
-        Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
-        orchestra_of(shoal, store, library) as orchestra,
+        Shoal(store, regime_of(config), encoder, purse, library) as shoal,
+        orchestra_of(shoal, store, library, encoder) as orchestra,
     ):
         offering = Offering(shoal, store, library, AgentOffers(orchestra))
         serving = asyncio.ensure_future(server.serve_stdio(offering, version()))

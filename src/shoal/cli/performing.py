@@ -7,17 +7,19 @@ from functools import partial
 from msgspec import Struct
 
 from shoal.assembly import Purse, Shoal
+from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.assembly.library import Library
+from shoal.assembly.loader import Loader
 from shoal.assembly.runs.agents import Agents
 from shoal.assembly.runs.hands import World
 from shoal.assembly.runs.orchestra import Orchestra
-from shoal.assembly.runs.planners import planner_of
+from shoal.assembly.runs.planners import AgentPlanners
 from shoal.assembly.runs.prompts import TaskRequests
 from shoal.assembly.runs.scene import Scenes
+from shoal.assembly.runs.stored import StoredPlans
 from shoal.assembly.runs.streams import stream_one
 from shoal.cli.reloading import budgets_of, regime_of
 from shoal.config import Config
-from shoal.encoder import Encoder
 from shoal.storage import Store
 
 
@@ -31,17 +33,20 @@ class Players(Struct, frozen=True):
 @asynccontextmanager
 async def players(config: Config, store: Store) -> AsyncIterator[Players]:
     """Shoal with an orchestra, for a command that performs runs itself."""
-    library = Library(config.collections_folder, Encoder, config.place_of)
+    encoder = LazyEncoder()
+    library = Library(config.collections_folder, encoder, config.place_of)
     async with (
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
-        Shoal(store, regime_of(config), purse=purse, library=library) as shoal,
-        orchestra_of(shoal, store, library) as orchestra,
+        Shoal(store, regime_of(config), encoder, purse, library) as shoal,
+        orchestra_of(shoal, store, library, encoder) as orchestra,
     ):
         yield Players(shoal, orchestra)
         await shoal.settle()
 
 
-def orchestra_of(shoal: Shoal, store: Store, library: Library, resumes: bool = False) -> Orchestra:
+def orchestra_of(
+    shoal: Shoal, store: Store, library: Library, encoder: LazyEncoder, resumes: bool = False
+) -> Orchestra:
     """The orchestra that performs runs through ``shoal``, which answers as its agents too."""
     world = World(
         shoal.answer_one,
@@ -51,6 +56,7 @@ def orchestra_of(shoal: Shoal, store: Store, library: Library, resumes: bool = F
         library,
     )
     scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
-    orchestra = Orchestra(store, scenes, planner_of, resumes)
+    planners = AgentPlanners(StoredPlans(store, Loader(store, encoder)))
+    orchestra = Orchestra(store, scenes, planners.of, resumes)
     shoal.join(Agents(orchestra, scenes))
     return orchestra

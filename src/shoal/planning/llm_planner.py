@@ -127,6 +127,21 @@ class LlmPlanner:
         begun = await self._in_form(partial(self._stream, messages))
         return PlanStream(begun, self._checks(given or {}, past))
 
+    def planned(self, stream: PlanStream) -> Planned:
+        """What a stream that has ended came to, with what it took."""
+        spent = _Spent()
+        spent.add(stream.answer, self._price)
+        warnings = tuple(map(str, stream.checked.warnings))
+        return Planned(
+            stream.plan,
+            by=self.name,
+            why="written",
+            tokens=spent.tokens,
+            cost=spent.cost,
+            call_ids=spent.call_ids,
+            warnings=warnings,
+        )
+
     async def answer(self, request: Request) -> Answer:
         """The plan for the goal that is the last message of the user, as JSON.
 

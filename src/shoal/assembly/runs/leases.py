@@ -48,7 +48,14 @@ class Leases:
         kept = await self.write(
             lambda conn: [runs.renew(conn, one, owner, lease_s, now) for one in names]
         )
-        return [name for name, is_kept in zip(names, kept, strict=True) if not is_kept]
+        gone = [name for name, is_kept in zip(names, kept, strict=True) if not is_kept]
+        return [name for name in gone if await asyncio.to_thread(self._is_lost, name)]
+
+    def _is_lost(self, run_id: str) -> bool:
+        """Whether somebody else has a run, or has ended it. One that has just ended by itself is
+        nobody's either, and may not have told so yet."""
+        run = self._store.runs.get(run_id)
+        return run.owner not in ("", self.owner) or run.state == "cancelled"
 
     def release(self, run_id: str) -> None:
         """Let others have a run soon, if this process has it."""

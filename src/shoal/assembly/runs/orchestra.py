@@ -33,8 +33,8 @@ from shoal.tools.tool import Json
 
 log = logging.getLogger(__name__)
 
-Planners = Callable[[Scene], Planner]
-"""Who plans in a scene whose agent has no plan of its own.
+Planners = Callable[[Scene], tuple[Planner, ...]]
+"""Who plans in a scene whose agent has no plan of its own, the cheapest first. Not for event loops.
 
 Raises:
     ShoalError: nobody can.
@@ -137,7 +137,8 @@ class Orchestra:
             own = self._scenes.agent(order.agent).plan
             require_agent(order, caller)
             if own is None:  # refused now if nobody plans
-                self._planners(await self._scenes.set(order, caller, "", None))
+                scene = await self._scenes.set(order, caller, "", None)
+                await asyncio.to_thread(self._planners, scene)
                 return order
             order = replace(order, plan=own)
         if problems := (await self.rehearse(order, caller)).checked.problems:
@@ -392,13 +393,13 @@ class Orchestra:
         raised = story.raised if story else None
         try:
             scene = await self._scenes.set(order, caller, run.episode, raised)
-            planner = None if order.plan is not None else self._planners(scene)
+            planners = () if order.plan else await asyncio.to_thread(self._planners, scene)
         except ShoalError as error:  # the settings have changed since it began
             hint = "put that back into shoal.toml and resume the run, or cancel it"
             return await write_end(journal, Outcome(state="stuck", error=str(error), hint=hint))
         course = story.course if story else None
         if course is None and order.plan is not None:
-            course = Course(order.plan, order.given)
+            course = Course(order.plan, dict(order.given))
         if course is not None and raised is not None:
             course = replace(course, plan=replace(course.plan, budget=raised))
         options = scene.agent.options if scene.agent else None
@@ -413,9 +414,9 @@ class Orchestra:
                     past=story.past if story else Past(),
                     tell=active.tell,
                     course=course,
-                    planner=planner,
+                    planners=planners,
                     goal=order.goal,
-                    given=order.given,
+                    given=dict(order.given),
                     begun=story.begun if story else 0,
                     asks_first=options.ask_before_writing if options else True,
                     begins_early=options.begin_early if options else False,

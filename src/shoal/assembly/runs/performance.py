@@ -1,6 +1,7 @@
 """One run, from its plan to its last record."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -20,10 +21,13 @@ from shoal.planning.limits import Limits
 from shoal.planning.outcome import Outcome
 from shoal.planning.plan import Ask, Plan, Retrieve, Step, Use
 from shoal.planning.plan_stream import PlanStream
-from shoal.planning.planner import Planned, Planner
+from shoal.planning.planner import NoPlan, Planned, Planner
 from shoal.planning.run import Around, run_plan
+from shoal.planning.stored_planner import STORED
 from shoal.storage.run_records import RunState
 from shoal.tools.tool import Json
+
+log = logging.getLogger(__name__)
 
 PLANNING, PLANNED = "planning", "planned"
 """Kinds of records: a planner is asked; its plan, of a run whose order holds none."""
@@ -54,14 +58,17 @@ class Streaming(Protocol):
             ShoalError: nobody could be asked.
         """
 
+    def planned(self, stream: PlanStream) -> Planned:
+        """What a stream that has ended came to."""
+
 
 class Performance(Struct, frozen=True, kw_only=True):
     """What one run is performed with: the ``course`` it is on or, where that is to be planned, who
-    plans for which ``goal``, and how many plans were begun before. ``asks_first`` has a person
-    asked before a planned call that changes something; ``begins_early`` has steps that only read
-    begin while the plan is still being written; ``replans`` is how often a plan that failed is
-    replaced. ``word_came`` says whether a person's word came meanwhile, with which a run that waits
-    goes on at once."""
+    plans for which ``goal``, the cheapest first, and how many plans were begun before.
+    ``asks_first`` has a person asked before a planned call that changes something;
+    ``begins_early`` has steps that only read begin while the plan is still being written;
+    ``replans`` is how often a plan that failed is replaced. ``word_came`` says whether a person's
+    word came meanwhile, with which a run that waits goes on at once."""
 
     run_id: str
     catalogue: Catalogue
@@ -71,7 +78,7 @@ class Performance(Struct, frozen=True, kw_only=True):
     past: Past
     tell: Callable[[Entry], None]
     course: Course | None = None
-    planner: Planner | None = None
+    planners: tuple[Planner, ...] = ()
     goal: str = ""
     given: Mapping[str, Json] = {}
     begun: int = 0
@@ -91,6 +98,10 @@ async def perform(what: Performance) -> Outcome:
         outcome = await _Act(what).run()
     except ShoalError as error:
         outcome = Outcome(state="failed", error=str(error))
+    except Exception as error:  # a bug: the run must end, or it would be gone on with for ever
+        log.exception("run %s broke", what.run_id)
+        said = f"Shoal failed unexpectedly ({type(error).__name__}); its log says why"
+        outcome = Outcome(state="failed", error=said)
     if outcome.state == "waiting" and what.word_came():
         await what.journal.kept()
         return outcome
@@ -122,7 +133,7 @@ class _Act:
             outcome, course = await self._go(what.course), what.course
         else:
             outcome, course = await self._planned_and_gone(None)
-        for _ in range(what.replans if what.planner else 0):
+        for _ in range(what.replans if what.planners else 0):
             if outcome.state != "failed" or outcome.step in what.past.decisions:
                 break  # what a person said no to is not tried another way
             earlier = _earlier(course, self._seen, outcome)
@@ -135,30 +146,55 @@ class _Act:
 
     async def _planned_and_gone(self, earlier: Earlier | None) -> tuple[Outcome, Course]:
         """How the plan that is written for the goal ends, and which it was."""
-        what, planner = self._what, self._what.planner
-        assert planner is not None, "a run has a plan or a planner"
-        place = f"{self._begun + 1}:" if self._begun else ""
-        self._begun += 1
-        what.journal.add(PLANNING, "", {"place": place})
-        what.tell(Entry("started", "plan", {"by": planner.name}))
-        if what.begins_early and isinstance(planner, Streaming) and self._begun == 1:
-            outcome, course = await self._gone_while_written(planner)
+        what = self._what
+        assert what.planners, "a run has a plan or a planner"
+        *cheaper, last = what.planners
+        place, passed = self._begin(), list[str]()
+        for planner in cheaper:
+            try:
+                return await self._gone_by(planner, place, earlier, passed)
+            except NoPlan as error:
+                passed.append(str(error))
+        if what.begins_early and earlier is None and isinstance(last, Streaming):
+            outcome, course = await self._gone_while_written(last, place, passed)
             if course is not None:
                 return outcome, course
-            place, self._begun = f"{self._begun + 1}:", self._begun + 1
+            place = self._begin()
+        return await self._gone_by(last, place, earlier, passed)
+
+    def _begin(self) -> str:
+        """Write down that planning begins; returns what stands before the places of its steps."""
+        place = f"{self._begun + 1}:" if self._begun else ""
+        self._begun += 1
+        self._what.journal.add(PLANNING, "", {"place": place})
+        self._what.tell(Entry("started", "plan"))
+        return place
+
+    async def _gone_by(
+        self, planner: Planner, place: str, earlier: Earlier | None, passed: Sequence[str]
+    ) -> tuple[Outcome, Course]:
+        """How the plan of a planner ends.
+
+        Raises:
+            NoPlan: it has none.
+        """
+        what = self._what
         found = await planner.plan(what.goal, what.given, earlier)
-        plan = guarded(found.plan, what.catalogue.tools) if what.asks_first else found.plan
-        given = {**what.given, **found.given}
-        course = Course(plan, given, place, earlier.results if earlier else {})
-        self._note(course, found)
+        writes = what.asks_first and found.by != STORED  # a stored plan is one that people keep
+        plan = guarded(found.plan, what.catalogue.tools) if writes else found.plan
+        course = Course(plan, dict(found.given), place, earlier.results if earlier else {})
+        self._note(course, replace(found, why="; ".join((found.why, *passed))))
         return await self._go(course), course
 
-    async def _gone_while_written(self, planner: Streaming) -> tuple[Outcome, Course | None]:
+    async def _gone_while_written(
+        self, planner: Streaming, place: str, passed: Sequence[str]
+    ) -> tuple[Outcome, Course | None]:
         """How a plan ends whose first steps begin before its last is written; no course, if what
         was written is no plan that can be run."""
         what, words = self._what, Guard(self._what.catalogue.tools)
         stream = await planner.stream(what.goal, what.given)
         whole: Course | None = None
+        found: Planned | None = None
 
         async def coming() -> AsyncIterator[Step]:
             nonlocal whole
@@ -167,26 +203,37 @@ class _Act:
                 for one in words.before(step) if what.asks_first else (step,):
                     steps.append(one)
                     yield one
-            whole = Course(replace(stream.plan, steps=tuple(steps)), what.given)
-            usage = stream.answer.usage
-            tokens = usage.input_tokens + usage.output_tokens if usage else 0
-            self._note(whole, Planned(whole.plan, by=planner.name, why="written", tokens=tokens))
+            plan = replace(stream.plan, steps=tuple(steps), input={})
+            whole = Course(plan, what.given, place)
+            nonlocal found
+            why = "; ".join(("written", *passed))
+            found = replace(planner.planned(stream), plan=plan, why=why)
+            self._note(whole, found)
 
-        empty = Course(Plan(name="being written", steps=()), what.given)
+        empty = Course(Plan(name="being written", steps=()), what.given, place)
         try:
-            return await self._go(empty, coming()), whole
+            outcome = await self._go(empty, coming())
         finally:
             await stream.aclose()
+        if found is not None:  # what planning took was not known when the run began
+            self._add(found)
+            usd, tokens = self._past.usd, self._past.tokens
+            outcome = replace(outcome, usd=usd, tokens=tokens)
+        return outcome, whole
 
     def _note(self, course: Course, found: Planned) -> None:
         usd = found.cost or 0.0
         told: dict[str, Any] = {"course": course, "by": found.by, "why": found.why}
         told |= {"warnings": found.warnings} if found.warnings else {}
         self._what.journal.add(PLANNED, "", told, None, usd, found.tokens)
-        used = self._past.usd + usd, self._past.tokens + found.tokens
-        self._past = replace(self._past, usd=used[0], tokens=used[1])
+        self._add(found)
         about: dict[str, Json] = {"by": found.by, "why": found.why, "value": course.plan.name}
         self._what.tell(Entry("finished", "plan", about, usd, found.tokens))
+
+    def _add(self, found: Planned) -> None:
+        """Count what planning took."""
+        used = self._past.usd + (found.cost or 0.0), self._past.tokens + found.tokens
+        self._past = replace(self._past, usd=used[0], tokens=used[1])
 
     async def _go(self, course: Course, coming: AsyncIterator[Step] | None = None) -> Outcome:
         """How a plan ends, whose steps may still be ``coming``; its results are in ``_seen``, by

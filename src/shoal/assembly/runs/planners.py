@@ -1,22 +1,42 @@
-"""Who plans for an agent: the model of ``shoal.toml`` that its options name."""
+"""Who plans for an agent."""
 
 from shoal.assembly.runs.scene import Scene
+from shoal.assembly.runs.stored import StoredPlans
 from shoal.chat import Answer, AnswerStream, Request
 from shoal.errors import NotFound
 from shoal.planning.llm_planner import LlmPlanner, PlannerOptions
 from shoal.planning.planner import Planner
 
 
-def planner_of(scene: Scene) -> Planner:
-    """The planner of a scene whose agent has no plan of its own.
+class AgentPlanners:
+    """The planners of agents, the cheapest first: what is certified of its stored plans, and the
+    model that its options name."""
 
-    Raises:
-        NotFound: nobody plans for it.
-    """
-    agent = scene.agent
-    if agent is None or agent.options.planner is None:
-        raise NotFound(f"{agent.name if agent else 'this run'} has neither a plan nor a planner")
-    model = agent.options.planner
+    def __init__(self, stored: StoredPlans) -> None:
+        self._stored = stored
+
+    def of(self, scene: Scene) -> tuple[Planner, ...]:
+        """Those of a scene whose agent has no plan of its own. Reads the store: not for event
+        loops.
+
+        Raises:
+            NotFound: nobody plans for it.
+            ArtifactError: the files of its stored plans are damaged.
+        """
+        agent = scene.agent
+        stored = self._stored.planner(scene) if agent else None
+        found: list[Planner] = [stored] if stored else []
+        if agent is not None and agent.options.planner is not None:
+            found.append(_by_model(scene, agent.options.planner))
+        if not found:
+            raise NotFound(
+                f"{agent.name if agent else 'this run'} has neither a plan nor a planner, and none "
+                "of its stored plans is certified: `shoal agents learn` sees to that"
+            )
+        return tuple(found)
+
+
+def _by_model(scene: Scene, model: str) -> Planner:
     tariff = scene.regime.models.get(model).tariff
     options = PlannerOptions(model=model, limits=scene.limits)
     return LlmPlanner(_Through(scene, model), scene.catalogue, options, tariff.cost)
