@@ -37,6 +37,8 @@ from shoal.storage import StoreOptions
 from shoal.tools.options import ToolOptions
 
 _ENV_PREFIX = "SHOAL_"
+_OF_SEVERAL_LINES = ("query", "description")
+"""Settings of tools that people write over several lines."""
 _LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
 T = TypeVar("T", BudgetOptions, JudgingOptions, LessonOptions)
 
@@ -202,6 +204,8 @@ def _odd(
                 yield at, "a name should be text that can be written, without control characters"
             yield from _odd(inner, stated.get(name), (*at, name))
         return
+    if isinstance(value, str) and at[-1:] and at[-1] in _OF_SEVERAL_LINES:
+        value = value.replace("\n", " ")
     if said := _oddness(value, None if _variable(at) in os.environ else given):
         yield at, said
 

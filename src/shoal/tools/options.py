@@ -25,6 +25,7 @@ from shoal.tools.http.operation import Operation, Parameter
 from shoal.tools.http.tool import HttpTool, Reach
 from shoal.tools.mcp.options import Address, Command, McpOptions
 from shoal.tools.mcp.options import Limits as McpLimits
+from shoal.tools.module_file import module_of
 from shoal.tools.python import FunctionAbout, FunctionTool
 from shoal.tools.sql.check import Refused
 from shoal.tools.sql.database import Database
@@ -197,11 +198,12 @@ class CalculatorToolOptions(_Options):
 
 
 class PythonToolOptions(_Options):
-    """A ``function`` of an installed module, "package.module:name": one made a tool by the
-    decorator ``tool``, which then says all about it, or any other that has type hints."""
+    """A ``function`` of an installed module, "package.module:name", or of a file, "steps.py:name",
+    relative to the settings: one made a tool by the decorator ``tool``, which then says all about
+    it, or any other that has type hints."""
 
     kind: Literal["python"]
-    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+    function: str = Field(pattern=r"^([A-Za-z_][\w.]*|[\w./ -]+\.py):[A-Za-z_][\w.]*$")
     effects: Effects = "writes"
     repeatable: bool = False
     timeout_s: Seconds = 30
@@ -306,7 +308,7 @@ def tools_of(name: str, options: ToolOptions, folder: Path) -> list[Tool]:
             return _file_tools(place, name, options, folder)
         if isinstance(options, CalculatorToolOptions):
             return [Calculator(name)]
-        return [_function_tool(place, name, options)]
+        return [_function_tool(place, name, options, folder)]
     except Refused as error:
         raise ConfigError(f"{place}.query: {error}") from None
     except ValueError as error:  # an operation, a document or an address that is none
@@ -363,10 +365,11 @@ def _file_tools(place: str, name: str, options: FilesToolOptions, folder: Path) 
     return file_tools(name, root, options.writes, limits, options.description)
 
 
-def _function_tool(place: str, name: str, options: PythonToolOptions) -> Tool:
-    module, _, path = options.function.partition(":")
+def _function_tool(place: str, name: str, options: PythonToolOptions, folder: Path) -> Tool:
+    module, _, path = options.function.rpartition(":")
+    file = _existing(f"{place}.function", folder, Path(module)) if module.endswith(".py") else None
     try:
-        found: Any = importlib.import_module(module)
+        found: Any = module_of(file) if file else importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
     except Exception as error:  # whatever the code of a module does as it is imported

@@ -1,0 +1,126 @@
+"""A copy of an example's folder, prepared and run as its README says."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from shoal.cli.app import app
+from shoal.errors import ShoalError
+
+ROOT = Path(__file__).parents[2]
+HOLD = """
+
+import functools as _functools, pathlib as _pathlib, time as _time
+from shoal.tools.python import FunctionAbout as _About, FunctionTool as _Tool
+
+
+def _held(old):
+    @_functools.wraps(old.function)
+    def work(*args, **kwargs):
+        found = {when} and old.function(*args, **kwargs)
+        if (_pathlib.Path(__file__).parent / "hold").exists():
+            (_pathlib.Path(__file__).parent / "held").touch()
+            _time.sleep(60)
+        return found or old.function(*args, **kwargs)
+
+    spec = old.spec
+    return _Tool(work, _About(name=spec.name, effects=spec.effects, repeatable=spec.repeatable))
+
+
+{tool} = _held({tool})
+"""
+"""Added to a copy's ``steps.py``: while the file ``hold`` is there, a tool hangs."""
+
+
+class ReadyPipeline:
+    """A copy of ``examples/NAME`` in ``folder``; nothing in it but what is committed."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.folder = folder / name
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", f"examples/{name}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for path in listed.stdout.split():
+            to = folder / Path(path).relative_to("examples")
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / path, to)
+
+    def prepare(self, *args: str) -> None:
+        """Make its data."""
+        command = [sys.executable, "prepare.py", *args]
+        subprocess.run(command, cwd=self.folder, env=self._env(), check=True, capture_output=True)
+
+    def command(self, *args: str) -> Result:
+        """Run ``shoal`` with its settings; what is not Shoal's own fails the test."""
+        at = [str(self.folder / one) if one.endswith("plan.json") else one for one in args]
+        result = CliRunner().invoke(app, [*at, "--config", str(self.folder / "shoal.toml")])
+        if not isinstance(result.exception, ShoalError | SystemExit | None):
+            raise result.exception
+        return result
+
+    def json(self, *args: str) -> Any:
+        """What a command prints as JSON."""
+        result = self.command(*args, "--json")
+        assert result.stdout, result.exception or result.output
+        return json.loads(result.stdout)
+
+    def run(self, given: dict[str, Any]) -> dict[str, Any]:
+        """How a run of its plan ends, for now."""
+        found: dict[str, Any] = self.json("run", "plan.json", "--quiet", "--input", told(given))
+        return found
+
+    def outcome(self, *args: str) -> dict[str, Any]:
+        """How a run goes on, by ``shoal runs``."""
+        found: dict[str, Any] = self.json("runs", *args)
+        return found
+
+    def records(self, run: str) -> list[dict[str, Any]]:
+        """All that is written down of a run."""
+        found: list[dict[str, Any]] = self.json("runs", "show", run)["records"]
+        return found
+
+    def finished(self, run: str) -> list[str]:
+        """The places of the steps that were finished, as often as they were."""
+        return [one["step"] for one in self.records(run) if one["kind"] == "finished"]
+
+    def killed_at(self, tool: str, given: dict[str, Any], done: bool = False) -> str:
+        """The id of a run that was killed in the middle of a tool of ``steps.py``: before it did
+        anything, or when all was ``done`` and nobody had been told."""
+        steps = self.folder / "steps.py"
+        whole = steps.read_text(encoding="utf-8")
+        steps.write_text(whole + HOLD.format(tool=tool, when=done), encoding="utf-8")
+        (self.folder / "hold").touch()
+        command = [sys.executable, "-m", "shoal", "run", "plan.json", "--input", told(given)]
+        with subprocess.Popen(
+            command, cwd=self.folder, env=self._env(), stdout=-3, stderr=-3, stdin=-3
+        ) as run:
+            until = time.monotonic() + 60
+            while not (self.folder / "held").exists():
+                assert run.poll() is None, "it ended before it could be killed"
+                assert time.monotonic() < until, "the tool was never called"
+                time.sleep(0.02)
+            run.send_signal(signal.SIGKILL)
+        (self.folder / "hold").unlink()
+        steps.write_text(whole, encoding="utf-8")
+        newest: str = self.json("runs", "list")[0]["id"]
+        return newest
+
+    def _env(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100"}
+
+
+def told(given: dict[str, Any]) -> str:
+    """As ``--input`` takes it."""
+    return json.dumps(given)
