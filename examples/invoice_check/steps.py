@@ -97,7 +97,7 @@ def read_invoice(path: str, text: str | None) -> Reading:
         return Reading(None, [f"expected a .json, .csv or .txt file, found {path}"])
     try:
         found = _normalised(reader(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         return Reading(None, [f"cannot be read: {error}"])
     problems = [
         f"{'.'.join(map(str, error.instance_path)) or 'invoice'}: {error.message}"
