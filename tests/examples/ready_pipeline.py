@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -114,6 +115,10 @@ class ReadyPipeline:
             run.send_signal(signal.SIGKILL)
         (self.folder / "hold").unlink()
         steps.write_text(whole, encoding="utf-8")
+        with sqlite3.connect(self.folder / "shoal-data" / "shoal.db") as store:
+            # who was killed would have it for half a minute more
+            store.execute("UPDATE runs SET lease_until = 0")
+        store.close()
         newest: str = self.json("runs", "list")[0]["id"]
         return newest
 

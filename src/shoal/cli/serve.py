@@ -181,6 +181,9 @@ def reload(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 def learn(
+    once: Annotated[
+        bool, typer.Option("--once", help="Look once at what is recorded, and end.")
+    ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     beside: Annotated[
         bool, typer.Option(hidden=True, help="At low priority, until standard input ends.")
@@ -203,5 +206,7 @@ def learn(
         told = partial(os.kill, os.getpid(), signal.SIGTERM)
         threading.Thread(target=when_input_ends, args=(told,), daemon=True).start()
     with open_store(settings) as store, only_learner(store, stop, stand_by=beside):
-        if not stop.is_set():
+        if once:
+            new_learner(settings, store).turn()
+        elif not stop.is_set():
             new_learner(settings, store).run(stop)
