@@ -11,7 +11,14 @@ import typer
 from shoal.cli.app import app
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += EXAMPLES
+
+
+def page_name(page: Path) -> str:
+    """From the repository's folder on."""
+    return str(page.relative_to(ROOT))
 
 
 def commands(page: Path) -> list[str]:
@@ -36,7 +43,7 @@ def known(command: str) -> bool:
     return all(word in options for word in words if word.startswith("--"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_commands_exist(page: Path) -> None:
     missing = [command for command in commands(page) if not known(command)]
     assert not missing
@@ -48,10 +55,21 @@ def test_the_check_of_commands_can_fail() -> None:
     assert not known("shoal serve --nonsense")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=page_name)
+def test_the_files_that_an_example_names_are_there(page: Path) -> None:
+    """Those of its own that it tells to edit; what ``prepare.py`` makes is said there."""
+    named = set(re.findall(r"`(\w+\.(?:py|toml|json|schema\.json))`", page.read_text("utf-8")))
+    made = (page.parent / "prepare.py").read_text(encoding="utf-8")
+    assert named
+    assert not [one for one in named if not (page.parent / one).exists() and one not in made]
+    assert (page.parent / "plan.json").exists()
+    assert tomllib.loads((page.parent / "shoal.toml").read_text(encoding="utf-8"))
 
 
 def test_the_settings_page_is_what_init_writes() -> None:

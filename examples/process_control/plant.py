@@ -25,6 +25,7 @@ from shoal.tools.tool import ToolUse
 HERE = Path(__file__).parent
 STATE, LOG = HERE / "plant.json", HERE / "actions.log"
 SET_TEMPERATURE, SET_LEVEL = 60.0, 80.0
+OLDEST = 2  # minutes that a reading may be old when something is set because of it
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ def save(kept: Kept, file: Path = STATE) -> None:
 
 @tool(effects="reads")
 def read_sensors() -> dict[str, float]:
-    """The latest reading of each sensor."""
+    """The latest reading of each sensor, and the minute that it is of."""
     kept = load()
-    return sensors(kept.now, kept.before)
+    return {**sensors(kept.now, kept.before), "minute": kept.now.minute}
 
 
 @tool(repeatable=True)
@@ -133,14 +134,17 @@ def propose(seen: dict[str, float]) -> dict[str, float]:
 
 
 @tool(repeatable=True)
-def actuate(heater: float, valve: float, running: bool, why: str, use: ToolUse) -> dict[str, Any]:
+def actuate(
+    heater: float, valve: float, running: bool, read_at: int, why: str, use: ToolUse
+) -> dict[str, Any]:
     """Set heater and valve, or stop the plant. Written into the log first, and then done: to set the
     same once more does no harm, to have set something that stands in no log would.
 
     Args:
         heater: 0 to 10
         valve: 0 to 10
-        running: false stops it
+        running: false stops it, which is allowed whatever was read
+        read_at: the minute of the reading that it is done for
         why: for the log
     """
     if not (0 <= heater <= 10 and 0 <= valve <= 10):
@@ -148,6 +152,9 @@ def actuate(heater: float, valve: float, running: bool, why: str, use: ToolUse) 
     kept = load()
     done = next((one for one in _logged() if one["key"] == use.key), None)
     if done is None:
+        age = kept.now.minute - read_at
+        if running and age > OLDEST:
+            raise ValueError(f"the reading is {age} minutes old, expected at most {OLDEST}")
         done = {"key": use.key, "minute": kept.now.minute, "heater": heater, "valve": valve}
         done |= {"running": running, "why": why}
         with LOG.open("a", encoding="utf-8") as log:

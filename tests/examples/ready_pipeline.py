@@ -17,6 +17,9 @@ from shoal.cli.app import app
 from shoal.errors import ShoalError
 
 ROOT = Path(__file__).parents[2]
+MADE = shutil.ignore_patterns(
+    "shoal-data", "inbox", "findings", "__pycache__", "*.db", "*.log", "*.jsonl", "plant.json"
+)
 HOLD = """
 
 import functools as _functools, pathlib as _pathlib, time as _time
@@ -42,21 +45,11 @@ def _held(old):
 
 
 class ReadyPipeline:
-    """A copy of ``examples/NAME`` in ``folder``; nothing in it but what is committed."""
+    """A copy of ``examples/NAME`` in ``folder``, without what was made there."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder / name
-        listed = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard", f"examples/{name}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for path in listed.stdout.split():
-            to = folder / Path(path).relative_to("examples")
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / path, to)
+        shutil.copytree(ROOT / "examples" / name, self.folder, ignore=MADE)
 
     def prepare(self, *args: str) -> None:
         """Make its data."""
@@ -96,16 +89,23 @@ class ReadyPipeline:
         """The places of the steps that were finished, as often as they were."""
         return [one["step"] for one in self.records(run) if one["kind"] == "finished"]
 
-    def killed_at(self, tool: str, given: dict[str, Any], done: bool = False) -> str:
-        """The id of a run that was killed in the middle of a tool of ``steps.py``: before it did
+    def killed_at(
+        self,
+        tool: str,
+        args: tuple[str, ...],
+        code: str = "steps.py",
+        done: bool = False,
+    ) -> None:
+        """Kill what ``shoal`` with ``args`` does in the middle of a tool of a file: before it did
         anything, or when all was ``done`` and nobody had been told."""
-        steps = self.folder / "steps.py"
+        steps = self.folder / code
         whole = steps.read_text(encoding="utf-8")
         steps.write_text(whole + HOLD.format(tool=tool, when=done), encoding="utf-8")
         (self.folder / "hold").touch()
-        command = [sys.executable, "-m", "shoal", "run", "plan.json", "--input", told(given)]
+        command = [sys.executable, "-m", "shoal", *args]
+        no = subprocess.DEVNULL
         with subprocess.Popen(
-            command, cwd=self.folder, env=self._env(), stdout=-3, stderr=-3, stdin=-3
+            command, cwd=self.folder, env=self._env(), stdin=no, stdout=no, stderr=no
         ) as run:
             until = time.monotonic() + 60
             while not (self.folder / "held").exists():
@@ -115,12 +115,21 @@ class ReadyPipeline:
             run.send_signal(signal.SIGKILL)
         (self.folder / "hold").unlink()
         steps.write_text(whole, encoding="utf-8")
+        (self.folder / "held").unlink()
         with sqlite3.connect(self.folder / "shoal-data" / "shoal.db") as store:
             # who was killed would have it for half a minute more
             store.execute("UPDATE runs SET lease_until = 0")
         store.close()
-        newest: str = self.json("runs", "list")[0]["id"]
-        return newest
+
+    def killed_run(self, tool: str, given: dict[str, Any]) -> str:
+        """The id of a run of its plan that was killed in the middle of a tool."""
+        self.killed_at(tool, ("run", "plan.json", "--input", told(given)))
+        return self.newest()
+
+    def newest(self) -> str:
+        """The id of the run that was begun last."""
+        found: str = self.json("runs", "list")[0]["id"]
+        return found
 
     def _env(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100"}

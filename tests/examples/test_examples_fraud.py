@@ -103,7 +103,7 @@ def test_a_broken_row_is_held_and_the_others_go_on(bank: ReadyPipeline) -> None:
 
 
 def test_a_killed_run_decides_nothing_twice(bank: ReadyPipeline) -> None:
-    run = bank.killed_at("signs", GIVEN)
+    run = bank.killed_run("signs", GIVEN)
     assert bank.outcome("resume", run)["state"] == "waiting"
     decided = rows(bank, "SELECT count(*), count(DISTINCT id) FROM decisions")[0]
     assert decided == (30 - len(questions(bank, run)),) * 2

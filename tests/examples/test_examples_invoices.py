@@ -52,7 +52,7 @@ def test_who_says_no_has_nothing_written(desk: ReadyPipeline) -> None:
 
 
 def test_a_killed_run_goes_on_where_it_was(desk: ReadyPipeline) -> None:
-    run = desk.killed_at("table", GIVEN)
+    run = desk.killed_run("table", GIVEN)
     before = desk.finished(run)
     assert before.count("files") == 1
     assert desk.outcome("resume", run)["state"] == "waiting"
