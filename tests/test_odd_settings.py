@@ -174,3 +174,15 @@ def test_a_wrong_file_is_not_blamed_on_the_environment(
     got = read(tmp_path / "shoal.toml", '[gateway]\nport = "9000"')
     assert isinstance(got, Config)
     assert got.gateway.port == 9100
+
+
+def test_a_query_may_be_written_over_several_lines(tmp_path: Path) -> None:
+    path = tmp_path / "shoal.toml"
+    tool = (
+        '[tools.x]\nkind = "sql"\ndatabase = "sqlite"\npath = "x.db"\nquery = """\nSELECT{}1"""\n'
+    )
+    path.write_text(tool.format("\n"))
+    assert read_config(path).tools["x"]
+    path.write_text(tool.format("\\u001b"))
+    with pytest.raises(ConfigError, match=r"tools\.x\.query"):
+        read_config(path)

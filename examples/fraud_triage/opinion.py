@@ -41,7 +41,9 @@ def opinion(task: str, slots: dict[str, Any], most: int = 4) -> dict[str, Any]:
         specialist = Loader(store).load(card)
     finally:
         store.close()
-    told = tuple((name, one if isinstance(one, str) else json.dumps(one)) for name, one in slots.items())
+    told = tuple(
+        (name, one if isinstance(one, str) else json.dumps(one)) for name, one in slots.items()
+    )
     given = Input("\n".join(f"{name}: {value}" for name, value in told), told)
     leaning, reasons = specialist.predict(given), specialist.explain(given)
     heaviest = sorted(reasons, key=lambda one: -abs(one.weight))[:most]

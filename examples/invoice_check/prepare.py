@@ -173,7 +173,9 @@ def _text(invoice: Invoice) -> str:
     day = f"{invoice.day.day} {invoice.day:%B %Y}"
     told = {**_head(invoice), "date": day, "gross": f"{gross} EUR", "iban": iban}
     head = "".join(f"{name.replace('_', ' ').title()}: {value}\n" for name, value in told.items())
-    lines = (f"  {many} x {item} at {price} ({rate} %)\n" for item, many, price, rate in invoice.lines)
+    lines = (
+        f"  {many} x {item} at {price} ({rate} %)\n" for item, many, price, rate in invoice.lines
+    )
     return f"INVOICE\n\n{head}\n{''.join(lines)}\nThank you for your order.\n"
 
 

@@ -138,9 +138,13 @@ def table(files: list[dict[str, Any]], checked: list[dict[str, Any] | None]) -> 
         files: the entries of the inbox
         checked: for each what was found; null where a step failed
     """
-    rows, counts = [], dict[str, int]()
+    rows, counts, first = [], dict[str, int](), dict[tuple[str, str], str]()
     for file, found in zip(files, checked, strict=True):
         told = found or {"verdict": "not checked", "reasons": ["a step failed: see the run"]}
+        if told["verdict"] == "pay":
+            before = first.setdefault((told["vat_id"], told["order"]), file["path"])
+            if before != file["path"]:
+                told |= {"verdict": "sent twice", "reasons": [f"{before} is for the same order"]}
         verdict, gross = str(told["verdict"]), told.get("gross_cents")
         counts[verdict] = counts.get(verdict, 0) + 1
         cells = file["path"], told.get("number", ""), "" if gross is None else _euros(gross)
@@ -204,7 +208,8 @@ def _normalised(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _amount(value: Any) -> Any:
-    """ "1.234,50 EUR" as "1234.50": of two signs the last is the decimal sign; so is a lone comma."""
+    """As "1234.50" what was "1.234,50 EUR": of two signs the last is the decimal sign, and so is one
+    alone, which makes "1,234" too little: the sum is found to be wrong then, and a person looks."""
     if not isinstance(value, str):
         return value
     plain = re.sub(r"[\s€]|EUR", "", value)

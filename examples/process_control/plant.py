@@ -7,9 +7,9 @@ each reading:
     level       += inflow - 0.5 valve + noise                         in cm; valve is 0 to 10
     pressure     = 1 + 0.02 (temperature - 20) + 0.004 level          in bar
 
-Below it are the tools that the plan calls: for a plant of your own, have them talk to its controller.
-Both that change something do what one key asks for only once, so that a run which was killed while
-they worked can have them work again.
+Below it are the tools that the plan calls: for a plant of your own, have them talk to its
+controller. Both that change something do what one key asks for only once, so that a run which was
+killed while they worked can have them work again.
 """
 
 import json
@@ -137,8 +137,8 @@ def propose(seen: dict[str, float]) -> dict[str, float]:
 def actuate(
     heater: float, valve: float, running: bool, read_at: int, why: str, use: ToolUse
 ) -> dict[str, Any]:
-    """Set heater and valve, or stop the plant. Written into the log first, and then done: to set the
-    same once more does no harm, to have set something that stands in no log would.
+    """Set heater and valve, or stop the plant. Written into the log first, and then done: to set
+    the same once more does no harm, to have set something that stands in no log would.
 
     Args:
         heater: 0 to 10

@@ -2,9 +2,9 @@
 
     python prepare.py [--past 1500] [--seed 1] [--temperature 66] [--level 95] [--heater 3.5]
 
-``history.jsonl`` holds calls as an application would have recorded them; ``plant.json`` is the plant.
-The operator is a function, ``operator``, that is not always of the same mind. The same seed makes the
-same files.
+``history.jsonl`` holds calls as an application would have recorded them; ``plant.json`` is the
+plant. The operator is a function, ``operator``, that is not always of the same mind. The same seed
+makes the same files.
 """
 
 import argparse

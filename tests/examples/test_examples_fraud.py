@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ready_pipeline import ReadyPipeline
 
 GIVEN: dict[str, Any] = {"day": "2026-03-02", "small_eur": 10, "most_tries": 6}

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ready_pipeline import ReadyPipeline
 
 GIVEN: dict[str, Any] = {"folder": "", "tolerance_cents": 50, "report": "all.md"}
@@ -89,6 +88,18 @@ def test_broken_files_are_findings(desk: ReadyPipeline) -> None:
     found = verdicts(desk)
     assert len(found) == len(BROKEN) + 4
     assert set(found.values()) == {"unreadable"}
+
+
+def test_of_two_invoices_for_one_order_the_second_is_not_paid(desk: ReadyPipeline) -> None:
+    inbox = desk.folder / "inbox"
+    text = (inbox / "2026-0001.json").read_text(encoding="utf-8")
+    again = text.replace('"number": "2026-0001"', '"number": "2026-0001-copy"')
+    assert again != text
+    (inbox / "2026-0001-copy.json").write_text(again, encoding="utf-8")
+    run = desk.run(GIVEN)["run"]
+    assert desk.outcome("approve", run)["state"] == "done"
+    found = verdicts(desk)
+    assert sorted((found["2026-0001.json"], found["2026-0001-copy.json"])) == ["pay", "sent twice"]
 
 
 def test_what_an_invoice_says_stays_in_its_cell(desk: ReadyPipeline) -> None:

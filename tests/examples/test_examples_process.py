@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-
 from ready_pipeline import ReadyPipeline
 
 GIVEN: dict[str, Any] = {
@@ -139,4 +138,3 @@ def test_a_limit_that_is_missing_is_told_before_anything_runs(plant: ReadyPipeli
     refused = plant.command("run", "plan.json", "--quiet", "--input", '{"most_pressure": 2}')
     assert refused.exit_code == 1
     assert "input" in refused.output + str(refused.exception)
-

@@ -27,7 +27,7 @@ def module_of(file: Path) -> ModuleType:
     sys.modules[name] = module  # before it runs: dataclasses look their module up by name
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # whatever its code raises: half a module is none
         del sys.modules[name]
         raise
     return module
