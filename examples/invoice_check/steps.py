@@ -208,8 +208,8 @@ def _normalised(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _amount(value: Any) -> Any:
-    """As "1234.50" what was "1.234,50 EUR": of two signs the last is the decimal sign, and so is one
-    alone, which makes "1,234" too little: the sum is found to be wrong then, and a person looks."""
+    """As "1234.50" what was "1.234,50 EUR": of two signs the last is the decimal sign, and so is
+    one alone, which makes "1,234" too little: the sum is found wrong then, and a person looks."""
     if not isinstance(value, str):
         return value
     plain = re.sub(r"[\s€]|EUR", "", value)
