@@ -82,6 +82,7 @@ PLANS: list[dict[str, Any]] = [
             answer("${again}"),
         ],
     },
+    {"name": "writes", "steps": [tool("w", "book", {"id": 1}), answer("${w}")]},
 ]
 """Valid ones, to be spoiled."""
 

@@ -117,6 +117,13 @@ def test_what_is_wrong_is_told_with_its_step(steps: list[dict[str, Json]], told:
     assert told in wrong(*steps, answer("done"), input=schema)
 
 
+def test_only_what_stands_in_for_a_failed_step_knows_of_errors() -> None:
+    assert "there is no result 'error'" in wrong(ask("a", "${error.message}"), answer(1))
+    assert "error has no 'cause'" in wrong(tool("a", otherwise="${error.cause}"), answer(1))
+    assert "another of this name" in wrong(tool("error"), answer(1))
+    assert "arms[0].when" in wrong({"do": "branch", "id": "b", "arms": [{"result": 1}]}, answer(1))
+
+
 def test_a_plan_that_answers_nothing_is_refused() -> None:
     assert "answer" in wrong(tool("a"))
 

@@ -10,7 +10,15 @@ from planning.worlds import CATALOGUE, World, answer, ask, passing, plan_of, too
 from shoal.errors import StoreError
 from shoal.planning.checker import require
 from shoal.planning.hands import Said
-from shoal.planning.journal import Decision, Entry, MemoryJournal, NoJournal, Past, past_of
+from shoal.planning.journal import (
+    Decision,
+    Entry,
+    Failure,
+    MemoryJournal,
+    NoJournal,
+    Past,
+    past_of,
+)
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import Outcome
 from shoal.planning.plan import Ask, Plan, Step
@@ -395,3 +403,25 @@ def test_a_journal_that_fails_ends_the_run_before_anything_is_changed() -> None:
     world = World()
     found = ran(plan_of(tool("a", "book"), answer("${a}")), world, journal=Full())
     assert (found.state, found.error, world.calls) == ("failed", "the disk is full", [])
+
+
+def test_what_stands_in_for_a_failed_step_knows_what_went_wrong() -> None:
+    world = World(
+        does={"look": lambda arguments: failed("no such order", "ask for the id")},
+        says=lambda step: step.prompt,
+    )
+    told = "${error.step}: ${error.message}; ${error.hint}"
+    for instead in ({"fallback": ask("b", told)}, {"otherwise": told}):
+        found = ran(plan_of(tool("a", **instead), answer("${a}")), world)
+        assert found.value == "a: no such order; ask for the id"
+    again = Past(failed={"a": Failure("no such order", "ask for the id")})
+    found = ran(plan_of(tool("a", otherwise=told), answer("${a}")), world, again)
+    assert found.value == "a: no such order; ask for the id"
+
+
+def test_an_answer_comes_with_its_receipt_where_that_is_asked_for() -> None:
+    shape: Json = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    world = World(says=lambda step: '{"n": 3}')
+    step = ask("a", output=shape, receipt=True)
+    found = ran(plan_of(step, answer(["${a.value.n}", "${a.by}"])), world)
+    assert found.value == [3, "big"]

@@ -18,6 +18,7 @@ from shoal.planning.catalogue import Catalogue
 from shoal.planning.estimate import Estimate, Estimator
 from shoal.planning.limits import Limits
 from shoal.planning.plan import (
+    ERROR,
     INPUT,
     VERSION,
     Approve,
@@ -119,7 +120,7 @@ def _of_plan(plan: Plan, limits: Limits, whole: bool) -> Iterator[Problem]:
     for step in steps:
         if not _ID.fullmatch(step.id):
             yield Problem(step.id, "id: expected a letter, then letters, digits, - or _, up to 64")
-        if step.id in seen or step.id == INPUT:
+        if step.id in seen or step.id in (INPUT, ERROR):
             yield Problem(step.id, "id: there is another of this name")
         seen.add(step.id)
     if whole and not any(isinstance(step, Say) for step in steps):
@@ -198,7 +199,7 @@ class _Blocks:
             yield from self.check(block.steps, inner)
             yield from _after(step.id, block.after, inner)
         if step.fallback is not None:
-            yield from self.check((step.fallback,), dict(scope))
+            yield from self.check((step.fallback,), {**scope, ERROR: schemas.FAILURE})
 
 
 class _Steps:
@@ -231,20 +232,23 @@ class _Steps:
             case Branch():
                 if not step.arms:
                     yield "arms: expected at least one"
+                for at, arm in enumerate(step.arms):
+                    if not arm.when:
+                        yield f"arms[{at}].when: expected a condition; what always holds is else"
             case Approve() | Say():
                 pass
-        for _, value in own_values(step):
-            schemas.of(value, scope)  # raises where a path leads nowhere
+        for field, value in own_values(step):
+            schemas.of(value, _scope_of(field, scope))  # raises where a path leads nowhere
 
     def gives(self, step: Step, scope: Mapping[str, Schema]) -> Schema:
         """What it gives, as far as that is known before."""
         if step.fallback is not None or not isinstance(step.otherwise, msgspec.UnsetType):
             return schemas.ANY
         match step:
-            case Ask(task=""):
-                return step.output or schemas.TEXT
             case Ask():
-                return self._catalogue.tasks[step.task].gives
+                own = step.output or schemas.TEXT
+                given = self._catalogue.tasks[step.task].gives if step.task else own
+                return schemas.receipt(given) if step.receipt else given
             case Retrieve():
                 return schemas.PASSAGES
             case Use():
@@ -335,9 +339,15 @@ def _arguments(step: Use, spec: ToolSpec, scope: Mapping[str, Schema]) -> Iterat
 def _unknown(step: Step, scope: Mapping[str, Schema]) -> Iterator[Problem]:
     """Paths of the step's own values whose roots are nowhere to be found."""
     for field, value in own_values(step):
+        known = _scope_of(field, scope)
         for path in paths_in(value):
-            if path.root not in scope:
-                yield _nothing(step.id, field, path.root, scope)
+            if path.root not in known:
+                yield _nothing(step.id, field, path.root, known)
+
+
+def _scope_of(field: str, scope: Mapping[str, Schema]) -> Mapping[str, Schema]:
+    """What a field of a step knows: what stands in for a failed step, what went wrong too."""
+    return {**scope, ERROR: schemas.FAILURE} if field == "otherwise" else scope
 
 
 def _after(

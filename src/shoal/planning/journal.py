@@ -50,6 +50,13 @@ class Decision(Struct, frozen=True):
     note: str = ""
 
 
+class Failure(Struct, frozen=True):
+    """Why a step has no result, and what to do about it."""
+
+    message: str
+    hint: str = ""
+
+
 class Past(Struct, frozen=True):
     """What a run did before: results and dealt-with failures by place, places that began what may
     change something and did not end it, the questions asked (``question`` and what to ``show``)
@@ -57,7 +64,7 @@ class Past(Struct, frozen=True):
     run, ``usd`` and ``tokens`` it has taken."""
 
     finished: Mapping[str, Json] = MappingProxyType({})
-    failed: Mapping[str, str] = MappingProxyType({})
+    failed: Mapping[str, Failure] = MappingProxyType({})
     begun: frozenset[str] = frozenset()
     asked: Mapping[str, Mapping[str, Json]] = MappingProxyType({})
     decisions: Mapping[str, Decision] = MappingProxyType({})
@@ -97,7 +104,7 @@ class NoJournal:
 
 def past_of(entries: list[Entry], decisions: Mapping[str, Decision] | None = None) -> Past:
     """What entries tell. Of a place that began several times the last word holds."""
-    finished, failed = dict[str, Json](), dict[str, str]()
+    finished, failed = dict[str, Json](), dict[str, Failure]()
     begun, asked = set[str](), dict[str, Mapping[str, Json]]()
     for one in entries:
         match one.kind:
@@ -107,7 +114,8 @@ def past_of(entries: list[Entry], decisions: Mapping[str, Decision] | None = Non
                 finished[one.step] = one.body.get("value")
             case "failed":
                 if one.body.get("handled"):
-                    failed[one.step] = str(one.body.get("error", ""))
+                    told = (str(one.body.get(key, "")) for key in ("error", "hint"))
+                    failed[one.step] = Failure(*told)
             case "waiting":
                 asked[one.step] = one.body
         if one.kind in ("finished", "failed"):

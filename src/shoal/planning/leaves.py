@@ -110,6 +110,8 @@ class Leaves:
             except StepFailed as error:
                 broken = error
                 continue
+            if step.receipt:
+                value = {"value": value, "by": said.by, "why": said.why, "call_id": said.call_id}
             self._finish(place, value, began, heard, told)
             return value
         self._fail(broken, began, heard, told)
@@ -253,6 +255,8 @@ class Leaves:
                 async with around.slots, asyncio.timeout(left + slack_s):
                     return await work()
             except TimeoutError:
+                if left < timeout:  # the run's own time was up
+                    raise around.spending.out_of_time(place) from None
                 failed = StepFailed(place, f"no result within {left:g} seconds", passing=True)
             except StepFailed as error:
                 failed = error

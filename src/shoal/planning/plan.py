@@ -24,6 +24,9 @@ from shoal.tools.tool import Json
 VERSION = 1
 INPUT = "input"
 """The root of paths into what the plan was given."""
+ERROR = "error"
+"""The root of paths into what went wrong, for what stands in place of a step that failed: an object
+with ``step``, ``message`` and ``hint``."""
 
 Operator = Literal[
     "equals", "differs", "in", "over", "under", "at least", "at most", "contains", "is empty"
@@ -52,7 +55,8 @@ class Condition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=T
 class _Step(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What each step has. ``timeout_s`` 0 for the executor's own; ``retries`` are for trouble that
     passes. In place of a step that failed for good there is ``fallback``, another step, or
-    ``otherwise``, a value; without either the run ends there."""
+    ``otherwise``, a value, which both know what went wrong as ``error``; without either the run
+    ends there."""
 
     id: str
     after: tuple[str, ...] = ()
@@ -65,7 +69,8 @@ class _Step(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
 class Ask(_Step, frozen=True, tag_field="do", tag="ask"):
     """Have a ``task`` with these ``slots`` answered by whom Shoal finds good enough, or a ``model``
     a ``prompt``. The result is text, or what ``output`` (a JSON Schema) describes; where the answer
-    breaks that, ``escalate`` are the models asked next, in order."""
+    breaks that, ``escalate`` are the models asked next, in order. With a ``receipt`` the result is
+    an object: that ``value``, ``by`` whom and ``why``, and the ``call_id`` of the recorded call."""
 
     task: str = ""
     slots: dict[str, Json] = {}
@@ -76,6 +81,7 @@ class Ask(_Step, frozen=True, tag_field="do", tag="ask"):
     escalate: tuple[str, ...] = ()
     max_tokens: int = 1_024
     temperature: float | None = None
+    receipt: bool = False
 
 
 class Retrieve(_Step, frozen=True, tag_field="do", tag="retrieve"):
@@ -111,9 +117,9 @@ class Map(_Step, frozen=True, tag_field="do", tag="map", rename={"name": "as"}):
 
 
 class Arm(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One way of a branch: taken if all of ``when`` holds."""
+    """One way of a branch: taken if all of ``when`` holds; ``else`` has none."""
 
-    when: tuple[Condition, ...]
+    when: tuple[Condition, ...] = ()
     steps: tuple["Step", ...] = ()
     result: Json = None
 

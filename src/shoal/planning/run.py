@@ -18,7 +18,7 @@ from shoal.planning.journal import Entry, Journal, NoJournal, Past
 from shoal.planning.leaves import Circumstances, Leaves
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import Outcome, RunStopped, State, StepFailed, Waiting
-from shoal.planning.plan import INPUT, Arm, Branch, Map, Plan, Repeat, Say, Step
+from shoal.planning.plan import ERROR, INPUT, Arm, Branch, Map, Plan, Repeat, Say, Step
 from shoal.planning.references import filled
 from shoal.planning.shape import named_in, needs, walk
 from shoal.planning.spending import Spending
@@ -152,7 +152,7 @@ class _Run:
         known = self._around.past.failed.get(place)
         try:
             if known is not None:
-                raise StepFailed(place, known)
+                raise StepFailed(place, known.message, known.hint)
             return await self._of_kind(step, scope, place)
         except MalformedRequest as error:
             failed = StepFailed(place, str(error))
@@ -163,10 +163,12 @@ class _Run:
             raise failed
         if known is None:
             self._handled(place, failed)
+        wrong: Json = {"step": step.id, "message": failed.message, "hint": failed.hint}
+        informed = {**scope, ERROR: wrong}
         if step.fallback is not None:
-            return await self._step(step.fallback, scope, before)
+            return await self._step(step.fallback, informed, before)
         assert not isinstance(step.otherwise, UnsetType)
-        return self._filled(step.otherwise, scope, place)
+        return self._filled(step.otherwise, informed, place)
 
     async def _of_kind(self, step: Step, scope: Mapping[str, Json], place: str) -> Json:
         match step:

@@ -37,6 +37,23 @@ DECISION: Schema = {
     "additionalProperties": False,
 }
 """What an ``approve`` step gives."""
+FAILURE: Schema = {
+    "type": "object",
+    "properties": {
+        "step": {"type": "string"},
+        "message": {"type": "string"},
+        "hint": {"type": "string"},
+    },
+    "additionalProperties": False,
+}
+"""What is known of a step that failed."""
+
+
+def receipt(value: Schema) -> Schema:
+    """What an ``ask`` step gives with its receipt."""
+    told: dict[str, Json] = {name: dict(TEXT) for name in ("by", "why", "call_id")}
+    told["value"] = dict(value)
+    return {"type": "object", "properties": told, "additionalProperties": False}
 
 
 class Nowhere(Exception):

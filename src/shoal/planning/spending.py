@@ -51,7 +51,7 @@ class Spending:
         if self._limits.tokens and self.tokens >= self._limits.tokens:
             raise self._over(step, f"{self._limits.tokens:,} tokens")
         if not self.left_s:
-            raise self._over(step, f"{self._limits.seconds:g} seconds")
+            raise self.out_of_time(step)
 
     async def hold(self, step: str, upper: float) -> float:
         """Hold back what a call may cost at most, all that is left if nobody knows; returns it.
@@ -80,6 +80,10 @@ class Spending:
             self._running -= 1
             async with self._settled:
                 self._settled.notify_all()
+
+    def out_of_time(self, step: str) -> RunStopped:
+        """What is raised where the run's time is up."""
+        return self._over(step, f"{self._limits.seconds:g} seconds")
 
     def _over(self, step: str, what: str) -> RunStopped:
         return RunStopped(

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import uuid_utils
@@ -16,6 +17,20 @@ from shoal.storage import Store
 
 T = TypeVar("T")
 
+_PROCESSES = Path("/proc/self/ns/pid")  # by its inode processes of one machine know each other
+
+
+def _place() -> str:
+    """Where process ids mean the same: this machine, and on it these processes; "" for the latter
+    where the system does not tell."""
+    try:
+        own = str(_PROCESSES.stat().st_ino)
+    except OSError:
+        own = ""
+    return f"{os.uname().nodename}:{own}"
+
+
+_HERE = _place()
 _LOCK_OUT = 10  # leases for which a run that is taken from another process is kept from others
 
 
@@ -32,10 +47,17 @@ class Leases:
 
     def __init__(self, store: Store, watch: Watch) -> None:
         self._store, self.watch = store, watch
-        self.owner = f"{os.uname().nodename}:{os.getpid()}:{uuid_utils.uuid7()}"
+        self.owner = f"{_HERE}:{os.getpid()}:{uuid_utils.uuid7()}"
 
     async def claim(self, run_id: str, by_force: bool = False) -> bool:
-        """Have a run; false if another has it, unless ``by_force``, or it has ended."""
+        """Have a run; false if another has it, unless ``by_force`` or that process is no more, or
+        it has ended."""
+        if await self._claim(run_id, by_force):
+            return True
+        run = await asyncio.to_thread(self._store.runs.get, run_id)
+        return _is_dead(run.owner) and await self._claim(run_id, by_force=True)
+
+    async def _claim(self, run_id: str, by_force: bool) -> bool:
         runs, owner, lease_s = self._store.runs, self.owner, self.watch.lease_s
         now = time.time() + (_LOCK_OUT * lease_s if by_force else 0.0)
         return await self.write(lambda conn: runs.claim(conn, run_id, owner, lease_s, now))
@@ -66,3 +88,17 @@ class Leases:
     async def write(self, operation: Callable[[Connection], T]) -> T:
         """What an operation of the writer returns."""
         return await asyncio.wrap_future(self._store.writer.submit(operation, urgent=True))
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether an owner was a process of this place that is no more; false where nobody knows."""
+    place, _, rest = owner.rpartition(":")[0].rpartition(":")
+    if place != _HERE or _HERE.endswith(":") or not rest.isdecimal():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
