@@ -19,15 +19,8 @@ from shoal.errors import LearningError
 from shoal.specialists.boosting import folds_of
 from shoal.specialists.calls.arguments import ArgumentChooser, Choice, Given, values_of
 from shoal.specialists.calls.candidates import Reader
-from shoal.specialists.calls.confidence import (
-    CLEARNESS,
-    Confidence,
-    Record,
-    clearness,
-    fit_confidence,
-)
+from shoal.specialists.calls.confidence import CLEARNESS, Confidence, clearness, fit_confidence
 from shoal.specialists.calls.episodes import episodes
-from shoal.specialists.calls.rates import Rates
 from shoal.specialists.calls.schema import (
     Tool,
     arguments_of,
@@ -37,7 +30,7 @@ from shoal.specialists.calls.schema import (
     offered,
 )
 from shoal.specialists.calls.situation import Situation, situation_of
-from shoal.specialists.calls.tools import MOST_MARGIN, TALK, Ranked, ToolChooser, last_event
+from shoal.specialists.calls.tools import MOST_MARGIN, TALK, Ranked, ToolChooser
 from shoal.specialists.files import write_model
 from shoal.specialists.kind import Kind, Recipe
 from shoal.specialists.senses import Senses
@@ -54,15 +47,14 @@ _REMEMBERED = 20_000  # messages whose values are kept while training: steps sha
 
 
 class Call(NamedTuple):
-    """A call as it was chosen after an ``event``, and how clearly (CLEARNESS - 1,). ``arguments``
-    is None if some are stated nowhere, or do not keep the tool's schema."""
+    """A call as it was chosen, and how clearly (CLEARNESS,). ``arguments`` is None if some are
+    stated nowhere, or do not keep the tool's schema."""
 
     tool: Tool
     ranked: Ranked
     choices: list[Choice]
     arguments: dict[str, Any] | None
     clear: list[float]
-    event: str = ""
 
     @property
     def output(self) -> Output | None:
@@ -70,27 +62,6 @@ class Call(NamedTuple):
         if self.arguments is None:
             return None
         return (ToolCall("", self.tool.name, json.dumps(self.arguments, ensure_ascii=False)),)
-
-
-class Sureness(NamedTuple):
-    """How sure a call is: how clearly it was chosen, and how often such were right."""
-
-    confidence: Confidence
-    record: Record
-
-    def prediction(self, call: Call) -> Prediction:
-        """The call with its probability of being right."""
-        output = call.output
-        if output is None:
-            return Prediction(None, 0.0)
-        row = np.array([clear_row(call, self.record)])
-        return Prediction(output, float(self.confidence.probability(row)[0]))
-
-
-def clear_row(call: Call, record: Record, without: int | None = None) -> list[float]:
-    """The numbers (CLEARNESS,) that say how clear a call is; ``without`` what the record has of its
-    fold."""
-    return [*call.clear, record.log_odds(call.tool.name, call.event, without)]
 
 
 class Chooser(NamedTuple):
@@ -104,7 +75,7 @@ class Chooser(NamedTuple):
         """The next call, ``TALK`` if there is none."""
         ranked = self.tools.rank(situation, tools_of(given, self.known), senses)
         if ranked.tool is TALK:
-            return Call(TALK, ranked, [], None, [0.0] * (CLEARNESS - 1))
+            return Call(TALK, ranked, [], None, [0.0] * CLEARNESS)
         return self.call_of(situation, ranked, senses)
 
     def call_of(self, situation: Situation, ranked: Ranked, senses: Senses | None) -> Call:
@@ -113,8 +84,7 @@ class Chooser(NamedTuple):
         values = values_of(choices)
         if values is not None and not is_valid(ranked.tool, values):
             values = None
-        clear, event = clearness(ranked, choices, situation), last_event(situation.messages)
-        return Call(ranked.tool, ranked, choices, values, clear, event)
+        return Call(ranked.tool, ranked, choices, values, clearness(ranked, choices, situation))
 
 
 class CallSpecialist:
@@ -123,15 +93,15 @@ class CallSpecialist:
     kind = "call"
 
     def __init__(
-        self, chooser: Chooser, sureness: "Sureness", recipe: str, senses: Senses | None
+        self, chooser: Chooser, confidence: Confidence, recipe: str, senses: Senses | None
     ) -> None:
         self.recipe = recipe
-        self._chooser, self._sureness, self._senses = chooser, sureness, senses
+        self._chooser, self._confidence, self._senses = chooser, confidence, senses
 
     def predict(self, given: Input) -> Prediction:
         """The next call; some 10 ms, more for long conversations and many tools."""
         call = self._chooser.call(situation_of(given.messages, Reader()), given, self._senses)
-        return self._sureness.prediction(call)
+        return _prediction(call, self._confidence)
 
     def arguments_for(self, given: Input, name: str) -> Prediction:
         """The call of the tool of that name, as if nothing else could come next."""
@@ -141,7 +111,7 @@ class CallSpecialist:
         if tool is None:
             return Prediction(None, 0.0)
         call = self._chooser.call_of(situation, Ranked(tool, 0.0, MOST_MARGIN), self._senses)
-        return self._sureness.prediction(call)
+        return _prediction(call, self._confidence)
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """Where each argument's value stands, and what spoke for the tool, in log-odds."""
@@ -170,14 +140,12 @@ class CallSpecialist:
             "known": [msgspec.to_builtins(tool) for tool in self._chooser.known.values()],
             "tools": self._chooser.tools.model(),
             "arguments": self._chooser.arguments.model(),
-            "record": self._sureness.record.counts(),
         }
-        fitted = self._sureness.confidence
         confidence = np.array(
             [
-                [fitted.intercept, *fitted.slopes],
-                [0.0, *fitted.means],
-                [1.0, *fitted.scales],
+                [self._confidence.intercept, *self._confidence.slopes],
+                [0.0, *self._confidence.means],
+                [1.0, *self._confidence.scales],
             ]
         )
         write_model(folder, model, {"confidence": confidence})
@@ -193,8 +161,7 @@ def restore_call(
     weights, means, scales = arrays["confidence"].tolist()
     confidence = Confidence(weights[0], tuple(weights[1:]), tuple(means[1:]), tuple(scales[1:]))
     chooser = Chooser({tool.name: tool for tool in known}, tools, arguments)
-    sureness = Sureness(confidence, Record(Rates(model["record"])))
-    return CallSpecialist(chooser, sureness, model["recipe"], senses)
+    return CallSpecialist(chooser, confidence, model["recipe"], senses)
 
 
 def train_call(
@@ -231,10 +198,10 @@ def train_call(
             new = situations[row]._replace(group=None, fold=None)
             calls[row] = chooser.call(new, inputs[row], senses) if chooser else None
     right = np.array([_is(call, output) for call, output in zip(calls, wanted, strict=True)])
-    sureness, left_out = _left_out(calls, right, fold)
+    confidence, left_out = _left_out(calls, right, fold)
     final = _fit(steps, senses)
     assert final is not None
-    return Trained(CallSpecialist(final, sureness, recipe.name, senses), left_out)
+    return Trained(CallSpecialist(final, confidence, recipe.name, senses), left_out)
 
 
 _Step = tuple[Input, Situation, ToolCall | None]
@@ -293,42 +260,30 @@ def _is(call: Call | None, wanted: ToolCall | None) -> bool:
 
 def _left_out(
     calls: Sequence[Call | None], right: NDArray[np.bool_], fold: NDArray[np.intp]
-) -> tuple[Sureness, list[Prediction]]:
-    """How sure all calls that can be made say that one is, and predictions with what those of the
-    other folds say."""
+) -> tuple[Confidence, list[Prediction]]:
+    """The confidence fitted on all calls that can be made, and predictions with one that was fitted
+    without the fold."""
     made = np.array([call is not None and call.arguments is not None for call in calls])
+    rows = np.array([call.clear if call else [0.0] * CLEARNESS for call in calls])
     if not made.any():
         raise LearningError("the arguments of the calls are stated nowhere: nothing to learn")
     left_out = [Prediction(None, 0.0)] * len(calls)
-    sureness = _sureness(calls, right, fold, made)
+    confidence = fit_confidence(rows[made], right[made])
     for k in range(int(fold.max()) + 1):
         others = made & (fold != k)
-        known = _sureness(calls, right, fold, others) if others.any() else sureness
+        judge = fit_confidence(rows[others], right[others]) if others.any() else confidence
         for row in np.flatnonzero(made & (fold == k)).tolist():
             call = calls[row]
             assert call is not None
-            left_out[row] = known.prediction(call)
-    return sureness, left_out
+            left_out[row] = _prediction(call, judge)
+    return confidence, left_out
 
 
-def _sureness(
-    calls: Sequence[Call | None],
-    right: NDArray[np.bool_],
-    fold: NDArray[np.intp],
-    among: NDArray[np.bool_],
-) -> Sureness:
-    found = [
-        (call, bool(right[row]), int(fold[row]))
-        for row in np.flatnonzero(among).tolist()
-        if (call := calls[row]) is not None
-    ]
-    record = Record()
-    for call, hit, out in found:
-        record.add(call.tool.name, call.event, hit, out)
-    rows = np.array([clear_row(call, record, out) for call, _, out in found])
-    confidence = fit_confidence(rows, np.array([hit for _, hit, _ in found]))
-    record.settle()
-    return Sureness(confidence, record)
+def _prediction(call: Call, confidence: Confidence) -> Prediction:
+    output = call.output
+    if output is None:
+        return Prediction(None, 0.0)
+    return Prediction(output, float(confidence.probability(np.array([call.clear]))[0]))
 
 
 def _origin(choice: Choice) -> str:

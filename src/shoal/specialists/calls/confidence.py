@@ -11,15 +11,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.specialists.calls.arguments import Choice
-from shoal.specialists.calls.rates import Counts, Rates
 from shoal.specialists.calls.situation import Situation
 from shoal.specialists.calls.tools import Ranked
 
 Floats = NDArray[np.float64]
 
-CLEARNESS = 6
+CLEARNESS = 5
 """How many numbers say how clear a call is."""
-_DRAWN = 4.0  # observations by which a rate is drawn towards that of the more general
 _PULL = 1.0  # weight of the pull towards no influence, in standard units
 
 
@@ -56,37 +54,9 @@ def fit_confidence(rows: Floats, right: NDArray[np.bool_]) -> Confidence:
     )
 
 
-class Record:
-    """How often calls of a tool were right so far, and right after what happened last, on
-    conversations that had no say in them: some tools are called with what nobody can foresee."""
-
-    def __init__(self, rates: Rates | None = None) -> None:
-        self._rates = rates or Rates()
-
-    def add(self, tool: str, event: str, right: bool, fold: int | None) -> None:
-        """Count a call that was left out."""
-        self._rates.add(fold, ["calls", tool, f"{tool} after {event}"], right)
-
-    def log_odds(self, tool: str, event: str, without: int | None = None) -> float:
-        """Log-odds that one more is right; ``without`` one of the folds."""
-        share = 0.5
-        for key in ("calls", tool, f"{tool} after {event}"):
-            share = self._rates.rate(key, share, _DRAWN, without)
-        return float(np.log(share / (1 - share)))
-
-    def settle(self) -> None:
-        """Forget the folds."""
-        self._rates.settle(least=1)
-
-    def counts(self) -> Counts:
-        """For a file."""
-        return self._rates.counts()
-
-
 def clearness(ranked: Ranked, choices: Sequence[Choice], situation: Situation) -> list[float]:
-    """How clearly a call was chosen, all but the last of CLEARNESS numbers: the clearness of the
-    tool, that of all arguments, and what the call leaves over. The last is for its ``Record``. Few,
-    since there may be few calls to learn from."""
+    """How clearly a call was chosen, (CLEARNESS,) numbers: the clearness of the tool, that of all
+    arguments, and what the call leaves over. Few, since there may be few calls to learn from."""
     odds = np.clip([choice.log_odds for choice in choices] or [5.0], -10, 10)
     return [
         ranked.log_share,

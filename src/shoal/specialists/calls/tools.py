@@ -191,11 +191,6 @@ def _seen(messages: Sequence[Message]) -> _Seen:
     )
 
 
-def last_event(messages: Sequence[Message]) -> str:
-    """What happened last."""
-    return _events(messages[-1])[-1] if messages else ""
-
-
 def _events(message: Message) -> list[str]:
     """What happened in a message: who spoke, which tool gave something."""
     if message.role == "tool":
