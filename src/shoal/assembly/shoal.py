@@ -189,7 +189,7 @@ class Shoal:
             answer, _ = await self.answer_one(inner, whole, caller.allowed(inner.model))
             return answer
 
-        own = await self._own.answer(request, whole, regime, caller, ask)
+        own = await self._own.answer(request, strand.episode, regime, caller, ask)
         receipt = replace(
             self._receipt(request.model, None, regime),
             answered_by=request.model,
