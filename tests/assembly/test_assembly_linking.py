@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from keyword_desk import PRICES, Clerk, ask, request_of, seen
 
-from shoal.assembly import Model, Models, Regime, Shoal
+from shoal.assembly import Model, Models, Regime, Shoal, linking
 from shoal.chat import Answer, Message, Request, ToolCall, Usage
 from shoal.engines import WrittenStream
 from shoal.errors import EngineUnreachable
@@ -174,8 +174,11 @@ async def test_a_call_without_a_conversation_has_an_episode_of_its_own(store: St
 
 
 @pytest.mark.parametrize("home", ["sqlite", "postgres"], indirect=True)
-async def test_an_agent_whose_calls_reach_several_processes_has_one_episode(store: Store) -> None:
+async def test_an_agent_whose_calls_reach_several_processes_has_one_episode(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two desks over one store know of each other as two processes do."""
+    monkeypatch.setattr(linking, "_LOOK_S", 10.0)  # this LLM answers before the record can
     llm = Agency("gpt")
     async with desk_of(store, llm, None) as one, desk_of(store, llm, None) as two:
         agent, other = Agent(one), Agent(two)

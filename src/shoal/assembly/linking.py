@@ -27,7 +27,7 @@ from shoal.storage.continued import continued
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.02
+_LOOK_S = 0.05  # that an answer may wait for the record, if it was there before
 _MOST_BEGUN = 10_000
 
 
