@@ -233,4 +233,4 @@ def test_it_costs_little() -> None:
         found = book.find(request, "k")._replace(episode="e")
         book.answered(found, request, Answer("ok"), "k", "gpt", ())
         spent.append(time.process_time() - began)
-    assert min(spent) < 50e-6
+    assert min(spent) < 100e-6  # 30 on the machine of the figures
