@@ -26,8 +26,9 @@ from keyword_desk import (
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from shoal.assembly import Shoal
-from shoal.chat import Answer, Request, Usage
+from shoal.assembly import Model, Models, Regime, Shoal
+from shoal.assembly.linking import not_worth_asking
+from shoal.chat import Answer, Message, Request, ToolCall, Usage
 from shoal.errors import ConfigError, EngineUnreachable, LearningError
 from shoal.evaluation.report import render
 from shoal.flywheel.agreeing import AgreementExaminer, serving_card
@@ -41,6 +42,7 @@ from shoal.guarantees import Certificate
 from shoal.routing.agreement import agreement_id
 from shoal.routing.caller import Caller
 from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.episodes import Found, Strand
 from shoal.routing.estimate import upper_cost
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.signals.registry import register_validator
@@ -150,6 +152,38 @@ async def test_where_they_agree_they_answer(store: Store) -> None:
     assert view.receipt.llm_cost_estimated
     volume = store.calls.volumes()[TASK.id]
     assert (volume.calls, volume.small) == (EXAMPLES + 2, 2)
+
+
+async def test_in_a_tool_loop_they_are_asked_only_if_they_save_more_than_they_take(
+    store: Store,
+) -> None:
+    """The LLM that holds the loop reads the conversation from its cache."""
+    known_task(store)
+    llm, ann, bob = Clerk(), Clerk("ann"), Clerk("bob")
+    certificate = await agreeing(store, llm, ann, bob)
+    cached = replace(PRICES, cached=0.1)  # a hundredth
+    models = Models({one.name: Model(one.name, one, cached) for one in (llm, ann, bob)})
+    regime = Regime(models, {}, PromiseOptions(audit_rate=NEVER), cascade=SMALL)
+    async with Shoal(store, regime) as desk:
+        handled, _ = await ask(desk, request_of(text_of(500)))
+        assert handled.receipt.answered_by == f"agreement/{TASK.name}"
+        strand = Strand("e", "gpt", 1, Usage(60_000, 2))
+        call = ToolCall("c", "look_up", "{}")
+        loop = (
+            Message("user", "?"),
+            Message("assistant", tool_calls=(call,)),
+            Message("tool", "1"),
+        )
+        held = replace(
+            handled,
+            request=replace(handled.request, messages=loop),
+            found=Found("e", strand, 0, 0),
+        )
+        names = certificate.models
+        assert "holds this tool loop" in not_worth_asking(held, names, 0.9)
+        assert not_worth_asking(handled, names, 0.9) == ""
+        others = replace(held, found=Found("e", replace(strand, answered_by="ann"), 0, 0))
+        assert not_worth_asking(others, names, 0.9) == ""
 
 
 async def test_where_they_do_not_the_llm_answers_and_all_is_paid(store: Store) -> None:

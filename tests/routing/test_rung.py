@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 from certified_rung import make_rung
+from msgspec.structs import replace
 
-from shoal.chat import Message, Request
+from shoal.chat import Format, Message, Request
 from shoal.errors import ArtifactError
+from shoal.routing.rung import beyond
 from shoal.specialists.specialist import Prediction
 from shoal.tasks import Contract, Field, FieldsContract, LabelContract
 from shoal.tasks.contract import Output
@@ -153,6 +155,19 @@ def test_what_a_specialist_cannot_give_is_refused(params: dict[str, object], rea
     rung = make_rung(Scripted("delivery"), LABEL)
     assert rung.refusal(asking(**params), "gpt", now=1_500).startswith(reason)
     assert bool(rung.refusal(asking(**params), "gpt", now=1_500)) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("format", "effort", "refused"),
+    [("messages", "low", True), ("messages", "none", False), ("chat", "low", False)],
+)
+def test_where_thoughts_between_calls_are_signed_the_llm_calls(
+    format: Format, effort: str, refused: bool
+) -> None:
+    """Anthropic refuses the next step of a loop whose last call nobody thought about."""
+    request = replace(asking(reasoning_effort=effort), format=format)
+    assert bool(beyond(request, calls=True)) == refused
+    assert not beyond(request)
 
 
 def test_it_answers_only_for_the_llm_it_is_certified_against() -> None:

@@ -66,6 +66,7 @@ def test_the_llms_own_answers_are_references(
             by="llm",
             sampled=True,
             llm_answer=call.answer,
+            episode=call.episode,
         )
     ]
 

@@ -1,5 +1,7 @@
 """A call being handled: what was served, and what is needed to record and to compare it."""
 
+import asyncio
+
 from msgspec import Struct
 
 from shoal.assembly.models import Model
@@ -10,6 +12,7 @@ from shoal.chat import Answer, Request
 from shoal.routing.answer_cache import Cached
 from shoal.routing.budget import Reservation
 from shoal.routing.caller import ANYBODY, Caller
+from shoal.routing.episodes import Found
 from shoal.routing.rate_limits import Allowance
 from shoal.routing.receipt import Served
 from shoal.routing.rung import Verdict
@@ -36,11 +39,14 @@ class Handled(Served, frozen=True, kw_only=True):
     ``cache_key`` is what the answer may be cached under, b"" if it may not; ``cached`` is where it
     came from, if it was. ``rung`` is what answered in the LLM's place, None if none did; ``unsure``
     what the task's specialist said that would have answered, had it been surer, and ``said`` what
-    the models did that were asked whether they agree.
+    the models did that were asked whether they agree. ``found`` is what the call goes on from,
+    ``recorded`` the episode that another process may have recorded it to be of, once that is known.
     """
 
     request: Request
     episode: str
+    found: Found | None = None
+    recorded: asyncio.Future[str] | None = None
     regime: Regime
     began: float
     shield: Shield | None = None

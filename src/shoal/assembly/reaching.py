@@ -40,16 +40,22 @@ _TOO_DEAR = (BudgetExceeded, MaxCostExceeded, PriceUnknown)
 _PASSED_OVER = (NoAnswerer, ContextLengthExceeded, Untranslatable, *_TOO_DEAR)
 
 
+_LLM, _STANDS_IN = "the last rung: the LLM", "stands in for the LLM"
+_HOLDS = "holds the tool loop, in which it stood in for the LLM"
+
+
 async def reach(
     models: Models,
     llm: Model,
     shield: Shield,
     asking: Callable[[Model], AbstractContextManager[None]],
+    holder: tuple[Model, ...] = (),
 ) -> Reached:
-    """Ask ``llm``; where it may not be asked, its context is too small, or it fails by no fault of
-    the request, its fallbacks, in their order. Each sees of the request what the shield lets it
-    see. ``asking`` sets aside what a model may cost while it is asked, and raises for one that may
-    cost too much: the LLM is then refused, another is passed over.
+    """Ask the ``holder`` of the tool loop, if one stood in for ``llm`` when it began. Else, or
+    where it cannot answer, ask ``llm``; where that may not be asked, its context is too small, or
+    it fails by no fault of the request, its fallbacks, in their order. Each sees of the request
+    what the shield lets it see. ``asking`` sets aside what a model may cost while it is asked, and
+    raises for one that may cost too much: the LLM is then refused, another is passed over.
 
     Raises:
         EngineError: nobody could answer; the error is that of the first who was asked.
@@ -57,7 +63,8 @@ async def reach(
     """
     tried: list[Tried] = []
     first: ShoalError | None = None
-    for model in (llm, *models.fallbacks(llm)):
+    others = [model for model in models.fallbacks(llm) if model not in holder]
+    for model in (*holder, llm, *others):
         began = time.perf_counter()
         try:
             shield.check(model)
@@ -70,7 +77,7 @@ async def reach(
             if _is_final(error, model is llm):
                 break
             continue
-        reason = "stands in for the LLM" if tried else "the last rung: the LLM"
+        reason = _HOLDS if model in holder else _STANDS_IN if model is not llm else _LLM
         took = _since(began)
         tried.append(Tried(model.name, True, reason, latency_ms=took, at=_at(took)))
         waited = sum(one.latency_ms for one in tried if one.at)
@@ -78,6 +85,14 @@ async def reach(
     assert first is not None
     first.tried = tuple(tried)
     raise first from None
+
+
+def stood_in(llm: Model, reached: Reached) -> str:
+    """Why another model than the LLM has answered."""
+    name = reached.model.name
+    if reached.tried[-1].reason == _HOLDS:
+        return f"{name} stood in for {llm.name} when this tool loop began, and goes on"
+    return f"{llm.name} could not answer, {name} stands in for it"
 
 
 def _is_final(error: ShoalError, by_llm: bool) -> bool:

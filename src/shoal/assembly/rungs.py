@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from shoal.assembly.aside import Aside
 from shoal.assembly.counting import Counting
 from shoal.assembly.handled import Handled, Said
+from shoal.assembly.linking import not_worth_asking
 from shoal.assembly.purse import Holding, Purse
 from shoal.assembly.roster import OwnRung, Post
 from shoal.assembly.spending import record_spending
@@ -20,7 +21,7 @@ from shoal.errors import ShoalError
 from shoal.routing.agreement import AgreementRung, Voices
 from shoal.routing.judging import JudgingOptions
 from shoal.routing.promise import PromiseOptions
-from shoal.routing.receipt import Tried
+from shoal.routing.receipt import OWN, Tried
 from shoal.routing.rung import Verdict
 from shoal.storage import Store
 from shoal.tasks import comparator_name
@@ -72,6 +73,7 @@ class Rungs:
             _refusal(second, handled, post)
             or _not_as_certified(second, handled, post)
             or self._too_dear(second, handled)
+            or not_worth_asking(handled, second.certificate.models, second.certificate.coverage)
         )
         if refusal:
             return replace(first, tried=(*first.tried, second.passed_over(refusal)))
@@ -181,6 +183,32 @@ class Rungs:
             return error
         heard.append(replace(said, reservation=holding.reservation))
         return heard[-1]
+
+
+def by_rung(handled: Handled, climb: Climb) -> Handled:
+    """The call with the answer of the rung that accepted."""
+    tried = climb.tried[-1]
+    reason = f"signal {tried.signal:.4f} reaches the certified threshold {tried.threshold:.4f}"
+    receipt = replace(
+        handled.receipt,
+        answered_by=tried.answerer,
+        reason=reason,
+        tried=climb.tried,
+        certificate=tried.certificate,
+        waited_ms=sum(one.latency_ms for one in climb.tried),
+        provider=OWN,
+    )
+    reservation = climb.said[0].reservation if climb.said else None
+    return replace(handled, receipt=receipt, answer=climb.answer, reservation=reservation)
+
+
+def why_not_small(post: Post | None) -> str:
+    """Why nothing but the LLM was asked."""
+    if post is None:
+        return "no known task"
+    if post.stage == "shadow":
+        return "the task's specialist is in shadow"
+    return "the task is observed: nothing certified serves it"
 
 
 async def _voices(

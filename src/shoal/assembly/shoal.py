@@ -17,16 +17,17 @@ from shoal.assembly.handled import Handled
 from shoal.assembly.kept_responses import KeptResponses
 from shoal.assembly.lazy_encoder import LazyEncoder
 from shoal.assembly.library import Library
+from shoal.assembly.linking import Linking, holder
 from shoal.assembly.loader import Loader
 from shoal.assembly.own_models import OwnModels
 from shoal.assembly.purse import Holding, Purse
-from shoal.assembly.reaching import reach
+from shoal.assembly.reaching import reach, stood_in
 from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.recorder import Recorder
 from shoal.assembly.regime import Regime
 from shoal.assembly.reviewing import take_word
 from shoal.assembly.roster import Post, Roster, RosterReader
-from shoal.assembly.rungs import Climb, Rungs
+from shoal.assembly.rungs import Rungs, by_rung, why_not_small
 from shoal.assembly.runs.agents import Agents
 from shoal.assembly.shield import shield
 from shoal.assembly.token_counts import count_tokens
@@ -71,6 +72,7 @@ class Shoal:
         self._embeddings = Embeddings(store, self._purse, self._counting, lazy)
         self._responses = KeptResponses(store, self._purse)
         self._own = OwnModels(library)
+        self._linking = Linking(store)
         self._loader = Loader(store, lazy)
         self._reader = RosterReader(store, self._loader)
         self._secret = store.database.secret()
@@ -139,11 +141,13 @@ class Shoal:
         purse = self._purse
         allowance = purse.admit_request(caller) if cached else purse.admit(caller, request)
         await self._responses.check_previous(request, caller)
+        strand = self._linking.find(request, caller, episode)
         handled = Handled(
             self._receipt(model.name, post, regime),
             request=request,
             regime=regime,
-            episode=episode,
+            episode=strand.episode,
+            found=strand,
             model=model,
             match=match,
             post=post,
@@ -154,15 +158,16 @@ class Shoal:
             limits=allowance.headers,
             cache_key=cache_key,
         )
+        handled = self._linking.begin(handled)
         if cached is not None:
             return by_cache(handled, cached)
         if match is None or post is None:
-            return await self._by_llm(handled, _why_not_small(post))
+            return await self._by_llm(handled, why_not_small(post))
         climb = await self._rungs.climb(handled, post)
         handled = replace(handled, rung=climb.rung, unsure=climb.unsure, said=climb.said)
         if climb.answer is not None:
-            return _by_rung(handled, climb)
-        reason = climb.tried[-1].reason if climb.tried else _why_not_small(post)
+            return by_rung(handled, climb)
+        reason = climb.tried[-1].reason if climb.tried else why_not_small(post)
         try:
             return await self._by_llm(handled, reason, climb.tried)
         except BaseException:  # whatever it was, ``finish`` is not called
@@ -177,12 +182,14 @@ class Shoal:
         caller.require_task("")
         shielded = await shield(request, regime.privacy)
         allowance = self._purse.admit_request(caller)
+        strand = self._linking.find(request, caller, episode)
+        whole = strand.episode or str(uuid_utils.uuid7())  # the inner call's too
 
         async def ask(inner: Request) -> Answer:
-            answer, _ = await self.answer_one(inner, episode, caller.allowed(inner.model))
+            answer, _ = await self.answer_one(inner, whole, caller.allowed(inner.model))
             return answer
 
-        own = await self._own.answer(request, episode, regime, caller, ask)
+        own = await self._own.answer(request, strand.episode, regime, caller, ask)
         receipt = replace(
             self._receipt(request.model, None, regime),
             answered_by=request.model,
@@ -198,7 +205,8 @@ class Shoal:
             receipt,
             request=request,
             regime=regime,
-            episode=own.episode or episode,
+            episode=own.episode or whole,
+            found=strand,
             began=began,
             shield=shielded,
             caller=caller,
@@ -238,6 +246,7 @@ class Shoal:
             served.regime.let_go()
 
     async def _finish(self, handled: Handled, answer: Answer, error: str) -> Receipt:
+        handled = await self._linking.settled(handled)
         count = self._counting.usage
         usage = await count(handled.request, answer, handled.answerer, handled.shield)
         answer = replace(answer, usage=usage)
@@ -252,6 +261,8 @@ class Shoal:
         )
         self._purse.settle(handled, answer, recorded)
         await self._recorder.kept(recorded, handled.receipt.call_id)
+        if not error and answer.complete:
+            self._linking.answered(handled, answer)
         if not error and answer.complete and handled.cached is None:
             keep_cached(handled, answer)
             self._witness.after(handled, answer)
@@ -279,7 +290,7 @@ class Shoal:
         handled = Handled(
             receipt,
             request=request,
-            episode=episode,
+            episode=self._linking.episode_of_failed(request, caller, episode),
             regime=regime,
             began=began,
             caller=caller,
@@ -405,6 +416,7 @@ class Shoal:
         self._embeddings.close()
         self._counting.close()
         self._responses.close()
+        self._linking.close()
         self._rungs.close()
 
     async def __aenter__(self) -> Self:
@@ -452,12 +464,14 @@ class Shoal:
         holding = Holding(self._purse, handled, self._store)
         models = handled.regime.models
         try:
-            reached = await reach(models, handled.model, handled.shield, holding.asking)
+            reached = await reach(
+                models, handled.model, handled.shield, holding.asking, holder(handled)
+            )
         except ShoalError as error:
             error.tried = (*tried, *error.tried)
             raise
         if reached.model is not handled.model:
-            reason = f"{handled.model.name} could not answer, {reached.model.name} stands in for it"
+            reason = stood_in(handled.model, reached)
         receipt = replace(
             handled.receipt,
             answered_by=reached.model.name,
@@ -474,27 +488,3 @@ class Shoal:
             answer=reached.answer,
             stream=reached.stream,
         )
-
-
-def _by_rung(handled: Handled, climb: Climb) -> Handled:
-    tried = climb.tried[-1]
-    reason = f"signal {tried.signal:.4f} reaches the certified threshold {tried.threshold:.4f}"
-    receipt = replace(
-        handled.receipt,
-        answered_by=tried.answerer,
-        reason=reason,
-        tried=climb.tried,
-        certificate=tried.certificate,
-        waited_ms=sum(one.latency_ms for one in climb.tried),
-        provider=OWN,
-    )
-    reservation = climb.said[0].reservation if climb.said else None
-    return replace(handled, receipt=receipt, answer=climb.answer, reservation=reservation)
-
-
-def _why_not_small(post: Post | None) -> str:
-    if post is None:
-        return "no known task"
-    if post.stage == "shadow":
-        return "the task's specialist is in shadow"
-    return "the task is observed: nothing certified serves it"

@@ -37,6 +37,7 @@ class Lesson(Struct, frozen=True):
     refuted: Answer | None = None
     at: float = 0.0
     limits: Limits = Limits()
+    episode: str = ""
 
     def said(self, by_people: bool) -> Answer | None:
         """What the reference said, people or the LLM. None of an answer that people only called
@@ -110,6 +111,16 @@ def first_of(texts: Sequence[str]) -> list[bool]:
     return [at[text] == row for row, text in enumerate(texts)]
 
 
+def together_in(lessons: Sequence[Lesson]) -> list[str]:
+    """Of each lesson the name of what it belongs together with: its conversation, or, of a call
+    without one, all calls with the same input."""
+    sizes = Counter(lesson.episode for lesson in lessons)
+    return [
+        f"episode {each.episode}" if each.episode and sizes[each.episode] > 1 else each.text
+        for each in lessons
+    ]
+
+
 def digest_of(rows: Iterable[Sequence[str]]) -> str:
     """SHA-256 over rows of texts, as certificates name their data."""
     found = hashlib.sha256()
@@ -180,6 +191,7 @@ def _lesson(task: Task, example: Example, given: Input, judges: bool) -> Lesson:
         refuted=example.refuted,
         at=example.at,
         limits=Limits.of(example.request),
+        episode=example.episode,
     )
 
 

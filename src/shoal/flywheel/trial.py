@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoal.chat import Answer
 from shoal.flywheel.ladder import train
-from shoal.flywheel.lessons import Lesson, Lessons, first_of
+from shoal.flywheel.lessons import Lesson, Lessons, first_of, together_in
 from shoal.guarantees import (
     Calibration,
     LabelProof,
@@ -30,7 +30,7 @@ from shoal.specialists.kind import Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Specialist
 from shoal.storage import Mistake
-from shoal.tasks import Contract, Input, read, same, written
+from shoal.tasks import CallContract, Contract, Input, read, same, written
 from shoal.tasks.answer_label import has_labels, label_of
 from shoal.training.augmentation import Augmented
 
@@ -178,11 +178,21 @@ def judge(
     ``per_label``: the promise is to hold for each label by itself, where outputs have one.
     """
     judged = _Judged.of(prepared)
+    together = judged.together(prepared.contract)
     labelled = per_label and has_labels(prepared.contract)
     found = (
-        select_by_label(judged.signals, judged.wrong, judged.names, alpha, delta, judged.first)
+        select_by_label(
+            judged.signals, judged.wrong, judged.names, alpha, delta, judged.first, together
+        )
         if labelled
-        else select(judged.signals, judged.wrong, alpha, delta, first=judged.first)
+        else select(
+            judged.signals,
+            judged.wrong,
+            alpha,
+            delta,
+            first=judged.first,
+            together=together,
+        )
     )
     if isinstance(found, Refusal):
         return found
@@ -255,6 +265,12 @@ class _Judged(Struct, frozen=True):
         """Of each whether it is the first with its input."""
         return first_of([lesson.text for lesson, _ in self.pairs])
 
+    def together(self, contract: Contract) -> list[str] | None:
+        """Of each the conversation it belongs to; None where calls are no steps of such."""
+        names = together_in([lesson for lesson, _ in self.pairs])
+        alone = len(set(names)) == sum(self.first)
+        return None if alone or not isinstance(contract, CallContract) else names
+
     def calibration(self) -> Calibration:
         lessons = [lesson for lesson, _ in self.pairs]
         lengths = [len(lesson.text) for lesson in lessons]
@@ -286,7 +302,7 @@ def _cross_fitted(
 def _held_out(
     lessons: Lessons, recipe: Recipe, senses: Senses | None
 ) -> tuple[Specialist, _Unseen]:
-    chosen = [_calibrates(lesson.text) for lesson in lessons.lessons]
+    chosen = [_calibrates(lesson, lessons.task.contract) for lesson in lessons.lessons]
     apart = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if out)
     specialist = train(training_part(lessons), recipe, senses).specialist
     return specialist, [(lesson, specialist.predict(lesson.input)) for lesson in apart]
@@ -294,12 +310,17 @@ def _held_out(
 
 def training_part(lessons: Lessons) -> Lessons:
     """Those that train where others are held out to calibrate."""
-    rest = tuple(lesson for lesson in lessons.lessons if not _calibrates(lesson.text))
+    contract = lessons.task.contract
+    rest = tuple(lesson for lesson in lessons.lessons if not _calibrates(lesson, contract))
     return replace(lessons, lessons=rest)
 
 
-def _calibrates(text: str) -> bool:
-    """Drawn by the input: equal inputs are on the same side, and on the same at every attempt."""
+def _calibrates(lesson: Lesson, contract: Contract) -> bool:
+    """Drawn by the input: equal inputs are on the same side, and on the same at every attempt. Of
+    steps of a conversation by how that began: a step that trains says much of the next."""
+    text = lesson.text
+    if isinstance(contract, CallContract):
+        text = next((m.text for m in lesson.input.messages if m.role == "user"), text)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % HELD_OUT == 0
 
 

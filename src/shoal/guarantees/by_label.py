@@ -19,7 +19,7 @@ This is *label-conditional* in the label that is given, which a caller sees, not
 would have been right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -32,7 +32,13 @@ from shoal.guarantees.bounds import (
     require_rate,
     upper_bound,
 )
-from shoal.guarantees.fixed_sequence import RiskCurve, Walked, default_starts, walk_on
+from shoal.guarantees.fixed_sequence import (
+    RiskCurve,
+    Walked,
+    default_starts,
+    starts_of_conversations,
+    walk_on,
+)
 from shoal.guarantees.selection import Refusal, Selection, select
 
 _FAINT = 1e-12  # the weight of a start that owns nothing and may only be handed a level
@@ -68,6 +74,7 @@ def select_by_label(
     alpha: float,
     delta: float,
     first: ArrayLike | None = None,
+    together: Sequence[Hashable] | None = None,
 ) -> LabelSelection | Refusal:
     """Choose a threshold for each label, at a risk proven to be ``alpha`` or less for each.
 
@@ -80,7 +87,7 @@ def select_by_label(
         labels: (n,) the labels that were predicted.
         alpha: risk allowed among the accepted of each label, in (0, 1).
         delta: probability with which any of the promises may fail, in (0, 1).
-        first: as for ``select``.
+        first, together: as for ``select``.
 
     Raises:
         LearningError: arguments of different lengths, or a score that is not finite.
@@ -93,21 +100,39 @@ def select_by_label(
         raise LearningError(f"scores {s.shape}, outcomes {w.shape}, labels ({len(labels)},) differ")
     f = np.ones(s.shape, bool) if first is None else np.asarray(first, dtype=bool)
     names, place = np.unique(np.array(labels, dtype=str), return_inverse=True)
+    if together is not None:  # one of each conversation is evidence of a label
+        f = _first_of(zip(together, place.tolist(), strict=True))
     counts = np.bincount(place[f], minlength=names.size)  # of distinct inputs: these are evidence
     order = np.argsort(-counts, kind="stable")
     ways = _levels(counts[order], alpha, delta)
     proofs, carried = [], 0.0
     for index, level in zip(order, ways, strict=True):
         inside = place == index
-        curve = RiskCurve.of(s[inside], w[inside], f[inside])
-        walked = walk_on(
-            curve, alpha, max(level, _FAINT * delta), default_starts(curve.distinct), carried
-        )
+        whose = None if together is None else _inside(together, inside)
+        curve = RiskCurve.of(s[inside], w[inside], f[inside], whose)
+        owned = max(level, _FAINT * delta)
+        starts = default_starts(curve.distinct)
+        if together is not None:
+            starts = starts_of_conversations(curve.distinct, alpha, owned)
+        walked = walk_on(curve, alpha, owned, starts, carried)
         carried = walked.left
         proofs += _proof(str(names[index]), curve, walked, alpha)
     if not proofs:
         return _refusal(s[f], w[f], place[f], names, order, alpha, delta)
     return LabelSelection(_summary(proofs, len(labels), alpha, delta), tuple(proofs))
+
+
+def _first_of(rows: Iterable[Hashable]) -> NDArray[np.bool_]:
+    seen: set[Hashable] = set()
+    found = []
+    for row in rows:
+        found.append(row not in seen)
+        seen.add(row)
+    return np.array(found, dtype=bool)
+
+
+def _inside(together: Sequence[Hashable], inside: NDArray[np.bool_]) -> list[Hashable]:
+    return [together[row] for row in np.flatnonzero(inside).tolist()]
 
 
 def _levels(counts: NDArray[np.int_], alpha: float, delta: float) -> list[float]:

@@ -37,13 +37,19 @@ within the level as well (an intersection-union test: Berger 1982), and the star
 distinct inputs. So the promise over calls is no
 weaker than without them, and the one over distinct inputs holds too.
 
+*Conversations.* Calls of one conversation go right or wrong together, so they are no independent
+draws, and the test over calls alone is too sure. Where it is known which calls belong together, a
+threshold is passed only if one call of each conversation passes as well: of those that it accepts
+one, picked at random beforehand. Conversations are independent draws, so for a threshold fixed
+beforehand the test is exact, of the risk of a call picked so; tests/theory simulates the walk.
+
 *Ties.* Thresholds stand between distinct scores and a start moves up to the nearest one, so the
 count above is random; each test is exact given it. If the risk crosses alpha once, everything above
 still holds. For tied scores *and* a curve that crosses alpha several times we have a proof only for
 starts that do not hand on their level; tests/theory simulates that case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from math import fsum
 from typing import NamedTuple, Self
@@ -53,7 +59,10 @@ from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
 from shoal.errors import LearningError
-from shoal.guarantees.bounds import p_values
+from shoal.guarantees.bounds import clean_examples_needed, p_values
+
+_TIMES, _SHARES = (1.0, 1.7, 3.0), (0.4, 0.3, 0.3)
+_PICKS = 20_240_515  # seeds the picks: nothing about the examples may
 
 
 class Start(Struct, frozen=True):
@@ -70,13 +79,20 @@ class RiskCurve(NamedTuple):
     accepted: NDArray[np.float64]  # (k,) examples at or above the threshold
     errors: NDArray[np.float64]  # (k,) of these, the wrong ones
     total: int  # examples in all
-    firsts: NDArray[np.float64]  # (k,) of those accepted, the first of their input
-    first_errors: NDArray[np.float64]  # (k,) of these, the wrong ones
+    firsts: NDArray[np.float64]  # (k,) of those accepted, the first of their input, or one of each
+    first_errors: NDArray[np.float64]  # (k,) of these, the wrong ones           # conversation
 
     @classmethod
-    def of(cls, scores: ArrayLike, wrong: ArrayLike, first: ArrayLike | None = None) -> Self:
+    def of(
+        cls,
+        scores: ArrayLike,
+        wrong: ArrayLike,
+        first: ArrayLike | None = None,
+        together: Sequence[Hashable] | None = None,
+    ) -> Self:
         """From (n,) scores, the higher the surer, (n,) outcomes, and (n,) whether each example is
-        the first of its input; None: all are.
+        the first of its input; None: all are. ``together`` names the conversation of each instead,
+        where examples are calls of such.
 
         Raises:
             LearningError: different lengths, or a score that is not finite.
@@ -96,11 +112,16 @@ class RiskCurve(NamedTuple):
         s, w, f = s[order], w[order], f[order]
         last = np.append(np.flatnonzero(s[:-1] > s[1:]), s.size - 1)  # where runs of ties end
         errors, firsts, both = (np.cumsum(x, dtype=np.float64)[last] for x in (w, f, w & f))
+        if together is not None:
+            if len(together) != s.size:
+                raise LearningError(f"{s.size} scores, but {len(together)} conversations")
+            counts = _one_of_each([together[row] for row in order.tolist()], w)
+            firsts, both = counts[0][last], counts[1][last]
         return cls(_gaps(s, last), last + 1.0, errors, s.size, firsts, both)
 
     @property
     def distinct(self) -> int:
-        """Distinct inputs in all."""
+        """Distinct inputs, or conversations, in all."""
         return int(self.firsts[-1]) if self.total else 0
 
     def p_values(
@@ -127,6 +148,23 @@ class RiskCurve(NamedTuple):
         return np.maximum(at - 1, 0)
 
 
+def _one_of_each(
+    together: Sequence[Hashable], wrong: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For examples in the order of their scores, at each (n,): of how many conversations some are
+    accepted, and in how many of these the one that is picked is wrong."""
+    ranks = np.random.default_rng(_PICKS).random(len(together))
+    picked: dict[Hashable, tuple[float, bool]] = {}
+    bad, counts = 0, np.empty((2, len(together)))
+    for row, (name, rank, is_wrong) in enumerate(zip(together, ranks, wrong, strict=True)):
+        best = picked.get(name)
+        if best is None or rank < best[0]:
+            bad += int(is_wrong) - (int(best[1]) if best else 0)
+            picked[name] = (float(rank), bool(is_wrong))
+        counts[:, row] = len(picked), bad
+    return counts[0], counts[1]
+
+
 class Pass(NamedTuple):
     """The loosest entry of the curve that was passed, and the level at which it was."""
 
@@ -145,6 +183,17 @@ def default_starts(n: int) -> tuple[Start, ...]:
     """
     first = min(0.9, 0.55 * (300 / max(n, 1)) ** 0.25)
     return Start(first, 0.85), Start(first + 0.4 * (1.0 - first), 0.15)
+
+
+def starts_of_conversations(n: int, alpha: float, delta: float) -> tuple[Start, ...]:
+    """Where to start with ``n`` conversations: an agent mostly does what nobody can foresee, and
+    little of it recurs, so that walks begin where few are accepted, but enough to prove ``alpha``
+    if all are right, if few are wrong, and if some are."""
+    needed = clean_examples_needed(alpha, delta * _SHARES[0])
+    places = {min(1.0, needed * times / max(n, 1)): 0.0 for times in _TIMES}
+    for times, share in zip(_TIMES, _SHARES, strict=True):
+        places[min(1.0, needed * times / max(n, 1))] += share
+    return tuple(Start(coverage, weight) for coverage, weight in places.items())
 
 
 def walk(curve: RiskCurve, alpha: float, delta: float, starts: Sequence[Start]) -> Pass | None:

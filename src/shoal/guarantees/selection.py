@@ -8,7 +8,7 @@ them.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -20,7 +20,13 @@ from shoal.guarantees.bounds import (
     require_rate,
     upper_bound,
 )
-from shoal.guarantees.fixed_sequence import RiskCurve, Start, default_starts, walk
+from shoal.guarantees.fixed_sequence import (
+    RiskCurve,
+    Start,
+    default_starts,
+    starts_of_conversations,
+    walk,
+)
 from shoal.guarantees.shares import percent
 
 _GROWTH = 1.05 ** np.arange(1, 81)  # up to 50 times as many examples, 5 % at a step
@@ -72,6 +78,7 @@ def select(
     delta: float,
     starts: Sequence[Start] | None = None,
     first: ArrayLike | None = None,
+    together: Sequence[Hashable] | None = None,
 ) -> Selection | Refusal:
     """Choose the threshold that accepts most, at a risk proven to be ``alpha`` or less.
 
@@ -88,6 +95,9 @@ def select(
         first: (n,) whether each example is the first of its input; None: all are. The promise must
             hold over calls and over distinct inputs, for the same input sent twice, by a client
             that tries again, is no second piece of evidence.
+        together: of calls that are steps of conversations, which each belongs to, in place of
+            ``first``. The promise must hold over calls, and over one call of each conversation,
+            for calls of one conversation go right or wrong together.
 
     Raises:
         LearningError: scores and outcomes of different lengths, or a score that is not finite.
@@ -95,11 +105,13 @@ def select(
     """
     require_rate("alpha", alpha)
     require_rate("delta", delta)
-    curve = RiskCurve.of(scores, wrong, first)
+    curve = RiskCurve.of(scores, wrong, first, together)
     if curve.total == 0:
         return _without_examples(alpha, delta)
+    if starts is None and together is not None:
+        starts = starts_of_conversations(curve.distinct, alpha, delta)
     found = walk(curve, alpha, delta, default_starts(curve.distinct) if starts is None else starts)
-    if found is None and curve.distinct < curve.total:
+    if found is None and together is None and curve.distinct < curve.total:
         rows = np.asarray(first, dtype=bool)
         refused = select(np.asarray(scores)[rows], np.asarray(wrong)[rows], alpha, delta, starts)
         if isinstance(refused, Refusal):

@@ -119,6 +119,7 @@ class _Asked(Struct):
     logit_bias: dict[str, float] | None = None
     web_search_options: object = None
     stop: str | list[str] | None = None
+    reasoning_effort: object = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     untranslatable: list[str] | None = msgspec.field(name=UNTRANSLATABLE, default=None)
@@ -149,6 +150,8 @@ def beyond(request: Request, calls: bool = False) -> str:
         return "the caller asked for a tool call in the old form"
     if asked.tool_choice not in (_CALLING if calls else _TALKING):
         return f"the caller asked for {'another' if calls else 'a'} tool call"
+    if calls and request.format == "messages" and asked.reasoning_effort not in (None, "none"):
+        return "the caller's LLM thinks between calls of tools, and wants to see what it thought"
     if asked.logit_bias or asked.web_search_options is not None:
         return "the caller steers the LLM in a way that a specialist cannot follow"
     return ""

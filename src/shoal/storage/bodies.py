@@ -9,6 +9,7 @@ a node, and a system prompt that recurs is stored once. On reading, every digest
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
@@ -76,6 +77,14 @@ def save(conn: Connection, request: Request) -> int:
         parent = node
     assert parent is not None  # there is always a root
     return parent
+
+
+def digests(request: Request, messages: int) -> list[bytes]:
+    """What the nodes of a request are known by, of the root and of so many messages."""
+    found = [b""]
+    for body in islice(_bodies(request), messages + 1):
+        found.append(_digest(found[-1], body))
+    return found[1:]
 
 
 def load(conn: Connection, last: Iterable[int]) -> dict[int, Conversation]:

@@ -33,6 +33,7 @@ class Example(Struct, frozen=True, kw_only=True):
     sampled: bool
     llm_answer: Answer | None
     refuted: Answer | None = None
+    episode: str = ""
 
 
 class Examples:
@@ -133,6 +134,7 @@ def _example(call: CallRecord, audit: Audit | None, word: Feedback | None) -> Ex
         sampled=call.sampled,
         llm_answer=llm_answer,
         refuted=call.answer if word is not None and word.verdict == "wrong" else None,
+        episode=call.episode,
     )
 
 
@@ -148,6 +150,7 @@ def _refuted(call: CallRecord, audit: Audit | None, word: Feedback | None) -> Ex
         sampled=call.sampled,
         llm_answer=_by_llm(call, audit),
         refuted=call.answer,
+        episode=call.episode,
     )
 
 

@@ -6,7 +6,7 @@ how much its name and description resemble what the user asks. Tools that traini
 only the last two to go by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shoal.chat import Message
 from shoal.errors import ArtifactError
 from shoal.specialists.boosting import Boosting, BoostingOptions
+from shoal.specialists.calls import progress
 from shoal.specialists.calls.candidates import words_of
 from shoal.specialists.calls.evidence import Evidence
 from shoal.specialists.calls.rates import Rates
@@ -74,6 +75,7 @@ COLUMNS = (
     "likeness compared with other tools'",
     "whether it stands for no call",
     "number of tools",
+    *progress.COLUMNS,
 )
 
 
@@ -102,8 +104,13 @@ class ToolChooser:
         """Learn from steps: a situation, the tools offered and the name of the one called ("" for
         none). ``evidence`` is that of the arguments."""
         rates = Rates()
+        counted: set[tuple[Hashable, str, str]] = set()
         for situation, _, called in steps:
-            names = ["step", *_seen(situation.messages).all()]
+            seen = _seen(situation.messages)
+            words = [name for said in seen.said() for name in said]
+            new = {(situation.group, name, called) for name in words} - counted
+            counted |= new  # what a conversation says again and again is one observation
+            names = ["step", *seen.events, *sorted(name for _, name, _ in new)]
             rates.add(situation.fold, names, False)
             rates.add(situation.fold, [f"{name} > {called}" for name in names], True)
         rows, targets = [], []
@@ -168,10 +175,6 @@ class _Seen(NamedTuple):
         """By the user, by the LLM, by a tool."""
         return self.user, self.assistant, self.result
 
-    def all(self) -> list[str]:
-        """All there is to count."""
-        return [*self.events, *self.user, *self.assistant, *self.result]
-
 
 def _seen(messages: Sequence[Message]) -> _Seen:
     happened = [event for message in messages for event in _events(message)][-3:]
@@ -212,7 +215,7 @@ def _describe(
 ) -> Floats:
     """The table (n, d) of n options."""
     messages, fold = situation.messages, situation.fold
-    seen = _seen(messages)
+    seen, walked = _seen(messages), progress.progress_of(situation)
     calls = [(back, c.name) for back, m in enumerate(reversed(messages)) for c in m.tool_calls]
     since_user = next((b for b, m in enumerate(reversed(messages)) if m.role == "user"), FAR)
     failed = any("failed" in event for event in seen.events)
@@ -250,6 +253,7 @@ def _describe(
                 cosine - max(alike),
                 not tool.name,
                 len(options),
+                *progress.columns(walked, situation, tool),
             ]
         )
     return np.array(rows, dtype=np.float64)
