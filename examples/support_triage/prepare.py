@@ -97,14 +97,15 @@ def write_recordings(folder: Path, rows: list[dict[str, Any]]) -> None:
         ("recorded/past.jsonl", past),
         ("new.jsonl", [{"id": row["id"], "message": row["message"]} for row in rows[PAST:]]),
     ):
-        text = "".join(json.dumps(line) + "\n" for line in lines)
+        # without blanks, as requests are written: a format of answers is compared letter by letter
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
         (folder / name).write_text(text, encoding="utf-8")
 
 
 def calls_about(row: dict[str, Any], asks: list[Ask]) -> list[dict[str, Any]]:
     """The plan's requests about one message with the answers there are."""
     said = row["llm"]
-    details = {key: said["fields"][key] for key in ("order_id", "product") if key in said["fields"]}
+    details = {key: said["fields"][key] for key in ("order_id", "amount") if key in said["fields"]}
     answers = {
         "department": said["department"],
         "urgency": said["urgency"],

@@ -30,7 +30,7 @@ class Count:
         """Count a step that has finished."""
         if entry.kind == "finished" and (by := entry.body.get("by")):
             self.by.setdefault(entry.step, Counter())[str(by)] += 1
-        self.usd += entry.usd
+        self.usd += entry.cost
 
 
 async def replay(folder: Path, most: int) -> tuple[Counter[str], Count]:
