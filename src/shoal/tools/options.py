@@ -4,7 +4,6 @@ Who writes that file may have any Python function called, and so runs code of th
 else ever names a function.
 """
 
-import importlib
 import ipaddress
 import json
 import os
@@ -20,6 +19,7 @@ from shoal.errors import ConfigError
 from shoal.formats.json_schema import is_readable
 from shoal.tools.calculator import Calculator
 from shoal.tools.files import FileLimits, file_tools
+from shoal.tools.functions import function_at
 from shoal.tools.http.openapi import operations
 from shoal.tools.http.operation import Operation, Parameter
 from shoal.tools.http.tool import HttpTool, Reach
@@ -197,11 +197,12 @@ class CalculatorToolOptions(_Options):
 
 
 class PythonToolOptions(_Options):
-    """A ``function`` of an installed module, "package.module:name": one made a tool by the
-    decorator ``tool``, which then says all about it, or any other that has type hints."""
+    """A ``function`` of an installed module, "package.module:name", or of a file, "folder/file.py:
+    name": one made a tool by the decorator ``tool``, which then says all about it, or any other
+    that has type hints."""
 
     kind: Literal["python"]
-    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+    function: str = Field(pattern=r"^([A-Za-z_][\w.]*|[^:]+\.py):[A-Za-z_][\w.]*$")
     effects: Effects = "writes"
     repeatable: bool = False
     timeout_s: Seconds = 30
@@ -306,7 +307,7 @@ def tools_of(name: str, options: ToolOptions, folder: Path) -> list[Tool]:
             return _file_tools(place, name, options, folder)
         if isinstance(options, CalculatorToolOptions):
             return [Calculator(name)]
-        return [_function_tool(place, name, options)]
+        return [_function_tool(place, name, options, folder)]
     except Refused as error:
         raise ConfigError(f"{place}.query: {error}") from None
     except ValueError as error:  # an operation, a document or an address that is none
@@ -363,12 +364,9 @@ def _file_tools(place: str, name: str, options: FilesToolOptions, folder: Path) 
     return file_tools(name, root, options.writes, limits, options.description)
 
 
-def _function_tool(place: str, name: str, options: PythonToolOptions) -> Tool:
-    module, _, path = options.function.partition(":")
+def _function_tool(place: str, name: str, options: PythonToolOptions, folder: Path) -> Tool:
     try:
-        found: Any = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
+        found = function_at(options.function, folder)
     except Exception as error:  # whatever the code of a module does as it is imported
         said = str(error) or type(error).__name__
         raise ConfigError(f"{place}.function: {said}") from error
