@@ -1,5 +1,5 @@
 """How the data of this folder was made up: catalogue.csv, offers.csv with truth.csv, and labelled
-pairs of other products. Run it again to get the same, or change it for more.
+pairs of earlier offers. Run it again to get the same, or change it for more.
 
     python make_data.py
 """
@@ -99,18 +99,25 @@ def typo(chance: random.Random, text: str) -> str:
     return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
 
 
-def pairs(chance: random.Random, families: Sequence[Sequence[Product]]) -> Iterator[list[str]]:
-    """Offers beside products: the right one, one or two of its family, one of any."""
-    everything = [product for one in families for product in one]
-    for one in families:
-        for product in one:
-            for _ in range(2):
-                offer = offered(chance, product)
-                others = [other for other in one if other is not product]
-                near = chance.sample(others, min(len(others), chance.choice((1, 2))))
-                for other in [product, *near, chance.choice(everything)]:
-                    same = "yes" if other is product else "no"
-                    yield [*offer, other.title, other.brand, f"{other.price:.2f}", same]
+def pairs(
+    chance: random.Random, catalogue: Sequence[Product], sold: Sequence[Product]
+) -> Iterator[list[str]]:
+    """Offers beside the products that look most like them, as blocking has it in the plan: some
+    offers have no product there, and a specialist has to learn that too."""
+    for product in sold:
+        offer = offered(chance, product)
+        near = sorted(catalogue, key=lambda other: -alike(offer[0], other.title))
+        for other in near[:4]:
+            same = "yes" if other is product else "no"
+            yield [*offer, other.title, other.brand, f"{other.price:.2f}", same]
+
+
+def alike(one: str, other: str) -> float:
+    """The share of three-letter pieces that two titles have in common."""
+    first, second = (
+        {text[at : at + 3] for at in range(len(text) - 2)} for text in (one.lower(), other.lower())
+    )
+    return len(first & second) / max(1, len(first | second))
 
 
 def main() -> None:
@@ -128,8 +135,10 @@ def main() -> None:
     write("offers.csv", ["id", "title", "brand", "price"], rows)
     write("truth.csv", ["offer", "product"],
           [[row[0], product.id] for row, product in zip(rows, sold, strict=True)])  # fmt: skip
-    others = [family(chance, "t", number) for number in range(60)]
-    labelled = list(pairs(chance, others))
+    there = [product for one in known for product in one]
+    lost = [product for number in range(40) for product in family(chance, "t", number)]
+    earlier = chance.choices(there, k=240) + chance.sample(lost, 110)
+    labelled = list(pairs(chance, there, earlier))
     chance.shuffle(labelled)
     names = ["offer_title", "offer_brand", "offer_price", "title", "brand", "price", "same"]
     write("labelled.csv", names, labelled)
