@@ -66,9 +66,7 @@ class Scenes:
             raise UnknownModel(f"no agent named {name!r}; shoal.toml names: {there}", "agent")
         return agents[name]
 
-    async def set(
-        self, order: Order, caller: Caller, episode: str, raised: Budget | None
-    ) -> Scene:
+    async def set(self, order: Order, caller: Caller, episode: str, raised: Budget | None) -> Scene:
         """The scene of an order; ``raised`` is the budget that a person gave it since. The regime
         is not held. Asks MCP servers what tools they have.
 
