@@ -40,7 +40,7 @@ def _of_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # whatever it was, half a module is left to nobody
         del sys.modules[name]
         raise
     return module
