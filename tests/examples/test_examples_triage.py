@@ -64,3 +64,11 @@ def test_specialists_take_steps_over(pipeline: Prepared, tmp_path: Path) -> None
         small = sum(n for who, n in count.by[step].items() if who.startswith("specialist/"))
         assert small / count.by[step].total() > least
     assert set(count.by["urgency"]) == {"desk-llm"}
+
+    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    slots = {"message": "${input.message}"}
+    by_task = {"do": "ask", "id": "department", "task": "department", "slots": slots}
+    told = {"do": "answer", "id": "end", "value": "${department}"}
+    (tmp_path / "task.json").write_text(json.dumps(plan | {"steps": [by_task, told]}))
+    asked = {"id": "m1", "message": "My parcel has not arrived, where is it?"}
+    assert here.run("task.json", asked)["value"] == "delivery"
