@@ -8,7 +8,7 @@ from shoal.errors import MalformedRequest
 from shoal.planning.checker import RefusedPlan, check, require
 from shoal.planning.limits import Limits
 from shoal.planning.plan import read_plan, written
-from shoal.tools.tool import Json
+from shoal.tools.tool import Json, ToolSpec
 
 LOOP: dict[str, Json] = {
     "do": "map",
@@ -190,3 +190,21 @@ def test_require_raises_with_all_problems() -> None:
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(MalformedRequest, match="no plan"):
         read_plan(text)
+
+
+def test_written_out_arguments_are_held_to_schemas_that_refer_to_others() -> None:
+    word: dict[str, Json] = {"type": "object", "required": ["said"]}
+    words: dict[str, Json] = {"type": "array", "items": {"$ref": "#/$defs/Word"}}
+    takes = {"type": "object", "properties": {"words": words}, "$defs": {"Word": word}}
+    decide = ToolSpec(
+        name="decide", description="decides", takes=msgspec.json.encode(takes).decode()
+    )
+    offered = msgspec.structs.replace(CATALOGUE, tools={"decide": decide})
+
+    def told(given: Json) -> str:
+        plan = plan_of(tool("a", "decide", {"words": given}), answer("${a}"))
+        return messages(check(plan, offered).problems)
+
+    assert told([]) == ""
+    assert told([{"said": "yes"}]) == ""
+    assert "said" in told([{"heard": "yes"}])

@@ -110,6 +110,23 @@ async def test_every_kind_is_made(folder: Path) -> None:
     await box.aclose()
 
 
+async def test_a_function_may_lie_in_a_file_beside_the_settings(folder: Path) -> None:
+    (folder / "prices.py").write_text(
+        "from datetime import date\n"
+        "def due(ordered: date, days: int = 14) -> str:\n"
+        '    """When it is to be paid."""\n'
+        "    return date.fromordinal(ordered.toordinal() + days).isoformat()\n",
+        encoding="utf-8",
+    )
+    box = built('[due]\nkind = "python"\nfunction = "prices.py:due"\neffects = "none"', folder)
+    found = await box.call("due", {"ordered": "2026-11-20"}, USE, None)
+    assert found.value == "2026-12-04"
+    (folder / "broken.py").write_text("import nothing_of_this_name\n", encoding="utf-8")
+    for name, said in (("lost.py:due", "no such file"), ("broken.py:due", "nothing_of_this_name")):
+        with pytest.raises(ConfigError, match=said):
+            built(f'[due]\nkind = "python"\nfunction = "{name}"', folder)
+
+
 def test_the_settings_that_the_docs_show(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
     shown = tomllib.loads(page.split("```toml\n")[1].split("```")[0])["tools"]

@@ -320,6 +320,8 @@ def _arguments(step: Use, spec: ToolSpec, scope: Mapping[str, Schema]) -> Iterat
     takes = _schema(spec.takes)
     properties = takes.get("properties")
     inner = properties if isinstance(properties, dict) else {}
+    # what a part of the schema refers to, "#/$defs/…", lies beside it
+    defined = {key: takes[key] for key in ("$defs", "definitions") if key in takes}
     required = takes.get("required")
     for name in required if isinstance(required, list) else ():
         if name not in step.arguments:
@@ -332,7 +334,7 @@ def _arguments(step: Use, spec: ToolSpec, scope: Mapping[str, Schema]) -> Iterat
         elif isinstance(wanted, dict):
             told = schemas.clash(schemas.of(value, scope), wanted)
             if not told and not any(True for _ in paths_in(value)):
-                told = breach(msgspec.json.encode(wanted).decode(), value)
+                told = breach(msgspec.json.encode({**defined, **wanted}).decode(), value)
             yield from _no(f"arguments.{name}", told)
 
 

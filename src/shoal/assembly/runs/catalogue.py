@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from shoal.assembly.asking import PREFIX as ASK
 from shoal.assembly.models import Model
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster
@@ -32,8 +33,10 @@ def catalogue_of(
 ) -> Catalogue:
     """What there is, as far as it is granted."""
     tasks = [_task(post) for post in roster.posts.values() if _can_be_asked(post)]
+    names = list(collections)
     models = [_model(regime.models.get(name)) for name in regime.models]
-    there = [CollectionOffer(name=name) for name in collections]
+    models += [_asked(name) for name in names if not _costs(name, regime)]
+    there = [CollectionOffer(name=name) for name in names]
     withheld = set[str]()
     return Catalogue(
         tasks=_granted({one.name: one for one in tasks}, grants.tasks, withheld),
@@ -94,6 +97,17 @@ def _task(post: Post) -> TaskOffer:
         gives=schema_of(task.contract),
         certified=post.stage == "serve",
     )
+
+
+def _asked(collection: str) -> ModelOffer:
+    """The collection as a model, which answers word for word from its passages."""
+    return ModelOffer(name=f"{ASK}{collection}", input_price=0.0, output_price=0.0)
+
+
+def _costs(collection: str, regime: Regime) -> bool:
+    """Whether a model answers from the collection: what that costs, a run would not learn of."""
+    own = regime.collections.get(collection)
+    return own is not None and own.model is not None
 
 
 def _model(model: Model) -> ModelOffer:
