@@ -131,5 +131,5 @@ def test_after_three_kills_everything_was_done_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_after_sixty_kills_everything_was_done_once(tmp_path: Path) -> None:
-    assert kill_at_random(tmp_path, 60, 0.5) >= 10
+def test_after_two_hundred_kills_everything_was_done_once(tmp_path: Path) -> None:
+    assert kill_at_random(tmp_path, 200, 0.5) >= 30

@@ -27,14 +27,15 @@ ASKS: dict[str, Any] = {
         {"do": "answer", "id": "end", "value": "${said}"},
     ],
 }
+TRUE = {"value": 1, "op": "equals", "than": 1}
 POOR = ASKS | {
     "name": "poor",
     "budget": {"steps": 1},
     "steps": [
-        {"do": "branch", "id": "b", "arms": [{"when": [], "steps": [
+        {"do": "branch", "id": "b", "arms": [{"when": [TRUE], "steps": [
             {"do": "ask", "id": "x", "model": "gpt", "prompt": "hello"},
             {"do": "ask", "id": "y", "model": "gpt", "prompt": "again"},
-        ], "result": "${y}"}], "else": {"when": [], "result": 1}},
+        ], "result": "${y}"}], "else": {"result": 1}},
         {"do": "answer", "id": "end", "value": "${b}"},
     ],
 }  # fmt: skip

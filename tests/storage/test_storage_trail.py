@@ -176,7 +176,7 @@ def insert(conn: Connection, data: st.DataObject) -> object:
     how=st.sampled_from([alter, remove, remove_run, truncate, swap, insert]),
     data=st.data(),
 )
-@settings(max_examples=400, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_whatever_is_altered_is_found(filled: Store, how: Tamper, data: st.DataObject) -> None:
     verdict = tampered(filled, lambda conn: how(conn, data))
     assert verdict.found
