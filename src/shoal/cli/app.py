@@ -1,74 +1,20 @@
-"""All commands, and what a person sees when one fails."""
+"""The program ``shoal``, and what a person sees when a command fails."""
 
 import sys
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from shoal.cli import (
-    agents,
-    asking,
-    audit,
-    calls,
-    certificates,
-    collections,
-    events,
-    keys,
-    mcp,
-    promotion,
-    report,
-    review,
-    run,
-    runs,
-    spend,
-    starter,
-    tasks,
-    tuning,
-)
-from shoal.cli import demo as demonstration
-from shoal.cli import serve as serving
-from shoal.cli.figures import printable
+from shoal.cli.command_table import CommandTable
+from shoal.cli.version import version
 from shoal.errors import ShoalError
 
 app = typer.Typer(
+    cls=CommandTable,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (
-    demonstration.demo,
-    starter.init,
-    serving.serve,
-    serving.reload,
-    serving.learn,
-    mcp.mcp,
-    certificates.certify,
-    certificates.certificate,
-    report.report,
-    review.review,
-    asking.ask,
-    run.run,
-    promotion.promote,
-    promotion.demote,
-    events.log,
-    spend.spend,
-):
-    app.command()(command)
-app.add_typer(calls.app, name="calls")
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(keys.app, name="keys")
-app.add_typer(runs.app, name="runs")
-app.add_typer(agents.app, name="agents")
-collections.app.command()(tuning.tune)
-app.add_typer(audit.app, name="audit")
-app.add_typer(collections.app, name="collections")
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(f"shoal {metadata.version('shoal')}")
 
 
 def _print_version(asked: bool) -> None:
@@ -94,5 +40,7 @@ def main() -> None:
     try:
         app()
     except ShoalError as error:
+        from shoal.cli.figures import printable
+
         typer.echo(f"shoal: {printable(str(error))}", err=True)
         sys.exit(1)

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from shoal.assembly.hooks import register_hooks
-from shoal.cli.commissioning import commissions
 from shoal.config import Config, read_config
 from shoal.flywheel.finding import known_tasks
-from shoal.flywheel.learner import Learner
 from shoal.storage import Store
 from shoal.tasks import Task, edits
+
+if TYPE_CHECKING:
+    from shoal.flywheel.learner import Learner
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", envvar="SHOAL_CONFIG", help="The settings file.")
@@ -46,12 +46,17 @@ def store_at(path: Path) -> Iterator[Store]:
         yield store
 
 
-def new_learner(config: Config, store: Store) -> Learner:
+def new_learner(config: Config, store: Store) -> "Learner":
     """A learner as the settings say.
 
     Raises:
         ConfigError: a comparator or validator cannot be loaded.
     """
+    # most commands need no learner, and it takes a second to load
+    from shoal.assembly.hooks import register_hooks
+    from shoal.cli.commissioning import commissions
+    from shoal.flywheel.learner import Learner
+
     register_hooks(config.judging_options(), config.folder)
     return Learner(
         store,

@@ -10,7 +10,7 @@ from shoal.assembly.kept_reranker import clear
 from shoal.assembly.reranker_training import tune_reranker
 from shoal.cli.call_file import CallFile, open_source
 from shoal.cli.certificates import REFUSED
-from shoal.cli.collections import Name, opened
+from shoal.cli.collections import Name, app, opened
 from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, open_store
 from shoal.cli.judging import judgements
 from shoal.cli.printing import say, warn
@@ -28,6 +28,7 @@ _SHOWN = 10  # bad lines
 Pair = tuple[KnownAnswer, frozenset[int]]
 
 
+@app.command()
 def tune(
     name: Name,
     file: Annotated[

@@ -23,7 +23,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from shoal.errors import LearningError
 from shoal.guarantees.bounds import interval, p_values, require_rate, upper_bound
@@ -236,6 +235,8 @@ def _thresholds(row: Floats, levels: int) -> Floats:
 
 def _paired_p_value(lost: int, won: int, n: int, epsilon: float) -> float:
     """P(sum D <= lost - won) at the least favourable rate of D != 0, and what bounding it took."""
+    from scipy.stats import binom  # 0.5 s to load, and only the search for cascades needs it
+
     if lost - won > n * epsilon:
         return 1.0
     most = max(epsilon, upper_bound(lost + won, n, _SLACK))
