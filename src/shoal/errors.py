@@ -196,8 +196,9 @@ class MaxCostExceeded(RequestError):
 
     def __init__(self, name: str, upper: float, most: float) -> None:
         super().__init__(
-            f"{name}: this call could cost up to {upper:.6g} USD, and x-shoal-max-cost allows "
-            f"{most:.6g}. Nothing was sent; limit the answer's tokens, or allow more"
+            f"{name}: this call could cost up to {upper:.6g} USD, and may cost {most:.6g} "
+            "(x-shoal-max-cost, or what its run has left). Nothing was sent; limit the answer's "
+            "tokens, or allow more"
         )
 
 

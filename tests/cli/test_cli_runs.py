@@ -67,14 +67,23 @@ def test_what_cannot_be_run_is_refused_and_nothing_begun(desk: Desk) -> None:
     assert "input: " in desk.refused("run", file)
     assert "--input: expected a JSON object" in desk.refused("run", file, "--input", "{")
     assert "nothing.json: no such file" in desk.refused("run", "nothing.json")
-    assert "a goal needs an agent" in desk.refused("run", "do something")
+    assert "[agents.NAME]" in desk.refused("run", "do something")
     wrong = ECHO | {"steps": [ECHO["steps"][0] | {"model": "big"}, ECHO["steps"][1]]}
     assert "said: model: there is no 'big'; there are: gpt" in desk.refused(
         "run", plan(desk, wrong), "--input", "x"
     )
+    two = wrong | {"steps": [*wrong["steps"], {"do": "tool", "id": "t", "tool": "fly"}]}
+    refused = desk.refused("run", plan(desk, two), "--input", "x")
+    assert [line.split(":")[0] for line in refused.splitlines()[1:]] == ["  said", "  t"]
     assert "no plan: " in desk.refused("run", plan(desk, []))
     with desk.store() as store:
         assert store.runs.list() == []
+
+
+def test_an_input_that_does_not_fit_is_told_as_one_of_the_command(desk: Desk) -> None:
+    more = SCHEMA | {"properties": {"text": {"type": "string"}, "n": {"type": "integer"}}}
+    refused = desk.refused("run", plan(desk, ECHO | {"input": more}), "--input", "hello")
+    assert "--input: echo it takes text, n: send them as one JSON object" in refused
 
 
 def test_a_dry_run_calls_nothing(desk: Desk) -> None:
@@ -177,3 +186,10 @@ def test_a_key_is_for_tools(desk: Desk) -> None:
     made = json.loads(desk.printed("keys", "create", "app", *tools, "--json"))
     assert made["spec"]["tools"] == ["look", "see"]
     assert "tool look, tool see" in desk.printed("keys", "show", "app")
+
+
+def test_a_budget_in_money_does_not_stop_the_echo_which_costs_nothing(desk: Desk) -> None:
+    desk.add_settings('[models.free]\nengine = "echo"\n')
+    said = ECHO["steps"][0] | {"model": "free"}
+    paid = ECHO | {"steps": [said, ECHO["steps"][1]], "budget": {"usd": 0.01}}
+    assert json.loads(desk.printed("run", plan(desk, paid), "--input", "hi")) == {"it": "hi"}

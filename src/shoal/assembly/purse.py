@@ -88,8 +88,9 @@ class Purse:
         upper = self.upper(handled, model)
         if upper is None:
             raise PriceUnknown(
-                f"{model.name}: nobody knows its price, and x-shoal-max-cost allows {most:.6g} "
-                "USD; state input_price and output_price of the model in shoal.toml"
+                f"{model.name}: nobody knows its price, and this call may cost {most:.6g} USD "
+                "(x-shoal-max-cost, or what its run has left); state input_price and output_price "
+                "of the model in shoal.toml"
             )
         if upper > most:
             raise MaxCostExceeded(model.name, upper, most)

@@ -32,6 +32,7 @@ from shoal.tools.tool import Json
 ENDINGS = {"done": 0, "waiting": 3, "stuck": 4, "over budget": 5}
 """Exit statuses by how a run ended; 1 if it failed."""
 
+_FIRST_AGENT = "[agents.NAME] with a planner (the name of a model) or a plan (a file) makes one"
 _COLUMNS = (
     Column("STEP", shrinks=True),
     Column("CALLS", shrinks=True),
@@ -64,9 +65,13 @@ def run(
     """
     settings = read_config(config)
     order = _order(settings, what, agent, given)
-    if dry:
-        return asyncio.run(_rehearse(settings, order, as_json))
-    run_id, outcome = asyncio.run(_perform(settings, order, quiet))
+    try:
+        if dry:
+            return asyncio.run(_rehearse(settings, order, as_json))
+        run_id, outcome = asyncio.run(_perform(settings, order, quiet))
+    except RefusedPlan as error:
+        wrong = "".join(f"\n  {problem}" for problem in error.problems)
+        raise MalformedRequest(f"the plan cannot be run, and nothing was begun:{wrong}") from None
     if as_json:
         show_json(msgspec.Raw(outcome_json(run_id, outcome)))
     else:
@@ -104,8 +109,11 @@ def _order(config: Config, what: str, agent: str, given: str) -> Order:
 def _only_agent(config: Config) -> str:
     if len(config.agents) == 1:
         return next(iter(config.agents))
-    there = ", ".join(config.agents) or "none"
-    raise MalformedRequest(f"a goal needs an agent; say which with --agent: there are: {there}")
+    there = ", ".join(config.agents)
+    which = (
+        f"say which with --agent: {there}" if there else f"shoal.toml names none: {_FIRST_AGENT}"
+    )
+    raise MalformedRequest(f"a goal needs an agent (a plan is a file that ends in .json); {which}")
 
 
 def _given(plan: Plan, given: str) -> dict[str, Json]:
@@ -113,7 +121,10 @@ def _given(plan: Plan, given: str) -> dict[str, Json]:
         return {}
     if given.lstrip().startswith("{"):
         return _json(given)
-    return dict(given_of(plan, given))
+    try:
+        return dict(given_of(plan, given))
+    except MalformedRequest as error:
+        raise MalformedRequest(str(error).replace("messages:", "--input:", 1), "input") from None
 
 
 def _json(given: str) -> dict[str, Json]:

@@ -21,27 +21,48 @@ def tree_lines(run: Run, records: Sequence[RunRecord]) -> Iterator[str]:
     yield f"run {run.id}  episode {run.episode}" + (f"  agent {run.agent}" if run.agent else "")
     if run.goal:
         yield f"goal: {_short(run.goal)}"
-    seen = set[str]()
-    shown = 0
-    for one in records:
-        for line in _lines(one, seen):
-            shown += 1
-            if shown > _MOST_LINES:
-                yield f"… and more: `shoal runs show {run.id} --json` has all {len(records):,}"
-                return
-            yield line
+    top = _Place()
+    for record in records:
+        _put(record, top)
+    for shown, line in enumerate(_drawn(top, 0)):
+        if shown == _MOST_LINES:
+            yield f"… and more: `shoal runs show {run.id} --json` has all {len(records):,}"
+            return
+        yield line
 
 
-def _lines(record: RunRecord, seen: set[str]) -> Iterator[str]:
-    depth, step = 0, record.step
+class _Place:
+    """What was recorded of one step, and of the steps within it, each where it began: those of
+    items that were worked on side by side are not told in the order of their records."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.inner: dict[str, _Place] = {}
+
+    def within(self, name: str) -> "_Place":
+        return self.inner.setdefault(name, _Place())
+
+    def tell(self, line: str) -> None:
+        if self.lines and line.startswith(self.lines[-1]):
+            self.lines.pop()  # the same again, with what became of it
+        self.lines.append(line)
+
+
+def _put(record: RunRecord, top: _Place) -> None:
+    place, step = top, record.step
     while (found := _INNER.match(step)) is not None:
-        outer = found["outer"]
-        path = f"{depth}{outer}"
-        if path not in seen:
-            seen.add(path)
-            yield f"{_indent(depth)}{outer}"
-        depth, step = depth + 1, found["rest"]
-    yield _indent(depth) + _told(record, step)
+        place, step = place.within(found["outer"]), found["rest"]
+    place = place.within(step or f"record {record.seq}")  # of the whole run: as they came
+    place.tell(_told(record, step))
+
+
+def _drawn(place: _Place, depth: int) -> Iterator[str]:
+    for name, one in place.inner.items():
+        if not one.lines:
+            yield _indent(depth) + name
+        for line in one.lines:
+            yield _indent(depth) + line.replace("\n", f"\n{_indent(depth)}")
+        yield from _drawn(one, depth + 1)
 
 
 def _told(record: RunRecord, step: str) -> str:
@@ -84,7 +105,7 @@ def _cost(record: RunRecord) -> str:
 
 def _result(body: dict[str, Any]) -> str:
     value = as_text(body.get("value"))
-    return f"    = {_short(value)}" if value else ""
+    return f"  = {_short(value)}" if value else ""
 
 
 def _short(text: str) -> str:

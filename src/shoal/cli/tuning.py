@@ -88,7 +88,11 @@ def tune(
         if judge:
             known += judgements(settings, found, judge, known, most)
         if not known:
-            say(f"{name}: nothing to learn from; no FILE is given, and no answer was called right.")
+            say(
+                f"{name}: nothing to learn from; no FILE is given, and no answer was called right. "
+                "Give questions with their passages as FILE, or call answers right (POST "
+                "/shoal/feedback)."
+            )
             raise typer.Exit(REFUSED)
         with Console(stderr=True).status(f"Training and testing on {len(known):,} questions …"):
             outcome = tune_reranker(found, known) if rerank else tuned(found, known)

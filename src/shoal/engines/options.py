@@ -141,9 +141,11 @@ class RecordedOptions(Prices):
 
 
 class EchoOptions(Prices):
-    """Answers with the last user message."""
+    """Answers with the last user message. It costs nothing, unless prices are made up for it."""
 
     engine: Literal["echo"]
+    input_price: Price | None = 0.0
+    output_price: Price | None = 0.0
 
 
 EngineOptions = Annotated[

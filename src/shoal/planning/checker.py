@@ -5,6 +5,7 @@ policy and grants allow, and what it costs. A plan whose least cost is over its 
 one whose most is, is told of: budgets end it where they are reached.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -399,7 +400,8 @@ def _over(estimate: Estimate, limits: Limits, how: str) -> Iterator[Problem]:
         (estimate.seconds, limits.seconds, "seconds"),
     ):
         if limit and found > limit:
-            yield Problem("", f"budget: it takes {how} {found:,.6g} {unit}, of {limit:,.6g}")
+            amount = "an unknown amount of" if math.isinf(found) else f"{how} {found:,.6g}"
+            yield Problem("", f"budget: it takes {amount} {unit}, of {limit:,.6g}")
 
 
 def _warned(most: Estimate, limits: Limits) -> tuple[Problem, ...]:

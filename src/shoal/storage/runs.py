@@ -254,7 +254,10 @@ class Runs:
 
 
 def _missing(run_id: str) -> NotFound:
-    return NotFound(f"no run of id {run_id!r}: it was never started here, or has expired")
+    return NotFound(
+        f"no run of id {run_id!r}: it was never started here, or has expired; "
+        "`shoal runs list` shows those there are"
+    )
 
 
 def _tally(conn: Connection, run_id: str, owner: str) -> Tally:

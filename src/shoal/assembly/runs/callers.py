@@ -35,7 +35,10 @@ def own_run(run: Run, caller: Caller) -> Run:
         NotFound: it is another's.
     """
     if caller.key and caller.key != run.key and "admin" not in caller.spec.scopes:
-        raise NotFound(f"no run of id {run.id!r}: it was never started here, or has expired")
+        raise NotFound(
+            f"no run of id {run.id!r}: it was never started here, or has expired; "
+            "`shoal runs list` shows those there are"
+        )
     return run
 
 

@@ -62,7 +62,7 @@ class Scenes:
         """
         agents = self._regime().agents
         if name not in agents:
-            there = ", ".join(agents) or "none"
+            there = ", ".join(agents) or f"none; [agents.{name}] makes one"
             raise UnknownModel(f"no agent named {name!r}; shoal.toml names: {there}", "agent")
         return agents[name]
 

@@ -44,7 +44,10 @@ def story_of(store: Store, run_id: str) -> Story:
     """
     records = all_records(store, run_id)
     if not records:
-        raise NotFound(f"no run of id {run_id!r}: it was never started here, or has expired")
+        raise NotFound(
+            f"no run of id {run_id!r}: it was never started here, or has expired; "
+            "`shoal runs list` shows those there are"
+        )
     course, raised, begun = None, None, 0
     for one in records:
         if one.kind == PLANNED:
@@ -65,7 +68,10 @@ def order_in(store: Store, run_id: str) -> Order:
     """
     first = store.runs.records(run_id, limit=1)
     if not first:
-        raise NotFound(f"no run of id {run_id!r}: it was never started here, or has expired")
+        raise NotFound(
+            f"no run of id {run_id!r}: it was never started here, or has expired; "
+            "`shoal runs list` shows those there are"
+        )
     return order_of(first[0])
 
 
