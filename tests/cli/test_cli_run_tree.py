@@ -34,20 +34,20 @@ def test_items_side_by_side_keep_their_steps() -> None:
     assert drawn(
         record("rows[0].look", by="a", value=1),
         record("rows[1].look", by="b", value=2),
-        record("rows[0].word:else.judge", by="c"),
-        record("rows[1].word:else.judge", by="d"),
+        record("rows[0].word:else.judge", "failed", error="c"),
+        record("rows[1].word:else.judge", "failed", error="d"),
         record("rows", value=[1, 2]),
     ) == [
         "  rows[0]",
         "    look  a",
         "      = 1",
         "    word:else",
-        "      judge  c",
+        "      judge  failed: c",
         "  rows[1]",
         "    look  b",
         "      = 2",
         "    word:else",
-        "      judge  d",
+        "      judge  failed: d",
         "  rows",
         "    = [1,2]",
     ]
@@ -56,13 +56,13 @@ def test_items_side_by_side_keep_their_steps() -> None:
 def test_the_order_of_records_moves_no_step_to_another_item() -> None:
     names = [f"rows[{i}].{step}" for i in range(20) for step in ("look", "judge")]
     random.Random(3).shuffle(names)
-    shown = drawn(*(record(name, by=name) for name in names))
+    shown = drawn(*(record(name, "failed", error=name) for name in names))
     item = ""
     for line in shown:
         if line.startswith("  rows"):
             item = line.strip()
         else:
-            assert line.split()[1].startswith(f"{item}.")
+            assert line.split()[-1].startswith(f"{item}.")
     assert len(shown) == 60
 
 

@@ -69,7 +69,7 @@ def _told(record: RunRecord, step: str) -> str:
     body: dict[str, Any] = msgspec.json.decode(record.body)
     match record.kind:
         case "finished":
-            return f"{step}  {_who(record, body)}\n{_result(body)}".rstrip()
+            return f"{step}  {_who(record, body)}".rstrip() + _result(body)
         case "failed":
             instead = "  (something stands in its place)" if body.get("handled") else ""
             return f"{step}  failed: {_short(str(body.get('error', '')))}{instead}"
@@ -105,7 +105,7 @@ def _cost(record: RunRecord) -> str:
 
 def _result(body: dict[str, Any]) -> str:
     value = as_text(body.get("value"))
-    return f"  = {_short(value)}" if value else ""
+    return f"\n  = {_short(value)}" if value else ""
 
 
 def _short(text: str) -> str:

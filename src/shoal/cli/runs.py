@@ -194,9 +194,11 @@ def _go_on(
 async def _only_question(orchestra: Orchestra, run: Run) -> str:
     past = (await orchestra.story(run.id, ANYBODY)).past
     open_ = sorted(past.open)
+    if not open_:
+        raise NotFound(f"run {run.id} asks nothing: it is {run.state}")
     if len(open_) != 1:
-        told = ", ".join(open_) or "none"
-        raise NotFound(f"run {run.id}: say which question is answered; open are: {told}")
+        told = "".join(f"\n  {one}" for one in open_)
+        raise NotFound(f"run {run.id}: say which question is answered (STEP); open are:{told}")
     return open_[0]
 
 

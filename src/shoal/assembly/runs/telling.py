@@ -25,7 +25,8 @@ def line_of(entry: Entry) -> str:
             by = f" by {body['by']}" if body.get("by") else ""
             return f"{entry.step}: done{by}{took}\n"
         case "failed":
-            return f"{entry.step}: {body.get('error', 'failed')}\n"
+            instead = " (something stands in its place)" if body.get("handled") else ""
+            return f"{entry.step}: {body.get('error', 'failed')}{instead}\n"
         case "waiting":
             return f"{entry.step}: waits for a person: {body.get('question', '')}\n"
         case _:
