@@ -27,5 +27,10 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    right, matched, there = score(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent)
+    folder = Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent
+    if not (folder / "matches.csv").exists():
+        sys.exit(
+            f"{folder}: no matches.csv yet; the run writes it once its last question is answered"
+        )
+    right, matched, there = score(folder)
     print(f"precision {right}/{matched}, recall {right}/{there}")

@@ -39,7 +39,9 @@ COMMANDS = {
     ),
     "learn": Place("serve", "learn", "Run the learner alone: find tasks, certify, promote, watch."),
     "mcp": Place(
-        "mcp", "mcp", "Offer tasks and collections as tools over MCP, on standard input and output."
+        "mcp",
+        "mcp",
+        "Offer tasks, collections and agents as tools over MCP, on standard input and output.",
     ),
     "certify": Place(
         "certificates",

@@ -20,7 +20,7 @@ from shoal.storage import Store
 
 
 def mcp(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Offer tasks and collections as tools over MCP, on standard input and output.
+    """Offer tasks, collections and agents as tools over MCP, on standard input and output.
 
     For programs that start their servers of tools themselves. `shoal serve` offers the same at
     /mcp where `mcp = true` stands in `\\[gateway]`.

@@ -102,7 +102,9 @@ def _order(config: Config, what: str, agent: str, given: str) -> Order:
     name = agent or _only_agent(config)
     own = config.agents[name].plan if name in config.agents else None
     if own is not None:
-        return Order(agent=name, goal=what, given=given_of(read_plan(own.read_bytes()), what))
+        return Order(
+            agent=name, goal=what, given=given_of(read_plan(own.read_bytes()), what, "the goal")
+        )
     return Order(agent=name, goal=what, given=_json(given) if given else {})
 
 
@@ -121,10 +123,7 @@ def _given(plan: Plan, given: str) -> dict[str, Json]:
         return {}
     if given.lstrip().startswith("{"):
         return _json(given)
-    try:
-        return dict(given_of(plan, given))
-    except MalformedRequest as error:
-        raise MalformedRequest(str(error).replace("messages:", "--input:", 1), "input") from None
+    return dict(given_of(plan, given, "--input"))
 
 
 def _json(given: str) -> dict[str, Json]:

@@ -84,6 +84,7 @@ def show(
         if plan is None:
             raise NotFound(f"run {run.id} has no plan yet")
         svg.write_text(drawn(plan, story.past), encoding="utf-8")
+        return say(f"{svg} is written.")
     if as_json:
         return show_json(Shown(run, [event_of(one) for one in records]))
     for line in tree_lines(run, records):

@@ -82,9 +82,9 @@ class Agents:
             await self._orchestra.cancel(run_id, caller)
 
 
-def given_of(plan: Plan, goal: str) -> Mapping[str, Json]:
+def given_of(plan: Plan, goal: str, where: str = "messages") -> Mapping[str, Json]:
     """What a plan is given for a message: the message under the only text it takes, or the JSON
-    object that the message is.
+    object that the message is. ``where`` it stands is told in the error.
 
     Raises:
         MalformedRequest: the plan takes more than a text, and the message is no JSON object.
@@ -100,8 +100,8 @@ def given_of(plan: Plan, goal: str) -> Mapping[str, Json]:
         return found
     except msgspec.DecodeError:
         raise MalformedRequest(
-            f"messages: {plan.name} takes {', '.join(named)}: send them as one JSON object",
-            "messages",
+            f"{where}: {plan.name} takes {', '.join(named)}: send them as one JSON object",
+            where,
         ) from None
 
 

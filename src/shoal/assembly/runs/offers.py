@@ -62,7 +62,8 @@ class AgentOffers:
         if outcome.state == "done":
             return Outcome(told, as_text(outcome.value))
         if outcome.state == "waiting":
-            return Outcome(told, f"The run {run_id} waits for a person's word.")
+            said = f"The run {run_id} waits for a person's word: `shoal runs approve {run_id}`."
+            return Outcome(told, said)
         hint = f"; {outcome.hint}" if outcome.hint else ""
         return Outcome(error=f"the run {run_id} is {outcome.state}: {outcome.error}{hint}")
 

@@ -145,7 +145,7 @@ def _given(plan: Plan | None, new: NewRun) -> dict[str, Any]:
         if not new.goal.strip():
             raise MalformedRequest("goal: expected what the agent is to reach, found none", "goal")
         return new.input
-    return new.input or (dict(given_of(plan, new.goal)) if new.goal else {})
+    return new.input or (dict(given_of(plan, new.goal, "goal")) if new.goal else {})
 
 
 def _detail(
