@@ -110,3 +110,10 @@ def test_the_figures_of_the_readme_stand_in_the_results() -> None:
     results = (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
     assert figures
     assert not [figure for figure in figures if figure not in results]
+
+
+def test_the_readme_leads_to_every_page_and_example() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [page_name(page) for page in PAGES if page.name != "CONTRIBUTING.md"][1:]
+    assert len(pages) > 20
+    assert not [page for page in pages if f"]({page})" not in readme]
