@@ -75,7 +75,7 @@ def test_what_cannot_be_run_is_refused_and_nothing_begun(desk: Desk) -> None:
     two = wrong | {"steps": [*wrong["steps"], {"do": "tool", "id": "t", "tool": "fly"}]}
     refused = desk.refused("run", plan(desk, two), "--input", "x")
     assert [line.split(":")[0] for line in refused.splitlines()[1:]] == ["  said", "  t"]
-    assert "no plan: " in desk.refused("run", plan(desk, []))
+    assert "plan.json: no plan: " in desk.refused("run", plan(desk, []))
     with desk.store() as store:
         assert store.runs.list() == []
 

@@ -141,7 +141,11 @@ async def test_a_dry_run_calls_nothing(store: Store, ledger: Ledger) -> None:
         ({}, "either 'plan' or 'agent'", "plan"),
         ({"plan": LOOK, "agent": "a"}, "either 'plan' or 'agent'", "plan"),
         ({"plan": []}, "plan: Expected `object | null`", "plan"),
-        ({"plan": {"name": "x", "steps": [{"do": "fly"}]}}, "no plan: Invalid value 'fly'", None),
+        (
+            {"plan": {"name": "x", "steps": [{"do": "fly"}]}},
+            "'fly' - at `$.steps[0].do`; steps do ask,",
+            None,
+        ),
         ({"plan": plan_of(use("a", "fly"), answer("${b}"))}, "a: tool: there is no 'fly'", "plan"),
         ({"plan": plan_of(use("a", "fly"), answer("${b}"))}, "end: value: there is no", "plan"),
         ({"plan": LOOK, "goal": "x"}, "goal: a plan has its own", "goal"),

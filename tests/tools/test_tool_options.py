@@ -166,7 +166,7 @@ PYTHON = '[t]\nkind = "python"\nfunction = '
         (OPENAPI + 'document = "shop.json"', "tools.t: servers:"),
         ('[t]\nkind = "files"\nroot = "none"', "tools.t.root: no such folder 'none'"),
         (PYTHON + '"no_such_module_x:f"', "tools.t.function: No module named"),
-        (PYTHON + '"functions_of_tests:nothing"', "tools.t.function: module"),
+        (PYTHON + '"functions_of_tests:nothing"', "function: functions_of_tests has no 'nothing'"),
         (PYTHON + '"functions_of_tests:NUMBER"', "is no function"),
         (PYTHON + '"functions_of_tests:unhinted"', "tools.t.function: unhinted: the parameter n"),
         (PYTHON + '"functions_of_tests:triple"', "tools.t: this tool calls itself triple"),

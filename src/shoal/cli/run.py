@@ -98,6 +98,8 @@ def _order(config: Config, what: str, agent: str, given: str) -> Order:
             plan = read_plan(Path(what).read_bytes())
         except FileNotFoundError:
             raise ConfigError(f"{what}: no such file") from None
+        except MalformedRequest as error:
+            raise MalformedRequest(f"{what}: {error}") from None
         return Order(plan=plan, given=_given(plan, given))
     name = agent or _only_agent(config)
     own = config.agents[name].plan if name in config.agents else None

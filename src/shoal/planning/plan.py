@@ -176,6 +176,7 @@ class Plan(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     version: int = VERSION
 
 
+KINDS = "ask, retrieve, tool, map, branch, repeat, approve, answer"
 _PLANS = msgspec.json.Decoder(Plan)
 _STEPS: msgspec.json.Decoder[Step] = msgspec.json.Decoder(Step)
 
@@ -189,7 +190,9 @@ def read_plan(text: bytes | str) -> Plan:
     try:
         return _PLANS.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedRequest(f"no plan: {error}") from None
+        told = str(error)
+        kinds = f"; steps do {KINDS}" if told.endswith(".do`") or "field `do`" in told else ""
+        raise MalformedRequest(f"no plan: {told}{kinds}") from None
 
 
 def read_step(text: bytes | str) -> Step:

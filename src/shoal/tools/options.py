@@ -371,6 +371,8 @@ def _function_tool(place: str, name: str, options: PythonToolOptions, folder: Pa
     try:
         found: Any = module_of(file) if file else importlib.import_module(module)
         for part in path.split("."):
+            if not hasattr(found, part):
+                raise AttributeError(f"{module} has no {path!r}")
             found = getattr(found, part)
     except Exception as error:  # whatever the code of a module does as it is imported
         said = str(error) or type(error).__name__
