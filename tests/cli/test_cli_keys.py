@@ -164,3 +164,10 @@ def test_nothing_spent(desk: Desk) -> None:
 
 def test_show_tells_what_a_key_spent(spent: Desk) -> None:
     assert "Its calls: 1, which cost $2.00" in spent.printed("keys", "show", "team")
+
+
+def test_a_key_for_a_model_that_is_not_named_is_made_and_remarked_on(desk: Desk) -> None:
+    result = desk.run("keys", "create", "app", "--model", "gpt", "--model", "gtp")
+    assert result.exit_code == 0
+    assert "names no model 'gtp'" in result.stderr
+    assert "'gpt'" not in result.stderr

@@ -11,6 +11,7 @@ from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, store_at
 from shoal.cli.figures import moment, money
 from shoal.cli.printing import Column, Row, say, show_json, show_table, warn
 from shoal.cli.span import Span, read_span
+from shoal.config import read_config
 from shoal.errors import MalformedRequest
 from shoal.routing.caller import SCOPES, KeySpec
 from shoal.routing.key_order import KeyOrder
@@ -75,6 +76,10 @@ def create(
     with store_at(config) as store, store.database.transaction() as conn:
         store.keys.insert(conn, made.row)
     _show_once(made.key, view_key(made.row, now), as_json)
+    known = read_config(config).models
+    for one in model or []:
+        if one not in known and not one.startswith("shoal/"):
+            warn(f"Note: {config} names no model {one!r}; until it does, the key cannot ask it.")
 
 
 @app.command("list")
