@@ -323,7 +323,8 @@ class RunFailed(EngineError):
     def __init__(self, run_id: str, state: str, why: str, hint: str, step: str) -> None:
         at = f" at {step}" if step else ""
         more = f"; {hint}" if hint else ""
-        super().__init__(f"the run {run_id} is {state}{at}: {why}{more}")
+        told = "has failed" if state == "failed" else f"is {state}"
+        super().__init__(f"the run {run_id} {told}{at}: {why}{more}")
 
 
 class CallerGone(EngineError):

@@ -114,7 +114,7 @@ def test_a_no_ends_the_run(desk: Desk) -> None:
     desk.run("run", plan(desk, ASKS))
     result = desk.run("runs", "approve", run_id(desk), "--no", "--note", "too dear")
     assert result.exit_code == 1
-    assert "is failed at word" in result.stdout
+    assert "has failed at word" in result.stdout
     assert "said no: too dear" in result.stdout
     with desk.store() as store:
         assert store.calls.list() == []

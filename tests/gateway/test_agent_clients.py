@@ -133,22 +133,22 @@ async def test_a_run_that_fails_is_a_502_in_each_format(at: Place) -> None:
         with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)) as failed:
             await asking
         assert failed.value.status_code == 502
-        assert "is failed at number: expected JSON" in str(failed.value)
+        assert "has failed at number: expected JSON" in str(failed.value)
 
 
 async def test_a_stream_of_a_run_that_fails_ends_in_an_error(at: Place) -> None:
     stream = await at.openai.chat.completions.create(
         model="shoal/agent:broken", messages=USER, stream=True
     )
-    with pytest.raises(openai.APIError, match="is failed at number"):
+    with pytest.raises(openai.APIError, match="has failed at number"):
         async for _ in stream:
             pass
-    with pytest.raises(anthropic.APIError, match="is failed at number"):
+    with pytest.raises(anthropic.APIError, match="has failed at number"):
         async with at.anthropic.messages.stream(
             model="shoal/agent:broken", messages=USER, max_tokens=9
         ) as messages:
             await messages.get_final_message()
-    with pytest.raises(openai.APIError, match="is failed at number"):
+    with pytest.raises(openai.APIError, match="has failed at number"):
         async for _ in await at.openai.responses.create(
             model="shoal/agent:broken", input="hello", stream=True
         ):

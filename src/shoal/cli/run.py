@@ -85,7 +85,8 @@ def tell_outcome(run_id: str, outcome: Outcome) -> None:
         say(as_text(outcome.value))
         return
     at = f" at {outcome.step}" if outcome.step else ""
-    say(f"The run {run_id} is {outcome.state}{at}{f': {outcome.error}' if outcome.error else ''}")
+    ended = "has failed" if outcome.state == "failed" else f"is {outcome.state}"
+    say(f"The run {run_id} {ended}{at}{f': {outcome.error}' if outcome.error else ''}")
     if outcome.hint:
         say(outcome.hint)
     if outcome.state == "waiting":

@@ -65,7 +65,8 @@ class AgentOffers:
             said = f"The run {run_id} waits for a person's word: `shoal runs approve {run_id}`."
             return Outcome(told, said)
         hint = f"; {outcome.hint}" if outcome.hint else ""
-        return Outcome(error=f"the run {run_id} is {outcome.state}: {outcome.error}{hint}")
+        ended = "has failed" if outcome.state == "failed" else f"is {outcome.state}"
+        return Outcome(error=f"the run {run_id} {ended}: {outcome.error}{hint}")
 
 
 def _spec(agent: Agent) -> ToolSpec:
