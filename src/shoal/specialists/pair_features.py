@@ -71,6 +71,12 @@ class Schema(Struct, frozen=True):
             return record.value(view)
         return " ".join(value for name, value in record.fields if name not in self.numbers)
 
+    def share_in(self, pair: Pair) -> float:
+        """The share of the attributes that both records have, maybe empty; 1 if there are none."""
+        left, right = ({name for name, _ in record.fields} for record in pair)
+        wanted = {*self.texts, *self.numbers}
+        return len(wanted & left & right) / len(wanted) if wanted else 1.0
+
 
 class View(Struct, frozen=True):
     """What was counted over the training records in one view; ``rivals`` by the side they are on,
@@ -137,9 +143,9 @@ class PairFeatures:
         """Whether neither record of a new pair was counted: then nothing is known of rivals."""
         return self._strange(pair, {})
 
-    def known_words(self, pair: Pair) -> float:
-        """The share of a record's words that stand in two or more training records, the lesser of
-        the two records of a pair of strangers; 1 for records without words."""
+    def familiarity(self, pair: Pair) -> float:
+        """Of a pair of strangers, 0 to 1: the share of words that stand in two or more training
+        records, of the record that has fewer such, times the share of the attributes there are."""
         rarity = self._views[WHOLE].rarities.words
         sides = [profile_of(self.schema.text(record, WHOLE)).distinct for record in pair]
         keys = [record.key for record in pair]
@@ -150,7 +156,7 @@ class PairFeatures:
                 rarity.counts.get(word, 0) - sum(word in own for own in counted) for word in words
             ]
             shares.append(sum(n >= 2 for n in found) / len(found) if found else 1.0)
-        return min(shares)
+        return min(shares) * self.schema.share_in(pair)
 
     def _counted(self, key: str) -> bool:
         return any(key in side for side in self._views[WHOLE].rivals.values())

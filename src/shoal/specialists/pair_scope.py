@@ -1,9 +1,10 @@
 """Is a pair of records of the catalogue that the specialist learned from?
 
 A pair is of it if either record was in another training pair. Of two strangers it is not known.
-Where such pairs were usual in training a new one is no surprise, unless its words are new as well;
-where hardly one was, as of a catalogue whose records come again and again, another catalogue is the
-likelier reason, and nothing in training or calibration tells how good an answer there would be.
+Where hardly a pair was of strangers, as of a catalogue whose records come again and again, another
+catalogue is the likelier reason; and no certificate speaks of answers there, since all of so few
+could be wrong and the promise kept. Where such pairs were usual a new one is no surprise, and it is
+judged by how familiar its words and attributes are.
 """
 
 from collections.abc import Sequence
@@ -22,10 +23,14 @@ Doubles = NDArray[np.float64]
 LEAST = 0.5
 """Probability of being in scope below which a pair is declined: rather out than in."""
 
+FEW = 0.05
+"""Share of pairs of strangers in training up to which they are all taken to be out of scope: a
+promise may be broken as often without being broken on the whole."""
+
 
 class PairScope(Struct, frozen=True):
     """``strangers`` is the share of training pairs of which neither record was in another pair, by
-    Laplace's rule, and ``quantiles`` (q,) are those of the share of their words that is known."""
+    Laplace's rule, and ``quantiles`` (q,) are those of their familiarity."""
 
     strangers: float
     quantiles: Doubles
@@ -33,16 +38,19 @@ class PairScope(Struct, frozen=True):
     @classmethod
     def fit(cls, features: PairFeatures, pairs: Sequence[Pair], strange: NDArray[np.bool_]) -> Self:
         """From pairs (n,) and which of them are of strangers (n,)."""
-        known = [features.known_words(pairs[at]) for at in np.flatnonzero(strange).tolist()]
-        share = (len(known) + 1) / (len(pairs) + 2)
-        return cls(share, quantiles_of(np.asarray(known, np.float64)))
+        found = [features.familiarity(pairs[at]) for at in np.flatnonzero(strange).tolist()]
+        share = (len(found) + 1) / (len(pairs) + 2)
+        return cls(share, quantiles_of(np.asarray(found, np.float64)))
 
     def probability(self, features: PairFeatures, pair: Pair, strange: bool) -> float:
-        """That a pair is in scope: 1 if it is not of strangers, else by Bayes' rule. Pairs of
-        another catalogue are all of strangers, those of this one are so with ``strangers``."""
+        """That a pair is in scope: 1 if it is not of strangers, 0 if those are ``FEW``, else by
+        Bayes' rule. Pairs of another catalogue are all of strangers, those of this one are so with
+        probability ``strangers``."""
         if not strange:
             return 1.0
-        rank = rank_among(self.quantiles, np.asarray([features.known_words(pair)]))
+        if self.strangers <= FEW:
+            return 0.0
+        rank = rank_among(self.quantiles, np.asarray([features.familiarity(pair)]))
         return float(1 / (1 + odds_against(rank)[0] / self.strangers))
 
     def numbers(self) -> dict[str, Any]:
