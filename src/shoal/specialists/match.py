@@ -5,10 +5,11 @@ with how many others it was said to match: where matches are nearly one to one, 
 its match seldom has another. Those counts come from the reference answers, so they are made anew
 for each fold, without what is left out.
 
-Of a pair of two records that were in no other pair nothing is known of rivals and matches, which is
-not the same as having none: those columns are empty then. So that the trees know what to do without
-them, they see some training pairs once more with them emptied. Where training had hardly a pair of
-strangers, one is declined (``pair_scope``): it is of another catalogue.
+A pair of two records that were in no other pair may be of another catalogue (``pair_scope``). It is
+declined where training had hardly a pair of strangers. Where it had, and the words are unfamiliar,
+nothing is known of rivals and matches, which is not the same as having none: those columns are
+empty then. So that the trees know what to do without them, they see some training pairs once more
+with them emptied.
 
 It says "match" from the score on at which F1 is greatest on left-out examples. The signal is the
 probability of being right, by a logistic curve for either label over the distance to that score.
@@ -30,7 +31,7 @@ from shoal.specialists.confidence import Curve, fit_curve
 from shoal.specialists.files import write_model
 from shoal.specialists.kind import Kind, Recipe
 from shoal.specialists.pair_features import OF_RIVALS, PairFeatures
-from shoal.specialists.pair_scope import LEAST, PairScope
+from shoal.specialists.pair_scope import KNOWN, LEAST, Judgement, PairScope
 from shoal.specialists.pairs import Pair, find_pair, way_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Reason, Trained
@@ -53,7 +54,7 @@ OPTIONS = BoostingOptions(
 """Chosen by cross-fitted F1 on the training and validation parts of two public data sets."""
 
 _FOLDS = 5
-_DROPPED = 5  # every such training pair is learned from without its rivals, too
+_DROPPED = 10  # every such training pair is learned from without its rivals, too
 _MOST_REASONS = 8
 _MEANING = "record: cosine of meaning"
 _MATCHED = ("other matches of left", "other matches of right")
@@ -155,21 +156,24 @@ class MatchSpecialist:
         pair = find_pair(given, self.way)
         if pair is None:
             return Prediction(None, 0.0)
-        score = float(self._trees.raw(self._row(pair)[None, :])[0])
-        return within(self._scale.prediction(self.labels, score), self.in_scope(pair))
+        judged = self.judge(pair)
+        if judged.inside < LEAST:
+            return Prediction(None, 0.0)
+        score = float(self._trees.raw(self._row(pair, judged)[None, :])[0])
+        return within(self._scale.prediction(self.labels, score), judged.inside)
 
-    def in_scope(self, pair: Pair) -> float:
-        """The probability that a pair is of the records that this was learned from."""
+    def judge(self, pair: Pair) -> Judgement:
+        """Whether a pair is of the records that this was learned from."""
         if self._scope is None:
-            return 1.0
-        return self._scope.probability(self._features, pair, self._features.strange(pair))
+            return KNOWN
+        return self._scope.judge(self._features, pair, self._features.strange(pair))
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """Which features decided, and how much each moved the trees' score (log-odds)."""
         pair = find_pair(given, self.way)
         if pair is None:
             return ()
-        row = self._row(pair)
+        row = self._row(pair, self.judge(pair))
         parts = self._trees.contributions(row)[0][:-1]
         sign = 1 if float(self._trees.raw(row[None, :])[0]) >= self._scale.cut else -1
         names = _names(self._features, self._senses)
@@ -199,12 +203,12 @@ class MatchSpecialist:
         }
         return model, self._features.arrays()
 
-    def _row(self, pair: Pair) -> Floats:
+    def _row(self, pair: Pair, judged: Judgement) -> Floats:
         left, right = pair
         meaning = [_meaning([pair], self._features, self._senses)[0]] if self._senses else []
         known = self._matches.row(left.key, right.key)
         row = np.concatenate([self._features.row(pair), meaning, known])
-        if self._scope is not None and self._features.strange(pair):
+        if not judged.rivals:
             row[_of_others(_names(self._features, self._senses))] = nan
         return row
 
@@ -272,9 +276,9 @@ def train_match(
     scores = lesson.left_out_scores()
     scale = Scale.of(scores[lesson.kept], lesson.targets[lesson.kept])
     left_out = [Prediction(None, 0.0)] * len(inputs)
-    for row, score, inside in zip(rows, scores, lesson.in_scope(), strict=True):
+    for row, score, judged in zip(rows, scores, lesson.judged, strict=True):
         said = scale.prediction((labels[0], labels[1]), float(score))
-        left_out[row] = within(said, inside)
+        left_out[row] = within(said, judged.inside)
     specialist = MatchSpecialist(
         (labels[0], labels[1]),
         way,
@@ -317,20 +321,14 @@ class _Lesson:
         meaning = [_meaning(pairs, self.features, senses)] if senses else []
         self._rows = np.column_stack([rows, *meaning])
         self._of_others = _of_others(_names(self.features, senses))
-        self._pairs, self._strange = pairs, np.zeros(len(pairs), bool)
         self.scope: PairScope | None = None
+        self.judged = [KNOWN] * len(pairs)
         if recurring:
-            self._strange = self.features.strangers(pairs, first)
-            self.scope = PairScope.fit(self.features, pairs, self._strange)
-
-    def in_scope(self) -> list[float]:
-        """(n,) the probability that a pair is in scope, had it not been among these."""
-        if self.scope is None:
-            return [1.0] * len(self._pairs)
-        return [
-            self.scope.probability(self.features, pair, bool(strange))
-            for pair, strange in zip(self._pairs, self._strange, strict=True)
-        ]
+            strange = self.features.strangers(pairs, first)
+            self.scope = scope = PairScope.fit(self.features, pairs, strange)
+            told = zip(pairs, strange.tolist(), strict=True)
+            self.judged = [scope.judge(self.features, pair, new) for pair, new in told]
+        self._alone = np.array([not judged.rivals for judged in self.judged])
 
     def left_out_scores(self) -> Floats:
         """(n,) log-odds of a match by trees, and known matches, without the example's fold."""
@@ -346,7 +344,7 @@ class _Lesson:
         """Trees on these examples."""
         table, targets = self._table(self.matches(trains))[trains], self.targets[trains]
         if self.scope is not None:
-            again = np.flatnonzero(~self._strange[trains])[::_DROPPED]
+            again = np.flatnonzero(~self._alone[trains])[::_DROPPED]
             alone = table[again]
             alone[:, self._of_others] = nan
             table, targets = np.vstack([table, alone]), np.append(targets, targets[again])
@@ -362,7 +360,7 @@ class _Lesson:
         known = np.array([matches.row(left, right) for left, right in self._keys], dtype=float)
         table = np.column_stack([self._rows, known])
         for column in self._of_others:
-            table[self._strange, column] = nan
+            table[self._alone, column] = nan
         return table
 
     def _label_of_matches(self, rows: Floats, answers: NDArray[np.intp]) -> int:

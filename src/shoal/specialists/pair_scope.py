@@ -8,7 +8,7 @@ judged by how familiar its words and attributes are.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from msgspec import Struct
@@ -27,6 +27,20 @@ FEW = 0.05
 """Share of pairs of strangers in training up to which they are all taken to be out of scope: a
 promise may be broken as often without being broken on the whole."""
 
+UNFAMILIAR = 0.02
+"""Rank of familiarity up to which nothing is known of the rivals of strangers."""
+
+
+class Judgement(NamedTuple):
+    """``inside``: the probability that a pair is in scope. ``rivals``: whether the records that
+    were seen can tell of rivals."""
+
+    inside: float
+    rivals: bool
+
+
+KNOWN = Judgement(1.0, True)
+
 
 class PairScope(Struct, frozen=True):
     """``strangers`` is the share of training pairs of which neither record was in another pair, by
@@ -42,16 +56,17 @@ class PairScope(Struct, frozen=True):
         share = (len(found) + 1) / (len(pairs) + 2)
         return cls(share, quantiles_of(np.asarray(found, np.float64)))
 
-    def probability(self, features: PairFeatures, pair: Pair, strange: bool) -> float:
-        """That a pair is in scope: 1 if it is not of strangers, 0 if those are ``FEW``, else by
-        Bayes' rule. Pairs of another catalogue are all of strangers, those of this one are so with
-        probability ``strangers``."""
+    def judge(self, features: PairFeatures, pair: Pair, strange: bool) -> Judgement:
+        """A pair of known records is in scope. One of strangers is not if those are ``FEW``, else
+        that is by Bayes' rule: pairs of another catalogue are all of strangers, those of this one
+        are so with probability ``strangers``."""
         if not strange:
-            return 1.0
+            return KNOWN
         if self.strangers <= FEW:
-            return 0.0
+            return Judgement(0.0, False)
         rank = rank_among(self.quantiles, np.asarray([features.familiarity(pair)]))
-        return float(1 / (1 + odds_against(rank)[0] / self.strangers))
+        inside = float(1 / (1 + odds_against(rank)[0] / self.strangers))
+        return Judgement(inside, float(rank[0]) > UNFAMILIAR)
 
     def numbers(self) -> dict[str, Any]:
         """All of it, for a JSON file."""

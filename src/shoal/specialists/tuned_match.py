@@ -85,7 +85,7 @@ class TunedMatch:
         cross = float(self._encoder.encode([joined(pair)])[0] @ self._direction) + self._bias
         score = self._blend.score(light_log_odds(self._light.labels, said), cross)
         found = self._scale.prediction(self._light.labels, score)
-        return within(found, self._light.in_scope(pair))
+        return within(found, self._light.judge(pair).inside)
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """What the trees go by; the cross-encoder's share has no reasons."""
