@@ -38,6 +38,14 @@ def test_pairs_of_another_catalogue_are_declined(trained: Trained) -> None:
     assert {(p.output, p.signal) for p in said(trained, other)} == {(None, 0.0)}
 
 
+def test_what_it_would_have_said_can_be_asked(trained: Trained) -> None:
+    assert isinstance(trained.specialist, MatchSpecialist)
+    for asked in offers(THEIRS, 3, seed=3).inputs:
+        assert trained.specialist.forced(asked).output in MATCH.labels
+    for asked in SEEN.inputs[:5]:
+        assert trained.specialist.forced(asked) == trained.specialist.predict(asked)
+
+
 def test_new_offers_of_the_same_catalogue_are_answered(trained: Trained) -> None:
     new = offers(OURS, 30, seed=4)
     found = said(trained, new)

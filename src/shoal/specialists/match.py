@@ -6,10 +6,10 @@ its match seldom has another. Those counts come from the reference answers, so t
 for each fold, without what is left out.
 
 A pair of two records that were in no other pair may be of another catalogue (``pair_scope``). It is
-declined where training had hardly a pair of strangers. Where it had, and the words are unfamiliar,
-nothing is known of rivals and matches, which is not the same as having none: those columns are
-empty then. So that the trees know what to do without them, they see some training pairs once more
-with them emptied.
+declined where training had hardly a pair of strangers. Where it had some, and the words are not
+familiar, nothing is known of rivals and matches, which is not the same as having none: those
+columns are empty then. So that the trees know what to do without them, they see some training pairs
+once more with them emptied.
 
 It says "match" from the score on at which F1 is greatest on left-out examples. The signal is the
 probability of being right, by a logistic curve for either label over the distance to that score.
@@ -157,10 +157,16 @@ class MatchSpecialist:
         if pair is None:
             return Prediction(None, 0.0)
         judged = self.judge(pair)
-        if judged.inside < LEAST:
-            return Prediction(None, 0.0)
+        return within(self._said(pair, judged), judged.inside)
+
+    def forced(self, given: Input) -> Prediction:
+        """As ``predict``, but of pairs out of scope too, where no certificate speaks of it."""
+        pair = find_pair(given, self.way)
+        return Prediction(None, 0.0) if pair is None else self._said(pair, self.judge(pair))
+
+    def _said(self, pair: Pair, judged: Judgement) -> Prediction:
         score = float(self._trees.raw(self._row(pair, judged)[None, :])[0])
-        return within(self._scale.prediction(self.labels, score), judged.inside)
+        return self._scale.prediction(self.labels, score)
 
     def judge(self, pair: Pair) -> Judgement:
         """Whether a pair is of the records that this was learned from."""
@@ -343,7 +349,7 @@ class _Lesson:
     def grow(self, trains: NDArray[np.bool_]) -> Boosting:
         """Trees on these examples."""
         table, targets = self._table(self.matches(trains))[trains], self.targets[trains]
-        if self.scope is not None:
+        if self.scope is not None and self.scope.takes_strangers:
             again = np.flatnonzero(~self._alone[trains])[::_DROPPED]
             alone = table[again]
             alone[:, self._of_others] = nan

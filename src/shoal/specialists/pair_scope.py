@@ -56,14 +56,19 @@ class PairScope(Struct, frozen=True):
         share = (len(found) + 1) / (len(pairs) + 2)
         return cls(share, quantiles_of(np.asarray(found, np.float64)))
 
+    @property
+    def takes_strangers(self) -> bool:
+        """Whether any pair of strangers can be in scope."""
+        return self.strangers > FEW
+
     def judge(self, features: PairFeatures, pair: Pair, strange: bool) -> Judgement:
         """A pair of known records is in scope. One of strangers is not if those are ``FEW``, else
         that is by Bayes' rule: pairs of another catalogue are all of strangers, those of this one
         are so with probability ``strangers``."""
         if not strange:
             return KNOWN
-        if self.strangers <= FEW:
-            return Judgement(0.0, False)
+        if not self.takes_strangers:
+            return Judgement(0.0, True)
         rank = rank_among(self.quantiles, np.asarray([features.familiarity(pair)]))
         inside = float(1 / (1 + odds_against(rank)[0] / self.strangers))
         return Judgement(inside, float(rank[0]) > UNFAMILIAR)
