@@ -4,7 +4,8 @@
 
 First part, official splits: trained on "train", and on "train" and "valid" together; the cut is
 cross-fitted on what trains, "test" is only predicted. F1 of the matches with a bootstrap interval
-(2,000 resamples of the test pairs). "Pairs alone" leaves out what is known of other training pairs
+(2,000 resamples of the test pairs), of all pairs and of those it does not decline as of another
+catalogue. "Pairs alone" leaves out what is known of other training pairs
 (better candidates elsewhere, matches of the same record), which a matcher of single pairs, such as
 Ditto (.893 / .756, published), has no access to. "Label" is the kernel machine over the raw text.
 Beside them the recorded answers of LLMs to four prompts about the same test pairs.
@@ -48,11 +49,13 @@ Row = dict[str, Any]
 
 
 class Said(Struct, frozen=True):
-    """What a recipe says of the test pairs, CPU seconds to train and ms an answer."""
+    """What a recipe says of the test pairs, of those it declines too, CPU seconds to train and ms
+    an answer, and which pairs it answers."""
 
     matches: Bools
     train_s: float
     answer_ms: float
+    answered: Bools | None = None
 
 
 def given(row: Row) -> Input:
@@ -96,9 +99,13 @@ def specialist(
     began = time.process_time()
     trained = kind.train(CONTRACT, [given(row) for row in train], outputs, used, recipe)
     middle = time.process_time()
-    said = [trained.specialist.predict(given(row)).output == "Yes" for row in test]
+    found = [trained.specialist.predict(given(row)).output for row in test]
     ended = time.process_time()
-    return Said(np.array(said), middle - began, (ended - middle) / len(test) * 1e3)
+    said, answered = np.array([o == "Yes" for o in found]), np.array([o is not None for o in found])
+    if isinstance(trained.specialist, match.MatchSpecialist):
+        for at in np.flatnonzero(~answered):
+            said[at] = trained.specialist.forced(given(test[at])).output == "Yes"
+    return Said(said, middle - began, (ended - middle) / len(test) * 1e3, answered)
 
 
 def pairs_alone(train: Sequence[Row], test: Sequence[Row]) -> Said:
@@ -146,6 +153,11 @@ def on_labels(name: str, senses: Senses) -> None:
     def told(what: str, said: Said) -> Said:
         costs = f", {said.train_s:.1f} s CPU, {said.answer_ms:.2f} ms an answer"
         report(what, said.matches, matches, costs)
+        kept = said.answered
+        if kept is not None and not kept.all():
+            report(
+                f"  the {kept.mean():.1%} it does not decline", said.matches[kept], matches[kept]
+            )
         return said
 
     light, embedded = match.KIND.recipes

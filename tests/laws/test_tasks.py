@@ -21,7 +21,7 @@ from shoal.tasks.contract import (
 from shoal.tasks.inference import infer, join
 from shoal.tasks.json_style import JsonStyle, style_of
 from shoal.tasks.slot_names import name_slots
-from shoal.tasks.template import Pattern, Template, skeleton_of
+from shoal.tasks.template import Pattern, Template, opening_skeleton_of, skeleton_of
 from shoal.tasks.wording import number_in, simplified
 
 texts = st.text(alphabet="ab:\n.<> é", max_size=12)
@@ -186,3 +186,44 @@ def test_the_matcher_finds_what_some_template_matches(
     if found:
         heaviest = max(task.templates[0].weight for task in able)
         assert found.template.weight == heaviest
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=8,
+)
+blanks = st.text(alphabet=" \n\t", max_size=3)
+
+
+def written(value: object, data: st.DataObject) -> str:
+    """The value as JSON, with any blanks and its keys in any order."""
+    before, after = data.draw(blanks), data.draw(blanks)
+    if isinstance(value, dict):
+        keys = data.draw(st.permutations(list(value)))
+        parts = [f"{json.dumps(key)}{before}:{written(value[key], data)}" for key in keys]
+        return f"{before}{{{after}{','.join(parts)}{before}}}{after}"
+    if isinstance(value, list):
+        return f"{before}[{after}{','.join(written(v, data) for v in value)}]{after}"
+    text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
+    return f"{before}{text}{after}"
+
+
+@given(anything, anything, anything, st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_task_is_the_same_however_its_tools_and_format_are_written(
+    tools: object, form: object, other: object, data: st.DataObject
+) -> None:
+    def asked(tools: object, form: object) -> Request:
+        told = (Message("user", "hi"),)
+        return Request("m", told, tools=written(tools, data), response_format=written(form, data))
+
+    for skeleton, continues in ((skeleton_of, False), (opening_skeleton_of, True)):
+        slots = ("text", "conversation")[: 1 + continues]
+        patterns = (Pattern("user", ("", "")),)
+        template = Template(skeleton(asked(tools, form)), patterns, slots, continues)
+        matcher = Matcher([Task("t", "t", (template,), TextContract())])
+        assert matcher.match(asked(tools, form)) is not None
+        alike = json.dumps(form, sort_keys=True) == json.dumps(other, sort_keys=True)
+        assert (matcher.match(asked(tools, other)) is not None) == alike
+        assert (template.match(asked(tools, other)) is not None) == alike

@@ -1,5 +1,9 @@
 """Patterns and templates: literal text, slots, skeletons."""
 
+import json
+import time
+from hashlib import blake2b
+
 import pytest
 
 from shoal.chat import Message, Request, ToolCall
@@ -9,6 +13,7 @@ from shoal.tasks.template import (
     content_of,
     opening_skeleton_of,
     skeleton_of,
+    skeletons_of,
 )
 
 LETTER = Pattern("user", ("Dear ", ",\n", "\nYours"))
@@ -99,3 +104,44 @@ def test_input_text_is_the_only_slot_or_named_lines() -> None:
     two = template(like, Pattern("user", ("A: ", " B: ", "")), slots=("a", "b"))
     assert one.input_text([" hello\n"]) == "hello"
     assert two.input_text(["1", "2 "]) == "a: 1\nb: 2"
+
+
+def stored_long_ago(roles: str, tools: str, response_format: str) -> str:
+    """The digest as it was when the JSON counted byte for byte."""
+    text = "\0".join((roles, tools, response_format))
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def test_templates_stored_by_the_written_json_keep_their_calls() -> None:
+    tools, form = '[ {"type": "function", "a": 1} ]', '{"type": "json_object"}'
+    asked = request(("user", "hi"), tools=tools, response_format=form)
+    respaced = request(("user", "hi"), tools=tools.replace(" ", ""), response_format=form)
+    for old, continues in (("user ", False), ("user ... user", True)):
+        skeleton = stored_long_ago(old, tools, form)
+        slots = ("text", "conversation")[: 1 + continues]
+        found = Template(skeleton, (Pattern("user", ("", "")),), slots, continues)
+        assert found.match(asked) is not None
+        assert found.match(respaced) is None  # it is not known what was digested
+
+
+def test_without_tools_and_format_there_is_one_digest_and_it_is_the_old_one() -> None:
+    asked = request(("system", "a"), ("user", "b"))
+    assert [*skeletons_of(asked, opening=False)] == [stored_long_ago("system user ", "", "")]
+    assert [*skeletons_of(asked, opening=True)] == [stored_long_ago("system user ...", "", "")]
+
+
+@pytest.mark.parametrize("broken", ["{", "[" * 100_000, '{"a": ' + "1" * 5_000 + "}"])
+def test_json_that_cannot_be_read_counts_as_it_is_written(broken: str) -> None:
+    found = skeleton_of(request(("user", "hi"), response_format=broken))
+    assert found == skeleton_of(request(("user", "ho"), response_format=broken))
+    assert found != skeleton_of(request(("user", "hi"), response_format=broken + " "))
+
+
+def test_large_tools_are_read_once() -> None:
+    schema = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(40)}}
+    functions = [{"name": f"f{i}", "parameters": schema} for i in range(40)]
+    bodies = [json.dumps(functions) for _ in range(200)]  # 60 KB each, equal and not the same
+    skeleton_of(request(("user", "hi"), tools=bodies[0]))
+    started = time.process_time()
+    assert len({skeleton_of(request(("user", "hi"), tools=body)) for body in bodies}) == 1
+    assert (time.process_time() - started) / len(bodies) < 0.3e-3

@@ -8,7 +8,7 @@ from msgspec import Struct
 from shoal.chat import Message, Request
 from shoal.errors import MalformedRequest
 from shoal.tasks import Task, Template
-from shoal.tasks.template import CONVERSATION, opening_skeleton_of, skeleton_of
+from shoal.tasks.template import CONVERSATION, skeletons_of
 
 _KEPT = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop")
 
@@ -56,8 +56,7 @@ def form_of(task: Task, example: Request | None) -> Form | None:
     for template in task.templates:
         for form in _forms(template, example):
             request = form.filled(dict.fromkeys(form.slots, "x"), "")
-            look = opening_skeleton_of if template.continues else skeleton_of
-            if look(request) == template.skeleton:
+            if template.skeleton in skeletons_of(request, opening=template.continues):
                 return form
     return None
 

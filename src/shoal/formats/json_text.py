@@ -137,6 +137,18 @@ def decode_reply(decoder: msgspec.json.Decoder[T], reply: bytes) -> T:
         return decoder.decode(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
+@no_collection()
+def canonical_json(text: str) -> str:
+    """A JSON text with sorted keys and no blanks, so that equal values have equal texts; what is no
+    JSON that can be read, or empty, stays as it is."""
+    if not text:
+        return ""
+    try:
+        return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return text
+
+
 def members_of(text: bytes) -> dict[str, Raw]:
     """The members of a JSON object, each value as the text it came in.
 

@@ -5,12 +5,19 @@ with how many others it was said to match: where matches are nearly one to one, 
 its match seldom has another. Those counts come from the reference answers, so they are made anew
 for each fold, without what is left out.
 
+A pair of two records that were in no other pair may be of another catalogue (``pair_scope``). It is
+declined where training had hardly a pair of strangers. Where it had some, and the words are not
+familiar, nothing is known of rivals and matches, which is not the same as having none: those
+columns are empty then. So that the trees know what to do without them, they see some training pairs
+once more with them emptied.
+
 It says "match" from the score on at which F1 is greatest on left-out examples. The signal is the
 probability of being right, by a logistic curve for either label over the distance to that score.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +30,8 @@ from shoal.specialists.boosting import Boosting, BoostingOptions, folds_of, why_
 from shoal.specialists.confidence import Curve, fit_curve
 from shoal.specialists.files import write_model
 from shoal.specialists.kind import Kind, Recipe
-from shoal.specialists.pair_features import PairFeatures
+from shoal.specialists.pair_features import OF_RIVALS, PairFeatures
+from shoal.specialists.pair_scope import KNOWN, LEAST, Judgement, PairScope
 from shoal.specialists.pairs import Pair, find_pair, way_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Reason, Trained
@@ -46,6 +54,7 @@ OPTIONS = BoostingOptions(
 """Chosen by cross-fitted F1 on the training and validation parts of two public data sets."""
 
 _FOLDS = 5
+_DROPPED = 10  # every such training pair is learned from without its rivals, too
 _MOST_REASONS = 8
 _MEANING = "record: cosine of meaning"
 _MATCHED = ("other matches of left", "other matches of right")
@@ -113,7 +122,10 @@ class Scale(Struct, frozen=True):
 
 
 class MatchSpecialist:
-    """Trees over ``features`` of a pair; ``labels`` are (no match, match)."""
+    """Trees over ``features`` of a pair; ``labels`` are (no match, match).
+
+    Without a ``scope`` pairs of strangers are taken as any other.
+    """
 
     kind = "match"
 
@@ -127,8 +139,9 @@ class MatchSpecialist:
         scale: Scale,
         recipe: str,
         senses: Senses | None,
+        scope: PairScope | None = None,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self._scope = recipe, scope
         self.labels, self.way, self._features, self._matches = labels, way, features, matches
         self._trees, self._scale, self._senses = trees, scale, senses
         wanted = len(features.names) + (senses is not None) + len(_MATCHED)
@@ -138,20 +151,35 @@ class MatchSpecialist:
             )
 
     def predict(self, given: Input) -> Prediction:
-        """Predict one of the two labels; declines where the input holds no pair. One to three ms,
-        and the encoder's time where the recipe has one."""
+        """Predict one of the two labels; declines where the input holds no pair, or one that is out
+        of scope. One to three ms, and the encoder's time where the recipe has one."""
         pair = find_pair(given, self.way)
         if pair is None:
             return Prediction(None, 0.0)
-        score = float(self._trees.raw(self._row(pair)[None, :])[0])
+        judged = self.judge(pair)
+        return within(self._said(pair, judged), judged.inside)
+
+    def forced(self, given: Input) -> Prediction:
+        """As ``predict``, but of pairs out of scope too, where no certificate speaks of it."""
+        pair = find_pair(given, self.way)
+        return Prediction(None, 0.0) if pair is None else self._said(pair, self.judge(pair))
+
+    def _said(self, pair: Pair, judged: Judgement) -> Prediction:
+        score = float(self._trees.raw(self._row(pair, judged)[None, :])[0])
         return self._scale.prediction(self.labels, score)
+
+    def judge(self, pair: Pair) -> Judgement:
+        """Whether a pair is of the records that this was learned from."""
+        if self._scope is None:
+            return KNOWN
+        return self._scope.judge(self._features, pair, self._features.strange(pair))
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """Which features decided, and how much each moved the trees' score (log-odds)."""
         pair = find_pair(given, self.way)
         if pair is None:
             return ()
-        row = self._row(pair)
+        row = self._row(pair, self.judge(pair))
         parts = self._trees.contributions(row)[0][:-1]
         sign = 1 if float(self._trees.raw(row[None, :])[0]) >= self._scale.cut else -1
         names = _names(self._features, self._senses)
@@ -177,14 +205,18 @@ class MatchSpecialist:
             "matches": {left: sorted(right) for left, right in self._matches.of_left.items()},
             "trees": self._trees.text(),
             "scale": self._scale.numbers(),
+            "scope": self._scope and self._scope.numbers(),
         }
         return model, self._features.arrays()
 
-    def _row(self, pair: Pair) -> Floats:
+    def _row(self, pair: Pair, judged: Judgement) -> Floats:
         left, right = pair
         meaning = [_meaning([pair], self._features, self._senses)[0]] if self._senses else []
         known = self._matches.row(left.key, right.key)
-        return np.concatenate([self._features.row(pair), meaning, known])
+        row = np.concatenate([self._features.row(pair), meaning, known])
+        if not judged.rivals:
+            row[_of_others(_names(self._features, self._senses))] = nan
+        return row
 
 
 def restore_match(
@@ -203,7 +235,16 @@ def restore_match(
         Scale.restore(model["scale"]),
         model["recipe"],
         senses,
+        PairScope.restore(scope) if (scope := model.get("scope")) else None,
     )
+
+
+def within(said: Prediction, inside: float) -> Prediction:
+    """What is said of a pair that is in scope with the probability ``inside``; declined if that is
+    less than ``LEAST``."""
+    if inside < LEAST:
+        return Prediction(None, 0.0)
+    return Prediction(said.output, said.signal * inside)
 
 
 def train_match(
@@ -219,7 +260,8 @@ def train_match(
 
     ``recurring`` False: the left record of what will be predicted is always a new one, as a
     question is. Then how many others a record matched says nothing later that it says in training,
-    and is not learned from; and what is left out is left out with all pairs of its left record.
+    and is not learned from; and what is left out is left out with all pairs of its left record. No
+    pair is out of scope then: what is asked for is an order among them.
 
     Raises:
         LearningError: no reference keeps the contract, the inputs hold no pairs, or all are equal.
@@ -240,8 +282,9 @@ def train_match(
     scores = lesson.left_out_scores()
     scale = Scale.of(scores[lesson.kept], lesson.targets[lesson.kept])
     left_out = [Prediction(None, 0.0)] * len(inputs)
-    for row, score in zip(rows, scores, strict=True):
-        left_out[row] = scale.prediction((labels[0], labels[1]), float(score))
+    for row, score, judged in zip(rows, scores, lesson.judged, strict=True):
+        said = scale.prediction((labels[0], labels[1]), float(score))
+        left_out[row] = within(said, judged.inside)
     specialist = MatchSpecialist(
         (labels[0], labels[1]),
         way,
@@ -251,6 +294,7 @@ def train_match(
         scale,
         recipe.name,
         senses,
+        lesson.scope,
     )
     return Trained(specialist, left_out)
 
@@ -282,6 +326,15 @@ class _Lesson:
         self.targets = np.where(self.kept, answers == self.match, -1).astype(np.intp)
         meaning = [_meaning(pairs, self.features, senses)] if senses else []
         self._rows = np.column_stack([rows, *meaning])
+        self._of_others = _of_others(_names(self.features, senses))
+        self.scope: PairScope | None = None
+        self.judged = [KNOWN] * len(pairs)
+        if recurring:
+            strange = self.features.strangers(pairs, first)
+            self.scope = scope = PairScope.fit(self.features, pairs, strange)
+            told = zip(pairs, strange.tolist(), strict=True)
+            self.judged = [scope.judge(self.features, pair, new) for pair, new in told]
+        self._alone = np.array([not judged.rivals for judged in self.judged])
 
     def left_out_scores(self) -> Floats:
         """(n,) log-odds of a match by trees, and known matches, without the example's fold."""
@@ -290,15 +343,18 @@ class _Lesson:
         scores = np.empty(len(fold))
         for k in range(int(fold.max()) + 1):
             trains, out = self.trains & (fold != k), fold == k
-            table = self._table(self.matches(trains))
-            trees = Boosting.train(table[trains], self.targets[trains], OPTIONS)
-            scores[out] = trees.raw(table[out])
+            scores[out] = self.grow(trains).raw(self._table(self.matches(trains))[out])
         return scores
 
     def grow(self, trains: NDArray[np.bool_]) -> Boosting:
         """Trees on these examples."""
-        table = self._table(self.matches(trains))
-        return Boosting.train(table[trains], self.targets[trains], OPTIONS)
+        table, targets = self._table(self.matches(trains))[trains], self.targets[trains]
+        if self.scope is not None and self.scope.takes_strangers:
+            again = np.flatnonzero(~self._alone[trains])[::_DROPPED]
+            alone = table[again]
+            alone[:, self._of_others] = nan
+            table, targets = np.vstack([table, alone]), np.append(targets, targets[again])
+        return Boosting.train(table, targets, OPTIONS)
 
     def matches(self, trains: NDArray[np.bool_]) -> Matches:
         """What these examples say matches."""
@@ -308,7 +364,10 @@ class _Lesson:
 
     def _table(self, matches: Matches) -> Floats:
         known = np.array([matches.row(left, right) for left, right in self._keys], dtype=float)
-        return np.column_stack([self._rows, known])
+        table = np.column_stack([self._rows, known])
+        for column in self._of_others:
+            table[self._alone, column] = nan
+        return table
 
     def _label_of_matches(self, rows: Floats, answers: NDArray[np.intp]) -> int:
         """The label whose pairs are more alike: spellings differ, and so do languages."""
@@ -326,6 +385,11 @@ def _meaning(pairs: Sequence[Pair], features: PairFeatures, senses: Senses) -> F
 
 def _names(features: PairFeatures, senses: Senses | None) -> tuple[str, ...]:
     return (*features.names, *((_MEANING,) if senses else ()), *_MATCHED)
+
+
+def _of_others(names: Sequence[str]) -> list[int]:
+    """The columns that tell of other records than the pair's."""
+    return [at for at, name in enumerate(names) if name.endswith((*OF_RIVALS, *_MATCHED))]
 
 
 def _best_cut(scores: Floats, targets: NDArray[np.intp]) -> float:

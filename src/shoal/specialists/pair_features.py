@@ -29,6 +29,11 @@ _COMMON = 0.5  # share of the pairs that must have an attribute on both sides, m
 _NUMERIC = 0.9  # share of an attribute's values that must be numbers
 _KINDS = ("words", "grams", "joined")
 _SIDES = ("left", "right")
+_LEAD, _BETTER = "lead over {}'s best other candidate", "better candidates for {}"
+OF_RIVALS = tuple(
+    f": {what.format(side)}" for what in (_LEAD, _BETTER) for side in ("left", "right")
+)
+"""How the names of the columns end that tell of a record's rivals."""
 
 
 class Schema(Struct, frozen=True):
@@ -65,6 +70,12 @@ class Schema(Struct, frozen=True):
         if view != WHOLE:
             return record.value(view)
         return " ".join(value for name, value in record.fields if name not in self.numbers)
+
+    def share_in(self, pair: Pair) -> float:
+        """The share of the attributes that both records have, maybe empty; 1 if there are none."""
+        left, right = ({name for name, _ in record.fields} for record in pair)
+        wanted = {*self.texts, *self.numbers}
+        return len(wanted & left & right) / len(wanted) if wanted else 1.0
 
 
 class View(Struct, frozen=True):
@@ -112,11 +123,7 @@ class PairFeatures:
     def rows(self, pairs: Sequence[Pair], first: int = 0) -> NDArray[np.float64]:
         """Rows (n, d) of pairs, each as if it had not been among those that this was fitted to,
         which are those from number ``first`` on."""
-        partners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        for left, right in pairs[first:]:
-            for record in (left, right):
-                partners[record.key].add((left.key, right.key))
-        only = {key: next(iter(found)) for key, found in partners.items() if len(found) == 1}
+        only = _sole_pairs(pairs[first:])
         profiles: dict[tuple[str, str], Profile] = {}
         rows = np.empty((len(pairs), len(self.names)))
         for at, pair in enumerate(pairs):
@@ -126,6 +133,37 @@ class PairFeatures:
     def row(self, pair: Pair) -> NDArray[np.float64]:
         """The row (d,) of a new pair; one to two ms."""
         return np.array(list(self._features(pair, {}, {}).values()))
+
+    def strangers(self, pairs: Sequence[Pair], first: int = 0) -> NDArray[np.bool_]:
+        """(n,) which pairs hold two strangers, each pair taken as ``rows`` takes it."""
+        only = _sole_pairs(pairs[first:])
+        return np.array([self._strange(pair, only) for pair in pairs])
+
+    def strange(self, pair: Pair) -> bool:
+        """Whether neither record of a new pair was counted: then nothing is known of rivals."""
+        return self._strange(pair, {})
+
+    def familiarity(self, pair: Pair) -> float:
+        """Of a pair of strangers, 0 to 1: the share of words that stand in two or more training
+        records, of the record that has fewer such, times the share of the attributes there are."""
+        rarity = self._views[WHOLE].rarities.words
+        sides = [profile_of(self.schema.text(record, WHOLE)).distinct for record in pair]
+        keys = [record.key for record in pair]
+        counted = [words for words, key in zip(sides, keys, strict=True) if self._counted(key)]
+        shares = []
+        for words in sides:
+            found = [
+                rarity.counts.get(word, 0) - sum(word in own for own in counted) for word in words
+            ]
+            shares.append(sum(n >= 2 for n in found) / len(found) if found else 1.0)
+        return min(shares) * self.schema.share_in(pair)
+
+    def _counted(self, key: str) -> bool:
+        return any(key in side for side in self._views[WHOLE].rivals.values())
+
+    def _strange(self, pair: Pair, only: Mapping[str, tuple[str, str]]) -> bool:
+        keys = pair[0].key, pair[1].key
+        return not any(self._counted(key) and only.get(key) != keys for key in keys)
 
     def text_pair(self, pair: Pair) -> tuple[str, str]:
         """All the text of either record."""
@@ -170,8 +208,8 @@ class PairFeatures:
             lead, better = math.nan, math.nan
             if not any(empty):
                 lead, better = others.beside(profile.grams, similar, keys, grams, counted)
-            found[f"lead over {side}'s best other candidate"] = lead
-            found[f"better candidates for {side}"] = better
+            found[_LEAD.format(side)] = lead
+            found[_BETTER.format(side)] = better
         return found
 
     def _profile(
@@ -234,6 +272,15 @@ class PairFeatures:
                     raise ArtifactError("the specialist's records and index differ: train it again")
             views[name] = View(rarities, rivals)
         return cls(schema, views)
+
+
+def _sole_pairs(pairs: Sequence[Pair]) -> dict[str, tuple[str, str]]:
+    """Of the records that are in one pair alone, the keys of that pair."""
+    partners: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for left, right in pairs:
+        for record in (left, right):
+            partners[record.key].add((left.key, right.key))
+    return {key: next(iter(found)) for key, found in partners.items() if len(found) == 1}
 
 
 def _compare_numbers(left: float, right: float) -> dict[str, float]:

@@ -39,6 +39,10 @@ class Rivals:
         self._row = {key: row for row, key in enumerate(self.keys)}
         self._column = {gram: column for column, gram in enumerate(self.grams)}
 
+    def __contains__(self, key: str) -> bool:
+        """Whether it is the key of one of the records."""
+        return key in self._row
+
     @classmethod
     def fit(cls, records: Mapping[str, frozenset[str]], rarity: Rarity) -> "Rivals":
         """Index the grams of records, by their keys."""

@@ -45,7 +45,7 @@ class Scope(Struct, frozen=True):
         measured = _measured(scores, near)
         centre, spread = measured.mean(axis=0), np.maximum(measured.std(axis=0), 1e-6)
         found = ((measured - centre) / spread) @ [1.0, NEARNESS_WEIGHT]
-        quantiles = np.quantile(found, np.linspace(0, 1, min(_KEPT, len(found))))
+        quantiles = quantiles_of(found)
         return cls(
             (float(centre[0]), float(centre[1])), (float(spread[0]), float(spread[1])), quantiles
         )
@@ -58,20 +58,11 @@ class Scope(Struct, frozen=True):
 
     def rank(self, familiarity: Doubles) -> Doubles:
         """The share of training texts that are less familiar, kept off 0 and 1."""
-        known = len(self.quantiles)
-        share = np.interp(familiarity, self.quantiles, np.linspace(0, 1, known))
-        return np.asarray((share * known + 1) / (known + 2))
+        return rank_among(self.quantiles, familiarity)
 
     def log_probability(self, familiarity: Doubles) -> Doubles:
-        """log p(in scope).
-
-        Ranks of inputs in scope are uniform. Those of inputs out of scope are taken to have the
-        density a r^(a-1), which is large for small ranks (Sellke, Bayarri & Berger 2001 compare a
-        p-value with such alternatives); by Bayes' rule with odds of ``ODD_SHARE``.
-        """
-        odds = ODD_SHARE / (1 - ODD_SHARE)
-        against = odds * _SHAPE * self.rank(familiarity) ** (_SHAPE - 1)
-        return np.asarray(-np.log1p(against))
+        """log p(in scope), by ``odds_against``."""
+        return np.asarray(-np.log1p(odds_against(self.rank(familiarity))))
 
     def numbers(self) -> dict[str, Any]:
         """All of it, for a JSON file."""
@@ -84,6 +75,31 @@ class Scope(Struct, frozen=True):
         if quantiles.ndim != 1 or not len(quantiles):
             raise ArtifactError("the specialist's scope has no quantiles: train it again")
         return cls(tuple(numbers["centre"]), tuple(numbers["spread"]), quantiles)
+
+
+def quantiles_of(found: Doubles) -> Doubles:
+    """(q,) what is kept of numbers (n,) to find ranks among them, ascending; q is n at most."""
+    return np.quantile(found, np.linspace(0, 1, min(_KEPT, len(found)))) if len(found) else found
+
+
+def rank_among(quantiles: Doubles, found: Doubles) -> Doubles:
+    """The share of the numbers with these quantiles (q,) that is less, kept off 0 and 1; one half
+    where q is 0."""
+    known = len(quantiles)
+    if not known:
+        return np.full_like(found, 0.5)
+    share = np.interp(found, quantiles, np.linspace(0, 1, known))
+    return np.asarray((share * known + 1) / (known + 2))
+
+
+def odds_against(rank: Doubles) -> Doubles:
+    """Odds that an input of this rank of familiarity is out of scope.
+
+    Ranks of inputs in scope are uniform. Those of inputs out of scope are taken to have the density
+    a r^(a-1), which is large for small ranks (Sellke, Bayarri & Berger 2001 compare a p-value with
+    such alternatives); by Bayes' rule with odds of ``ODD_SHARE``.
+    """
+    return np.asarray(ODD_SHARE / (1 - ODD_SHARE) * _SHAPE * rank ** (_SHAPE - 1))
 
 
 def _measured(scores: Floats, near: Floats | None) -> Doubles:

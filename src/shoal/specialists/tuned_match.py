@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from shoal.errors import ArtifactError
 from shoal.specialists.files import write_model
-from shoal.specialists.match import MatchSpecialist, Scale, restore_match
+from shoal.specialists.match import MatchSpecialist, Scale, restore_match, within
 from shoal.specialists.pairs import Pair, Record, find_pair
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Reason
@@ -74,13 +74,18 @@ class TunedMatch:
             raise ArtifactError("the specialist's encoder and head differ: train it again")
 
     def predict(self, given: Input) -> Prediction:
-        """Predict one of the two labels; declines where the input holds no pair."""
+        """Predict one of the two labels; declines where the trees' specialist does: the input holds
+        no pair, or one of another catalogue, which the cross-encoder cannot tell."""
         pair = find_pair(given, self._light.way)
         if pair is None:
             return Prediction(None, 0.0)
+        said = self._light.predict(given)
+        if said.output is None:
+            return said
         cross = float(self._encoder.encode([joined(pair)])[0] @ self._direction) + self._bias
-        light = light_log_odds(self._light.labels, self._light.predict(given))
-        return self._scale.prediction(self._light.labels, self._blend.score(light, cross))
+        score = self._blend.score(light_log_odds(self._light.labels, said), cross)
+        found = self._scale.prediction(self._light.labels, score)
+        return within(found, self._light.judge(pair).inside)
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """What the trees go by; the cross-encoder's share has no reasons."""

@@ -12,8 +12,7 @@ from shoal.tasks.template import (
     Pattern,
     Template,
     content_of,
-    opening_skeleton_of,
-    skeleton_of,
+    skeletons_of,
 )
 
 
@@ -58,12 +57,12 @@ class Matcher:
 
     def find(self, request: Request) -> Match | None:
         """The request's task, the ignored ones included."""
-        fixed = self._index.get(skeleton_of(request))
-        found = fixed.find(request.messages) if fixed else None
-        if found is None:
-            opening = self._index.get(opening_skeleton_of(request))
-            found = opening.find(request.messages) if opening else None
-        return found
+        for opening in (False, True):
+            for skeleton in skeletons_of(request, opening=opening):
+                shelf = self._index.get(skeleton)
+                if shelf and (found := shelf.find(request.messages)):
+                    return found
+        return None
 
 
 _Entry = tuple[Task, Template]

@@ -6,13 +6,14 @@ expression that could run away. What this module does not know: how templates ar
 (``discovery``) and which task they belong to (``matcher``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 import msgspec
 from msgspec import Struct
 
 from shoal.chat import Message, Request
+from shoal.formats.json_text import canonical_json
 
 CONVERSATION = "conversation"
 """Name of the slot that holds what followed the first user message."""
@@ -81,8 +82,9 @@ class Template(Struct, frozen=True, omit_defaults=True):
 
     def match(self, request: Request) -> tuple[str, ...] | None:
         """Slot values of a request of this kind, else None."""
-        skeleton = opening_skeleton_of(request) if self.continues else skeleton_of(request)
-        return self.match_messages(request.messages) if skeleton == self.skeleton else None
+        if self.skeleton not in skeletons_of(request, opening=self.continues):
+            return None
+        return self.match_messages(request.messages)
 
     def match_messages(self, messages: Sequence[Message]) -> tuple[str, ...] | None:
         """Like ``match`` for messages whose skeleton is known to be the template's."""
@@ -115,8 +117,9 @@ class Template(Struct, frozen=True, omit_defaults=True):
 
 
 def skeleton_of(request: Request) -> str:
-    """Digest of the roles of all messages, the tools and the response format."""
-    return _skeleton(request, request.messages, "")
+    """Digest of the roles of all messages, the tools and the response format, whatever blanks and
+    order of keys the JSON of these two is written with."""
+    return _skeleton(_roles(request.messages, ""), request)
 
 
 def opening_skeleton_of(request: Request) -> str:
@@ -125,8 +128,17 @@ def opening_skeleton_of(request: Request) -> str:
     With tools it is an agent's step, and it matters what the step comes after: a message of the
     user, or the result of which tool.
     """
-    mark = f"... {_origin(request.messages)}" if request.tools else "..."
-    return _skeleton(request, request.messages[: opening_length(request)], mark)
+    return _skeleton(_opening_roles(request), request)
+
+
+def skeletons_of(request: Request, opening: bool) -> Iterator[str]:
+    """The digests that a template of this request may have: ``opening_skeleton_of`` or
+    ``skeleton_of``, but first that of the JSON as it is written, by which templates were stored
+    once; those keep their calls."""
+    roles = _opening_roles(request) if opening else _roles(request.messages, "")
+    if request.tools or request.response_format:
+        yield _digest(roles, request.tools, request.response_format)
+    yield _skeleton(roles, request)
 
 
 def _origin(messages: Sequence[Message]) -> str:
@@ -184,7 +196,39 @@ def _media(parts: str) -> str:
     return ",".join(sorted(kinds - _TEXT_PARTS))
 
 
-def _skeleton(request: Request, messages: Sequence[Message], mark: str) -> str:
-    roles = " ".join([*map(_role, messages), mark])
-    key = "\0".join((roles, request.tools, request.response_format))
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+def _opening_roles(request: Request) -> str:
+    mark = f"... {_origin(request.messages)}" if request.tools else "..."
+    return _roles(request.messages[: opening_length(request)], mark)
+
+
+def _roles(messages: Sequence[Message], mark: str) -> str:
+    return " ".join([*map(_role, messages), mark])
+
+
+def _skeleton(roles: str, request: Request) -> str:
+    return _digest(roles, _value_of(request.tools), _value_of(request.response_format))
+
+
+def _digest(*parts: str, size: int = 8) -> str:
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=size).hexdigest()
+
+
+_values: dict[str, str] = {}
+_MOST_VALUES = 4_096
+
+
+def _value_of(text: str) -> str:
+    """Digest of the value of a JSON text, "" of none.
+
+    Tools are the same in thousands of requests, and to read them takes longer than all else here:
+    what was found is kept, by the digest of the text, which takes no room.
+    """
+    if not text:
+        return ""
+    key = _digest(text, size=16)
+    found = _values.get(key)
+    if found is None:
+        if len(_values) >= _MOST_VALUES:
+            _values.clear()
+        found = _values[key] = _digest(canonical_json(text), size=16)
+    return found

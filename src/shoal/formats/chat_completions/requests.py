@@ -15,6 +15,7 @@ from shoal.formats.chat_completions.reasoning import (
     write_reasoning,
 )
 from shoal.formats.json_text import (
+    canonical_json,
     explain,
     join_members,
     members_of,
@@ -296,15 +297,8 @@ def digest_request(request: Request) -> str:
     Blanks and the order of keys inside ``tools``, ``response_format`` and parts do not matter.
     """
     messages = [
-        msgspec.structs.replace(message, parts=_canonical(message.parts))
+        msgspec.structs.replace(message, parts=canonical_json(message.parts))
         for message in request.messages
     ]
-    asked = (messages, _canonical(request.tools), _canonical(request.response_format))
+    asked = (messages, canonical_json(request.tools), canonical_json(request.response_format))
     return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
-
-
-@no_collection()
-def _canonical(text: str) -> str:
-    if not text:
-        return ""
-    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
