@@ -31,6 +31,10 @@ class Command(Struct, frozen=True, kw_only=True):
         asked = {name: _value(name, "env") for name in self.env}
         return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | asked
 
+    def secrets(self) -> tuple[str, ...]:
+        """Values that it gets and nobody else is told, of the variables that are set."""
+        return tuple(os.environ[name] for name in self.env if name in os.environ)
+
 
 class Address(Struct, frozen=True, kw_only=True):
     """A server that speaks MCP over streamable HTTP at ``url``. ``headers`` maps names of headers
@@ -46,6 +50,10 @@ class Address(Struct, frozen=True, kw_only=True):
             ConfigError: a variable is not set.
         """
         return {header: _value(name, f"headers.{header}") for header, name in self.headers.items()}
+
+    def secrets(self) -> tuple[str, ...]:
+        """Values that it gets and nobody else is told, of the variables that are set."""
+        return tuple(os.environ[name] for name in self.headers.values() if name in os.environ)
 
 
 class Limits(Struct, frozen=True, kw_only=True):
