@@ -70,6 +70,13 @@ async def test_what_one_was_given_to_keep_to_itself_is_blanked_out_of_what_it_sa
         assert "swordfish" not in str(broken)
 
 
+def test_a_variable_is_a_secret_if_its_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FILES_ROOT", "/srv/files-of-all")
+    monkeypatch.setenv("Files_Token", "swordfish-123")
+    command = Command(program="x", env=("FILES_ROOT", "Files_Token", "MISSING_KEY"))
+    assert command.secrets() == ("swordfish-123",)
+
+
 async def test_one_that_dies_in_a_call() -> None:
     async with server(options(ROGUE, "dies")) as running:
         tool = await only_tool(running)

@@ -10,6 +10,7 @@ from shoal.errors import ConfigError
 from shoal.tools.tool import Effects
 
 _NAME = re.compile(r"[a-zA-Z0-9-](_?[a-zA-Z0-9-]){0,29}")
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|PRIVATE")
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
 
 
@@ -32,8 +33,10 @@ class Command(Struct, frozen=True, kw_only=True):
         return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | asked
 
     def secrets(self) -> tuple[str, ...]:
-        """Values that it gets and nobody else is told, of the variables that are set."""
-        return tuple(os.environ[name] for name in self.env if name in os.environ)
+        """Values that it gets and nobody else is told, of the variables that are set: those whose
+        names say so, as a folder or an address may well stand in its replies."""
+        names = (name for name in self.env if _SECRET.search(name.upper()))
+        return tuple(os.environ[name] for name in names if name in os.environ)
 
 
 class Address(Struct, frozen=True, kw_only=True):
