@@ -16,10 +16,11 @@ from shoal.formats.runs import NewRun
 from shoal.planning.checker import RefusedPlan
 from shoal.planning.plan import Plan
 from shoal.retrieval.collection import Collection
-from shoal.routing.caller import Caller
+from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.key_order import KeyOrder
 from shoal.routing.key_ring import new_key
 from shoal.storage import Store
+from shoal.tools.toolset import Toolset
 from tiny_encoder import TinyEncoder
 
 Step = Mapping[str, Any]
@@ -179,3 +180,21 @@ async def test_agents_of_none_are_not_told_of(store: Store) -> None:
 def _new(plan: Plan) -> NewRun:
 
     return NewRun(plan=msgspec.to_builtins(plan))
+
+
+async def test_servers_of_tools_that_a_plan_does_not_name_hold_up_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[object]()
+
+    async def look(self: Toolset, granted: object) -> None:
+        asked.append(granted)
+
+    monkeypatch.setattr(Toolset, "look", look)
+    told = plan_of(use("a", fallback=use("b", "pay")), answer(1))
+    async with stage(store, Ledger().tools()) as on:
+        key = key_in(store, tools=["pay"])
+        await on.scenes.set(order_of(told), ANYBODY, "", None)
+        await on.scenes.set(order_of(told), key, "", None)
+        await on.scenes.set(order_of(plan_of(answer(1))), ANYBODY, "", None)
+    assert asked == [{"look", "pay"}, {"pay"}, set()]

@@ -7,7 +7,7 @@ from planning.worlds import CATALOGUE, answer, ask, messages, plan_of, tool
 from shoal.errors import MalformedRequest
 from shoal.planning.checker import RefusedPlan, check, require
 from shoal.planning.limits import Limits
-from shoal.planning.plan import read_plan, written
+from shoal.planning.plan import read_plan, read_step, written
 from shoal.tools.tool import Json, ToolSpec
 
 LOOP: dict[str, Json] = {
@@ -159,9 +159,19 @@ def test_retries_escalations_and_fallbacks_count_at_most() -> None:
 
 def test_steps_deep_within_steps_are_refused_without_end() -> None:
     step: dict[str, Json] = tool("t0")
-    for at in range(1, 60):
+    for at in range(1, 40):
         step = {"do": "map", "id": f"t{at}", "over": [], "steps": [step], "result": 1}
     assert "levels deep" in wrong(step, answer("x"))
+
+
+@pytest.mark.parametrize("levels", [120, 700, 950])
+def test_values_nested_deeply_are_refused_before_anybody_walks_them(levels: int) -> None:
+    nested = "[" * levels + "]" * levels
+    step = f'{{"do": "answer", "id": "end", "value": {nested}}}'
+    with pytest.raises(MalformedRequest, match="nested more than 100 deep"):
+        read_plan(f'{{"name": "x", "steps": [{step}]}}')
+    with pytest.raises(MalformedRequest, match="nested more than 100 deep"):
+        read_step(step)
 
 
 def test_too_many_steps_are_refused() -> None:

@@ -425,3 +425,54 @@ def test_an_answer_comes_with_its_receipt_where_that_is_asked_for() -> None:
     step = ask("a", output=shape, receipt=True)
     found = ran(plan_of(step, answer(["${a.value.n}", "${a.by}"])), world)
     assert found.value == [3, "big"]
+
+
+def rounds(id: str, steps: list[dict[str, Json]], result: Json, at_most: int = 1_000) -> Json:
+    """A loop that goes on for as long as it may."""
+    never = [{"value": 1, "op": "equals", "than": 2}]
+    told = {"do": "repeat", "id": id, "as": f"last_{id}", "at_most": at_most, "until": never}
+    return {**told, "start": "ab", "steps": steps, "result": result}
+
+
+@pytest.mark.parametrize("value", [["${last_r}"] * 2, "${last_r}${last_r}", {"a": "${last_r}"}])
+def test_what_a_loop_doubles_in_each_round_ends_the_run_before_it_bursts(value: Json) -> None:
+    done = ran(plan_of(rounds("r", [], value), answer("${r}")), World())
+    assert (done.state, done.step) == ("failed", "r")
+    assert "grew" in done.error
+
+
+def test_what_steps_double_one_after_the_other_ends_the_run_before_it_bursts() -> None:
+    steps = [answer(["${input}"], id="s0")]
+    steps += [answer([f"${{s{at}}}"] * 4, id=f"s{at + 1}") for at in range(40)]
+    done = ran(plan_of(*steps), World())
+    assert done.state == "failed"
+    assert "grew too large" in done.error
+
+
+def test_loops_without_steps_in_them_leave_others_their_turn_and_end() -> None:
+    inner = rounds("c", [], 1)
+    plan = plan_of(rounds("a", [rounds("b", [inner], 1)], 1), answer("${a}"))  # type: ignore[list-item]
+    turns = 0
+
+    async def beside() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def both() -> Outcome:
+        other = asyncio.create_task(beside())
+        try:
+            return await run(plan, World(), limits=Limits(seconds=0.2))
+        finally:
+            other.cancel()
+
+    assert asyncio.run(both()).state == "over budget"
+    assert turns > 10
+
+
+def test_the_rounds_of_a_run_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shoal.planning.run._MOST_TURNS", 100)
+    done = ran(plan_of(rounds("a", [], 1), answer("${a}")), World())
+    assert (done.state, done.step) == ("over budget", "a")
+    assert "rounds" in done.error

@@ -1,6 +1,7 @@
 """A server written by hand, which misbehaves as it is told to: ``mcp_rogue.py MANNER [FILE]``."""
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -66,6 +67,12 @@ def call(request: Any) -> None:
     done = {"content": [{"type": "text", "text": f"call {CALLS}"}]}
     if MANNER == "hangs":
         return
+    if MANNER == "tells-secrets":
+        secret = os.environ["SERVER_SECRET"]
+        if CALLS > 1:
+            sys.stderr.write(f"giving up with {secret}\n")
+            sys.exit(3)
+        return reply(request, {"content": [{"type": "text", "text": f"key: {secret}"}]})
     if MANNER == "dies":
         sys.stderr.write("out of luck\n")
         sys.exit(3)

@@ -75,6 +75,11 @@ class Service:
             case "echo-secret":
                 told = request.headers.get("Authorization", "")
                 return web.Response(status=400, text=f"bad key {told}")
+            case "repeat-secret":
+                told = request.headers.get("Authorization", "")
+                if request.query.get("as") == "text":
+                    return web.Response(text=f"you sent {told}")
+                return web.json_response({"headers": [{"Authorization": told}, told[7:]]})
             case status if status.isdecimal():
                 return web.Response(status=int(status), text="no", headers={"Retry-After": "7"})
         given = await request.text()
@@ -196,6 +201,19 @@ async def test_secrets_are_sent_and_never_shown(
     monkeypatch.delenv("SHOP_KEY")
     with pytest.raises(ConfigError, match="SHOP_KEY"):
         tool(url, secrets={"Authorization": "SHOP_KEY"})
+
+
+async def test_secrets_that_a_good_reply_repeats_are_blanked(
+    service: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = service
+    monkeypatch.setenv("SHOP_KEY", "Bearer swordfish-123")
+    kept = {"secrets": {"Authorization": "SHOP_KEY"}}
+    found = await used(tool(url + "/repeat-secret", **kept))
+    assert found.value == {"headers": [{"Authorization": "***"}, "***"]}
+    told = Parameter("as", "query", {"type": "string"})
+    found = await used(tool(url + "/repeat-secret", "GET", told, **kept), **{"as": "text"})
+    assert found.value == "you sent ***"
 
 
 async def test_a_private_address_is_not_reached(service: tuple[Service, str]) -> None:

@@ -5,6 +5,7 @@ import datetime
 import json
 import threading
 import time
+import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -147,8 +148,16 @@ async def test_what_is_not_the_return_type_is_a_fault_of_the_tool() -> None:
     def endless() -> float:
         return float("nan")
 
-    box = Toolbox([wrong, binary, endless])
-    for name in ("wrong", "binary", "endless"):
+    @tool(effects="reads")
+    def somewhere_endless() -> dict[str, typing.Any]:
+        return {"ratios": [1.0, float("inf")]}
+
+    @tool(effects="reads")
+    def untyped():  # type: ignore[no-untyped-def]
+        return {"ratio": float("nan")}
+
+    box = Toolbox([wrong, binary, endless, somewhere_endless, untyped])
+    for name in ("wrong", "binary", "endless", "somewhere_endless", "untyped"):
         assert not (await box.call(name, {}, USE, None)).ok
 
 

@@ -56,6 +56,27 @@ async def test_one_that_dies_at_its_start_tells_its_last_words_and_is_not_hammer
         assert waits[0] < waits[1] < waits[2]
 
 
+async def test_what_one_was_given_to_keep_to_itself_is_blanked_out_of_what_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SERVER_SECRET", "swordfish-123")
+    async with server(options(ROGUE, "tells-secrets", env=("SERVER_SECRET",))) as running:
+        tool = await only_tool(running)
+        assert (await tool.call({}, SOON)).value == "key: ***"
+        broken = await tool.call({}, SOON)
+        assert "giving up with ***" in broken.error
+        with suppress(ToolServerError):
+            await running.tools()
+        assert "swordfish" not in str(broken)
+
+
+def test_a_variable_is_a_secret_if_its_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FILES_ROOT", "/srv/files-of-all")
+    monkeypatch.setenv("Files_Token", "swordfish-123")
+    command = Command(program="x", env=("FILES_ROOT", "Files_Token", "MISSING_KEY"))
+    assert command.secrets() == ("swordfish-123",)
+
+
 async def test_one_that_dies_in_a_call() -> None:
     async with server(options(ROGUE, "dies")) as running:
         tool = await only_tool(running)

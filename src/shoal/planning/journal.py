@@ -27,6 +27,10 @@ class Entry(Struct, frozen=True):
 class Journal(Protocol):
     """Keeps entries in their order."""
 
+    @property
+    def presses(self) -> bool:
+        """Whether so much waits to be kept that no step should begin before that is."""
+
     def note(self, entry: Entry) -> None:
         """Keep it soon.
 
@@ -81,6 +85,8 @@ class Past(Struct, frozen=True):
 class MemoryJournal:
     """Keeps entries in a list, for runs that need not survive."""
 
+    presses = False
+
     def __init__(self) -> None:
         self.entries = list[Entry]()
 
@@ -94,6 +100,8 @@ class MemoryJournal:
 
 class NoJournal:
     """Keeps nothing."""
+
+    presses = False
 
     def note(self, entry: Entry) -> None:
         """Forget it."""

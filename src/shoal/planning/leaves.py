@@ -73,6 +73,8 @@ class Leaves:
         if place in past.finished:
             return past.finished[place]
         self._around.spending.begin(place)
+        while self._around.journal.presses:
+            await self._around.journal.kept()
         match step:
             case Ask():
                 return await self._ask(step, scope, place)

@@ -19,9 +19,12 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from shoal.errors import MalformedRequest
+from shoal.tools.plain import NotPlain, TooLarge, weigh
 from shoal.tools.tool import Json
 
 VERSION = 1
+LARGEST = 4_000_000
+"""Bytes, about, that the JSON of a plan may have."""
 INPUT = "input"
 """The root of paths into what the plan was given."""
 ERROR = "error"
@@ -188,7 +191,7 @@ def read_plan(text: bytes | str) -> Plan:
         MalformedRequest: it is none; says where.
     """
     try:
-        return _PLANS.decode(text)
+        return _PLANS.decode(_bounded(text))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         told = str(error)
         kinds = f"; steps do {KINDS}" if told.endswith(".do`") or "field `do`" in told else ""
@@ -202,9 +205,18 @@ def read_step(text: bytes | str) -> Step:
         MalformedRequest: it is none; says where.
     """
     try:
-        return _STEPS.decode(text)
+        return _STEPS.decode(_bounded(text))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedRequest(f"no step: {error}") from None
+
+
+def _bounded(text: bytes | str) -> bytes | str:
+    """The text, if it is not too large and its values not nested too deeply for who walks them."""
+    try:
+        weigh(msgspec.json.decode(text), LARGEST)
+    except (NotPlain, TooLarge) as error:
+        raise MalformedRequest(f"no plan: {error}") from None
+    return text
 
 
 def written(plan: Plan) -> bytes:

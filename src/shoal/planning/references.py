@@ -14,15 +14,19 @@ import msgspec
 from msgspec import Struct
 
 from shoal.errors import MalformedRequest
+from shoal.tools.plain import NotPlain, TooLarge, weigh
 from shoal.tools.tool import Json
 
 LONGEST = 4_000_000
 """Characters that one filled-in text may have."""
+LARGEST = 32_000_000
+"""Bytes, about, that the JSON of one filled-in value may have."""
 
 _ANY = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
 _ROOT = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _KEY = re.compile(r'\.([A-Za-z_][A-Za-z0-9_-]*)|\[(\d{1,9})\]|\["([^"\\]*)"\]')
 _SHOWN = 60
+_KEPT = 10_000  # characters of a text up to which what was read of it is kept
 
 
 class Path(Struct, frozen=True):
@@ -71,15 +75,26 @@ def filled(value: Json, scope: Mapping[str, Json]) -> Json:
 
     Raises:
         Unresolved: one leads nowhere.
-        MalformedRequest: one is no path, or the text grows beyond ``LONGEST``.
+        MalformedRequest: one is no path, a text grows beyond ``LONGEST``, or the value beyond
+            ``LARGEST`` or ``MOST_DEPTH``.
     """
+    found = _filled(value, scope)
+    if isinstance(found, list | dict):  # what holds a value twice, again and again, bursts
+        try:
+            weigh(found, LARGEST)
+        except (NotPlain, TooLarge) as error:
+            raise MalformedRequest(f"a value grew too large: {error}") from None
+    return found
+
+
+def _filled(value: Json, scope: Mapping[str, Json]) -> Json:
     match value:
         case str():
             return _filled_text(value, scope)
         case list():
-            return [filled(one, scope) for one in value]
+            return [_filled(one, scope) for one in value]
         case dict():
-            return {key: filled(one, scope) for key, one in value.items()}
+            return {key: _filled(one, scope) for key, one in value.items()}
         case _:
             return value
 
@@ -124,9 +139,17 @@ def _filled_text(text: str, scope: Mapping[str, Json]) -> Json:
     return "".join(told)
 
 
-@lru_cache(4_096)
 def _parts(text: str) -> tuple[str | Path, ...]:
     """A text, cut into what is written as it stands and paths; each run of text is one part."""
+    return _kept_parts(text) if len(text) <= _KEPT else _cut(text)
+
+
+@lru_cache(4_096)
+def _kept_parts(text: str) -> tuple[str | Path, ...]:
+    return _cut(text)
+
+
+def _cut(text: str) -> tuple[str | Path, ...]:
     parts, plain, at = list[str | Path](), "", 0
     for found in _ANY.finditer(text):
         plain += text[at : found.start()]

@@ -5,6 +5,7 @@ there, so that nothing is asked or done twice, and each branch is taken as it wa
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from msgspec import Struct, UnsetType
@@ -25,6 +26,9 @@ from shoal.planning.spending import Spending
 from shoal.tools.tool import Json
 
 _EVERY = 200  # entries after which a loop lets the journal catch up
+_MOST_TURNS = 1_000_000  # rounds and items of a run: those without a step in them count for nothing
+_MOST_AT_ONCE = 1_000  # items of a list that are begun beside each other
+_LONGEST_TURN_S = 0.005  # that loops may keep the event loop for themselves
 
 
 def _nobody(entry: Entry) -> None:
@@ -78,7 +82,7 @@ class _Run:
         self._spending = Spending(self._limits, past.usd, past.tokens, past.seconds)
         self._whole = asyncio.Event()
         self._answers = list[Json]()
-        self._count = 0
+        self._turns, self._breathed = 0, time.monotonic()
         self._needed, self._held = dict[int, frozenset[str]](), list[Step]()
         self._used = frozenset(path.root for step in walk(plan.steps) for path in named_in(step))
         self._leaves = Leaves(
@@ -225,9 +229,10 @@ class _Run:
                     continue
                 if keeps:
                     results[at] = value
-                await self._breathe()
+                await self._breathe(place)
 
-        await together([work() for _ in range(min(step.at_once, len(items)))])
+        at_once = min(step.at_once, len(items), _MOST_AT_ONCE)
+        await together([work() for _ in range(at_once)])
         if waits:
             raise Waiting
         return results
@@ -254,7 +259,7 @@ class _Run:
             last = self._filled(step.result, inner, place)
             if all_hold(step.until, inner):
                 break
-            await self._breathe()
+            await self._breathe(place)
         return last
 
     async def _branch(self, step: Branch, scope: Mapping[str, Json], place: str) -> Json:
@@ -283,8 +288,18 @@ class _Run:
         self._around.journal.note(entry)
         self._around.tell(entry)
 
-    async def _breathe(self) -> None:
-        """Let the journal catch up now and then: a long loop must not outrun it."""
-        self._count += 1
-        if self._count % _EVERY == 0:
+    async def _breathe(self, place: str) -> None:
+        """Let the journal and others catch up now and then: a long loop must not outrun them.
+
+        Raises:
+            RunStopped: the loops of this run have gone round too often.
+        """
+        self._turns += 1
+        if self._turns > _MOST_TURNS:
+            told = f"the run has used its {_MOST_TURNS:,} rounds and items"
+            raise RunStopped("over budget", place, told, "loop less; this limit cannot be raised")
+        if self._turns % _EVERY == 0:
             await self._around.journal.kept()
+        if time.monotonic() - self._breathed > _LONGEST_TURN_S:
+            await asyncio.sleep(0)
+            self._breathed = time.monotonic()

@@ -7,6 +7,7 @@ the bound the oldest are dropped, and counted.
 """
 
 import atexit
+import logging
 import threading
 import time
 from collections import deque
@@ -19,6 +20,8 @@ from sqlalchemy import Connection
 
 from shoal.errors import StoreError
 from shoal.storage.database import Database
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -238,11 +241,16 @@ class Writer:
 
     def _note(self, error: StoreError | None) -> None:
         with self._lock:
-            if self._failing is (error is None):
+            turned = self._failing is (error is None)
+            if turned:
                 self._failing = error is not None
                 self._since = time.time()
             if error is not None:
                 self._last_error = str(error)
+        if turned and error is not None:
+            log.error("the store cannot be written, what comes waits: %s", error)
+        elif turned:
+            log.warning("the store can be written again")
 
 
 def _resolve(batch: Sequence[_Item], outcomes: Sequence[_Outcome]) -> None:

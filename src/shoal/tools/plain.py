@@ -50,6 +50,42 @@ def size_of(value: object, most: int) -> int:
     return size
 
 
+def weigh(value: object, most: int) -> int:
+    """About as ``size_of``, of what is plain, in time that grows with what is held in memory: a
+    list that stands in many places is looked at once and counted each time.
+
+    Raises:
+        NotPlain: it is nested too deeply.
+        TooLarge: it takes more than ``most`` bytes.
+    """
+    size, height = _weighed(value, {}, 0)
+    if height > MOST_DEPTH:
+        raise NotPlain(f"it is nested more than {MOST_DEPTH} deep")
+    if size > most:
+        raise TooLarge(f"it is over {most:,} bytes")
+    return size
+
+
+def _weighed(value: object, known: dict[int, tuple[int, int]], depth: int) -> tuple[int, int]:
+    """Size and height; ``known`` are those of lists and objects by identity."""
+    if isinstance(value, str):
+        return len(value) + 2, 0
+    if not isinstance(value, list | dict):
+        return 8, 0
+    found = known.get(id(value))
+    if found is None:
+        if depth > MOST_DEPTH:
+            raise NotPlain(f"it is nested more than {MOST_DEPTH} deep")
+        size, height = 2, 0
+        if isinstance(value, dict):
+            size += sum(len(key) + 3 for key in value)
+        for one in value.values() if isinstance(value, dict) else value:
+            own, below = _weighed(one, known, depth + 1)
+            size, height = size + own, max(height, below)
+        found = known[id(value)] = size, height + 1
+    return found
+
+
 def _own_size(value: object, place: str) -> int:
     """Of one value, what it holds aside."""
     if value is None or isinstance(value, bool):

@@ -34,7 +34,8 @@ from shoal.tools.threads import Threads
 from shoal.tools.tool import Effects, Json, ToolResult, ToolSpec, ToolUse, failed
 
 _FIELD = "a_{}"  # a field's name is never the parameter's, which may be one of pydantic's own
-_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+_AS_IT_IS = ConfigDict(ser_json_inf_nan="constants")  # NaN is not written as null, but refused
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any, config=_AS_IT_IS)
 _CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=False)
 
 
@@ -189,7 +190,12 @@ def _field(name: str, default: Any, told: Mapping[str, str]) -> Any:
 
 def _adapter(hint: Any) -> "TypeAdapter[Any] | None":
     """What writes a function's results; None where their type says nothing."""
-    return None if hint in (Any, ToolResult, object, inspect.Parameter.empty) else TypeAdapter(hint)
+    if hint in (Any, ToolResult, object, inspect.Parameter.empty):
+        return None
+    try:
+        return TypeAdapter(hint, config=_AS_IT_IS)
+    except PydanticUserError:  # a class that brings a configuration of its own
+        return TypeAdapter(hint)
 
 
 def _schema_of(adapter: "TypeAdapter[Any] | None") -> str:

@@ -43,6 +43,15 @@ def of_agent(options: AgentOptions, plan: Plan | None) -> Grants:
     )
 
 
+def tools_to_look_at(grants: Grants, plan: Plan | None) -> Names:
+    """Tools of which it has to be known what they are now: those that a plan names, if there is
+    one. A server of others that hangs then holds up nobody."""
+    if plan is None:
+        return grants.tools
+    named = _named(plan).tools or frozenset()
+    return named if grants.tools is None else named & grants.tools
+
+
 def _named(plan: Plan) -> Grants:
     steps = list(walk(plan.steps))
     asks = [step for step in steps if isinstance(step, Ask)]

@@ -16,6 +16,8 @@ from shoal.storage.run_records import Entry, RunRecord, RunState
 
 DECIDED = "decided"
 _UNIT = 100  # entries in one operation of the writer
+_MOST_UNKEPT = 8_000_000  # bytes that wait before steps do
+_MOST_WRITTEN = 1_000_000_000  # bytes of one performance of a run
 
 
 class RunJournal:
@@ -27,9 +29,23 @@ class RunJournal:
         self._flushing = False
         self._last: Future[Any] | None = None
         self._trouble: Exception | None = None
+        self._added_bytes = self._kept_bytes = 0
+
+    @property
+    def presses(self) -> bool:
+        """Whether more waits than should: see ``Journal``. The store drops the oldest of what
+        waits where that is too much, of others too."""
+        return self._added_bytes - self._kept_bytes > _MOST_UNKEPT
 
     def note(self, entry: planned.Entry) -> None:
-        """Keep an entry soon: see ``Journal``."""
+        """Keep an entry soon: see ``Journal``.
+
+        Raises:
+            StoreError: the run has written so much that it has to end.
+        """
+        if self._added_bytes > _MOST_WRITTEN:
+            most = f"{_MOST_WRITTEN / 1e9:g} GB"
+            raise StoreError(f"the run has written {most} into its journal, the most it may")
         self.add(entry.kind, entry.step, dict(entry.body), None, entry.cost, entry.tokens)
 
     def add(
@@ -48,6 +64,7 @@ class RunJournal:
         """
         self._raise()
         told = msgspec.json.encode(body or {})
+        self._added_bytes += len(told)
         self._waiting.append(
             Entry(
                 kind=kind,
@@ -68,6 +85,7 @@ class RunJournal:
     async def kept(self) -> None:
         """Return when all is safe: see ``Journal``."""
         self._flush()
+        all_so_far = self._added_bytes
         last = self._last
         if last is not None:
             if not last.done():
@@ -75,6 +93,7 @@ class RunJournal:
                 await asyncio.wait([written])
                 written.exception()  # looked at, so that nobody complains; told below
             self._written(last)  # its callback may still be on its way in the writer's thread
+        self._kept_bytes = max(self._kept_bytes, all_so_far)
         self._raise()
 
     def _flush(self) -> None:

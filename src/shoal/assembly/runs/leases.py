@@ -12,7 +12,7 @@ import uuid_utils
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, StoreError
 from shoal.storage import Store
 
 T = TypeVar("T")
@@ -35,11 +35,13 @@ _LOCK_OUT = 10  # leases for which a run that is taken from another process is k
 
 
 class Watch(Struct, frozen=True):
-    """For how long a run belongs to a process that does not say that it still has it, and how often
-    that is said, and others' lapsed runs are looked for; seconds."""
+    """For how long a run belongs to a process that does not say that it still has it, how often
+    that is said, and others' lapsed runs are looked for, and for how long who begins or takes a run
+    waits for a store that takes nothing; seconds."""
 
     lease_s: float = 30.0
     every_s: float = 5.0
+    patience_s: float = 10.0
 
 
 class Leases:
@@ -86,8 +88,18 @@ class Leases:
             self._store.writer.submit(lambda conn: runs.release(conn, run_id, owner), urgent=True)
 
     async def write(self, operation: Callable[[Connection], T]) -> T:
-        """What an operation of the writer returns."""
-        return await asyncio.wrap_future(self._store.writer.submit(operation, urgent=True))
+        """What an operation of the writer returns.
+
+        Raises:
+            StoreError: it is not written for so long; it will be when the store takes it.
+        """
+        written = asyncio.wrap_future(self._store.writer.submit(operation, urgent=True))
+        await asyncio.wait((written,), timeout=self.watch.patience_s)
+        if written.done():
+            return written.result()
+        written.add_done_callback(lambda late: late.cancelled() or late.exception())
+        why = self._store.writer.health().last_error or "it is slow"
+        raise StoreError(f"the store takes nothing now: {why}; ask again when it does")
 
 
 def _is_dead(owner: str) -> bool:

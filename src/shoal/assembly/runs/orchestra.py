@@ -122,8 +122,8 @@ class Orchestra:
         body = written_order(order)
         try:
             await self._leases.write(lambda conn: self._store.runs.start(conn, run, body))
-        except asyncio.CancelledError:  # it will be there, and nobody would perform it
-            self._submit_end(run, "cancelled", "its caller hung up before it began")
+        except (asyncio.CancelledError, ShoalError):  # once there, nobody would perform it
+            self._submit_end(run, "cancelled", "its caller hung up before it began, or was told no")
             raise
         self._perform(run, order, caller, tell)
         return run_id
@@ -445,8 +445,9 @@ class Orchestra:
                 await self._stop_refused()
                 if self._resumes:
                     await self._pick_up()
-            except Exception:  # whatever it is: without leases, others take the runs
-                log.exception("runs are not looked after now")
+            except Exception as error:  # whatever it is: without leases, others take the runs
+                bug = not isinstance(error, ShoalError)
+                log.error("runs are not looked after now: %s", error, exc_info=bug)
             await asyncio.sleep(self._leases.watch.every_s)
 
     async def _renew(self) -> None:

@@ -9,7 +9,7 @@ from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Roster
 from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.catalogue import catalogue_of
-from shoal.assembly.runs.grants import Grants, of_agent
+from shoal.assembly.runs.grants import Grants, of_agent, tools_to_look_at
 from shoal.assembly.runs.hands import RunHands, World
 from shoal.assembly.runs.order import Order
 from shoal.errors import UnknownModel
@@ -76,11 +76,12 @@ class Scenes:
         regime = self._regime()
         agent = self.agent(order.agent) if order.agent else None
         # An order of an agent holds the plan that it had then: its file may have changed since.
-        grants = of_agent(agent.options, order.plan or agent.plan) if agent else Grants()
+        plan = order.plan or (agent.plan if agent else None)
+        grants = of_agent(agent.options, plan) if agent else Grants()
         grants = grants.within(caller.spec)
         names = self._library.names() if self._library else []
         with regime.held():
-            await regime.tools.look(grants.tools)
+            await regime.tools.look(tools_to_look_at(grants, plan))
         specs = regime.tools.specs(None)
         catalogue = catalogue_of(regime, self._roster(), specs, names, grants)
         limits = Limits()

@@ -12,13 +12,13 @@ from msgspec import Struct
 from yarl import URL
 
 from shoal.errors import ConfigError
+from shoal.tools.blanks import Blanks
 from shoal.tools.http.addresses import REFUSED, Network, PublicResolver, public_sockets
 from shoal.tools.http.operation import Operation, Prepared, WrongRequest, check_operation, prepared
 from shoal.tools.tool import Json, ToolResult, ToolSpec, ToolUse, failed
 
 _CONNECT_S = 5.0
 _MOST_SHOWN = 500  # characters of a reply that is an error
-_SECRET_FROM = 8  # characters; shorter "secrets" occur in any text
 _TEXTS = ("text/", "application/xml", "application/yaml", "application/javascript")
 _PIECE = 65_536
 _AWAY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # nothing was sent
@@ -50,6 +50,7 @@ class HttpTool:
         _check_host(URL(operation.url.replace("{", "").replace("}", "")), reach.hosts)
         self._operation, self._reach = operation, reach
         self._secrets = {header: _secret(variable) for header, variable in reach.secrets.items()}
+        self._blanks = Blanks(self._secrets.values())
         self._session: aiohttp.ClientSession | None = None
         self.spec = ToolSpec(
             name=operation.name,
@@ -113,9 +114,10 @@ class HttpTool:
             return ToolResult(None)
         try:
             if kind.endswith(("/json", "+json")):
-                return ToolResult(msgspec.json.decode(body))
+                return self._blanks.result(ToolResult(msgspec.json.decode(body)))
             if kind.startswith(_TEXTS):
-                return ToolResult(body.decode(response.charset or "utf-8"))
+                text = body.decode(response.charset or "utf-8")
+                return self._blanks.result(ToolResult(text))
         except (msgspec.DecodeError, UnicodeDecodeError, LookupError, RecursionError):
             kind += ", and is broken"
         return failed(f"{self.spec.name}: the reply is neither JSON nor text: {kind[:100]}.{also}",
@@ -126,7 +128,7 @@ class HttpTool:
         if 300 <= status < 400:
             return failed(f"{name}: HTTP {status}: it sends elsewhere, which is not followed",
                           "the tool's address should be corrected")  # fmt: skip
-        shown = self._blanked(" ".join(body.decode("utf-8", "replace").split()))[:_MOST_SHOWN]
+        shown = self._blanks.text(" ".join(body.decode("utf-8", "replace").split()))[:_MOST_SHOWN]
         said = f"{name}: HTTP {status}: {shown}"
         if status == 429:
             wait = response.headers.get("Retry-After", "")
@@ -148,12 +150,6 @@ class HttpTool:
         if self._operation.reads:
             return ("try it later",)
         return ("nobody knows whether it was done: look before trying again",)
-
-    def _blanked(self, text: str) -> str:
-        for secret in self._secrets.values():
-            for part in {secret, secret.rpartition(" ")[2]}:
-                text = text.replace(part, "***") if len(part) >= _SECRET_FROM else text
-        return text
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -10,6 +10,7 @@ from shoal.errors import ConfigError
 from shoal.tools.tool import Effects
 
 _NAME = re.compile(r"[a-zA-Z0-9-](_?[a-zA-Z0-9-]){0,29}")
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|PRIVATE")
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
 
 
@@ -31,6 +32,12 @@ class Command(Struct, frozen=True, kw_only=True):
         asked = {name: _value(name, "env") for name in self.env}
         return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | asked
 
+    def secrets(self) -> tuple[str, ...]:
+        """Values that it gets and nobody else is told, of the variables that are set: those whose
+        names say so, as a folder or an address may well stand in its replies."""
+        names = (name for name in self.env if _SECRET.search(name.upper()))
+        return tuple(os.environ[name] for name in names if name in os.environ)
+
 
 class Address(Struct, frozen=True, kw_only=True):
     """A server that speaks MCP over streamable HTTP at ``url``. ``headers`` maps names of headers
@@ -46,6 +53,10 @@ class Address(Struct, frozen=True, kw_only=True):
             ConfigError: a variable is not set.
         """
         return {header: _value(name, f"headers.{header}") for header, name in self.headers.items()}
+
+    def secrets(self) -> tuple[str, ...]:
+        """Values that it gets and nobody else is told, of the variables that are set."""
+        return tuple(os.environ[name] for name in self.headers.values() if name in os.environ)
 
 
 class Limits(Struct, frozen=True, kw_only=True):

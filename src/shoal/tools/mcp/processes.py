@@ -13,6 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 
 from shoal.errors import ToolServerError
+from shoal.tools.blanks import Blanks
 from shoal.tools.mcp.options import Command, Limits
 from shoal.tools.mcp.plain_text import plain_text
 from shoal.tools.mcp.sieve import Flooded, Sieve
@@ -46,7 +47,7 @@ async def talking_to(
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_listen, process, heard, limits, trouble, on_end)
-            tasks.start_soon(_overhear, process, trouble)
+            tasks.start_soon(_overhear, process, trouble, Blanks(command.secrets()))
             tasks.start_soon(_speak, process, to_send, heard)
             try:
                 yield read, write
@@ -107,14 +108,14 @@ async def _listen(
         on_end()
 
 
-async def _overhear(process: Process, trouble: Trouble) -> None:
+async def _overhear(process: Process, trouble: Trouble, blanks: Blanks) -> None:
     """Read its error output, so that it can go on writing there; keep the last of it."""
     assert process.stderr is not None
     last = b""
     with suppress(OSError):
         while data := await process.stderr.read(_CHUNK):
             last = (last + data)[-4 * _LAST_WORDS :]
-            words = " ".join(last.decode("utf-8", "replace").split())
+            words = blanks.text(" ".join(last.decode("utf-8", "replace").split()))
             trouble.last_words = plain_text(words[-_LAST_WORDS:], _LAST_WORDS)
 
 

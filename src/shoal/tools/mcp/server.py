@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shoal.errors import MissingExtra, ShoalError, ToolServerError
+from shoal.tools.blanks import Blanks
 from shoal.tools.mcp.listing import Listed
 from shoal.tools.mcp.options import McpOptions
 from shoal.tools.mcp.outcome import read_outcome
@@ -53,7 +54,17 @@ class McpServer:
         return listed if session is None else session.listing.tools.get(listed.spec.name, listed)
 
     async def call(self, listed: Listed, arguments: Mapping[str, Json], use: ToolUse) -> ToolResult:
-        """Call a tool that still is what was ``listed``."""
+        """Call a tool that still is what was ``listed``. What the server was given to keep to
+        itself is blanked out of what it says."""
+        result = await self._tried(listed, arguments, use)
+        try:
+            return Blanks(self.options.place.secrets()).result(result)
+        except RecursionError:
+            return failed(f"{listed.spec.name}: its result is nested too deeply", unsure=True)
+
+    async def _tried(
+        self, listed: Listed, arguments: Mapping[str, Json], use: ToolUse
+    ) -> ToolResult:
         until = time.monotonic() + min(use.left_s, listed.spec.timeout_s)
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + use.left_s):
