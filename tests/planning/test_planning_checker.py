@@ -1,13 +1,16 @@
 """What is found wrong with a plan before it runs."""
 
+import math
+
 import msgspec
 import pytest
 
 from planning.worlds import CATALOGUE, answer, ask, messages, plan_of, tool
 from shoal.errors import MalformedRequest
 from shoal.planning.checker import RefusedPlan, check, require
+from shoal.planning.estimate import Estimator
 from shoal.planning.limits import Limits
-from shoal.planning.plan import read_plan, written
+from shoal.planning.plan import Ask, read_plan, written
 from shoal.tools.tool import Json, ToolSpec
 
 LOOP: dict[str, Json] = {
@@ -208,3 +211,21 @@ def test_written_out_arguments_are_held_to_schemas_that_refer_to_others() -> Non
     assert told([]) == ""
     assert told([{"said": "yes"}]) == ""
     assert "said" in told([{"heard": "yes"}])
+
+
+def test_a_filled_in_prompt_costs_at_most_a_token_a_byte() -> None:
+    estimator = Estimator(CATALOGUE, Limits())
+    step = Ask(id="a", model="big", prompt="漢" * 20_000 + "\ud800", max_tokens=10)
+    assert 0.06 < estimator.filled_usd(step) < 0.061
+    assert estimator.filled_usd(msgspec.structs.replace(step, model="free")) == 0
+
+
+def test_nobody_knows_how_long_the_request_of_a_task_is_that_a_model_is_asked() -> None:
+    task: dict[str, Json] = {
+        "do": "ask",
+        "id": "a",
+        "task": "intent",
+        "slots": {"text": "x"},
+        "escalate": ["huge"],
+    }
+    assert math.isinf(check(plan_of(task, answer(1)), CATALOGUE).most.usd)

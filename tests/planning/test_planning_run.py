@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from planning.worlds import CATALOGUE, World, answer, ask, passing, plan_of, tool, unreachable
@@ -30,7 +31,9 @@ PAUSE = 0.05
 
 async def run(plan: Plan, world: World, past: Past | None = None, **more: object) -> Outcome:
     require(plan, CATALOGUE)
-    around = Around(run_id="run", hands=world, catalogue=CATALOGUE, past=past or Past(), **more)  # type: ignore[arg-type]
+    around = Around(
+        **{"run_id": "run", "hands": world, "catalogue": CATALOGUE, "past": past or Past(), **more}
+    )  # type: ignore[arg-type]
     return await run_plan(plan, {"text": "I moan"}, around)
 
 
@@ -425,3 +428,56 @@ def test_an_answer_comes_with_its_receipt_where_that_is_asked_for() -> None:
     step = ask("a", output=shape, receipt=True)
     found = ran(plan_of(step, answer(["${a.value.n}", "${a.by}"])), world)
     assert found.value == [3, "big"]
+
+
+def test_waiting_for_money_that_others_hold_is_not_the_steps_own_time() -> None:
+    dear = msgspec.structs.replace(CATALOGUE.tasks["intent"], cost=None)  # holds all there is
+    catalogue = msgspec.structs.replace(CATALOGUE, tasks={"intent": dear})
+    steps = [
+        {"do": "ask", "id": f"a{at}", "task": "intent", "slots": {"text": "x"}, "timeout_s": 0.3}
+        for at in range(8)
+    ]
+    found = ran(
+        plan_of(*steps, answer("all")),
+        World(says=lambda step: "buy", seconds=0.06),
+        limits=Limits(usd=1),
+        catalogue=catalogue,
+    )
+    assert (found.state, found.seconds > 0.4) == ("done", True)
+
+
+def test_a_change_for_which_no_money_is_left_was_not_begun() -> None:
+    journal = MemoryJournal()
+    plan = plan_of(ask("a", max_tokens=1), tool("b", "book", after=["a"]), answer("${b}"))
+    world = World()
+    assert ran(plan, world, limits=Limits(usd=0.001), journal=journal).state == "over budget"
+    past = past_of(journal.entries)
+    assert (past.begun, [name for name, _ in world.calls]) == (frozenset(), ["big"])
+    assert ran(plan, world, past, limits=Limits(usd=1)).state == "done"
+
+
+def test_a_change_whose_turn_did_not_come_was_not_begun() -> None:
+    journal = MemoryJournal()
+    plan = plan_of(*[tool(f"b{at}", "book") for at in range(5)], answer(1, after=["b4"]))
+
+    async def broken_off() -> None:
+        limits = Limits(at_once=2)
+        running = asyncio.create_task(
+            run(plan, World(seconds=0.05), None, limits=limits, journal=journal)
+        )
+        await asyncio.sleep(0.02)
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(broken_off())
+    begun = [entry.step for entry in journal.entries if entry.kind == "started"]
+    assert (begun, past_of(journal.entries).begun) == (["b0", "b1"], frozenset())
+
+
+def test_what_was_paid_before_a_run_stopped_is_written_down() -> None:
+    journal = MemoryJournal()
+    output: Json = {"type": "object"}
+    plan = plan_of(ask("a", output=output, max_tokens=10, escalate=["huge"]), answer("${a}"))
+    found = ran(plan, World(), limits=Limits(usd=0.001), journal=journal)
+    assert (found.state, found.usd) == ("over budget", 0.001)
+    assert past_of(journal.entries).usd == 0.001

@@ -13,6 +13,7 @@ as a run lets a prompt have.
 import math
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -22,6 +23,7 @@ from shoal.planning.plan import Ask, Branch, Map, Repeat, Retrieve, Step, Use
 from shoal.planning.shape import arms, needs, ordered
 
 _CHARACTERS_PER_TOKEN = 4
+_FRAME_TOKENS = 100  # that providers put around messages
 
 
 class Estimate(Struct, frozen=True):
@@ -76,12 +78,23 @@ class Estimator:
 
     def upper_usd(self, step: Ask) -> float:
         """What one try of this step costs at most, infinite if nobody knows."""
-        if step.task and not step.model:
-            offer = self._catalogue.tasks.get(step.task)
-            return math.inf if offer is None or offer.cost is None else offer.cost
+        return self._usd(step, self._limits.prompt_characters / _CHARACTERS_PER_TOKEN)
+
+    def filled_usd(self, step: Ask) -> float:
+        """What one try of a step costs at most whose prompt is filled in: it has no more tokens
+        than bytes. Infinite if nobody knows."""
+        texts = (step.system, step.prompt, msgspec.json.encode(step.output).decode())
+        size = sum(len(one.encode("utf-8", "surrogatepass")) for one in texts)
+        return self._usd(step, size + _FRAME_TOKENS)
+
+    def _usd(self, step: Ask, input_tokens: float) -> float:
         model = self._catalogue.models.get(step.model)
-        tokens = self._limits.prompt_characters / _CHARACTERS_PER_TOKEN
-        return _cost(model, tokens, step.max_tokens)
+        if not step.task:
+            return _cost(model, input_tokens, step.max_tokens)
+        if step.model:  # its request is like those recorded of it, however long these are
+            return 0.0 if _cost(model, 1, 1) == 0 else math.inf
+        offer = self._catalogue.tasks.get(step.task)
+        return math.inf if offer is None or offer.cost is None else offer.cost
 
     def _most_of(self, step: Step) -> Estimate:
         timeout = step.timeout_s or self._limits.step_timeout_s
