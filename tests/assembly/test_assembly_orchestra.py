@@ -235,6 +235,17 @@ async def test_a_budget_is_raised(store: Store) -> None:
         assert len(here.scribes["gpt"].asked) == 2
 
 
+async def test_what_is_not_raised_of_a_budget_holds_on(store: Store) -> None:
+    plan = plan_of(ask("one"), ask("two", after=["one"]), answer("${two}"), budget={"tokens": 15})
+    async with stage(store) as here:
+        run_id = await here.orchestra.begin(order_of(plan, budget=Budget(steps=9)), ANYBODY)
+        assert "tokens" in (await here.orchestra.outcome(run_id)).error
+        for raised, told in ((Budget(steps=99), "15 tokens"), (Budget(tokens=99), "done")):
+            await here.orchestra.resume(run_id, ANYBODY, raised)
+            outcome = await here.orchestra.outcome(run_id)
+            assert told in (outcome.error or outcome.state)
+
+
 async def test_calls_of_free_tools_do_not_hold_up_those_that_cost(
     store: Store, ledger: Ledger
 ) -> None:

@@ -481,3 +481,29 @@ def test_what_was_paid_before_a_run_stopped_is_written_down() -> None:
     found = ran(plan, World(), limits=Limits(usd=0.001), journal=journal)
     assert (found.state, found.usd) == ("over budget", 0.001)
     assert past_of(journal.entries).usd == 0.001
+
+
+def test_steps_of_before_count_where_a_run_goes_on() -> None:
+    each: dict[str, Json] = {"do": "map", "id": "each", "over": [1, 2, 3], "result": 1}
+    each["steps"] = [tool("t")]
+    word: dict[str, Json] = {"do": "approve", "id": "word", "question": "?", "after": ["each"]}
+    plan = plan_of(each, word, answer(1, after=["word"]))
+    journal = MemoryJournal()
+    assert ran(plan, World(), limits=Limits(steps=4), journal=journal).state == "waiting"
+    past = past_of(journal.entries, {"word": Decision(True)})
+    assert ran(plan, World(), past, limits=Limits(steps=4)).state == "over budget"
+    found = ran(plan, World(), past, limits=Limits(steps=5))
+    assert (found.state, found.steps) == ("done", 5)
+
+
+def test_the_answer_reached_first_holds_when_a_run_goes_on_too() -> None:
+    journal = MemoryJournal()
+    late = answer("late", after=["a"]) | {"id": "late"}
+    word: dict[str, Json] = {"do": "approve", "id": "word", "question": "?"}
+    plan = plan_of(tool("a"), late, answer("early"), word)
+    assert ran(plan, World(seconds=PAUSE), journal=journal).state == "waiting"
+    assert ran(plan, World(), past_of(journal.entries, {"word": Decision(True)})).value == "early"
+
+
+def test_a_run_without_a_time_limit_is_not_ended_at_once() -> None:
+    assert ran(plan_of(answer(1)), World(), limits=Limits(seconds=0)).state == "done"

@@ -116,12 +116,13 @@ def resume(
     run_id: RunId,
     usd: Annotated[float, typer.Option(min=0, help="Its budget from here on, in USD.")] = 0.0,
     steps: Annotated[int, typer.Option(min=0, help="Its steps at most.")] = 0,
+    tokens: Annotated[int, typer.Option(min=0, help="Its tokens at most.")] = 0,
     seconds: Annotated[float, typer.Option(min=0, help="Its seconds at most.")] = 0.0,
     as_json: AsJson = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Go on with a run that was broken off, or whose budget was used up."""
-    raised = Budget(usd=usd, steps=steps, seconds=seconds)
+    raised = Budget(usd=usd, steps=steps, tokens=tokens, seconds=seconds)
 
     async def go_on(orchestra: Orchestra, run: Run) -> None:
         given = raised if raised != Budget() else None

@@ -6,8 +6,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from shoal.planning.journal import Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import RunStopped
+
+_NOTHING = Past()
 
 
 class Holding:
@@ -31,15 +34,13 @@ class Spending:
     """Counts steps, tokens, USD and seconds. Money is held back for calls that run, so that those
     beside each other cannot spend it twice."""
 
-    def __init__(
-        self, limits: Limits, usd: float = 0.0, tokens: int = 0, seconds: float = 0.0
-    ) -> None:
+    def __init__(self, limits: Limits, past: Past = _NOTHING) -> None:
         """What was used before counts."""
         self._limits = limits
-        self.usd, self.tokens, self.steps = usd, tokens, 0
+        self.usd, self.tokens, self.steps = past.usd, past.tokens, past.steps
         self._held, self._running = 0.0, 0
         self._settled = asyncio.Condition()
-        self._began = time.monotonic() - seconds
+        self._began = time.monotonic() - past.seconds
 
     @property
     def seconds(self) -> float:

@@ -88,7 +88,7 @@ class Orchestra:
             NotFound: its agent plans for each goal anew.
         """
         require_agent(order, caller)
-        scene = await self._scenes.set(order, caller, "", None)
+        scene = await self._scenes.set(order, caller)
         plan = order.plan or scene.plan
         if plan is None:
             raise NotFound(f"{order.agent} has no plan of its own: it writes one for each goal")
@@ -137,7 +137,7 @@ class Orchestra:
             own = self._scenes.agent(order.agent).plan
             require_agent(order, caller)
             if own is None:  # refused now if nobody plans
-                scene = await self._scenes.set(order, caller, "", None)
+                scene = await self._scenes.set(order, caller)
                 await asyncio.to_thread(self._planners, scene)
                 return order
             order = replace(order, plan=own)
@@ -197,8 +197,8 @@ class Orchestra:
     async def resume(
         self, run_id: str, caller: Caller, raised: Budget | None = None, tell: Tell | None = None
     ) -> None:
-        """Go on with a run that waits, is stuck, or was broken off; ``raised`` is its budget from
-        here on.
+        """Go on with a run that waits, is stuck, or was broken off; ``raised`` is what its
+        budget is from here on, where it states something.
 
         Raises:
             NotFound: there is no such run of the caller's.
@@ -390,7 +390,7 @@ class Orchestra:
         self, run: Run, order: Order, caller: Caller, active: Active, story: Story | None
     ) -> Outcome:
         journal = self._journal(run.id)
-        raised = story.raised if story else None
+        raised = story.raised if story else Budget()
         try:
             scene = await self._scenes.set(order, caller, run.episode, raised)
             planners = () if order.plan else await asyncio.to_thread(self._planners, scene)
@@ -400,8 +400,9 @@ class Orchestra:
         course = story.course if story else None
         if course is None and order.plan is not None:
             course = Course(order.plan, dict(order.given))
-        if course is not None and raised is not None:
-            course = replace(course, plan=replace(course.plan, budget=raised))
+        if course is not None:
+            plan = replace(course.plan, budget=course.plan.budget.raised(raised))
+            course = replace(course, plan=plan)
         options = scene.agent.options if scene.agent else None
         with scene.regime.held():
             return await perform(

@@ -264,8 +264,13 @@ class _Act:
             place=course.place,
         )
         outcome = await run_plan(course.plan, course.given, around, known, coming)
-        used = {"usd": outcome.usd, "tokens": outcome.tokens, "seconds": outcome.seconds}
-        self._past = replace(self._past, **used)
+        self._past = replace(
+            self._past,
+            steps=outcome.steps,
+            usd=outcome.usd,
+            tokens=outcome.tokens,
+            seconds=outcome.seconds,
+        )
         return outcome
 
 

@@ -21,13 +21,13 @@ _PAGE = 1_000
 
 class Story(Struct, frozen=True):
     """``course`` is that of the last plan a planner wrote, ``begun`` how many it was asked for,
-    ``raised`` the budget that a person gave since."""
+    ``raised`` what people raised budgets to since."""
 
     order: Order
     course: Course | None
     past: Past
     begun: int
-    raised: Budget | None
+    raised: Budget
 
     @property
     def plan(self) -> Plan | None:
@@ -45,13 +45,13 @@ def story_of(store: Store, run_id: str) -> Story:
     records = all_records(store, run_id)
     if not records:
         raise NotFound(f"no run of id {run_id!r}: it was never started here, or has expired")
-    course, raised, begun = None, None, 0
+    course, raised, begun = None, Budget(), 0
     for one in records:
         if one.kind == PLANNED:
             course = msgspec.convert(msgspec.json.decode(one.body)["course"], Course)
         elif one.kind == RESUMED:
             told = msgspec.json.decode(one.body).get("budget")
-            raised = msgspec.convert(told, Budget) if told else raised
+            raised = raised.raised(msgspec.convert(told, Budget)) if told else raised
         begun += one.kind == PLANNING
     return Story(order_of(records[0]), course, past_of(records), begun, raised)
 
