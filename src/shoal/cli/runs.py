@@ -149,7 +149,9 @@ def settle(
         raise MalformedRequest(f"--gave: expected JSON: {error}") from None
 
     async def go_on(orchestra: Orchestra, run: Run) -> None:
-        await orchestra.settle(run.id, step, ANYBODY, value, again, progress)
+        if others := await orchestra.settle(run.id, step, ANYBODY, value, again, progress):
+            say(f"Settled. It goes on once these are, too: {', '.join(others)}")
+            raise typer.Exit(ENDINGS["stuck"])
 
     _go_on(run_id, config, go_on, as_json)
 

@@ -250,9 +250,9 @@ class Orchestra:
         value: Json = None,
         again: bool = False,
         tell: Tell | None = None,
-    ) -> None:
-        """Say of a step at which a run is stuck what it gave, or that it is to be done ``again``;
-        the run goes on with the last of them.
+    ) -> Sequence[str]:
+        """Say of a step at which a run is stuck what it gave, or that it is to be done ``again``.
+        Returns the other steps at which it is stuck; the run goes on with the last of them.
 
         Raises:
             NotFound: there is no such run of the caller's, or it is not stuck at that step.
@@ -271,12 +271,15 @@ class Orchestra:
         if again:
             told = {"error": "was not done: it is done again", "by": by}
         kind = "failed" if again else "finished"
-        if story.past.begun == {step}:
-            return await self._with_record(run, kind, step, told, tell)
+        others = sorted(story.past.begun - {step})
+        if not others:
+            await self._with_record(run, kind, step, told, tell)
+            return others
         journal = self._journal(run_id)  # the others would end it before this one is done
         journal.add(kind, step, told)
         await journal.kept()
         self._leases.release(run_id)
+        return others
 
     async def cancel(self, run_id: str, caller: Caller) -> None:
         """End a run for good, whoever performs it: what changes something may end first if it is
