@@ -229,3 +229,32 @@ def test_nobody_knows_how_long_the_request_of_a_task_is_that_a_model_is_asked() 
         "escalate": ["huge"],
     }
     assert math.isinf(check(plan_of(task, answer(1)), CATALOGUE).most.usd)
+
+
+def test_a_name_means_one_thing_wherever_it_is_known() -> None:
+    inner: list[Json] = [tool("item"), tool("b", arguments={"id": "${item.price}"})]
+    each: dict[str, Json] = {"do": "map", "id": "each", "over": [{"price": 1}], "result": "${b}"}
+    taken = wrong(each | {"steps": inner}, answer("${each}"))
+    assert "item: id: there is something of this name around it" in taken
+    assert not wrong(each | {"steps": inner, "as": "one"}, answer("${each}"))
+    named = wrong(each | {"steps": [tool("b")], "as": "error"}, answer("${each}"))
+    assert "each: as: 'error' is a name already" in named
+
+
+def test_arguments_are_held_to_what_they_will_be() -> None:
+    takes: Json = {
+        "type": "object",
+        "properties": {"word": {"enum": ["${x}", "y"]}},
+        "patternProperties": {"^x-": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    odd = ToolSpec(name="odd", description="", takes=msgspec.json.encode(takes).decode())
+    offered = msgspec.structs.replace(CATALOGUE, tools={"odd": odd})
+
+    def told(**given: Json) -> str:
+        plan = plan_of(tool("a", "odd", dict(given)), answer("${a}"))
+        return messages(check(plan, offered).problems)
+
+    assert told(word="$${x}") == ""
+    assert told(**{"x-more": "1"}) == ""
+    assert "word" in told(word="z")

@@ -30,7 +30,7 @@ PAUSE = 0.05
 
 
 async def run(plan: Plan, world: World, past: Past | None = None, **more: object) -> Outcome:
-    require(plan, CATALOGUE)
+    require(plan, more.get("catalogue", CATALOGUE))  # type: ignore[arg-type]
     around = Around(
         **{"run_id": "run", "hands": world, "catalogue": CATALOGUE, "past": past or Past(), **more}
     )  # type: ignore[arg-type]
