@@ -24,6 +24,7 @@ from run_stage import (
     use,
 )
 from shoal.assembly.runs.leases import Watch
+from shoal.chat import Answer, Request, Usage
 from shoal.errors import Conflict, MalformedRequest, NotAllowed, NotFound, StoreError, UnknownModel
 from shoal.planning.checker import RefusedPlan
 from shoal.planning.journal import Decision, Entry
@@ -244,6 +245,20 @@ async def test_what_is_not_raised_of_a_budget_holds_on(store: Store) -> None:
             await here.orchestra.resume(run_id, ANYBODY, raised)
             outcome = await here.orchestra.outcome(run_id)
             assert told in (outcome.error or outcome.state)
+
+
+async def test_what_was_refused_is_paid_for(store: Store) -> None:
+    async def refuses(request: Request) -> Answer:
+        return Answer(refusal="no", model="gpt", usage=Usage(10, 5))
+
+    async with stage(store) as here:
+        here.scribes["gpt"].answer = refuses  # type: ignore[method-assign]
+        plan = plan_of(ask("said"), answer("${said}"))
+        outcome = await here.orchestra.run(order_of(plan), ANYBODY)
+        assert (outcome.state, outcome.error) == ("failed", "gpt refused: no")
+        assert (outcome.tokens, outcome.usd) == (15, pytest.approx(20e-6))
+        (run,) = store.runs.list()
+        assert (run.tokens, run.cost) == (15, pytest.approx(20e-6))
 
 
 async def test_calls_of_free_tools_do_not_hold_up_those_that_cost(

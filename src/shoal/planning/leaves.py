@@ -132,6 +132,8 @@ class Leaves:
         said = replace(said, text=SURROGATE.sub("\ufffd", said.text))
         holding.took(said.cost, said.tokens)
         heard.append(said)
+        if said.trouble:
+            raise StepFailed(place, said.trouble, passing=True)
         return said
 
     def _read(self, asked: Ask, text: str, place: str) -> Json:
