@@ -133,8 +133,11 @@ def _of_run(record: RunRecord) -> str:
         case "run" | "planning":
             return ""
         case "planned":
-            parts = f"planned by {body.get('by', '')}: {body.get('why', '')}", _usd(record.cost)
-            return "  ".join(part for part in parts if part)
+            told = f"planned by {body.get('by', '')}: {body.get('why', '')}"
+            return "  ".join(filter(None, (told, _usd(record.cost))))
+        case "failed":
+            told = f"not planned by {body.get('by', '')}: {_short(str(body.get('error', '')))}"
+            return "  ".join(filter(None, (told, _usd(record.cost))))
         case "ended" | "paused":
             at = f" at {record.step}" if record.step else ""
             error = f": {body['error']}" if body.get("error") else ""
