@@ -20,7 +20,7 @@ from shoal.encoder.encoder import SURROGATE
 from shoal.errors import EngineError, EngineRefused, NotRecorded, RateLimited, ShoalError
 from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
-from shoal.planning.estimate import Estimator, escalations
+from shoal.planning.estimate import Estimator, escalations, longest_pause_s
 from shoal.planning.hands import Hands, Said
 from shoal.planning.journal import Entry, Journal, Past
 from shoal.planning.limits import Limits
@@ -33,7 +33,6 @@ from shoal.tools.tool import Json, ToolSpec, ToolUse
 _T = TypeVar("_T")
 Scope = Mapping[str, Json]
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _GRACE_S = 5.0  # that a call which changes something may go on when the run is cancelled
 
 
@@ -279,7 +278,7 @@ class Leaves:
                 failed = error
             if not failed.passing or count == step.retries:
                 raise failed
-            pause = min(_FIRST_PAUSE_S * 2**count, _LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+            pause = longest_pause_s(count) * random.uniform(0.5, 1.0)
             await asyncio.sleep(min(pause, around.spending.left_s))
         raise AssertionError("the last try returns or raises")
 
