@@ -24,6 +24,7 @@ from run_stage import (
     use,
 )
 from shoal.assembly.runs.leases import Watch
+from shoal.chat import Answer, Request, Usage
 from shoal.errors import Conflict, MalformedRequest, NotAllowed, NotFound, StoreError, UnknownModel
 from shoal.planning.checker import RefusedPlan
 from shoal.planning.journal import Decision, Entry
@@ -233,6 +234,31 @@ async def test_a_budget_is_raised(store: Store) -> None:
         outcome = await here.orchestra.outcome(run_id)
         assert (outcome.state, outcome.tokens) == ("done", 30)
         assert len(here.scribes["gpt"].asked) == 2
+
+
+async def test_what_is_not_raised_of_a_budget_holds_on(store: Store) -> None:
+    plan = plan_of(ask("one"), ask("two", after=["one"]), answer("${two}"), budget={"tokens": 15})
+    async with stage(store) as here:
+        run_id = await here.orchestra.begin(order_of(plan, budget=Budget(steps=9)), ANYBODY)
+        assert "tokens" in (await here.orchestra.outcome(run_id)).error
+        for raised, told in ((Budget(steps=99), "15 tokens"), (Budget(tokens=99), "done")):
+            await here.orchestra.resume(run_id, ANYBODY, raised)
+            outcome = await here.orchestra.outcome(run_id)
+            assert told in (outcome.error or outcome.state)
+
+
+async def test_what_was_refused_is_paid_for(store: Store) -> None:
+    async def refuses(request: Request) -> Answer:
+        return Answer(refusal="no", model="gpt", usage=Usage(10, 5))
+
+    async with stage(store) as here:
+        here.scribes["gpt"].answer = refuses  # type: ignore[method-assign]
+        plan = plan_of(ask("said"), answer("${said}"))
+        outcome = await here.orchestra.run(order_of(plan), ANYBODY)
+        assert (outcome.state, outcome.error) == ("failed", "gpt refused: no")
+        assert (outcome.tokens, outcome.usd) == (15, pytest.approx(20e-6))
+        (run,) = store.runs.list()
+        assert (run.tokens, run.cost) == (15, pytest.approx(20e-6))
 
 
 async def test_calls_of_free_tools_do_not_hold_up_those_that_cost(

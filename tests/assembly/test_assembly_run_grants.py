@@ -107,7 +107,7 @@ async def test_a_task_is_no_way_to_a_model_that_the_key_is_not_for(store: Store)
     """A task's request names the model that it was recorded with."""
     caller = key_in(store, models=["gpt"])
     async with stage(store) as here:
-        hands = (await here.scenes.set(order_of(plan_of(answer(1))), caller, "", None)).hands
+        hands = (await here.scenes.set(order_of(plan_of(answer(1))), caller)).hands
 
         async def request(step: object) -> Request:
             return Request("big", (Message("user", "hello"),))

@@ -77,6 +77,15 @@ async def test_a_planned_call_that_changes_something_waits_for_a_word(store: Sto
 
 
 @pytest.mark.parametrize("early", [True, False])
+async def test_planning_may_not_cost_more_than_the_run(store: Store, early: bool) -> None:
+    agents = [planner(usd=1e-6, begin_early=early)]
+    async with stage(store, Ledger().tools(), planning(written(*LOOKING)), agents) as on:
+        found = await on.orchestra.run(order_of(agent="desk", goal="look"), ANYBODY)
+        assert (found.state, on.scribes["gpt"].asked) == ("failed", [])
+        assert "could cost" in found.error
+
+
+@pytest.mark.parametrize("early", [True, False])
 async def test_a_plan_that_cannot_be_run_is_sent_back_once(store: Store, early: bool) -> None:
     wrong = written(use("a", "fire"), answer("${a}"))
     says = planning(*([wrong] * (1 + early)), written(*LOOKING))
@@ -90,6 +99,8 @@ async def test_a_plan_that_cannot_be_run_is_sent_back_once(store: Store, early: 
         found = await on.orchestra.run(order_of(agent="desk", goal="look"), ANYBODY)
         assert found.state == "failed"
         assert "there is no 'fire'" in found.error
+        run = store.runs.list(limit=1)[0]  # all of it was paid for
+        assert (found.tokens, run.tokens, run.cost) == (45, 45, pytest.approx(found.usd))
 
 
 async def test_a_plan_that_failed_is_replaced_by_one_that_knows_what_happened(store: Store) -> None:

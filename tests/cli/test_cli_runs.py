@@ -8,7 +8,12 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+import uuid_utils
 from command_line import Desk
+
+from shoal.assembly.runs.order import Order, written_order
+from shoal.planning.plan import read_plan
+from shoal.storage import Run
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 ECHO: dict[str, Any] = {
@@ -66,7 +71,7 @@ def test_what_cannot_be_run_is_refused_and_nothing_begun(desk: Desk) -> None:
     file = plan(desk, ECHO)
     assert "input: " in desk.refused("run", file)
     assert "--input: expected a JSON object" in desk.refused("run", file, "--input", "{")
-    assert "nothing.json: no such file" in desk.refused("run", "nothing.json")
+    assert "nothing.json: No such file" in desk.refused("run", "nothing.json")
     assert "[agents.NAME]" in desk.refused("run", "do something")
     wrong = ECHO | {"steps": [ECHO["steps"][0] | {"model": "big"}, ECHO["steps"][1]]}
     assert "said: model: there is no 'big'; there are: gpt" in desk.refused(
@@ -193,3 +198,31 @@ def test_a_budget_in_money_does_not_stop_the_echo_which_costs_nothing(desk: Desk
     said = ECHO["steps"][0] | {"model": "free"}
     paid = ECHO | {"steps": [said, ECHO["steps"][1]], "budget": {"usd": 0.01}}
     assert json.loads(desk.printed("run", plan(desk, paid), "--input", "hi")) == {"it": "hi"}
+
+
+def test_several_steps_are_settled_one_after_the_other(desk: Desk) -> None:
+    (desk.folder / "paying.py").write_text("def pay(amount: int) -> str:\n    return 'paid'\n")
+    desk.add_settings(
+        '[tools.pay]\nkind = "python"\nfunction = "paying.py:pay"\neffects = "writes"\n'
+    )
+    pays = [{"do": "tool", "id": name, "tool": "pay", "arguments": {"amount": 1}} for name in "ab"]
+    end = {"do": "answer", "id": "end", "value": ["${a}", "${b}"]}
+    told = {"name": "pays", "steps": [*pays, end]}
+    order = Order(plan=read_plan(msgspec.json.encode(told)))
+    run = Run(id=str(uuid_utils.uuid7()), started_at=1.0, owner="x", lease_until=1.0)
+    with desk.store() as store, store.database.transaction() as conn:
+        store.runs.start(conn, run, written_order(order))  # killed while it called both
+        for name in "ab":
+            store.runs.append(conn, run.id, "x", "started", name, b"{}", 2.0)
+    result = desk.run("runs", "settle", run.id, "a", "--gave", "1")
+    assert (result.exit_code, "once these are, too: b" in result.stdout) == (4, True)
+    assert desk.printed("runs", "settle", run.id, "b", "--again").strip() == '[1,"paid"]'
+
+
+def test_a_no_on_a_terminal_ends_the_questions(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = iter([False])
+    monkeypatch.setattr("shoal.cli.run.typer.confirm", lambda text: next(words))
+    monkeypatch.setattr("shoal.cli.run._on_terminal", lambda: True)
+    second = {"do": "approve", "id": "second", "question": "Sure?"}
+    result = desk.run("run", plan(desk, ASKS | {"steps": [second, *ASKS["steps"]]}))
+    assert (result.exit_code, "said no" in result.stdout) == (1, True)

@@ -1,13 +1,16 @@
 """What is found wrong with a plan before it runs."""
 
+import math
+
 import msgspec
 import pytest
 
 from planning.worlds import CATALOGUE, answer, ask, messages, plan_of, tool
 from shoal.errors import MalformedRequest
 from shoal.planning.checker import RefusedPlan, check, require
+from shoal.planning.estimate import Estimator
 from shoal.planning.limits import Limits
-from shoal.planning.plan import read_plan, read_step, written
+from shoal.planning.plan import Ask, read_plan, read_step, written
 from shoal.tools.tool import Json, ToolSpec
 
 LOOP: dict[str, Json] = {
@@ -154,7 +157,8 @@ def test_retries_escalations_and_fallbacks_count_at_most() -> None:
     found = check(plan_of(step, answer("x")), CATALOGUE, limits)
     asked = 3 * (1_000 * 1e-6 + 1_024 * 1e-5 + 1_000 * 1e-5 + 1_024 * 1e-4)
     assert found.most.usd == pytest.approx(asked + 0.01)
-    assert found.most.seconds == pytest.approx(6 * 10 + 30)
+    pauses = 2 * (0.2 + 0.4)  # between the tries
+    assert found.most.seconds == pytest.approx(6 * 10 + pauses + 30)
 
 
 def test_steps_deep_within_steps_are_refused_without_end() -> None:
@@ -218,3 +222,50 @@ def test_written_out_arguments_are_held_to_schemas_that_refer_to_others() -> Non
     assert told([]) == ""
     assert told([{"said": "yes"}]) == ""
     assert "said" in told([{"heard": "yes"}])
+
+
+def test_a_filled_in_prompt_costs_at_most_a_token_a_byte() -> None:
+    estimator = Estimator(CATALOGUE, Limits())
+    step = Ask(id="a", model="big", prompt="漢" * 20_000 + "\ud800", max_tokens=10)
+    assert 0.06 < estimator.filled_usd(step) < 0.061
+    assert estimator.filled_usd(msgspec.structs.replace(step, model="free")) == 0
+
+
+def test_nobody_knows_how_long_the_request_of_a_task_is_that_a_model_is_asked() -> None:
+    task: dict[str, Json] = {
+        "do": "ask",
+        "id": "a",
+        "task": "intent",
+        "slots": {"text": "x"},
+        "escalate": ["huge"],
+    }
+    assert math.isinf(check(plan_of(task, answer(1)), CATALOGUE).most.usd)
+
+
+def test_a_name_means_one_thing_wherever_it_is_known() -> None:
+    inner: list[Json] = [tool("item"), tool("b", arguments={"id": "${item.price}"})]
+    each: dict[str, Json] = {"do": "map", "id": "each", "over": [{"price": 1}], "result": "${b}"}
+    taken = wrong(each | {"steps": inner}, answer("${each}"))
+    assert "item: id: there is something of this name around it" in taken
+    assert not wrong(each | {"steps": inner, "as": "one"}, answer("${each}"))
+    named = wrong(each | {"steps": [tool("b")], "as": "error"}, answer("${each}"))
+    assert "each: as: 'error' is a name already" in named
+
+
+def test_arguments_are_held_to_what_they_will_be() -> None:
+    takes: Json = {
+        "type": "object",
+        "properties": {"word": {"enum": ["${x}", "y"]}},
+        "patternProperties": {"^x-": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    odd = ToolSpec(name="odd", description="", takes=msgspec.json.encode(takes).decode())
+    offered = msgspec.structs.replace(CATALOGUE, tools={"odd": odd})
+
+    def told(**given: Json) -> str:
+        plan = plan_of(tool("a", "odd", dict(given)), answer("${a}"))
+        return messages(check(plan, offered).problems)
+
+    assert told(word="$${x}") == ""
+    assert told(**{"x-more": "1"}) == ""
+    assert "word" in told(word="z")

@@ -1,10 +1,13 @@
 """A person's word before what a plan of a model's changes."""
 
+from msgspec.structs import replace
+
 from planning.test_planning_run import ran
 from planning.worlds import CATALOGUE, World, answer, ask, plan_of, tool
 from shoal.planning.checker import check
 from shoal.planning.guarding import guarded
 from shoal.planning.journal import Decision, MemoryJournal, Past, past_of
+from shoal.tools.tool import ToolSpec
 
 
 def test_every_call_that_writes_waits_for_a_word_and_no_other() -> None:
@@ -52,3 +55,26 @@ def test_ids_that_are_taken_are_left_alone() -> None:
 def test_a_tool_that_nobody_knows_counts_as_writing() -> None:
     plan = plan_of(tool("a", "unheard_of"), answer("${a}"))
     assert [step.id for step in guarded(plan, CATALOGUE.tools).steps] == ["approve_a", "a", "end"]
+
+
+def test_a_call_in_place_of_another_that_names_what_went_wrong_is_guarded_too() -> None:
+    instead = tool("b", "book", {"id": 7, "why": "${error.message} costs $${1}", "in": "${a}"})
+    plan = plan_of(tool("a"), tool("c", fallback=instead), answer("${c}"))
+    open_to_all = ToolSpec(name="book", description="books")
+    catalogue = replace(CATALOGUE, tools={**CATALOGUE.tools, "book": open_to_all})
+    safe = guarded(plan, catalogue.tools)
+    assert not check(safe, catalogue).problems
+    journal = MemoryJournal()
+    assert ran(safe, World(), journal=journal, catalogue=catalogue).state == "waiting"
+    shown = past_of(journal.entries).asked["approve_b"]["show"]
+    found = {
+        "id": 7,
+        "why": "${error.message} costs $${1}",
+        "in": {"price": 2.5, "names": ["a", "b"]},
+    }
+    assert shown == {"tool": "book", "arguments": found}
+
+
+def test_a_long_id_leaves_room_for_the_word_before_it() -> None:
+    plan = plan_of(tool("a" * 64, "book"), tool("a" * 63 + "b", "book"), answer(1))
+    assert not check(guarded(plan, CATALOGUE.tools), CATALOGUE).problems

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from planning.worlds import CATALOGUE, World, answer, ask, passing, plan_of, tool, unreachable
@@ -29,8 +30,10 @@ PAUSE = 0.05
 
 
 async def run(plan: Plan, world: World, past: Past | None = None, **more: object) -> Outcome:
-    require(plan, CATALOGUE)
-    around = Around(run_id="run", hands=world, catalogue=CATALOGUE, past=past or Past(), **more)  # type: ignore[arg-type]
+    require(plan, more.get("catalogue", CATALOGUE))  # type: ignore[arg-type]
+    around = Around(
+        **{"run_id": "run", "hands": world, "catalogue": CATALOGUE, "past": past or Past(), **more}
+    )  # type: ignore[arg-type]
     return await run_plan(plan, {"text": "I moan"}, around)
 
 
@@ -476,3 +479,82 @@ def test_the_rounds_of_a_run_are_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     done = ran(plan_of(rounds("a", [], 1), answer("${a}")), World())
     assert (done.state, done.step) == ("over budget", "a")
     assert "rounds" in done.error
+
+
+def test_waiting_for_money_that_others_hold_is_not_the_steps_own_time() -> None:
+    dear = msgspec.structs.replace(CATALOGUE.tasks["intent"], cost=None)  # holds all there is
+    catalogue = msgspec.structs.replace(CATALOGUE, tasks={"intent": dear})
+    steps = [
+        {"do": "ask", "id": f"a{at}", "task": "intent", "slots": {"text": "x"}, "timeout_s": 0.3}
+        for at in range(8)
+    ]
+    found = ran(
+        plan_of(*steps, answer("all")),
+        World(says=lambda step: "buy", seconds=0.06),
+        limits=Limits(usd=1),
+        catalogue=catalogue,
+    )
+    assert (found.state, found.seconds > 0.4) == ("done", True)
+
+
+def test_a_change_for_which_no_money_is_left_was_not_begun() -> None:
+    journal = MemoryJournal()
+    plan = plan_of(ask("a", max_tokens=1), tool("b", "book", after=["a"]), answer("${b}"))
+    world = World()
+    assert ran(plan, world, limits=Limits(usd=0.001), journal=journal).state == "over budget"
+    past = past_of(journal.entries)
+    assert (past.begun, [name for name, _ in world.calls]) == (frozenset(), ["big"])
+    assert ran(plan, world, past, limits=Limits(usd=1)).state == "done"
+
+
+def test_a_change_whose_turn_did_not_come_was_not_begun() -> None:
+    journal = MemoryJournal()
+    plan = plan_of(*[tool(f"b{at}", "book") for at in range(5)], answer(1, after=["b4"]))
+
+    async def broken_off() -> None:
+        limits = Limits(at_once=2)
+        running = asyncio.create_task(
+            run(plan, World(seconds=0.05), None, limits=limits, journal=journal)
+        )
+        await asyncio.sleep(0.02)
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(broken_off())
+    begun = [entry.step for entry in journal.entries if entry.kind == "started"]
+    assert (begun, past_of(journal.entries).begun) == (["b0", "b1"], frozenset())
+
+
+def test_what_was_paid_before_a_run_stopped_is_written_down() -> None:
+    journal = MemoryJournal()
+    output: Json = {"type": "object"}
+    plan = plan_of(ask("a", output=output, max_tokens=10, escalate=["huge"]), answer("${a}"))
+    found = ran(plan, World(), limits=Limits(usd=0.001), journal=journal)
+    assert (found.state, found.usd) == ("over budget", 0.001)
+    assert past_of(journal.entries).usd == 0.001
+
+
+def test_steps_of_before_count_where_a_run_goes_on() -> None:
+    each: dict[str, Json] = {"do": "map", "id": "each", "over": [1, 2, 3], "result": 1}
+    each["steps"] = [tool("t")]
+    word: dict[str, Json] = {"do": "approve", "id": "word", "question": "?", "after": ["each"]}
+    plan = plan_of(each, word, answer(1, after=["word"]))
+    journal = MemoryJournal()
+    assert ran(plan, World(), limits=Limits(steps=4), journal=journal).state == "waiting"
+    past = past_of(journal.entries, {"word": Decision(True)})
+    assert ran(plan, World(), past, limits=Limits(steps=4)).state == "over budget"
+    found = ran(plan, World(), past, limits=Limits(steps=5))
+    assert (found.state, found.steps) == ("done", 5)
+
+
+def test_the_answer_reached_first_holds_when_a_run_goes_on_too() -> None:
+    journal = MemoryJournal()
+    late = answer("late", after=["a"]) | {"id": "late"}
+    word: dict[str, Json] = {"do": "approve", "id": "word", "question": "?"}
+    plan = plan_of(tool("a"), late, answer("early"), word)
+    assert ran(plan, World(seconds=PAUSE), journal=journal).state == "waiting"
+    assert ran(plan, World(), past_of(journal.entries, {"word": Decision(True)})).value == "early"
+
+
+def test_a_run_without_a_time_limit_is_not_ended_at_once() -> None:
+    assert ran(plan_of(answer(1)), World(), limits=Limits(seconds=0)).state == "done"

@@ -123,9 +123,11 @@ def promote(
     with store_at(config) as store:
         run = store.runs.get(run_id)
         story = story_of(store, run.id)
-    plan = story.course.plan if story.course else story.order.plan
+    plan = story.plan
     if plan is None:
         raise NotFound(f"run {run.id} has no plan")
+    if story.course and story.course.done:
+        raise MalformedRequest(f"run {run.id}: its plan goes on from the results of another one")
     made = generalise(plan, run.goal, name)
     path = to / f"{name}.json"
     if path.exists():

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from shoal.assembly.runs.active import Tell
+from shoal.assembly.runs.agent import agents_of
 from shoal.assembly.runs.agents import given_of
 from shoal.assembly.runs.order import Order
 from shoal.assembly.runs.telling import line_of, outcome_json
@@ -97,17 +98,16 @@ def _order(config: Config, what: str, agent: str, given: str) -> Order:
     if what.endswith(".json") and not agent:
         try:
             plan = read_plan(Path(what).read_bytes())
-        except FileNotFoundError:
-            raise ConfigError(f"{what}: no such file") from None
+        except OSError as error:
+            raise ConfigError(f"{what}: {error.strerror}") from None
         except MalformedRequest as error:
             raise MalformedRequest(f"{what}: {error}") from None
         return Order(plan=plan, given=_given(plan, given))
     name = agent or _only_agent(config)
-    own = config.agents[name].plan if name in config.agents else None
+    found = agents_of({name: config.agents[name]}) if name in config.agents else {}
+    own = found[name].plan if found else None
     if own is not None:
-        return Order(
-            agent=name, goal=what, given=given_of(read_plan(own.read_bytes()), what, "the goal")
-        )
+        return Order(agent=name, goal=what, given=given_of(own, what, "the goal"))
     return Order(agent=name, goal=what, given=_json(given) if given else {})
 
 
@@ -190,9 +190,9 @@ async def through_questions(here: Players, run_id: str, tell: Tell) -> Outcome:
         if outcome.state != "waiting" or not _on_terminal():
             return outcome
         past = (await here.orchestra.story(run_id, ANYBODY)).past
-        for step in sorted(past.open):
-            word = await asyncio.to_thread(_word, past.asked[step])
-            await here.orchestra.decide(run_id, step, word, ANYBODY, tell)
+        step = min(past.open)  # one only: a no may end the run, and what follows changes the rest
+        word = await asyncio.to_thread(_word, past.asked[step])
+        await here.orchestra.decide(run_id, step, word, ANYBODY, tell)
 
 
 def _on_terminal() -> bool:

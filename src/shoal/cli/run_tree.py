@@ -1,4 +1,5 @@
-"""A run as a tree, of text: steps within the steps that hold them."""
+"""A run as a tree, of text: steps under the step that holds them, in the order in which each was
+first written of, and with each leaf the path that ``approve`` and ``settle`` take."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,28 @@ import msgspec
 from shoal.planning.references import as_text
 from shoal.storage import Run, RunRecord
 
-_INNER = re.compile(r"^(?P<outer>.+?(?:\[\d+\]|#\d+|:\w+))\.(?P<rest>.+)$")
+_PART = re.compile(r"(?P<plan>\d+:)?(?P<id>[^\[#:]+)(?P<which>\[\d+\]|#\d+|:\w+)?")
 _SHOWN = 160
 _MOST_LINES = 500
+
+
+class _Node:
+    """A step, one item or round or arm of it, or a plan: with what was written of it itself."""
+
+    def __init__(self, name: str, path: str) -> None:
+        self.name, self.path = name, path
+        self.records = list[RunRecord]()
+        self.inner = dict[str, _Node]()
+
+    def at(self, name: str, path: str) -> "_Node":
+        """The node of that name within it."""
+        return self.inner.setdefault(name, _Node(name, path))
+
+    @property
+    def cost(self) -> float:
+        """USD of it and all within it."""
+        own = sum(one.cost for one in self.records)
+        return own + sum(one.cost for one in self.inner.values())
 
 
 def tree_lines(run: Run, records: Sequence[RunRecord]) -> Iterator[str]:
@@ -21,97 +41,120 @@ def tree_lines(run: Run, records: Sequence[RunRecord]) -> Iterator[str]:
     yield f"run {run.id}  episode {run.episode}" + (f"  agent {run.agent}" if run.agent else "")
     if run.goal:
         yield f"goal: {_short(run.goal)}"
-    top = _Place()
-    for record in records:
-        _put(record, top)
-    for shown, line in enumerate(_drawn(top, 0)):
-        if shown == _MOST_LINES:
+    for count, line in enumerate(_within(_grown(records), 1)):
+        if count == _MOST_LINES:
             yield f"… and more: `shoal runs show {run.id} --json` has all {len(records):,}"
             return
         yield line
 
 
-class _Place:
-    """What was recorded of one step, and of the steps within it, each where it began: those of
-    items that were worked on side by side are not told in the order of their records."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.inner: dict[str, _Place] = {}
-
-    def within(self, name: str) -> "_Place":
-        return self.inner.setdefault(name, _Place())
-
-    def tell(self, line: str) -> None:
-        if self.lines and line.startswith(self.lines[-1]):
-            self.lines.pop()  # the same again, with what became of it
-        self.lines.append(line)
+def _grown(records: Sequence[RunRecord]) -> _Node:
+    root = _Node("", "")
+    for one in records:
+        if one.step and one.kind not in ("ended", "paused"):  # these name the step that ended it
+            _node_of(root, one.step).records.append(one)
+        elif one.kind != "paused" or one is records[-1]:  # since then it went on
+            root.at(f"record {one.seq}", "").records.append(one)
+    return root
 
 
-def _put(record: RunRecord, top: _Place) -> None:
-    place, step = top, record.step
-    while (found := _INNER.match(step)) is not None:
-        place, step = place.within(found["outer"]), found["rest"]
-    place = place.within(step or f"record {record.seq}")  # of the whole run: as they came
-    place.tell(_told(record, step))
+def _node_of(root: _Node, step: str) -> _Node:
+    node, path = root, ""
+    for part in step.split("."):
+        found = _PART.fullmatch(part)
+        if found is None:  # no path that this version writes
+            return root.at(step, step)
+        if found["plan"]:
+            node = node.at(f"plan {found['plan'][:-1]}", "")
+        path = f"{path}.{part}" if path else part
+        node = node.at(found["id"], path.removesuffix(found["which"] or ""))
+        if found["which"]:
+            node = node.at(found["which"].lstrip(":"), path)
+    return node
 
 
-def _drawn(place: _Place, depth: int) -> Iterator[str]:
-    for name, one in place.inner.items():
-        if not one.lines:
-            yield _indent(depth) + name
-        for line in one.lines:
-            yield _indent(depth) + line.replace("\n", f"\n{_indent(depth)}")
-        yield from _drawn(one, depth + 1)
+def _within(node: _Node, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for one in node.inner.values():
+        if one.path or one.inner:
+            yield indent + _line(one)
+        elif told := _of_run(one.records[0]):
+            yield indent + told
+        if one.records and not one.inner and (result := _result(one.records)):
+            yield f"{indent}  = {result}"
+        yield from _within(one, depth + 1)
 
 
-def _told(record: RunRecord, step: str) -> str:
-    body: dict[str, Any] = msgspec.json.decode(record.body)
-    match record.kind:
-        case "finished":
-            return f"{step}  {_who(record, body)}".rstrip() + _result(body)
-        case "failed":
-            instead = "  (something stands in its place)" if body.get("handled") else ""
-            return f"{step}  failed: {_short(str(body.get('error', '')))}{instead}"
-        case "started":
-            return f"{step}  begins: {_short(as_text(body.get('arguments')))}"
-        case "waiting":
+def _line(node: _Node) -> str:
+    cost = _usd(node.cost)
+    if not node.records:
+        return f"{node.name}  {cost}".rstrip()
+    return "  ".join((node.path, *filter(None, _told(node.records, cost))))
+
+
+def _told(records: Sequence[RunRecord], cost: str) -> Iterator[str]:
+    """What became of one step, in parts of a line: the last of several tries, all words on it."""
+    bodies = [_body(one) for one in records]
+    for one, body in zip(records, bodies, strict=True):
+        if one.kind == "waiting":
             shown = "" if body.get("show") is None else f" {_short(as_text(body['show']))}"
-            return f"{step}  asks: {_short(str(body.get('question', '')))}{shown}"
-        case "decided":
+            yield f"asks: {_short(str(body.get('question', '')))}{shown}"
+        elif one.kind == "decided":
             word = "yes" if body.get("approved") else "no"
             note = f": {body['note']}" if body.get("note") else ""
-            return f"{step}  {body.get('by') or 'a person'} said {word}{note}"
+            yield f"{body.get('by') or 'a person'} said {word}{note}"
+    last, body = records[-1], bodies[-1]
+    match last.kind:
+        case "finished":
+            yield f"{body['ms']:,.0f} ms" if "ms" in body else ""
+            yield cost
+            yield body.get("by", "")
+            yield f"({_short(body['why'])})" if body.get("why") else ""
+        case "failed":
+            yield cost
+            yield f"failed: {_short(str(body.get('error', '')))}"
+            yield "(something stands in its place)" if body.get("handled") else ""
+        case "started":
+            yield f"begun, and not known to be done: {_short(as_text(body.get('arguments')))}"
+
+
+def _result(records: Sequence[RunRecord]) -> str:
+    """What a step gave; "" for a person's word, which was told."""
+    kinds = {one.kind for one in records}
+    if records[-1].kind != "finished" or not records[-1].step or "decided" in kinds:
+        return ""
+    return _short(as_text(_body(records[-1]).get("value")))
+
+
+def _of_run(record: RunRecord) -> str:
+    """What happened to the run as a whole; "" where its first lines say so."""
+    body = _body(record)
+    match record.kind:
+        case "run" | "planning":
+            return ""
         case "planned":
-            return (
-                f"planned by {body.get('by', '')}: {body.get('why', '')}  {_cost(record)}".rstrip()
-            )
+            told = f"planned by {body.get('by', '')}: {body.get('why', '')}"
+            return "  ".join(filter(None, (told, _usd(record.cost))))
+        case "failed":
+            told = f"not planned by {body.get('by', '')}: {_short(str(body.get('error', '')))}"
+            return "  ".join(filter(None, (told, _usd(record.cost))))
         case "ended" | "paused":
+            at = f" at {record.step}" if record.step else ""
             error = f": {body['error']}" if body.get("error") else ""
-            return f"{record.state}{error}"
+            return f"{record.state}{at}{error}"
         case _:
-            return record.kind
+            return record.kind + (f" by {body['by']}" if body.get("by") else "")
 
 
-def _who(record: RunRecord, body: dict[str, Any]) -> str:
-    parts = [f"{body['ms']:,.0f} ms" if "ms" in body else "", _cost(record), body.get("by", "")]
-    parts.append(f"({body['why']})" if body.get("why") else "")
-    return "  ".join(part for part in parts if part)
+def _body(record: RunRecord) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(record.body)
+    return found
 
 
-def _cost(record: RunRecord) -> str:
-    return f"{record.cost:.6f} USD" if record.cost else ""
-
-
-def _result(body: dict[str, Any]) -> str:
-    value = as_text(body.get("value"))
-    return f"\n  = {_short(value)}" if value else ""
+def _usd(cost: float) -> str:
+    return f"{cost:.6f} USD" if cost else ""
 
 
 def _short(text: str) -> str:
     told = " ".join(text.split())
     return told if len(told) <= _SHOWN else told[:_SHOWN] + " …"
-
-
-def _indent(depth: int) -> str:
-    return "  " * (depth + 1)

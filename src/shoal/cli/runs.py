@@ -117,12 +117,13 @@ def resume(
     run_id: RunId,
     usd: Annotated[float, typer.Option(min=0, help="Its budget from here on, in USD.")] = 0.0,
     steps: Annotated[int, typer.Option(min=0, help="Its steps at most.")] = 0,
+    tokens: Annotated[int, typer.Option(min=0, help="Its tokens at most.")] = 0,
     seconds: Annotated[float, typer.Option(min=0, help="Its seconds at most.")] = 0.0,
     as_json: AsJson = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Go on with a run that was broken off, or whose budget was used up."""
-    raised = Budget(usd=usd, steps=steps, seconds=seconds)
+    raised = Budget(usd=usd, steps=steps, tokens=tokens, seconds=seconds)
 
     async def go_on(orchestra: Orchestra, run: Run) -> None:
         given = raised if raised != Budget() else None
@@ -149,7 +150,9 @@ def settle(
         raise MalformedRequest(f"--gave: expected JSON: {error}") from None
 
     async def go_on(orchestra: Orchestra, run: Run) -> None:
-        await orchestra.settle(run.id, step, ANYBODY, value, again, progress)
+        if others := await orchestra.settle(run.id, step, ANYBODY, value, again, progress):
+            say(f"Settled. It goes on once these are, too: {', '.join(others)}")
+            raise typer.Exit(ENDINGS["stuck"])
 
     _go_on(run_id, config, go_on, as_json)
 

@@ -45,11 +45,22 @@ def planned_runs(store: Store, agent: str) -> Iterator[tuple[str, Plan]]:
     before: str | None = None
     while runs := store.runs.list("done", agent=agent, before=before, limit=_PAGE):
         for run in runs:
-            told = [one for one in store.runs.records(run.id) if one.kind == "planned"]
-            body: dict[str, Any] = msgspec.json.decode(told[-1].body) if told else {}
-            if run.goal and body and body.get("by") != STORED:
+            body = _last_planned(store, run.id)
+            # A plan that goes on from the results of another is none to keep.
+            if run.goal and body and body.get("by") != STORED and not body["course"].get("done"):
                 yield run.goal, msgspec.convert(body["course"]["plan"], Plan)
         before = runs[-1].id
+
+
+def _last_planned(store: Store, run_id: str) -> dict[str, Any]:
+    """What was written down of the last plan; nothing if none was."""
+    body, after = dict[str, Any](), -1
+    while page := store.runs.records(run_id, after):
+        for one in page:
+            if one.kind == "planned":
+                body = msgspec.json.decode(one.body)
+        after = page[-1].seq
+    return body
 
 
 def gathered(

@@ -33,7 +33,7 @@ from shoal.planning.plan import (
     Step,
     Use,
 )
-from shoal.planning.references import paths_in
+from shoal.planning.references import literal, paths_in
 from shoal.planning.schemas import Nowhere, Schema
 from shoal.planning.shape import Circle, blocks, ordered, own_values, walk
 from shoal.tools.tool import Json, ToolSpec
@@ -177,6 +177,8 @@ class _Blocks:
     def _problems(
         self, step: Step, scope: Mapping[str, Schema], there: set[str]
     ) -> Iterator[Problem]:
+        if step.id in scope:  # a loop's name, say: nobody could tell which of them is meant
+            yield Problem(step.id, "id: there is something of this name around it")
         try:
             unknown = list(_unknown(step, scope))
         except MalformedRequest as error:
@@ -190,7 +192,7 @@ class _Blocks:
         except Nowhere as error:
             yield Problem(step.id, str(error))
             return
-        if isinstance(step, Map | Repeat) and step.name in {INPUT, *scope, *there}:
+        if isinstance(step, Map | Repeat) and step.name in {INPUT, ERROR, *scope, *there}:
             yield Problem(step.id, f"as: {step.name!r} is a name already")
             return
         for block in blocks(step):
@@ -329,13 +331,13 @@ def _arguments(step: Use, spec: ToolSpec, scope: Mapping[str, Schema]) -> Iterat
             yield f"arguments: {step.tool} requires {name!r}"
     for name, value in step.arguments.items():
         wanted = inner.get(str(name))
-        if wanted is None and takes.get("additionalProperties") is False:
+        if wanted is None and schemas.is_closed(takes):
             there = ", ".join(sorted(inner)) or "none"
             yield f"arguments: {step.tool} takes no {name!r}; it takes: {there}"
         elif isinstance(wanted, dict):
             told = schemas.clash(schemas.of(value, scope), wanted)
             if not told and not any(True for _ in paths_in(value)):
-                told = breach(msgspec.json.encode({**defined, **wanted}).decode(), value)
+                told = breach(msgspec.json.encode({**defined, **wanted}).decode(), literal(value))
             yield from _no(f"arguments.{name}", told)
 
 

@@ -13,6 +13,7 @@ as a run lets a prompt have.
 import math
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,7 +22,9 @@ from shoal.planning.limits import Limits
 from shoal.planning.plan import Ask, Branch, Map, Repeat, Retrieve, Step, Use
 from shoal.planning.shape import arms, needs, ordered
 
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _CHARACTERS_PER_TOKEN = 4
+_FRAME_TOKENS = 100  # that providers put around messages
 
 
 class Estimate(Struct, frozen=True):
@@ -76,28 +79,41 @@ class Estimator:
 
     def upper_usd(self, step: Ask) -> float:
         """What one try of this step costs at most, infinite if nobody knows."""
-        if step.task and not step.model:
-            offer = self._catalogue.tasks.get(step.task)
-            return math.inf if offer is None or offer.cost is None else offer.cost
+        return self._usd(step, self._limits.prompt_characters / _CHARACTERS_PER_TOKEN)
+
+    def filled_usd(self, step: Ask) -> float:
+        """What one try of a step costs at most whose prompt is filled in: it has no more tokens
+        than bytes. Infinite if nobody knows."""
+        texts = (step.system, step.prompt, msgspec.json.encode(step.output).decode())
+        size = sum(len(one.encode("utf-8", "surrogatepass")) for one in texts)
+        return self._usd(step, size + _FRAME_TOKENS)
+
+    def _usd(self, step: Ask, input_tokens: float) -> float:
         model = self._catalogue.models.get(step.model)
-        tokens = self._limits.prompt_characters / _CHARACTERS_PER_TOKEN
-        return _cost(model, tokens, step.max_tokens)
+        if not step.task:
+            return _cost(model, input_tokens, step.max_tokens)
+        if step.model:  # its request is like those recorded of it, however long these are
+            return 0.0 if _cost(model, 1, 1) == 0 else math.inf
+        offer = self._catalogue.tasks.get(step.task)
+        return math.inf if offer is None or offer.cost is None else offer.cost
 
     def _most_of(self, step: Step) -> Estimate:
         timeout = step.timeout_s or self._limits.step_timeout_s
         tries = 1 + step.retries
+        pauses = sum(map(longest_pause_s, range(step.retries)))
         match step:
             case Ask():
                 asked = tries * (1 + len(step.escalate))
                 tokens = self._limits.prompt_characters / _CHARACTERS_PER_TOKEN + step.max_tokens
                 usd = sum((self.upper_usd(one) for one in escalations(step)), 0.0) * tries
-                found = Estimate(1, tokens * asked, usd, timeout * asked)
+                paused = pauses * (1 + len(step.escalate))
+                found = Estimate(1, tokens * asked, usd, timeout * asked + paused)
             case Use():
                 spec = self._catalogue.tools.get(step.tool)
                 if spec is not None:
                     timeout = min(timeout, spec.timeout_s)
                 cost = spec.cost if spec else math.inf
-                found = Estimate(1, 0, cost * tries, timeout * tries)
+                found = Estimate(1, 0, cost * tries, timeout * tries + pauses)
             case Map():
                 found = self.most(step.steps).times(step.at_most, step.at_once)
             case Repeat():
@@ -105,7 +121,7 @@ class Estimator:
             case Branch():
                 found = _dearest([self.most(arm.steps) for arm in arms(step)])
             case Retrieve():
-                found = Estimate(1, 0, 0.0, timeout * tries)
+                found = Estimate(1, 0, 0.0, timeout * tries + pauses)
             case _:  # an answer, or a person, who is not waited for
                 found = Estimate(1)
         return found.and_then(self._most_of(step.fallback)) if step.fallback else found
@@ -126,6 +142,11 @@ class Estimator:
                 return _cheapest(each) if step.default else Estimate()
             case _:
                 return Estimate(1)
+
+
+def longest_pause_s(tries: int) -> float:
+    """Seconds at most before the next try, after 1 + ``tries`` of them."""
+    return min(_FIRST_PAUSE_S * 2.0**tries, _LONGEST_PAUSE_S)
 
 
 def escalations(step: Ask) -> list[Ask]:

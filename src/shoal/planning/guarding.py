@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from shoal.planning.plan import Approve, Arm, Branch, Map, Plan, Repeat, Step, Use
+from shoal.planning.plan import ERROR, Approve, Arm, Branch, Map, Plan, Repeat, Step, Use
+from shoal.planning.references import paths_in
 from shoal.planning.shape import walk
-from shoal.tools.tool import ToolSpec
+from shoal.tools.tool import Json, ToolSpec
 
 PREFIX = "approve_"
+_LONGEST = 56  # of 64 characters that an id may have: more may have to tell it from others
 
 
 def guarded(plan: Plan, tools: Mapping[str, ToolSpec]) -> Plan:
@@ -34,7 +36,7 @@ class Guard:
         return (*words, replace(inner, after=(*inner.after, *(word.id for word in words))))
 
     def _word(self, step: Use) -> Approve:
-        id = PREFIX + step.id
+        id = (PREFIX + step.id)[:_LONGEST]
         while id in self._taken:
             id += "_"
         self._taken.add(id)
@@ -42,7 +44,7 @@ class Guard:
             id=id,
             after=step.after,
             question=f"Call {step.tool}?",
-            show={"tool": step.tool, "arguments": dict(step.arguments)},
+            show={"tool": step.tool, "arguments": _shown(dict(step.arguments))},
         )
 
     def _within(self, step: Step) -> Step:
@@ -71,3 +73,18 @@ def _writing(step: Step, tools: Mapping[str, ToolSpec]) -> list[Use]:
             found.append(one)
         one = one.fallback
     return found
+
+
+def _shown(value: Json) -> Json:
+    """Arguments as a person is shown them before the call. What goes wrong with the step that it
+    would stand in for is not known then: such a text is shown as the plan has it."""
+    match value:
+        case str():
+            knows = all(path.root != ERROR for path in paths_in(value))
+            return value if knows else value.replace("${", "$${")
+        case list():
+            return [_shown(one) for one in value]
+        case dict():
+            return {key: _shown(one) for key, one in value.items()}
+        case _:
+            return value

@@ -11,7 +11,8 @@ from shoal.tools.tool import Json, ToolResult, ToolUse
 
 class Said(Struct, frozen=True):
     """What an ``ask`` step got: text, who said it and why they were asked, the recorded call's id,
-    what it took in tokens, and what it cost in USD."""
+    what it took in tokens, and what it cost in USD. ``trouble`` says why it is no answer: it was
+    refused, say, or broken off, and costs all the same."""
 
     text: str
     by: str = ""
@@ -19,6 +20,7 @@ class Said(Struct, frozen=True):
     call_id: str = ""
     tokens: int = 0
     cost: float = 0.0
+    trouble: str = ""
 
 
 class Hands(Protocol):

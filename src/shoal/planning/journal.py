@@ -64,14 +64,15 @@ class Failure(Struct, frozen=True):
 class Past(Struct, frozen=True):
     """What a run did before: results and dealt-with failures by place, places that began what may
     change something and did not end it, the questions asked (``question`` and what to ``show``)
-    and the words on them. ``seconds`` it has
-    run, ``usd`` and ``tokens`` it has taken."""
+    and the words on them. ``steps`` that came to
+    an end, ``seconds`` it has run, ``usd`` and ``tokens`` it has taken."""
 
     finished: Mapping[str, Json] = MappingProxyType({})
     failed: Mapping[str, Failure] = MappingProxyType({})
     begun: frozenset[str] = frozenset()
     asked: Mapping[str, Mapping[str, Json]] = MappingProxyType({})
     decisions: Mapping[str, Decision] = MappingProxyType({})
+    steps: int = 0
     seconds: float = 0.0
     usd: float = 0.0
     tokens: int = 0
@@ -134,6 +135,7 @@ def past_of(entries: list[Entry], decisions: Mapping[str, Decision] | None = Non
         frozenset(begun),
         asked,
         decisions or {},
+        steps=len(finished),
         usd=sum(one.cost for one in entries),
         tokens=sum(one.tokens for one in entries),
     )

@@ -20,20 +20,19 @@ from shoal.encoder.encoder import SURROGATE
 from shoal.errors import EngineError, EngineRefused, NotRecorded, RateLimited, ShoalError
 from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
-from shoal.planning.estimate import Estimator, escalations
+from shoal.planning.estimate import Estimator, escalations, longest_pause_s
 from shoal.planning.hands import Hands, Said
 from shoal.planning.journal import Entry, Journal, Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import RunStopped, StepFailed, Waiting
 from shoal.planning.plan import Approve, Ask, Retrieve, Say, Step, Use
 from shoal.planning.references import as_text, filled
-from shoal.planning.spending import Spending
-from shoal.tools.tool import Json, ToolResult, ToolUse
+from shoal.planning.spending import Holding, Spending
+from shoal.tools.tool import Json, ToolSpec, ToolUse
 
 _T = TypeVar("_T")
 Scope = Mapping[str, Json]
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _GRACE_S = 5.0  # that a call which changes something may go on when the run is cancelled
 
 
@@ -107,11 +106,17 @@ class Leaves:
         broken, heard, began = StepFailed(place, "nobody was asked"), list[Said](), _now()
         for asked in escalations(ready):
             try:
-                said = await self._tried(step, place, partial(self._said, asked, place, heard))
+                upper = self._estimator.filled_usd(asked)
+                work = partial(self._said, asked, place, heard)
+                said = await self._tried(step, place, upper, work)
                 value = self._read(asked, said.text, place)
             except StepFailed as error:
                 broken = error
                 continue
+            except RunStopped as stopped:  # what it heard so far was paid for
+                if heard:
+                    self._fail(StepFailed(place, stopped.message), began, heard, told)
+                raise
             if step.receipt:
                 value = {"value": value, "by": said.by, "why": said.why, "call_id": said.call_id}
             self._finish(place, value, began, heard, told)
@@ -119,20 +124,18 @@ class Leaves:
         self._fail(broken, began, heard, told)
         raise broken
 
-    async def _said(self, asked: Ask, place: str, heard: list[Said]) -> Said:
+    async def _said(self, asked: Ask, place: str, heard: list[Said], holding: Holding) -> Said:
         """What was said; added to ``heard``, since all of it costs."""
-        spending = self._around.spending
-        held = await spending.hold(place, self._estimator.upper_usd(asked))
-        said = Said("")
         try:
-            said = await self._around.hands.ask(asked, spending.left_usd + held)
-            said = replace(said, text=SURROGATE.sub("\ufffd", said.text))
-            heard.append(said)
-            return said
+            said = await self._around.hands.ask(asked, holding.left_usd)
         except ShoalError as error:
             raise StepFailed(place, str(error), passing=_passes(error)) from error
-        finally:
-            await spending.settle(held, said.cost, said.tokens)
+        said = replace(said, text=SURROGATE.sub("\ufffd", said.text))
+        holding.took(said.cost, said.tokens)
+        heard.append(said)
+        if said.trouble:
+            raise StepFailed(place, said.trouble, passing=True)
+        return said
 
     def _read(self, asked: Ask, text: str, place: str) -> Json:
         """What the text says, by the step's contract."""
@@ -156,13 +159,13 @@ class Leaves:
         assert isinstance(where, dict)
         began, asked = _now(), {"query": _short(query)}
 
-        async def search() -> list[Json]:
+        async def search(_: Holding) -> list[Json]:
             try:
                 return await self._around.hands.retrieve(step.collection, query, step.k, where)
             except ShoalError as error:
                 raise StepFailed(place, str(error), passing=_passes(error)) from error
 
-        found = await self._tried(step, place, search)
+        found = await self._tried(step, place, 0.0, search)
         self._finish(place, found, began, [Said("", by=step.collection)], asked)
         return found
 
@@ -171,24 +174,29 @@ class Leaves:
         assert isinstance(arguments, dict)
         spec = self._around.catalogue.tools[step.tool]
         if spec.effects == "writes":
-            return await self._change(step, arguments, place, spec.may_repeat)
-        return await self._tried(step, place, lambda: self._call(step, arguments, place))
+            return await self._change(step, arguments, place, spec)
+        work = partial(self._call, step, arguments, place, True)
+        return await self._tried(step, place, spec.cost, work)
 
     async def _change(
-        self, step: Use, arguments: dict[str, Json], place: str, may_repeat: bool
+        self, step: Use, arguments: dict[str, Json], place: str, spec: ToolSpec
     ) -> Json:
         """A call that changes something."""
-        around = self._around
+        around, may_repeat = self._around, spec.may_repeat
         await around.whole.wait()
         if place in around.past.begun and not may_repeat:
             raise _stuck(place, step.tool)
-        self._note(Entry("started", place, {"tool": step.tool, "arguments": arguments}))
-        await around.journal.kept()
+        is_noted = False
 
-        async def once() -> Json:
+        async def once(holding: Holding) -> Json:
+            nonlocal is_noted
+            if not is_noted:  # not before: until it has its turn and its money, nothing is begun
+                self._note(Entry("started", place, {"tool": step.tool, "arguments": arguments}))
+                is_noted = True
+                await around.journal.kept()
             limit = min(step.timeout_s or around.limits.step_timeout_s, around.spending.left_s)
             try:
-                call = self._call(step, arguments, place, may_repeat)
+                call = self._call(step, arguments, place, may_repeat, holding)
                 return await _to_its_end(call, limit + _GRACE_S)
             except TimeoutError:
                 if may_repeat:
@@ -197,7 +205,7 @@ class Leaves:
 
         began = _now()
         try:
-            value = await self._tried(step, place, once, slack_s=3 * _GRACE_S)
+            value = await self._tried(step, place, spec.cost, once, slack_s=3 * _GRACE_S)
         except StepFailed as error:
             self._fail(error, began, (), {"arguments": arguments})
             raise
@@ -206,18 +214,19 @@ class Leaves:
         return value
 
     async def _call(
-        self, step: Use, arguments: dict[str, Json], place: str, may_repeat: bool = True
+        self,
+        step: Use,
+        arguments: dict[str, Json],
+        place: str,
+        may_repeat: bool,
+        holding: Holding,
     ) -> Json:
         """Call the tool, and write down what it gave."""
-        spending = self._around.spending
-        left = min(step.timeout_s or self._around.limits.step_timeout_s, spending.left_s)
-        held = await spending.hold(place, self._around.catalogue.tools[step.tool].cost)
-        began, result = _now(), ToolResult()
-        try:
-            use = ToolUse(self._key(place), left)
-            result = await self._around.hands.use(step.tool, arguments, use)
-        finally:
-            await spending.settle(held, result.cost, 0)
+        around = self._around
+        left = min(step.timeout_s or around.limits.step_timeout_s, around.spending.left_s)
+        began = _now()
+        result = await around.hands.use(step.tool, arguments, ToolUse(self._key(place), left))
+        holding.took(result.cost)
         if result.ok:
             said = Said("", by=step.tool, cost=result.cost)
             self._finish(place, result.value, began, [said], {"arguments": arguments})
@@ -244,18 +253,25 @@ class Leaves:
         return value
 
     async def _tried(
-        self, step: Step, place: str, work: Callable[[], Awaitable[_T]], slack_s: float = 0.0
+        self,
+        step: Step,
+        place: str,
+        upper: float,
+        work: Callable[[Holding], Awaitable[_T]],
+        slack_s: float = 0.0,
     ) -> _T:
-        """What ``work`` gives, tried again where the trouble may pass. ``slack_s`` seconds beyond
-        its limit are for who keeps that limit itself."""
+        """What ``work`` gives, tried again where the trouble may pass; a try costs ``upper`` USD at
+        most. ``slack_s`` seconds beyond its limit are for who keeps that limit itself. Waiting for
+        money, and for its turn, counts as the run's time and not as the step's."""
         around = self._around
         timeout = step.timeout_s or around.limits.step_timeout_s
         for count in range(step.retries + 1):
-            left = min(timeout, around.spending.left_s)
-            around.tell(Entry("started", place, {"try": count + 1}))
             try:
-                async with around.slots, asyncio.timeout(left + slack_s):
-                    return await work()
+                async with around.spending.holding(place, upper) as holding, around.slots:
+                    left = min(timeout, around.spending.left_s)
+                    around.tell(Entry("started", place, {"try": count + 1}))
+                    async with asyncio.timeout(left + slack_s):
+                        return await work(holding)
             except TimeoutError:
                 if left < timeout:  # the run's own time was up
                     raise around.spending.out_of_time(place) from None
@@ -264,7 +280,7 @@ class Leaves:
                 failed = error
             if not failed.passing or count == step.retries:
                 raise failed
-            pause = min(_FIRST_PAUSE_S * 2**count, _LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+            pause = longest_pause_s(count) * random.uniform(0.5, 1.0)
             await asyncio.sleep(min(pause, around.spending.left_s))
         raise AssertionError("the last try returns or raises")
 
@@ -307,8 +323,10 @@ async def _to_its_end(work: Coroutine[Any, Any, Json], limit_s: float) -> Json:
     try:
         await asyncio.wait((task,), timeout=limit_s)
     except asyncio.CancelledError:
-        await asyncio.wait((task,), timeout=_GRACE_S)
-        _drop(task)
+        try:
+            await asyncio.wait((task,), timeout=_GRACE_S)
+        finally:  # also where it is cancelled once more
+            _drop(task)
         raise
     if task.done():
         return task.result()

@@ -142,6 +142,12 @@ class LlmPlanner:
             warnings=warnings,
         )
 
+    def unplanned(self, stream: PlanStream, why: str) -> NoPlan:
+        """What a stream took that came to no plan."""
+        spent = _Spent()
+        spent.add(stream.answer, self._price)
+        return NoPlan(f"{self.name}: {why}", spent.tokens, spent.cost, spent.call_ids)
+
     async def answer(self, request: Request) -> Answer:
         """The plan for the goal that is the last message of the user, as JSON.
 

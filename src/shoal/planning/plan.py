@@ -45,6 +45,15 @@ class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     usd: float = 0.0
     seconds: float = 0.0
 
+    def raised(self, raised: "Budget") -> "Budget":
+        """With what another one states in place of its own."""
+        return Budget(
+            steps=raised.steps or self.steps,
+            tokens=raised.tokens or self.tokens,
+            usd=raised.usd or self.usd,
+            seconds=raised.seconds or self.seconds,
+        )
+
 
 class Condition(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Whether ``value`` stands to ``than`` as ``op`` says. Numbers compare with numbers and texts

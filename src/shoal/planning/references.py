@@ -99,6 +99,19 @@ def _filled(value: Json, scope: Mapping[str, Json]) -> Json:
             return value
 
 
+def literal(value: Json) -> Json:
+    """A value that names no path, as it will be: ``$${`` stands for ``${``."""
+    match value:
+        case str():
+            return value.replace("$${", "${")
+        case list():
+            return [literal(one) for one in value]
+        case dict():
+            return {key: literal(one) for key, one in value.items()}
+        case _:
+            return value
+
+
 def as_text(value: Json) -> str:
     """A value as it is written into text: a text as it is, anything else as JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

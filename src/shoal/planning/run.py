@@ -79,9 +79,9 @@ class _Run:
         self._scope: dict[str, Json] = {INPUT: dict(given), **known}
         self._limits = around.limits.within(plan.budget)
         past = around.past
-        self._spending = Spending(self._limits, past.usd, past.tokens, past.seconds)
+        self._spending = Spending(self._limits, past)
         self._whole = asyncio.Event()
-        self._answers = list[Json]()
+        self._answers = dict[str, Json]()  # by place, as they are reached
         self._turns, self._breathed = 0, time.monotonic()
         self._needed, self._held = dict[int, frozenset[str]](), list[Step]()
         self._used = frozenset(path.root for step in walk(plan.steps) for path in named_in(step))
@@ -103,7 +103,7 @@ class _Run:
     async def go(self) -> Outcome:
         """The whole run."""
         try:
-            async with asyncio.timeout(min(self._spending.left_s, self._limits.seconds)):
+            async with asyncio.timeout(self._spending.left_s if self._limits.seconds else None):
                 flow = self._flow(self._scope, self._around.place)
                 if self._coming is None:
                     self._whole.set()
@@ -140,7 +140,7 @@ class _Run:
         spending = self._spending
         return Outcome(
             state=state,
-            value=self._answers[0] if state == "done" else None,
+            value=self._first_answer() if state == "done" else None,
             error=error,
             hint=hint,
             step=step,
@@ -149,6 +149,11 @@ class _Run:
             usd=spending.usd,
             seconds=spending.seconds,
         )
+
+    def _first_answer(self) -> Json:
+        """The first reached; those of before a kill were, in the order of the journal."""
+        before = (place for place in self._around.past.finished if place in self._answers)
+        return self._answers[next(before, next(iter(self._answers)))]
 
     async def _step(self, step: Step, scope: Mapping[str, Json], before: str) -> Json:
         """The result of a step, or of what stands in its place."""
@@ -184,7 +189,7 @@ class _Run:
                 return await self._branch(step, scope, place)
             case Say():
                 value = await self._leaves.run(step, scope, place)
-                self._answers.append(value)
+                self._answers[place] = value
                 return value
             case _:
                 return await self._leaves.run(step, scope, place)

@@ -1,12 +1,13 @@
 """What is known of a value before it is there, as JSON Schema: enough to find what cannot fit.
 
 Only ``type``, ``enum``, ``properties``, ``required``, ``additionalProperties`` and ``items`` are
-read. ``{}`` is anything: what is not known clashes with nothing.
+read, and that there are ``patternProperties``. ``{}`` is anything: what is not known clashes with
+nothing.
 """
 
 from collections.abc import Mapping
 
-from shoal.planning.references import Path, only_path, paths_in
+from shoal.planning.references import Path, literal, only_path, paths_in
 from shoal.tools.tool import Json
 
 Schema = Mapping[str, Json]
@@ -86,7 +87,7 @@ def of(value: Json, known: Mapping[str, Schema]) -> Schema:
             named = list(paths_in(value))
             for one in named:
                 at(one, known)
-            return TEXT if named else {"type": "string", "const": value}
+            return TEXT if named else {"type": "string", "const": literal(value)}
         case dict():
             inner: dict[str, Json] = {key: dict(of(one, known)) for key, one in value.items()}
             return {"type": "object", "properties": inner, "additionalProperties": False}
@@ -102,6 +103,11 @@ def of(value: Json, known: Mapping[str, Schema]) -> Schema:
             return {"type": "number"}
         case _:
             return {"type": "null"}
+
+
+def is_closed(schema: Schema) -> bool:
+    """Whether an object has no properties but those that ``properties`` names."""
+    return schema.get("additionalProperties") is False and "patternProperties" not in schema
 
 
 def clash(found: Schema, wanted: Schema) -> str:
@@ -122,7 +128,7 @@ def clash(found: Schema, wanted: Schema) -> str:
 
 def _object_clash(found: Schema, wanted: Schema) -> str:
     has, wants = _mapping(found.get("properties")), _mapping(wanted.get("properties"))
-    is_whole = found.get("additionalProperties") is False
+    is_whole = is_closed(found)
     required = wanted.get("required")
     for name in required if isinstance(required, list) else ():
         if is_whole and name not in has:
@@ -132,7 +138,7 @@ def _object_clash(found: Schema, wanted: Schema) -> str:
             told = clash(_mapping(one), _mapping(wants[name]))
             if told:
                 return f"{name}: {told}"
-        elif wanted.get("additionalProperties") is False:
+        elif is_closed(wanted):
             there = ", ".join(sorted(wants)) or "none"
             return f"there is no {name!r}; there are: {there}"
     return ""
@@ -149,7 +155,7 @@ def _inside(found: Schema, key: str | int, before: Path) -> Schema:
     properties = _mapping(found.get("properties"))
     if key in properties:
         return _mapping(properties[key])
-    if found.get("additionalProperties") is False:
+    if is_closed(found):
         there = ", ".join(sorted(properties)) or "nothing"
         raise Nowhere(f"{before} has no {key!r}; it has: {there}")
     return ANY

@@ -3,24 +3,44 @@
 import asyncio
 import math
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from shoal.planning.journal import Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import RunStopped
+
+_NOTHING = Past()
+
+
+class Holding:
+    """What is held back for one call."""
+
+    def __init__(self, spending: "Spending", held: float) -> None:
+        self._spending, self._held = spending, held
+
+    @property
+    def left_usd(self) -> float:
+        """What the call may cost: what is held, and what nothing is held of."""
+        return self._spending.left_usd + self._held
+
+    def took(self, usd: float, tokens: int = 0) -> None:
+        """Count what the call took."""
+        self._spending.usd += usd
+        self._spending.tokens += tokens
 
 
 class Spending:
     """Counts steps, tokens, USD and seconds. Money is held back for calls that run, so that those
     beside each other cannot spend it twice."""
 
-    def __init__(
-        self, limits: Limits, usd: float = 0.0, tokens: int = 0, seconds: float = 0.0
-    ) -> None:
+    def __init__(self, limits: Limits, past: Past = _NOTHING) -> None:
         """What was used before counts."""
         self._limits = limits
-        self.usd, self.tokens, self.steps = usd, tokens, 0
+        self.usd, self.tokens, self.steps = past.usd, past.tokens, past.steps
         self._held, self._running = 0.0, 0
         self._settled = asyncio.Condition()
-        self._began = time.monotonic() - seconds
+        self._began = time.monotonic() - past.seconds
 
     @property
     def seconds(self) -> float:
@@ -53,15 +73,27 @@ class Spending:
         if not self.left_s:
             raise self.out_of_time(step)
 
-    async def hold(self, step: str, upper: float) -> float:
-        """Hold back what a call may cost at most, all that is left if nobody knows; returns it.
+    @asynccontextmanager
+    async def holding(self, step: str, upper: float) -> AsyncIterator[Holding]:
+        """Hold back what a call may cost at most, all that is left if nobody knows, while it runs.
         Waits for other calls to end where too little is left beside what they may cost.
 
         Raises:
             RunStopped: nothing is left, and no call is running.
         """
-        if math.isinf(self.left_usd):
-            return 0.0
+        held = 0.0
+        if self._limits.usd:
+            held = await self._hold(step, upper)
+        try:
+            yield Holding(self, held)
+        finally:
+            if self._limits.usd:
+                self._held -= held
+                self._running -= 1
+                async with self._settled:
+                    self._settled.notify_all()
+
+    async def _hold(self, step: str, upper: float) -> float:
         async with self._settled:
             await self._settled.wait_for(lambda: not self._running or self.left_usd >= upper)
             if self.left_usd <= 0:
@@ -70,16 +102,6 @@ class Spending:
             self._held += held
             self._running += 1
             return held
-
-    async def settle(self, held: float, usd: float, tokens: int) -> None:
-        """Give back what was held, and count what was used."""
-        self.usd += usd
-        self.tokens += tokens
-        if self._limits.usd:  # what holds nothing was counted as well
-            self._held -= held
-            self._running -= 1
-            async with self._settled:
-                self._settled.notify_all()
 
     def out_of_time(self, step: str) -> RunStopped:
         """What is raised where the run's time is up."""

@@ -50,8 +50,14 @@ class Toolset:
         await asyncio.gather(*(self._look_at(server) for server in asked))
 
     def specs(self, granted: Sequence[str] | None) -> tuple[ToolSpec, ...]:
-        """As they are now, of the tools with ``granted`` names that are known; None grants all."""
-        return tuple(spec for box in self._boxes() for spec in box.specs(granted))
+        """As they are now, of the tools with ``granted`` names that are known; None grants all.
+        Those of a server that could not be asked are left out."""
+        listed = [
+            box
+            for server, (_, box) in self._listed.items()
+            if server.options.name not in self._troubles
+        ]
+        return tuple(spec for box in (self._own, *listed) for spec in box.specs(granted))
 
     async def call(
         self,
@@ -88,7 +94,7 @@ class Toolset:
             if server.options.name not in self._troubles:
                 log.warning("the tools of %s are left out: %s", server.options.name, error)
             self._troubles[server.options.name] = str(error)
-            self._listed.pop(server, None)
+            # What it had stays: runs that use it are not told that there are no such tools.
             self._let_be[server] = time.monotonic() + _LET_BE_S
             return
         self._troubles.pop(server.options.name, None)

@@ -16,12 +16,14 @@ Tell = Callable[[Entry], None]
 
 
 class Active:
-    """``word_came`` says that a person's word came which the run does not know yet."""
+    """``word_came`` says that a person's word came which the run does not know yet; ``ended`` is
+    how it ended, if it was stopped for good."""
 
     def __init__(self, run: Run, tell: Tell | None) -> None:
         self.run = run
         self.task: asyncio.Task[Outcome] | None = None
         self.word_came = False
+        self.ended: Outcome | None = None
         self._listeners: list[Tell] = [tell] if tell else []
 
     def listen(self, tell: Tell) -> None:
@@ -42,10 +44,17 @@ class Active:
                 log.exception("run %s: who listened hears of it no more", self.run.id)
                 self.leave(listener)
 
-    async def stop(self, why: str) -> None:
-        """Break it off; returns when what was under way has ended, and is written down."""
+    def cancel(self) -> None:
+        """Have it broken off soon."""
+        if self.task is not None:
+            self.task.cancel()
+
+    async def stop(self, ended: Outcome | None = None) -> None:
+        """Break it off, for good if it ``ended``; returns when what was under way has ended, and is
+        written down."""
         if self.task is not None and not self.task.done():
-            self.task.cancel(why)
+            self.ended = ended
+            self.task.cancel()
             await asyncio.wait([self.task])
 
 

@@ -13,7 +13,7 @@ from shoal.assembly.roster import Roster
 from shoal.assembly.runs.grants import Grants
 from shoal.assembly.runs.prompts import TaskRequests, to_model
 from shoal.chat import Answer, AnswerStream, Request
-from shoal.errors import EngineUnreachable, NotFound, UnknownModel
+from shoal.errors import NotFound, UnknownModel
 from shoal.planning.hands import Said
 from shoal.planning.plan import Ask
 from shoal.retrieval.filters import filter_from_json
@@ -71,11 +71,6 @@ class RunHands:
         if self._on_behalf:
             caller = caller.allowed(request.model)
         answer, receipt = await self._world.serve(request, self._episode, caller)
-        if answer.refusal or not answer.complete:
-            raise EngineUnreachable(
-                f"{receipt.answered_by} {'refused' if answer.refusal else 'broke off'}"
-                f"{f': {answer.refusal[:200]}' if answer.refusal else ''}"
-            )
         usage = answer.usage
         return Said(
             answer.text,
@@ -84,6 +79,7 @@ class RunHands:
             call_id=receipt.call_id,
             tokens=usage.input_tokens + usage.output_tokens if usage else 0,
             cost=receipt.cost or 0.0,
+            trouble=_trouble(answer, receipt.answered_by),
         )
 
     async def retrieve(
@@ -118,6 +114,12 @@ class RunHands:
             if post.task.name == name:
                 return post.task
         raise UnknownModel(f"no task named {name!r} any more")
+
+
+def _trouble(answer: Answer, by: str) -> str:
+    if answer.refusal:
+        return f"{by} refused: {answer.refusal[:200]}"
+    return "" if answer.complete else f"{by} broke off"
 
 
 def _search(library: Library, name: str, query: str, options: SearchOptions) -> list[Json]:

@@ -1,44 +1,35 @@
 """The orchestra: begins runs, goes on with those that were broken off, and tells of them."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Self
 
 import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
-from shoal.assembly.runs.active import Active, Tell, look_at
+from shoal.assembly.runs.active import Tell
 from shoal.assembly.runs.callers import caller_of, own_run, require_agent
-from shoal.assembly.runs.journal import DECIDED, RunJournal
+from shoal.assembly.runs.ensemble import Ensemble, Planners
+from shoal.assembly.runs.journal import DECIDED
+from shoal.assembly.runs.keeper import Keeper
 from shoal.assembly.runs.leases import Leases, Watch
 from shoal.assembly.runs.order import Order, written_order
-from shoal.assembly.runs.performance import Course, Performance, perform, write_end
-from shoal.assembly.runs.scene import Scene, Scenes
-from shoal.assembly.runs.story import RESUMED, Story, order_in, story_of
-from shoal.errors import Conflict, LeaseLost, MalformedRequest, NotAllowed, NotFound, ShoalError
+from shoal.assembly.runs.scene import Scenes
+from shoal.assembly.runs.story import RESUMED, Story, story_of
+from shoal.errors import Conflict, LeaseLost, MalformedRequest, NotFound, ShoalError
 from shoal.formats.json_schema import breach
 from shoal.planning.checker import RefusedPlan
-from shoal.planning.journal import Decision, Past
+from shoal.planning.journal import Decision
 from shoal.planning.outcome import Outcome
 from shoal.planning.plan import Budget
-from shoal.planning.planner import Planner
 from shoal.planning.rehearsal import Rehearsal, rehearse
 from shoal.routing.caller import Caller
 from shoal.storage import Entry, Run, RunRecord, RunState, Store
 from shoal.tools.tool import Json
-
-log = logging.getLogger(__name__)
-
-Planners = Callable[[Scene], tuple[Planner, ...]]
-"""Who plans in a scene whose agent has no plan of its own, the cheapest first. Not for event loops.
-
-Raises:
-    ShoalError: nobody can.
-"""
 
 _PAGE = 1_000
 
@@ -56,24 +47,20 @@ class Orchestra:
         watch: Watch | None = None,
     ) -> None:
         self._store, self._scenes, self._planners = store, scenes, planners
-        self._resumes, self._leases = resumes, Leases(store, watch or Watch())
-        self._active = dict[str, Active]()
+        self._leases = Leases(store, watch or Watch())
+        self._ensemble = Ensemble(store, scenes, planners, self._leases)
+        resume = partial(self.resume, caller=Caller()) if resumes else None
+        self._keeper = Keeper(store, self._leases, self._ensemble, resume)
         self._words = asyncio.Lock()  # of two words on one question the first holds
-        self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._watching = asyncio.create_task(self._look_after())
+        await self._keeper.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Runs that are under way are left to be gone on with."""
-        assert self._watching is not None
-        self._watching.cancel()
-        await asyncio.gather(
-            self._watching,
-            *(active.stop("the process stops") for active in list(self._active.values())),
-            return_exceptions=True,
-        )
+        await self._keeper.__aexit__()
+        await self._ensemble.break_off()
 
     @property
     def scenes(self) -> Scenes:
@@ -88,7 +75,7 @@ class Orchestra:
             NotFound: its agent plans for each goal anew.
         """
         require_agent(order, caller)
-        scene = await self._scenes.set(order, caller, "", None)
+        scene = await self._scenes.set(order, caller)
         plan = order.plan or scene.plan
         if plan is None:
             raise NotFound(f"{order.agent} has no plan of its own: it writes one for each goal")
@@ -125,7 +112,7 @@ class Orchestra:
         except (asyncio.CancelledError, ShoalError):  # once there, nobody would perform it
             self._submit_end(run, "cancelled", "its caller hung up before it began, or was told no")
             raise
-        self._perform(run, order, caller, tell)
+        self._ensemble.perform(run, order, caller, tell)
         return run_id
 
     async def _ready(self, order: Order, caller: Caller) -> Order:
@@ -137,7 +124,7 @@ class Orchestra:
             own = self._scenes.agent(order.agent).plan
             require_agent(order, caller)
             if own is None:  # refused now if nobody plans
-                scene = await self._scenes.set(order, caller, "", None)
+                scene = await self._scenes.set(order, caller)
                 await asyncio.to_thread(self._planners, scene)
                 return order
             order = replace(order, plan=own)
@@ -168,10 +155,7 @@ class Orchestra:
         Raises:
             NotFound: it does not perform it.
         """
-        active = self._active.get(run_id)
-        if active is None or active.task is None:
-            raise NotFound(f"run {run_id!r} is not performed here now")
-        return active.task
+        return self._ensemble.ending(run_id)
 
     async def outcome(self, run_id: str) -> Outcome:
         """How a run ends that this process performs.
@@ -184,21 +168,21 @@ class Orchestra:
 
     def listen(self, run_id: str, tell: Tell) -> bool:
         """Have ``tell`` hear of a run from now on; false if this process does not perform it."""
-        active = self._active.get(run_id)
+        active = self._ensemble.active.get(run_id)
         if active is not None:
             active.listen(tell)
         return active is not None
 
     def leave(self, run_id: str, tell: Tell) -> None:
         """Have it hear no more."""
-        if active := self._active.get(run_id):
+        if active := self._ensemble.active.get(run_id):
             active.leave(tell)
 
     async def resume(
         self, run_id: str, caller: Caller, raised: Budget | None = None, tell: Tell | None = None
     ) -> None:
-        """Go on with a run that waits, is stuck, or was broken off; ``raised`` is its budget from
-        here on.
+        """Go on with a run that waits, is stuck, or was broken off; ``raised`` is what its
+        budget is from here on, where it states something.
 
         Raises:
             NotFound: there is no such run of the caller's.
@@ -225,10 +209,10 @@ class Orchestra:
         async with self._words:
             await self._open_question(run_id, step, caller)
             body = msgspec.to_builtins(word)
-            active = self._active.get(run_id)
+            active = self._ensemble.active.get(run_id)
             if active is not None:
                 active.word_came = True  # before the run can end without knowing
-                journal = self._journal(run_id)
+                journal = self._ensemble.journal(run_id)
                 journal.add(DECIDED, step, body, "running")
                 try:
                     return await journal.kept()
@@ -250,9 +234,9 @@ class Orchestra:
         value: Json = None,
         again: bool = False,
         tell: Tell | None = None,
-    ) -> None:
-        """Say of a step at which a run is stuck what it gave, or that it is to be done ``again``;
-        the run goes on with the last of them.
+    ) -> Sequence[str]:
+        """Say of a step at which a run is stuck what it gave, or that it is to be done ``again``.
+        Returns the other steps at which it is stuck; the run goes on with the last of them.
 
         Raises:
             NotFound: there is no such run of the caller's, or it is not stuck at that step.
@@ -271,12 +255,15 @@ class Orchestra:
         if again:
             told = {"error": "was not done: it is done again", "by": by}
         kind = "failed" if again else "finished"
-        if story.past.begun == {step}:
-            return await self._with_record(run, kind, step, told, tell)
-        journal = self._journal(run_id)  # the others would end it before this one is done
+        others = sorted(story.past.begun - {step})
+        if not others:
+            await self._with_record(run, kind, step, told, tell)
+            return others
+        journal = self._ensemble.journal(run_id)  # the others would end it before this one is done
         journal.add(kind, step, told)
         await journal.kept()
         self._leases.release(run_id)
+        return others
 
     async def cancel(self, run_id: str, caller: Caller) -> None:
         """End a run for good, whoever performs it: what changes something may end first if it is
@@ -288,10 +275,10 @@ class Orchestra:
             StoreError: it cannot be written down.
         """
         await self.get(run_id, caller)
-        if active := self._active.get(run_id):
-            await active.stop("it was cancelled")
+        if active := self._ensemble.active.get(run_id):
+            await active.stop(Outcome(state="cancelled", error="it was cancelled"))
         run = await self._take(run_id, caller, by_force=True)
-        journal = self._journal(run.id)
+        journal = self._ensemble.journal(run.id)
         journal.add("ended", "", {"by": caller.name or "a person"}, "cancelled")
         await journal.kept()
 
@@ -348,82 +335,12 @@ class Orchestra:
         self, run: Run, kind: str, step: str, body: dict[str, Any], tell: Tell | None
     ) -> None:
         """Write down why a run goes on, and go on with it."""
-        journal = self._journal(run.id)
+        journal = self._ensemble.journal(run.id)
         journal.add(kind, step, body, "running")
         await journal.kept()
         story = await asyncio.to_thread(story_of, self._store, run.id)
         caller = await asyncio.to_thread(caller_of, self._store, run)
-        self._perform(run, story.order, caller, tell, story)
-
-    def _perform(
-        self,
-        run: Run,
-        order: Order,
-        caller: Caller,
-        tell: Tell | None,
-        story: Story | None = None,
-    ) -> None:
-        active = self._active[run.id] = Active(run, tell)
-        active.task = asyncio.create_task(self._performed(run, order, caller, active, story))
-        active.task.add_done_callback(look_at)
-
-    async def _performed(
-        self, run: Run, order: Order, caller: Caller, active: Active, story: Story | None
-    ) -> Outcome:
-        try:
-            while True:
-                outcome = await self._once(run, order, caller, active, story)
-                if outcome.state != "waiting" or not active.word_came:
-                    return outcome
-                active.word_came = False
-                story = await asyncio.to_thread(story_of, self._store, run.id)
-        except LeaseLost:
-            now = await asyncio.to_thread(self._store.runs.get, run.id)
-            if now.state == "cancelled":  # by another process
-                return Outcome(state="cancelled", error="it was cancelled")
-            raise
-        finally:
-            self._active.pop(run.id, None)
-            self._leases.release(run.id)
-
-    async def _once(
-        self, run: Run, order: Order, caller: Caller, active: Active, story: Story | None
-    ) -> Outcome:
-        journal = self._journal(run.id)
-        raised = story.raised if story else None
-        try:
-            scene = await self._scenes.set(order, caller, run.episode, raised)
-            planners = () if order.plan else await asyncio.to_thread(self._planners, scene)
-        except ShoalError as error:  # the settings have changed since it began
-            hint = "put that back into shoal.toml and resume the run, or cancel it"
-            return await write_end(journal, Outcome(state="stuck", error=str(error), hint=hint))
-        course = story.course if story else None
-        if course is None and order.plan is not None:
-            course = Course(order.plan, dict(order.given))
-        if course is not None and raised is not None:
-            course = replace(course, plan=replace(course.plan, budget=raised))
-        options = scene.agent.options if scene.agent else None
-        with scene.regime.held():
-            return await perform(
-                Performance(
-                    run_id=run.id,
-                    catalogue=scene.catalogue,
-                    hands=scene.hands,
-                    limits=scene.limits,
-                    journal=journal,
-                    past=story.past if story else Past(),
-                    tell=active.tell,
-                    course=course,
-                    planners=planners,
-                    goal=order.goal,
-                    given=dict(order.given),
-                    begun=story.begun if story else 0,
-                    asks_first=options.ask_before_writing if options else True,
-                    begins_early=options.begin_early if options else False,
-                    replans=options.replans if options and order.plan is None else 0,
-                    word_came=lambda: active.word_came,
-                )
-            )
+        self._ensemble.perform(run, story.order, caller, tell, story)
 
     async def _take(self, run_id: str, caller: Caller, by_force: bool = False) -> Run:
         """Have a run that is to go on; ``by_force`` one that another process performs, which finds
@@ -437,64 +354,8 @@ class Orchestra:
             raise Conflict(f"run {run_id} is being performed; wait until it waits or ends")
         return run
 
-    async def _look_after(self) -> None:
-        """Keep the leases of what runs, and pick up what others left."""
-        while True:
-            try:
-                await self._renew()
-                await self._stop_refused()
-                if self._resumes:
-                    await self._pick_up()
-            except Exception as error:  # whatever it is: without leases, others take the runs
-                bug = not isinstance(error, ShoalError)
-                log.error("runs are not looked after now: %s", error, exc_info=bug)
-            await asyncio.sleep(self._leases.watch.every_s)
-
-    async def _renew(self) -> None:
-        before = dict(self._active)
-        for name in await self._leases.renew(list(before)):
-            active = before[name]
-            if self._active.get(name) is active and active.task:  # else it has ended meanwhile
-                log.warning("run %s is another process's by now", name)
-                active.task.cancel("the lease was lost")
-
-    async def _stop_refused(self) -> None:
-        """End runs whose key is in force no longer."""
-        for active in list(self._active.values()):
-            try:
-                await asyncio.to_thread(caller_of, self._store, active.run)
-            except NotAllowed as error:
-                await active.stop(str(error))
-                await self._give_up(active.run, error)
-
-    async def _pick_up(self) -> None:
-        for run in await asyncio.to_thread(self._store.runs.unfinished, time.time()):
-            if run.id in self._active:
-                continue
-            try:
-                order = await asyncio.to_thread(order_in, self._store, run.id)
-                if order.by == "gateway":
-                    log.info("going on with run %s", run.id)
-                    await self.resume(run.id, Caller())
-            except Conflict:  # another gateway was quicker
-                continue
-            except NotAllowed as error:
-                await self._give_up(run, error)
-            except ShoalError as error:  # one that cannot go on must not keep the others
-                log.warning("run %s cannot be gone on with: %s", run.id, error)
-
-    async def _give_up(self, run: Run, error: ShoalError) -> None:
-        """End a run that nobody may go on with, unless it has ended."""
-        with suppress(Conflict, LeaseLost):
-            await self._take(run.id, Caller(), by_force=True)
-            journal = self._journal(run.id)
-            await write_end(journal, Outcome(state="failed", error=str(error)))
-
     def _submit_end(self, run: Run, state: RunState, why: str) -> None:
         body = msgspec.json.encode({"state": state, "error": why})
         entry = Entry(kind="ended", at=time.time(), body=body, state=state)
         runs, owner = self._store.runs, self._leases.owner
         self._store.writer.submit(lambda conn: runs.extend(conn, run.id, owner, (entry,)))
-
-    def _journal(self, run_id: str) -> RunJournal:
-        return RunJournal(self._store, run_id, self._leases.owner)

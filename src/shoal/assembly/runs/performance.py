@@ -61,6 +61,9 @@ class Streaming(Protocol):
     def planned(self, stream: PlanStream) -> Planned:
         """What a stream that has ended came to."""
 
+    def unplanned(self, stream: PlanStream, why: str) -> NoPlan:
+        """What one took that came to no plan."""
+
 
 class Performance(Struct, frozen=True, kw_only=True):
     """What one run is performed with: the ``course`` it is on or, where that is to be planned, who
@@ -94,10 +97,11 @@ async def perform(what: Performance) -> Outcome:
     Raises:
         ShoalError: it cannot be written down.
     """
+    act = _Act(what)
     try:
-        outcome = await _Act(what).run()
+        outcome = await act.run()
     except ShoalError as error:
-        outcome = Outcome(state="failed", error=str(error))
+        outcome = act.failed(error)
     except Exception as error:  # a bug: the run must end, or it would be gone on with for ever
         log.exception("run %s broke", what.run_id)
         said = f"Shoal failed unexpectedly ({type(error).__name__}); its log says why"
@@ -126,6 +130,18 @@ class _Act:
     def __init__(self, what: Performance) -> None:
         self._what, self._past, self._begun = what, what.past, what.begun
         self._seen: dict[str, Json] = dict(what.past.finished)
+
+    def failed(self, error: ShoalError) -> Outcome:
+        """How a run ended that nobody could plan."""
+        past = self._past
+        return Outcome(
+            state="failed",
+            error=str(error),
+            steps=past.steps,
+            tokens=past.tokens,
+            usd=past.usd,
+            seconds=past.seconds,
+        )
 
     async def run(self) -> Outcome:
         what = self._what
@@ -179,7 +195,11 @@ class _Act:
             NoPlan: it has none.
         """
         what = self._what
-        found = await planner.plan(what.goal, what.given, earlier)
+        try:
+            found = await planner.plan(what.goal, what.given, earlier)
+        except NoPlan as error:
+            self._note_in_vain(planner.name, error)
+            raise
         writes = what.asks_first and found.by != STORED  # a stored plan is one that people keep
         plan = guarded(found.plan, what.catalogue.tools) if writes else found.plan
         course = Course(plan, dict(found.given), place, earlier.results if earlier else {})
@@ -219,6 +239,8 @@ class _Act:
             self._add(found)
             usd, tokens = self._past.usd, self._past.tokens
             outcome = replace(outcome, usd=usd, tokens=tokens)
+        else:
+            self._note_in_vain(planner.name, planner.unplanned(stream, outcome.error))
         return outcome, whole
 
     def _note(self, course: Course, found: Planned) -> None:
@@ -230,7 +252,14 @@ class _Act:
         about: dict[str, Json] = {"by": found.by, "why": found.why, "value": course.plan.name}
         self._what.tell(Entry("finished", "plan", about, usd, found.tokens))
 
-    def _add(self, found: Planned) -> None:
+    def _note_in_vain(self, by: str, why: NoPlan) -> None:
+        """Write down what planning took that came to no plan: it was paid for."""
+        if why.tokens:
+            told: dict[str, Any] = {"error": str(why), "by": by}
+            self._what.journal.add("failed", "", told, None, why.cost or 0.0, why.tokens)
+            self._add(why)
+
+    def _add(self, found: Planned | NoPlan) -> None:
         """Count what planning took."""
         used = self._past.usd + (found.cost or 0.0), self._past.tokens + found.tokens
         self._past = replace(self._past, usd=used[0], tokens=used[1])
@@ -264,8 +293,13 @@ class _Act:
             place=course.place,
         )
         outcome = await run_plan(course.plan, course.given, around, known, coming)
-        used = {"usd": outcome.usd, "tokens": outcome.tokens, "seconds": outcome.seconds}
-        self._past = replace(self._past, **used)
+        self._past = replace(
+            self._past,
+            steps=outcome.steps,
+            usd=outcome.usd,
+            tokens=outcome.tokens,
+            seconds=outcome.seconds,
+        )
         return outcome
 
 

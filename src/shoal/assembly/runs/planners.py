@@ -1,11 +1,14 @@
 """Who plans for an agent."""
 
+from msgspec.structs import replace
+
 from shoal.assembly.runs.scene import Scene
 from shoal.assembly.runs.stored import StoredPlans
 from shoal.chat import Answer, AnswerStream, Request
 from shoal.errors import NotFound
 from shoal.planning.llm_planner import LlmPlanner, PlannerOptions
 from shoal.planning.planner import Planner
+from shoal.routing.caller import Caller
 
 
 class AgentPlanners:
@@ -55,11 +58,15 @@ class _Through:
 
     async def answer(self, request: Request) -> Answer:
         """Its answer."""
-        caller = self._scene.caller.allowed(self._model)  # on whose behalf the agent plans
-        answer, _ = await self._scene.world.serve(request, self._scene.episode, caller)
+        scene = self._scene
+        answer, _ = await scene.world.serve(request, scene.episode, self._caller())
         return answer
 
     async def stream(self, request: Request) -> AnswerStream:
         """Its answer as it is written."""
-        caller = self._scene.caller.allowed(self._model)
-        return await self._scene.world.stream(request, self._scene.episode, caller)
+        return await self._scene.world.stream(request, self._scene.episode, self._caller())
+
+    def _caller(self) -> Caller:
+        """On whose behalf the agent plans: one plan may cost no more than the whole run."""
+        caller, most = self._scene.caller.allowed(self._model), self._scene.limits.usd
+        return replace(caller, max_cost=most) if most else caller

@@ -18,6 +18,8 @@ from shoal.planning.limits import Limits
 from shoal.planning.plan import Budget, Plan
 from shoal.routing.caller import Caller
 
+_AS_ORDERED = Budget()
+
 
 class Scene(Struct, frozen=True):
     """``agent`` None: the order brings a plan of its own."""
@@ -66,9 +68,11 @@ class Scenes:
             raise UnknownModel(f"no agent named {name!r}; shoal.toml names: {there}", "agent")
         return agents[name]
 
-    async def set(self, order: Order, caller: Caller, episode: str, raised: Budget | None) -> Scene:
-        """The scene of an order; ``raised`` is the budget that a person gave it since. The regime
-        is not held. Asks MCP servers what tools they have.
+    async def set(
+        self, order: Order, caller: Caller, episode: str = "", raised: Budget = _AS_ORDERED
+    ) -> Scene:
+        """The scene of an order; ``raised`` is what people raised its budget to. The regime is not
+        held. Asks MCP servers what tools they have.
 
         Raises:
             UnknownModel: its agent is none.
@@ -87,6 +91,6 @@ class Scenes:
         limits = Limits()
         if agent is not None:
             limits = limits.within(agent.options.budget)
-        limits = limits.within(order.budget if raised is None else raised)
+        limits = limits.within(order.budget.raised(raised))
         hands = RunHands(self._world, regime, caller, grants, specs, episode, agent is not None)
         return Scene(regime, caller, agent, catalogue, hands, limits, self._world, episode)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from shoal.assembly.runs.journal import past_of
 from shoal.assembly.runs.order import Order, order_of
 from shoal.assembly.runs.performance import PLANNED, PLANNING, Course
-from shoal.errors import NotFound
+from shoal.errors import NotFound, StoreDamaged
 from shoal.planning.journal import Past
 from shoal.planning.plan import Budget, Plan
 from shoal.storage import RunRecord, Store
@@ -21,13 +21,13 @@ _PAGE = 1_000
 
 class Story(Struct, frozen=True):
     """``course`` is that of the last plan a planner wrote, ``begun`` how many it was asked for,
-    ``raised`` the budget that a person gave since."""
+    ``raised`` what people raised budgets to since."""
 
     order: Order
     course: Course | None
     past: Past
     begun: int
-    raised: Budget | None
+    raised: Budget
 
     @property
     def plan(self) -> Plan | None:
@@ -40,7 +40,7 @@ def story_of(store: Store, run_id: str) -> Story:
 
     Raises:
         NotFound: there is none.
-        StoreDamaged: its first record holds no order.
+        StoreDamaged: a record does not hold what it should.
     """
     records = all_records(store, run_id)
     if not records:
@@ -48,15 +48,18 @@ def story_of(store: Store, run_id: str) -> Story:
             f"no run of id {run_id!r}: it was never started here, or has expired; "
             "`shoal runs list` shows those there are"
         )
-    course, raised, begun = None, None, 0
-    for one in records:
-        if one.kind == PLANNED:
-            course = msgspec.convert(msgspec.json.decode(one.body)["course"], Course)
-        elif one.kind == RESUMED:
-            told = msgspec.json.decode(one.body).get("budget")
-            raised = msgspec.convert(told, Budget) if told else raised
-        begun += one.kind == PLANNING
-    return Story(order_of(records[0]), course, past_of(records), begun, raised)
+    course, raised, begun = None, Budget(), 0
+    try:
+        for one in records:
+            if one.kind == PLANNED:
+                course = msgspec.convert(msgspec.json.decode(one.body)["course"], Course)
+            elif one.kind == RESUMED:
+                told = msgspec.json.decode(one.body).get("budget")
+                raised = raised.raised(msgspec.convert(told, Budget)) if told else raised
+            begun += one.kind == PLANNING
+        return Story(order_of(records[0]), course, past_of(records), begun, raised)
+    except (msgspec.DecodeError, KeyError) as error:
+        raise StoreDamaged(f"run {run_id}: a record cannot be read: {error}") from None
 
 
 def order_in(store: Store, run_id: str) -> Order:
