@@ -194,7 +194,7 @@ async def test_servers_of_tools_that_a_plan_does_not_name_hold_up_nobody(
     told = plan_of(use("a", fallback=use("b", "pay")), answer(1))
     async with stage(store, Ledger().tools()) as on:
         key = key_in(store, tools=["pay"])
-        await on.scenes.set(order_of(told), ANYBODY, "", None)
-        await on.scenes.set(order_of(told), key, "", None)
-        await on.scenes.set(order_of(plan_of(answer(1))), ANYBODY, "", None)
+        await on.scenes.set(order_of(told), ANYBODY)
+        await on.scenes.set(order_of(told), key)
+        await on.scenes.set(order_of(plan_of(answer(1))), ANYBODY)
     assert asked == [{"look", "pay"}, {"pay"}, set()]
