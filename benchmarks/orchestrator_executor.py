@@ -70,7 +70,7 @@ class Stage:
         self.catalogue = Catalogue(tools={spec.name: spec for spec in self.specs})
         regime = Regime(Models({}), {}, PromiseOptions(), tools=toolbox)
         world = World(None, None, None, TaskRequests(store), None)  # type: ignore[arg-type]
-        self.hands = RunHands(world, regime, ANYBODY, Grants(), self.specs, "")
+        self.hands = RunHands(world, regime, ANYBODY, Grants(), self.specs, "", on_behalf=False)
         self._count = 0
 
     async def run(self, plan: Plan, given: Mapping[str, Json], journal: str = "store") -> Outcome:

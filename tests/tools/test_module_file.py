@@ -56,8 +56,8 @@ def test_a_file_runs_once_until_it_changes(tmp_path: Path) -> None:
     [
         ("none.py:work", "tools.work.function: no such file 'none.py'"),
         ("broken.py:work", "tools.work.function: not today"),
-        ("steps.py:none", "tools.work.function: module"),
-        ("steps.py:Found.value", "tools.work.function: type object"),
+        ("steps.py:none", "tools.work.function: steps.py has no 'none'"),
+        ("steps.py:Found.value", "tools.work.function: steps.py has no 'Found.value'"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_by_the_key(

@@ -204,14 +204,11 @@ class Leaves:
                 raise _stuck(place, step.tool, "it took too long") from None
 
         began = _now()
-        try:
-            value = await self._tried(step, place, spec.cost, once, slack_s=3 * _GRACE_S)
+        try:  # how it ended is noted at once, and waited for where something else is to be changed
+            return await self._tried(step, place, spec.cost, once, slack_s=3 * _GRACE_S)
         except StepFailed as error:
             self._fail(error, began, (), {"arguments": arguments})
             raise
-        finally:
-            await around.journal.kept()
-        return value
 
     async def _call(
         self,
