@@ -117,15 +117,14 @@ def spoilt(draw: st.DrawFn) -> dict[str, Any]:
         key = draw(st.sampled_from(keys))
         match draw(st.sampled_from(["change", "remove", "double", "move", "add"])):
             case "change":
-                holder[key] = draw(JSON)
+                holder[key] = copy.deepcopy(draw(JSON))  # else what is drawn again would be spoilt
             case "remove":
                 del holder[key]
             case "double" if isinstance(holder, list):
                 holder.append(copy.deepcopy(holder[key]))
             case "add" if isinstance(holder, dict):
-                holder[draw(NAMES | st.sampled_from(["after", "retries", "otherwise"]))] = draw(
-                    JSON
-                )
+                more = st.sampled_from(["after", "retries", "otherwise"])
+                holder[draw(NAMES | more)] = copy.deepcopy(draw(JSON))
             case _:
                 other = draw(st.sampled_from(holders))
                 if isinstance(other, dict) and other:
