@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from shoal.encoder.encoder import SURROGATE
-from shoal.planning.schemas import ANY, Schema
+from shoal.planning.schemas import ANY, TEXT, Schema, array_of, scalar
 from shoal.tools.tool import Json
 
 DONE = "done"
@@ -55,21 +55,13 @@ def schema_of(value: Json, depth: int = _DEPTH) -> Schema:
             }
             return {"type": "object", "properties": inner, "additionalProperties": False}
         case list() if depth:
-            items = [dict(schema_of(one, depth - 1)) for one in value]
-            same = all(one == items[0] for one in items)
-            return {"type": "array", "items": items[0]} if items and same else {"type": "array"}
-        case bool():
-            return {"type": "boolean"}
-        case int():
-            return {"type": "integer"}
-        case float():
-            return {"type": "number"}
-        case str():
-            return {"type": "string"}
-        case None:
-            return {"type": "null"}
-        case _:
+            return array_of([schema_of(one, depth - 1) for one in value])
+        case dict() | list():
             return ANY
+        case str():
+            return TEXT
+        case _:
+            return scalar(value)
 
 
 def schemas_of(given: Mapping[str, Json]) -> Schema:

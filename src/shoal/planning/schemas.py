@@ -5,7 +5,7 @@ read, and that there are ``patternProperties``. ``{}`` is anything: what is not 
 nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shoal.planning.references import Path, literal, only_path, paths_in
 from shoal.tools.tool import Json
@@ -92,17 +92,28 @@ def of(value: Json, known: Mapping[str, Schema]) -> Schema:
             inner: dict[str, Json] = {key: dict(of(one, known)) for key, one in value.items()}
             return {"type": "object", "properties": inner, "additionalProperties": False}
         case list():
-            items = [dict(of(one, known)) for one in value]
-            same = all(one == items[0] for one in items)
-            return {"type": "array", "items": items[0]} if items and same else {"type": "array"}
+            return array_of([of(one, known) for one in value])
+        case _:
+            return scalar(value)
+
+
+def array_of(items: Sequence[Schema]) -> Schema:
+    """A list of such items; of what, is said only where all are the same."""
+    same = all(one == items[0] for one in items)
+    return {"type": "array", "items": dict(items[0])} if items and same else {"type": "array"}
+
+
+def scalar(value: bool | int | float | None) -> Schema:
+    """Of a value that holds no others and is no text."""
+    match value:
+        case None:
+            return {"type": "null"}
         case bool():
             return {"type": "boolean"}
         case int():
             return {"type": "integer"}
-        case float():
-            return {"type": "number"}
         case _:
-            return {"type": "null"}
+            return {"type": "number"}
 
 
 def is_closed(schema: Schema) -> bool:
