@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from starlette.requests import Request
@@ -48,20 +49,29 @@ class Acts:
         """A route's endpoint: replies with what ``answer`` returns."""
 
         async def told(request: Request) -> Response:
-            began = time.perf_counter()
-            error = "internal_error"
-            try:
-                reply = await answer(request)
-                error = ""
-            except ShoalError as failed:
-                error = kind_of(failed)
-                raise
-            except asyncio.CancelledError:  # the server stops, and has waited for long enough
-                stopped = GatewayStopped("the gateway was stopped before that was done; ask again")
-                error = kind_of(stopped)
-                raise stopped from None
-            finally:
-                self._observer.did(act, error, time.perf_counter() - began)
-            return reply if isinstance(reply, Response) else json_reply(reply)
+            return await replied(answer(request), partial(self._observer.did, act))
 
         return told
+
+
+async def replied(answer: Awaitable[object], did: Callable[[str, float], None]) -> Response:
+    """The reply of what an answer is; ``did`` hears of the error, "" for none, and the seconds.
+
+    Raises:
+        GatewayStopped: the server stops, and has waited for long enough.
+    """
+    began = time.perf_counter()
+    error = "internal_error"
+    try:
+        reply = await answer
+        error = ""
+    except ShoalError as failed:
+        error = kind_of(failed)
+        raise
+    except asyncio.CancelledError:
+        stopped = GatewayStopped("the gateway was stopped before that was done; ask again")
+        error = kind_of(stopped)
+        raise stopped from None
+    finally:
+        did(error, time.perf_counter() - began)
+    return reply if isinstance(reply, Response) else json_reply(reply)

@@ -1,8 +1,7 @@
 """``/shoal/runs``: runs of plans and agents are begun, followed, decided, and ended."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
@@ -10,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from shoal.errors import GatewayStopped, MalformedRequest, NotFound, ShoalError, kind_of
+from shoal.errors import MalformedRequest, NotFound
 from shoal.formats.json_text import no_collection
 from shoal.formats.runs import (
     PATH,
@@ -23,6 +22,7 @@ from shoal.formats.runs import (
     runs_asked,
 )
 from shoal.formats.vector_stores import decode
+from shoal.gateway.acts import replied
 from shoal.gateway.body import read_body
 from shoal.gateway.exchange import while_heard
 from shoal.gateway.key_check import caller_of
@@ -130,25 +130,14 @@ class RunRoutes:
             return decode(kind, body)
 
     def _endpoint(self, act: str, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        async def allowed(request: Request) -> object:
+            caller = caller_of(request.scope)
+            if "admin" not in caller.spec.scopes:
+                caller.require("call")
+            return await answer(request, caller)
+
         async def told(request: Request) -> Response:
-            began = time.perf_counter()
-            error = "internal_error"
-            try:
-                caller = caller_of(request.scope)
-                if "admin" not in caller.spec.scopes:
-                    caller.require("call")
-                reply = await answer(request, caller)
-                error = ""
-            except ShoalError as failed:
-                error = kind_of(failed)
-                raise
-            except asyncio.CancelledError:  # the server stops, and has waited for long enough
-                stopped = GatewayStopped("the gateway was stopped before that was done; ask again")
-                error = kind_of(stopped)
-                raise stopped from None
-            finally:
-                self._observer.did_run(act, error, time.perf_counter() - began)
-            return reply if isinstance(reply, Response) else json_reply(reply)
+            return await replied(allowed(request), partial(self._observer.did_run, act))
 
         return told
 
