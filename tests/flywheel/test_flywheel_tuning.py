@@ -62,6 +62,7 @@ def test_states_of_other_encoders_and_recipes_lie_elsewhere(
     assert aids.folder == tmp_path / f"label-tuned-{senses.digest[:16]}"
 
 
+@pytest.mark.train
 @with_torch
 def test_a_training_that_was_broken_off_goes_on_at_the_next_turn(
     store: Store, tuned_from: Senses, monkeypatch: pytest.MonkeyPatch

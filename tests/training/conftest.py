@@ -20,6 +20,13 @@ def pytest_report_header() -> list[str]:
     return ["tests/training is left out: the extra `train` is not installed"] if MISSING else []
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder need torch."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.train)
+
+
 @pytest.fixture(scope="session")
 def tuned_from(tmp_path_factory: pytest.TempPathFactory) -> Senses:
     """The senses of a tiny BERT with random weights, which can be tuned and served."""
