@@ -70,8 +70,9 @@ MODULES = {name_of(file): file for file in FILES}
 
 
 @cache
-def tree_of(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+def nodes_of(file: Path) -> tuple[ast.AST, ...]:
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    return tuple(ast.walk(tree))
 
 
 def imported_names(node: ast.AST, importer: str, is_package: bool) -> Iterator[str]:
@@ -93,7 +94,7 @@ def imported_names(node: ast.AST, importer: str, is_package: bool) -> Iterator[s
 def imports() -> tuple[Import, ...]:
     found = []
     for importer, file in MODULES.items():
-        for node in ast.walk(tree_of(file)):
+        for node in nodes_of(file):
             for name in imported_names(node, importer, file.name == "__init__.py"):
                 if name == "shoal" or name.startswith("shoal."):
                     place = f"{file.relative_to(ROOT.parent)}:{getattr(node, 'lineno', 0)}"
@@ -195,7 +196,7 @@ def test_no_function_is_too_long() -> None:
     long = [
         f"{file}:{node.lineno} {node.name}"
         for file in FILES
-        for node in ast.walk(tree_of(file))
+        for node in nodes_of(file)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 > MOST_FUNCTION_LINES
     ]
@@ -220,13 +221,13 @@ def test_public_names_are_sealed() -> None:
 
 def test_every_imported_package_is_declared() -> None:
     """Not merely there because another package brought it, or an earlier install left it."""
-    declared = declared_distributions()
+    declared, owners = declared_distributions(), packages_distributions()
     strangers = {
         package
         for package in foreign_packages()
         if declared.isdisjoint(
             name.lower().replace("_", "-")
-            for name in packages_distributions().get(package, (package,))  # an extra, not installed
+            for name in owners.get(package, (package,))  # an extra, not installed
         )
     }
     assert strangers == set()
@@ -244,7 +245,7 @@ def foreign_packages() -> set[str]:
     found = {
         name.split(".")[0]
         for importer, file in MODULES.items()
-        for node in ast.walk(tree_of(file))
+        for node in nodes_of(file)
         for name in imported_names(node, importer, file.name == "__init__.py")
     }
     return found - sys.stdlib_module_names - {"shoal"}
@@ -259,7 +260,7 @@ def test_importing_shoal_is_quick() -> None:
 def test_nothing_is_unpickled_or_evaluated() -> None:
     found = []
     for file in FILES:
-        for node in ast.walk(tree_of(file)):
+        for node in nodes_of(file):
             place = f"{file}:{getattr(node, 'lineno', 0)}"
             names = set(imported_names(node, name_of(file), file.name == "__init__.py"))
             if {name.split(".")[0] for name in names} & BANNED_MODULES:
@@ -280,7 +281,7 @@ def broad_excepts_without_a_comment(file: Path) -> Iterator[str]:
     text = file.read_text(encoding="utf-8")
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     comments = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
-    for node in ast.walk(tree_of(file)):
+    for node in nodes_of(file):
         if isinstance(node, ast.ExceptHandler) and is_broad(node.type):
             near = range(node.lineno - 1, node.body[0].lineno + 1)
             if not comments.intersection(near):

@@ -255,7 +255,7 @@ def test_the_spoilt_plans_are_of_all_sorts() -> None:
     """Else the laws above would hold of nothing but refusals."""
     seen = set[str]()
 
-    @settings(max_examples=500, deadline=None, database=None, derandomize=True,
+    @settings(max_examples=250, deadline=None, database=None, derandomize=True,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(CASES)
     def look(case: Case) -> None:
