@@ -73,8 +73,8 @@ def test_calls_without_a_conversation_are_judged_by_their_inputs() -> None:
 def test_what_is_held_out_is_held_out_whole(episodes: int) -> None:
     found = [lesson(episode, step) for episode in range(episodes) for step in range(4)]
     lessons = Lessons(TASK, "gpt", tuple(found), None)
-    kept = {each.episode for each in training_part(lessons).lessons}
+    kept = {each.episode for each in training_part(lessons, KIND.recipes[0]).lessons}
     apart = {each.episode for each in found} - kept
     assert apart
     assert kept
-    assert len(training_part(lessons).lessons) == 4 * len(kept)
+    assert len(training_part(lessons, KIND.recipes[0]).lessons) == 4 * len(kept)

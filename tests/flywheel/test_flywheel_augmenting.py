@@ -121,7 +121,7 @@ def test_the_count_is_told_and_none_of_them_is_measured_on(
     author = Author()
     lessons, verdict, given = examine(store, senses, author, monkeypatch, 9)
     ((texts, aids),) = given
-    part = training_part(lessons)
+    part = training_part(lessons, TUNED)
     assert texts[: len(part.lessons)] == [each.text for each in part.inputs]
     assert len(texts) == len(aids.hints) == len(part.lessons) + 9
     assert [hint.augmented for hint in aids.hints[-9:]] == [True] * 9

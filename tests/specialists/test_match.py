@@ -61,7 +61,7 @@ def questions(seed: int, n: int = 60) -> tuple[list[Input], list[Output | None]]
         first, *others = random.choice(np.arange(1000, 1200), size=5, replace=False).tolist()
         for place, other in enumerate([first, *others]):
             number = first if random.random() < (0.1 if place else 0.8) else other + 500
-            slots = ("q", f"part kx{first} {seed} {at}?"), ("p", f"The KX-{number}")
+            slots = ("q", f"part kx{first} {seed * n + at}?"), ("p", f"The KX-{number}")
             inputs.append(Input("", slots))
             outputs.append("different" if place else "same")
     return inputs, outputs
@@ -69,19 +69,22 @@ def questions(seed: int, n: int = 60) -> tuple[list[Input], list[Output | None]]
 
 def test_where_the_left_record_is_always_new() -> None:
     """That the question of a wrong passage has another match gives it away in training, and never
-    again."""
+    again: what is left out one by one is far too good."""
     (inputs, outputs), (others, wanted) = questions(0), questions(1)
-    counting = train_match(MATCH, inputs, outputs, None, LIGHT)
-    found = train_match(MATCH, inputs, outputs, None, LIGHT, recurring=False)
+    counting = train_match(MATCH, inputs, outputs, None, LIGHT, groups=list)
+    found = train_match(MATCH, inputs, outputs, None, LIGHT)
     assert decided_by_count(counting, inputs) > 100
-    assert decided_by_count(found, inputs) == 0
-    assert agreement([*map(found.specialist.predict, others)], wanted) > 0.85
-    assert abs(agreement(found.left_out, outputs) - agreement(counting.left_out, outputs)) < 0.1
+    assert decided_by_count(found, inputs) == 0, "seen in the order of time"
+    later = agreement([*map(found.specialist.predict, others)], wanted)
+    assert later > 0.85
+    assert agreement(found.left_out, outputs) < later + 0.1
+    hopeful = agreement([*map(counting.specialist.predict, others)], wanted)
+    assert agreement(counting.left_out, outputs) > hopeful + 0.2
 
 
 def decided_by_count(trained: Trained, inputs: list[Input]) -> int:
     reasons = [trained.specialist.explain(given) for given in inputs]
-    return sum(any("other matches" in one.what for one in some) for some in reasons)
+    return sum(any("other matches of left" in one.what for one in some) for some in reasons)
 
 
 def test_noise_is_not_learned_from_twins() -> None:

@@ -1,5 +1,7 @@
 """Pairs of another catalogue: known by records that were never seen, and by their words."""
 
+from math import isnan, nan
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -94,20 +96,14 @@ def test_where_strangers_are_usual_they_are_answered_and_unfamiliar_ones_without
     assert not any("candidate" in what or "other matches" in what for what in told)
 
 
-def scope_of(shares: list[float], pairs: int) -> PairScope:
-    return PairScope((len(shares) + 1) / (pairs + 2), np.sort(np.array(shares)))
-
-
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.floats(0, 1), max_size=40), st.integers(0, 400))
+@given(st.lists(st.floats(0, 1), max_size=40), st.integers(0, 400), st.floats(0, 1))
 def test_a_stranger_is_never_likelier_in_scope_than_a_known_record(
-    shares: list[float], others: int
+    strangers: list[float], others: int, familiarity: float
 ) -> None:
-    features = PairFeatures.fit(pairs_in(ALONE)[:40])
-    scope = scope_of(shares, len(shares) + others)
-    pair = pairs_in(product_pairs(1, seed=7))[0]
-    assert scope.judge(features, pair, strange=False) == (1.0, True)
-    found = scope.judge(features, pair, strange=True).inside
+    scope = PairScope.fit(np.array([*strangers, *[nan] * others]))
+    assert scope.judge(nan) == (1.0, True)
+    found = scope.judge(familiarity).inside
     assert 0 <= found < 1
     assert found == 0 or scope.strangers > FEW
 
@@ -115,10 +111,11 @@ def test_a_stranger_is_never_likelier_in_scope_than_a_known_record(
 def test_few_strangers_in_training_put_all_out_of_scope() -> None:
     pairs = pairs_in(SEEN)
     features = PairFeatures.fit(pairs)
-    scope = PairScope.fit(features, pairs, features.strangers(pairs))
+    scope = PairScope.fit(features.familiarities(pairs))
     assert scope.strangers < FEW
-    assert not any(features.strange(pair) for pair in pairs)
-    assert scope.judge(features, pairs_in(offers(THEIRS, 1))[0], strange=True).inside < LEAST
+    assert np.isnan([features.familiarity(pair) for pair in pairs]).all()
+    asked = features.familiarity(pairs_in(offers(THEIRS, 1, seed=3))[0])
+    assert scope.judge(asked).inside < LEAST
 
 
 def test_strangers_are_told_as_for_new_pairs() -> None:
@@ -126,18 +123,19 @@ def test_strangers_are_told_as_for_new_pairs() -> None:
     pairs = pairs_in(ALONE)[:30]
     twin = (pairs[0][0], pairs[1][1])
     features = PairFeatures.fit([*pairs, twin])
-    assert features.strangers([*pairs, twin]).tolist() == [False, False] + [True] * 28 + [False]
+    known = np.isnan(features.familiarities([*pairs, twin]))
+    assert known.tolist() == [True, True] + [False] * 28 + [True]
     rest = PairFeatures.fit(pairs[1:])
-    assert rest.strange(pairs[0])
-    assert not rest.strange(pairs[1])
+    assert not isnan(rest.familiarity(pairs[0]))
+    assert isnan(rest.familiarity(pairs[1]))
 
 
 def test_familiarity_is_that_of_a_pair_that_was_not_counted() -> None:
     pairs = pairs_in(ALONE)[:60]
-    inside = PairFeatures.fit(pairs)
+    inside = PairFeatures.fit(pairs).familiarities(pairs)
     for at in (0, 11, 40):
         outside = PairFeatures.fit(pairs[:at] + pairs[at + 1 :])
-        assert inside.familiarity(pairs[at]) == outside.familiarity(pairs[at])
+        assert inside[at] == outside.familiarity(pairs[at])
 
 
 def test_records_without_the_attributes_are_less_familiar() -> None:

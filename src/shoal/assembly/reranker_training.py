@@ -36,6 +36,7 @@ from shoal.retrieval.tuned import RERANKER
 from shoal.retrieval.tuning import WORTH, alone, certify_reranking, delta_of, shared_out
 from shoal.specialists.boosting import why_unavailable
 from shoal.specialists.match import KIND, train_match
+from shoal.specialists.pair_groups import by_left
 
 MOST_TRAINED = 1_000
 """Questions that train at the most, the last ones: some 10 ms of CPU a pair, five pairs each."""
@@ -89,7 +90,7 @@ def _tuned(collection: Collection, known: Sequence[Resolved]) -> GainCertificate
         return _few(len(lessons), len(training))
     inputs = [pair_of(one.question, text) for one in lessons for text in one.texts]
     outputs = [YES if right else NO for one in lessons for right in one.right]
-    trained = train_match(CONTRACT, inputs, outputs, None, KIND.recipes[0], recurring=False)
+    trained = train_match(CONTRACT, inputs, outputs, None, KIND.recipes[0], by_left, False)
     chances = np.array([chance_of(said) for said in trained.left_out])
     weight = best_weight(lessons, chances)
     found = paired(lessons, chances, weight)

@@ -171,7 +171,7 @@ class Examiner:
 
     def _prepare(self, lessons: Lessons, recipe: Recipe) -> Prepared:
         if recipe.held_out and recipe.kind == "label" and self._augmenter.fits(lessons):
-            made_up = self._augmenter.made_up(training_part(lessons))
+            made_up = self._augmenter.made_up(training_part(lessons, recipe))
             lessons = replace(lessons, made_up=made_up)
         held_out = self._options.calibration == "held-out"
         return prepare(lessons, recipe, held_out, self._senses)

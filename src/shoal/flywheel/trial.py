@@ -5,7 +5,8 @@ Nothing here touches the store: lessons in, outcome out.
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from msgspec import Struct
@@ -27,6 +28,7 @@ from shoal.guarantees import (
     upper_bound,
 )
 from shoal.specialists.kind import Recipe
+from shoal.specialists.kinds import kind_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Specialist
 from shoal.storage import Mistake
@@ -84,7 +86,8 @@ class Outcome(Struct, frozen=True):
 
 
 class Prepared(Struct, frozen=True):
-    """A trained candidate, and its prediction for each lesson that may judge it."""
+    """A trained candidate, and its prediction for each lesson that may judge it. ``together`` is by
+    a lesson's call what it hangs together with; empty if each stands alone."""
 
     recipe: Recipe
     contract: Contract
@@ -94,6 +97,7 @@ class Prepared(Struct, frozen=True):
     answer_ms: float = 0.0
     by_people: bool = False
     made_up: Augmented | None = None
+    together: Mapping[str, str] = MappingProxyType({})
 
 
 def attempt(
@@ -159,6 +163,7 @@ def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) 
         ms,
         by_people=lessons.by_people,
         made_up=lessons.made_up,
+        together=_together(lessons, recipe),
     )
 
 
@@ -178,7 +183,7 @@ def judge(
     ``per_label``: the promise is to hold for each label by itself, where outputs have one.
     """
     judged = _Judged.of(prepared)
-    together = judged.together(prepared.contract)
+    together = judged.together(prepared)
     labelled = per_label and has_labels(prepared.contract)
     found = (
         select_by_label(
@@ -265,11 +270,14 @@ class _Judged(Struct, frozen=True):
         """Of each whether it is the first with its input."""
         return first_of([lesson.text for lesson, _ in self.pairs])
 
-    def together(self, contract: Contract) -> list[str] | None:
-        """Of each the conversation it belongs to; None where calls are no steps of such."""
+    def together(self, prepared: Prepared) -> list[str] | None:
+        """Of each what it hangs together with, such as the conversation that it is a step of; None
+        where each stands alone."""
+        if prepared.together:
+            return [prepared.together[lesson.call_id] for lesson, _ in self.pairs]
         names = together_in([lesson for lesson, _ in self.pairs])
         alone = len(set(names)) == sum(self.first)
-        return None if alone or not isinstance(contract, CallContract) else names
+        return None if alone or not isinstance(prepared.contract, CallContract) else names
 
     def calibration(self) -> Calibration:
         lessons = [lesson for lesson, _ in self.pairs]
@@ -302,25 +310,44 @@ def _cross_fitted(
 def _held_out(
     lessons: Lessons, recipe: Recipe, senses: Senses | None
 ) -> tuple[Specialist, _Unseen]:
-    chosen = [_calibrates(lesson, lessons.task.contract) for lesson in lessons.lessons]
-    apart = tuple(lesson for lesson, out in zip(lessons.lessons, chosen, strict=True) if out)
-    specialist = train(training_part(lessons), recipe, senses).specialist
-    return specialist, [(lesson, specialist.predict(lesson.input)) for lesson in apart]
+    apart = _calibrates(lessons, recipe)
+    specialist = train(training_part(lessons, recipe), recipe, senses).specialist
+    both = zip(lessons.lessons, apart, strict=True)
+    return specialist, [(lesson, specialist.predict(lesson.input)) for lesson, out in both if out]
 
 
-def training_part(lessons: Lessons) -> Lessons:
+def training_part(lessons: Lessons, recipe: Recipe) -> Lessons:
     """Those that train where others are held out to calibrate."""
-    contract = lessons.task.contract
-    rest = tuple(lesson for lesson in lessons.lessons if not _calibrates(lesson, contract))
-    return replace(lessons, lessons=rest)
+    both = zip(lessons.lessons, _calibrates(lessons, recipe), strict=True)
+    return replace(lessons, lessons=tuple(lesson for lesson, out in both if not out))
 
 
-def _calibrates(lesson: Lesson, contract: Contract) -> bool:
+def _calibrates(lessons: Lessons, recipe: Recipe) -> list[bool]:
     """Drawn by the input: equal inputs are on the same side, and on the same at every attempt. Of
-    steps of a conversation by how that began: a step that trains says much of the next."""
+    what hangs together by the name of that, of steps of a conversation by how it began: one that
+    trains says much of the next."""
+    if names := _together(lessons, recipe):
+        return [_drawn(names[lesson.call_id]) for lesson in lessons.lessons]
+    contract = lessons.task.contract
+    return [_drawn(_beginning(lesson, contract)) for lesson in lessons.lessons]
+
+
+def _together(lessons: Lessons, recipe: Recipe) -> dict[str, str]:
+    """By a lesson's call the name of what it hangs together with; empty if each stands alone."""
+    kind = kind_of(recipe.kind)
+    names = kind.together(lessons.inputs) if kind else None
+    calls = [lesson.call_id for lesson in lessons.lessons]
+    return {} if names is None else dict(zip(calls, names, strict=True))
+
+
+def _beginning(lesson: Lesson, contract: Contract) -> str:
     text = lesson.text
     if isinstance(contract, CallContract):
-        text = next((m.text for m in lesson.input.messages if m.role == "user"), text)
+        return next((m.text for m in lesson.input.messages if m.role == "user"), text)
+    return text
+
+
+def _drawn(text: str) -> bool:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % HELD_OUT == 0
 
 

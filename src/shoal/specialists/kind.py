@@ -47,6 +47,15 @@ Restore = Callable[[Contract, dict[str, Any], dict[str, Any], Senses | None], Sp
 ArtifactError, KeyError, TypeError or ValueError if they do not fit."""
 
 
+Together = Callable[[Sequence[Input]], Sequence[str] | None]
+"""Of inputs (n,) in order of time, the name of what each hangs together with: such inputs are left
+out of training together, and are one piece of evidence. None if each stands by itself."""
+
+
+def apart(inputs: Sequence[Input]) -> None:
+    """Each input stands by itself."""
+
+
 class Kind(Struct, frozen=True):
     """A kind of specialist; ``recipes`` the cheapest first."""
 
@@ -56,3 +65,4 @@ class Kind(Struct, frozen=True):
     refusal: Refusal
     train: Train
     restore: Restore
+    together: Together = apart

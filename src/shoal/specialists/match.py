@@ -3,7 +3,9 @@
 Gradient-boosted trees over features of the two records (``pair_features``) and, for either record,
 with how many others it was said to match: where matches are nearly one to one, a record that has
 its match seldom has another. Those counts come from the reference answers, so they are made anew
-for each fold, without what is left out.
+for each fold, without what is left out. Pairs are left out one by one, or with all pairs of a
+record where each call brings a new one (``pair_groups``): then an example's rows and counts know
+nothing of the others of its group, for nothing will be known of a new record's.
 
 A pair of two records that were in no other pair may be of another catalogue (``pair_scope``). It is
 declined where training had hardly a pair of strangers. Where it had some, and the words are not
@@ -16,7 +18,7 @@ probability of being right, by a logistic curve for either label over the distan
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,8 @@ from shoal.specialists.boosting import Boosting, BoostingOptions, folds_of, why_
 from shoal.specialists.confidence import Curve, fit_curve
 from shoal.specialists.files import write_model
 from shoal.specialists.kind import Kind, Recipe
-from shoal.specialists.pair_features import OF_RIVALS, PairFeatures
+from shoal.specialists.pair_features import OF_RIVALS, PairFeatures, keys_of
+from shoal.specialists.pair_groups import Keys, groups_of
 from shoal.specialists.pair_scope import KNOWN, LEAST, Judgement, PairScope
 from shoal.specialists.pairs import Pair, find_pair, way_of
 from shoal.specialists.senses import Senses
@@ -172,7 +175,7 @@ class MatchSpecialist:
         """Whether a pair is of the records that this was learned from."""
         if self._scope is None:
             return KNOWN
-        return self._scope.judge(self._features, pair, self._features.strange(pair))
+        return self._scope.judge(self._features.familiarity(pair))
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """Which features decided, and how much each moved the trees' score (log-odds)."""
@@ -253,15 +256,15 @@ def train_match(
     outputs: Sequence[Output | None],
     senses: Senses | None,
     recipe: Recipe,
-    recurring: bool = True,
+    groups: Callable[[Sequence[Keys]], Sequence[Hashable]] = groups_of,
+    scoped: bool = True,
 ) -> Trained:
     """Train on inputs and reference outputs; None where the reference breaks the contract: such an
     example is not learned from, and predicting either label for it is wrong.
 
-    ``recurring`` False: the left record of what will be predicted is always a new one, as a
-    question is. Then how many others a record matched says nothing later that it says in training,
-    and is not learned from; and what is left out is left out with all pairs of its left record. No
-    pair is out of scope then: what is asked for is an order among them.
+    ``inputs`` are in order of time. ``groups`` tells from the keys of pairs (n,) which are left out
+    together, and know nothing of each other. Without ``scoped`` no pair is out of scope, as where
+    what is asked for is an order among pairs.
 
     Raises:
         LearningError: no reference keeps the contract, the inputs hold no pairs, or all are equal.
@@ -276,7 +279,8 @@ def train_match(
         [pair for pair in found if pair is not None],
         np.array([contract.labels.index(o) if (o := outputs[row]) else -1 for row in rows]),
         senses,
-        recurring,
+        groups,
+        scoped,
     )
     labels = contract.labels[:: 1 if lesson.match else -1]
     scores = lesson.left_out_scores()
@@ -311,17 +315,18 @@ class _Lesson:
         pairs: Sequence[Pair],
         answers: NDArray[np.intp],
         senses: Senses | None,
-        recurring: bool,
+        groups: Callable[[Sequence[Keys]], Sequence[Hashable]],
+        scoped: bool,
     ) -> None:
-        self.recurring = recurring
         self.kept = answers >= 0
         if not self.kept.any():
             raise LearningError("no reference answer keeps the contract: nothing to learn")
         self.trains = self.kept & (np.cumsum(self.kept[::-1])[::-1] <= MOST_EXAMPLES)
-        self._keys = [(left.key, right.key) for left, right in pairs]
+        self._keys = [keys_of(pair) for pair in pairs]
+        self._groups = groups(self._keys)
         first = int(np.argmax(self.trains))
         self.features = PairFeatures.fit(pairs[first:])
-        rows = self.features.rows(pairs, first)
+        rows = self.features.rows(pairs, first, self._groups)
         self.match = self._label_of_matches(rows, answers)
         self.targets = np.where(self.kept, answers == self.match, -1).astype(np.intp)
         meaning = [_meaning(pairs, self.features, senses)] if senses else []
@@ -329,17 +334,15 @@ class _Lesson:
         self._of_others = _of_others(_names(self.features, senses))
         self.scope: PairScope | None = None
         self.judged = [KNOWN] * len(pairs)
-        if recurring:
-            strange = self.features.strangers(pairs, first)
-            self.scope = scope = PairScope.fit(self.features, pairs, strange)
-            told = zip(pairs, strange.tolist(), strict=True)
-            self.judged = [scope.judge(self.features, pair, new) for pair, new in told]
+        if scoped:
+            familiar = self.features.familiarities(pairs, first, self._groups)
+            self.scope = scope = PairScope.fit(familiar)
+            self.judged = [scope.judge(one) for one in familiar.tolist()]
         self._alone = np.array([not judged.rivals for judged in self.judged])
 
     def left_out_scores(self) -> Floats:
         """(n,) log-odds of a match by trees, and known matches, without the example's fold."""
-        groups = self._keys if self.recurring else [left for left, _ in self._keys]
-        fold = folds_of(groups, self.targets, _FOLDS)
+        fold = folds_of(self._groups, self.targets, _FOLDS)
         scores = np.empty(len(fold))
         for k in range(int(fold.max()) + 1):
             trains, out = self.trains & (fold != k), fold == k
@@ -358,16 +361,24 @@ class _Lesson:
 
     def matches(self, trains: NDArray[np.bool_]) -> Matches:
         """What these examples say matches."""
-        if not self.recurring:
-            return Matches({}, {})
         return Matches.of([self._keys[row] for row in np.flatnonzero(trains & (self.targets == 1))])
 
     def _table(self, matches: Matches) -> Floats:
-        known = np.array([matches.row(left, right) for left, right in self._keys], dtype=float)
-        table = np.column_stack([self._rows, known])
+        table = np.column_stack([self._rows, self._known(matches)])
         for column in self._of_others:
             table[self._alone, column] = nan
         return table
+
+    def _known(self, matches: Matches) -> Floats:
+        """(n, 2) as ``Matches.row``, each pair's group left out."""
+        group = dict(zip(self._keys, self._groups, strict=True))
+        known = np.zeros((len(self._keys), 2))
+        for at, (left, right) in enumerate(self._keys):
+            own = group[left, right]
+            rights, lefts = matches.of_left.get(left, ()), matches.of_right.get(right, ())
+            known[at, 0] = sum(group[left, other] != own for other in rights)
+            known[at, 1] = sum(group[other, right] != own for other in lefts)
+        return known
 
     def _label_of_matches(self, rows: Floats, answers: NDArray[np.intp]) -> int:
         """The label whose pairs are more alike: spellings differ, and so do languages."""
@@ -412,6 +423,19 @@ _NO_PAIR = (
 )
 
 
+def hangs_together(inputs: Sequence[Input]) -> list[str] | None:
+    """As ``kind.Together``: pairs of a record that does not come again."""
+    way = way_of(inputs)
+    found = [find_pair(given, way) if way else None for given in inputs]
+    keys = [keys_of(pair) for pair in found if pair is not None]
+    groups = groups_of(keys)
+    if groups == keys:
+        return None
+    named = iter(groups)
+    both = zip(inputs, found, strict=True)
+    return [given.text if pair is None else f"{next(named)}" for given, pair in both]
+
+
 def _fits(contract: Contract) -> bool:
     return isinstance(contract, LabelContract) and len(contract.labels) == 2
 
@@ -432,4 +456,5 @@ KIND = Kind(
     _refusal,
     train_match,
     restore_match,
+    hangs_together,
 )

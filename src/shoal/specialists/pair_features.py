@@ -2,13 +2,14 @@
 
 Attributes that most pairs have on both sides are compared one by one, texts as texts and numbers
 as numbers, and the whole records as one text. Rarity and rivals are counted over the records of the
-training pairs, without their labels; a record that occurs in one pair alone is not counted for that
-pair, so a training row is what a new pair's row would have been.
+training pairs, without their labels. What is left out together (a pair, or all pairs of a record,
+see ``pair_groups``) is a group; a record that occurs in one group alone is not counted for its
+pairs, so a training row is what a new pair's row would have been.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,50 +121,51 @@ class PairFeatures:
             views[view] = View(rarities, rivals)
         return cls(schema, views)
 
-    def rows(self, pairs: Sequence[Pair], first: int = 0) -> NDArray[np.float64]:
-        """Rows (n, d) of pairs, each as if it had not been among those that this was fitted to,
-        which are those from number ``first`` on."""
-        only = _sole_pairs(pairs[first:])
+    def rows(
+        self, pairs: Sequence[Pair], first: int = 0, groups: Sequence[Hashable] = ()
+    ) -> NDArray[np.float64]:
+        """Rows (n, d) of pairs, each as if its group had not been among those that this was fitted
+        to, which are those from number ``first`` on; without ``groups`` (n,) equal pairs are one.
+        """
         profiles: dict[tuple[str, str], Profile] = {}
         rows = np.empty((len(pairs), len(self.names)))
-        for at, pair in enumerate(pairs):
-            rows[at] = list(self._features(pair, profiles, only).values())
+        for at, own in enumerate(_own_records(pairs, first, groups)):
+            rows[at] = list(self._features(pairs[at], profiles, own).values())
         return rows
 
     def row(self, pair: Pair) -> NDArray[np.float64]:
         """The row (d,) of a new pair; one to two ms."""
         return np.array(list(self._features(pair, {}, {}).values()))
 
-    def strangers(self, pairs: Sequence[Pair], first: int = 0) -> NDArray[np.bool_]:
-        """(n,) which pairs hold two strangers, each pair taken as ``rows`` takes it."""
-        only = _sole_pairs(pairs[first:])
-        return np.array([self._strange(pair, only) for pair in pairs])
-
-    def strange(self, pair: Pair) -> bool:
-        """Whether neither record of a new pair was counted: then nothing is known of rivals."""
-        return self._strange(pair, {})
+    def familiarities(
+        self, pairs: Sequence[Pair], first: int = 0, groups: Sequence[Hashable] = ()
+    ) -> NDArray[np.float64]:
+        """(n,) ``familiarity`` of pairs, each pair taken as ``rows`` takes it."""
+        owns = _own_records(pairs, first, groups)
+        return np.array([self._familiarity(p, own) for p, own in zip(pairs, owns, strict=True)])
 
     def familiarity(self, pair: Pair) -> float:
-        """Of a pair of strangers, 0 to 1: the share of words that stand in two or more training
-        records, of the record that has fewer such, times the share of the attributes there are."""
-        rarity = self._views[WHOLE].rarities.words
-        sides = [profile_of(self.schema.text(record, WHOLE)).distinct for record in pair]
-        keys = [record.key for record in pair]
-        counted = [words for words, key in zip(sides, keys, strict=True) if self._counted(key)]
+        """Of two strangers, 0 to 1: the share of words that stand in two or more training records,
+        of the record that has fewer such, times the share of the attributes there are. NaN if one
+        of a new pair's records was counted."""
+        return self._familiarity(pair, {})
+
+    def _familiarity(self, pair: Pair, own: Mapping[str, Record]) -> float:
+        if any(self._counted(key) and key not in own for key in keys_of(pair)):
+            return math.nan
+        counts = self._views[WHOLE].rarities.words.counts
+        counted = [self._words(record) for record in own.values()]
         shares = []
-        for words in sides:
-            found = [
-                rarity.counts.get(word, 0) - sum(word in own for own in counted) for word in words
-            ]
+        for words in map(self._words, pair):
+            found = [counts.get(word, 0) - sum(word in some for some in counted) for word in words]
             shares.append(sum(n >= 2 for n in found) / len(found) if found else 1.0)
         return min(shares) * self.schema.share_in(pair)
 
+    def _words(self, record: Record) -> frozenset[str]:
+        return profile_of(self.schema.text(record, WHOLE)).distinct
+
     def _counted(self, key: str) -> bool:
         return any(key in side for side in self._views[WHOLE].rivals.values())
-
-    def _strange(self, pair: Pair, only: Mapping[str, tuple[str, str]]) -> bool:
-        keys = pair[0].key, pair[1].key
-        return not any(self._counted(key) and only.get(key) != keys for key in keys)
 
     def text_pair(self, pair: Pair) -> tuple[str, str]:
         """All the text of either record."""
@@ -173,24 +175,23 @@ class PairFeatures:
         self,
         pair: Pair,
         profiles: dict[tuple[str, str], Profile],
-        only: Mapping[str, tuple[str, str]],
+        own: Mapping[str, Record],
     ) -> dict[str, float]:
-        """``profiles``: known ones by record and view, to which new ones are added; ``only``: of a
-        record that was counted for one pair, the keys of that pair."""
-        keys = pair[0].key, pair[1].key
+        """``profiles``: known ones by record and view, to which new ones are added; ``own``: by
+        their keys, the records that were counted for the pair's group alone."""
+        keys = {*keys_of(pair), *own}
         found: dict[str, float] = {}
         for name, view in self._views.items():
             left, right = (self._profile(record, name, profiles) for record in pair)
-            both = zip((left, right), keys, strict=True)
-            own = tuple(profile for profile, key in both if only.get(key) == keys)
-            for what, value in self._compared(keys, Sides(left, right, own), view).items():
+            alone = tuple(self._profile(record, name, profiles) for record in own.values())
+            for what, value in self._compared(keys, Sides(left, right, alone), view).items():
                 found[f"{name}: {what}"] = value
         for name in self.schema.numbers:
             compared = _compare_numbers(*(_number(record.value(name)) for record in pair))
             found |= {f"{name}: {what}": value for what, value in compared.items()}
         return found
 
-    def _compared(self, keys: tuple[str, str], sides: Sides, view: View) -> dict[str, float]:
+    def _compared(self, keys: Collection[str], sides: Sides, view: View) -> dict[str, float]:
         empty = not sides.left.words, not sides.right.words
         weights = weigh(sides, view.rarities)
         found = compare(sides.left, sides.right, weights)
@@ -274,13 +275,25 @@ class PairFeatures:
         return cls(schema, views)
 
 
-def _sole_pairs(pairs: Sequence[Pair]) -> dict[str, tuple[str, str]]:
-    """Of the records that are in one pair alone, the keys of that pair."""
-    partners: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for left, right in pairs:
-        for record in (left, right):
-            partners[record.key].add((left.key, right.key))
-    return {key: next(iter(found)) for key, found in partners.items() if len(found) == 1}
+def keys_of(pair: Pair) -> tuple[str, str]:
+    """Of its left and its right record."""
+    return pair[0].key, pair[1].key
+
+
+def _own_records(
+    pairs: Sequence[Pair], first: int, groups: Sequence[Hashable]
+) -> list[Mapping[str, Record]]:
+    """(n,) of each pair, by their keys, the records that are in no pair of another group, from
+    number ``first`` on."""
+    groups = groups or [keys_of(pair) for pair in pairs]
+    groups_of: dict[str, set[Hashable]] = defaultdict(set)
+    for pair, group in zip(pairs[first:], groups[first:], strict=True):
+        for key in keys_of(pair):
+            groups_of[key].add(group)
+    own: dict[Hashable, dict[str, Record]] = defaultdict(dict)
+    for pair, group in zip(pairs[first:], groups[first:], strict=True):
+        own[group] |= {record.key: record for record in pair if len(groups_of[record.key]) == 1}
+    return [own[group] for group in groups]
 
 
 def _compare_numbers(left: float, right: float) -> dict[str, float]:

@@ -1,21 +1,19 @@
 """Is a pair of records of the catalogue that the specialist learned from?
 
-A pair is of it if either record was in another training pair. Of two strangers it is not known.
-Where hardly a pair was of strangers, as of a catalogue whose records come again and again, another
-catalogue is the likelier reason; and no certificate speaks of answers there, since all of so few
-could be wrong and the promise kept. Where such pairs were usual a new one is no surprise, and it is
-judged by how familiar its words and attributes are.
+A pair is of it if either record was in a training pair of another group (``pair_groups``). Of two
+strangers it is not known. Where hardly a pair was of strangers, as of a catalogue whose records
+come again and again, another catalogue is the likelier reason; and no certificate speaks of answers
+there, since all of so few could be wrong and the promise kept. Where such pairs were usual a new
+one is no surprise, and it is judged by how familiar its words and attributes are.
 """
 
-from collections.abc import Sequence
+from math import isnan
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from shoal.specialists.pair_features import PairFeatures
-from shoal.specialists.pairs import Pair
 from shoal.specialists.scope import odds_against, quantiles_of, rank_among
 
 Doubles = NDArray[np.float64]
@@ -50,10 +48,10 @@ class PairScope(Struct, frozen=True):
     quantiles: Doubles
 
     @classmethod
-    def fit(cls, features: PairFeatures, pairs: Sequence[Pair], strange: NDArray[np.bool_]) -> Self:
-        """From pairs (n,) and which of them are of strangers (n,)."""
-        found = [features.familiarity(pairs[at]) for at in np.flatnonzero(strange).tolist()]
-        share = (len(found) + 1) / (len(pairs) + 2)
+    def fit(cls, familiarities: Doubles) -> Self:
+        """From those of pairs (n,), NaN where a record is known."""
+        found = familiarities[~np.isnan(familiarities)]
+        share = (len(found) + 1) / (len(familiarities) + 2)
         return cls(share, quantiles_of(np.asarray(found, np.float64)))
 
     @property
@@ -61,15 +59,15 @@ class PairScope(Struct, frozen=True):
         """Whether any pair of strangers can be in scope."""
         return self.strangers > FEW
 
-    def judge(self, features: PairFeatures, pair: Pair, strange: bool) -> Judgement:
-        """A pair of known records is in scope. One of strangers is not if those are ``FEW``, else
-        that is by Bayes' rule: pairs of another catalogue are all of strangers, those of this one
-        are so with probability ``strangers``."""
-        if not strange:
+    def judge(self, familiarity: float) -> Judgement:
+        """A pair of a known record, of which that is NaN, is in scope. One of strangers is not if
+        those are ``FEW``, else that is by Bayes' rule: pairs of another catalogue are all of
+        strangers, those of this one are so with probability ``strangers``."""
+        if isnan(familiarity):
             return KNOWN
         if not self.takes_strangers:
             return Judgement(0.0, True)
-        rank = rank_among(self.quantiles, np.asarray([features.familiarity(pair)]))
+        rank = rank_among(self.quantiles, np.asarray([familiarity]))
         inside = float(1 / (1 + odds_against(rank)[0] / self.strangers))
         return Judgement(inside, float(rank[0]) > UNFAMILIAR)
 

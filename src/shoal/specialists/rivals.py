@@ -68,16 +68,16 @@ class Rivals:
         self,
         own: Collection[str],
         cosine: float,
-        keys: Sequence[str],
+        keys: Collection[str],
         weights: Mapping[str, float],
         counted: Mapping[str, float],
     ) -> tuple[float, float]:
         """For a record with the grams ``own``, and its ``cosine`` with the other record of its
         pair: how much that is over the best other candidate's, and how many are more similar.
 
-        ``keys`` are the pair's own records, which are no rivals. ``weights`` are those of both
-        records' grams, ``counted`` those by which the norms were made: others where the pair's
-        records are taken out of the counts.
+        ``keys`` are those of records that are no rivals, as the pair's own. ``weights`` are those
+        of both records' grams, ``counted`` those by which the norms were made: others where the
+        pair's records are taken out of the counts.
         """
         cosines = self._products(own, weights) / np.maximum(
             self._norms(weights, counted) * length([weights[gram] for gram in own]), 1e-12

@@ -30,8 +30,9 @@ class Rarities(Struct, frozen=True):
 
 
 class Sides(Struct, frozen=True):
-    """Two profiles; ``alone``: those of them that were counted for this pair only, and so are taken
-    out of the counts, or a training pair's words would look more widespread than a new pair's."""
+    """Two profiles; ``alone``: those, of them and others, that were counted for the pair's group
+    only, and so are taken out of the counts, or a training pair's words would look more widespread
+    than a new pair's."""
 
     left: Profile
     right: Profile
