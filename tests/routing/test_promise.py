@@ -26,3 +26,9 @@ def test_the_default_is_five_per_cent_with_95_per_cent_confidence() -> None:
 def test_what_cannot_be_promised_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         PromiseOptions(**wrong)
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1])
+def test_why_something_is_always_audited_is_said(rate: float) -> None:
+    with pytest.raises(ValidationError, match="nobody would notice that the promise broke"):
+        PromiseOptions(audit_rate=rate)

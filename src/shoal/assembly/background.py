@@ -1,7 +1,12 @@
-"""Work that is done after answers have left; nobody waits for it, and there is a bound to it."""
+"""Work that is done after answers have left; nobody waits for it, and there is a bound to it.
+
+What fails is logged once a minute, with how many more failed meanwhile: where one call fails, as
+where a recording is asked of what it never heard, the next ones mostly do.
+"""
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 
 from shoal.assembly.regime import Regime
@@ -11,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _MOST = 1_000  # waiting; beyond, new ones are left out, whatever the answer was
 _AT_ONCE = 16
+_QUIET_S = 60.0  # between two lines about failures
 
 
 class Background:
@@ -21,6 +27,8 @@ class Background:
         self._running: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self.failures = 0
+        self._told = 0  # of these
+        self._quiet_until = 0.0
         self.left_out = 0
 
     def start(self, regime: Regime, work: Coroutine[None, None, None]) -> None:
@@ -48,11 +56,22 @@ class Background:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running)
+        if untold := self.failures - self._told:
+            log.warning("%s failed %s more times", self._what, f"{untold:,}")
 
     async def _guarded(self, work: Coroutine[None, None, None]) -> None:
         async with self._turns:
             try:
                 await work
             except ShoalError as error:
-                self.failures += 1
-                log.warning("%s failed: %s", self._what, error)
+                self._failed(error)
+
+    def _failed(self, error: ShoalError) -> None:
+        self.failures += 1
+        now = time.monotonic()
+        if now < self._quiet_until:
+            return
+        more = self.failures - self._told - 1
+        since = f" ({more:,} more since the last such line)" if more else ""
+        log.warning("%s failed: %s%s", self._what, error, since)
+        self._told, self._quiet_until = self.failures, now + _QUIET_S

@@ -5,7 +5,6 @@ with a call or out of the store is ever loaded.
 """
 
 import importlib
-import importlib.util
 import inspect
 import logging
 import shlex
@@ -24,6 +23,7 @@ from shoal.routing.signals.registry import BUILT_IN, register_validator
 from shoal.routing.signals.sql import SameRows, SqlDatabase, SqlRuns
 from shoal.routing.signals.validators import Validator
 from shoal.tasks import comparators
+from shoal.tools.module_file import module_of
 
 log = logging.getLogger(__name__)
 
@@ -145,15 +145,6 @@ def _module(place: str, folder: Path) -> ModuleType:
     if place.endswith(".py") and not path.is_file():
         raise ConfigError(f"no such file {str(path)!r}")
     try:
-        return _of_file(path) if place.endswith(".py") else importlib.import_module(place)
+        return module_of(path) if place.endswith(".py") else importlib.import_module(place)
     except Exception as error:  # a module may raise anything while it is imported
         raise ConfigError(f"cannot be loaded: {error!r}") from error
-
-
-def _of_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"shoal_hooks_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
