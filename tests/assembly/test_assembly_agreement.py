@@ -39,11 +39,11 @@ from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import promote
 from shoal.flywheel.reporting import facts_of
 from shoal.guarantees import Certificate
-from shoal.routing.agreement import agreement_id
 from shoal.routing.caller import Caller
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.episodes import Found, Strand
 from shoal.routing.estimate import upper_cost
+from shoal.routing.filing import agreement_id
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.signals.registry import register_validator
 from shoal.storage import Event, Ground, Store

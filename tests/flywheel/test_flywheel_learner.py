@@ -28,8 +28,8 @@ from shoal.flywheel.finding import known_tasks
 from shoal.flywheel.learner import Learner
 from shoal.flywheel.promotion import demote, promote
 from shoal.guarantees import Certificate
-from shoal.routing.agreement import agreement_id
 from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.filing import agreement_id
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Asking, Feedback, Standing, Store, Try
 from shoal.tasks import Task, TextContract

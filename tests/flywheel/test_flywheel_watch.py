@@ -20,7 +20,7 @@ from shoal.errors import StoreError
 from shoal.flywheel.promotion import demote, promote, redraw
 from shoal.flywheel.watch import Watch
 from shoal.guarantees import assumptions_of
-from shoal.routing.agreement import agreement_id
+from shoal.routing.filing import agreement_id
 from shoal.storage import Event, Store
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from shoal.tools.calculator import Calculator
 from shoal.tools.files import file_tools
 from shoal.tools.http.operation import Operation, Parameter
-from shoal.tools.http.tool import HttpTool, Reach
+from shoal.tools.http.reach import Reach
+from shoal.tools.http.tool import HttpTool
 from shoal.tools.plain import NotPlain, TooLarge, size_of
 from shoal.tools.python import tool
 from shoal.tools.sql.sqlite import SqliteFile

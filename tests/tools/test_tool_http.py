@@ -18,7 +18,8 @@ from shoal.errors import ConfigError
 from shoal.tools.http import addresses
 from shoal.tools.http.addresses import NotPublic, PublicResolver, may_reach
 from shoal.tools.http.operation import Operation, Parameter, WrongRequest, prepared
-from shoal.tools.http.tool import HttpTool, Reach
+from shoal.tools.http.reach import Reach
+from shoal.tools.http.tool import HttpTool
 from shoal.tools.tool import ToolResult, ToolUse
 from shoal.tools.toolbox import Toolbox
 

@@ -5,7 +5,7 @@ import msgspec
 from shoal.assembly.loader import Loader
 from shoal.assembly.record import receipt_of
 from shoal.errors import NotFound
-from shoal.routing.agreement import KIND
+from shoal.routing.filing import KIND
 from shoal.routing.privacy import PrivacyOptions, scrub_input
 from shoal.specialists.card import Card
 from shoal.specialists.specialist import Reason

@@ -15,7 +15,8 @@ from shoal.assembly.loader import Loader
 from shoal.chat import Request
 from shoal.errors import ArtifactError, StoreError
 from shoal.guarantees import Certificate
-from shoal.routing.agreement import AgreementRung, agreement_id
+from shoal.routing.agreement import AgreementRung
+from shoal.routing.filing import agreement_id
 from shoal.routing.rung import Rung
 from shoal.specialists.card import Card
 from shoal.storage import Stage, Standing, Store

@@ -14,7 +14,8 @@ from shoal.assembly.models import Model
 from shoal.assembly.purse import Purse
 from shoal.assembly.spending import Recorded
 from shoal.guarantees import draw
-from shoal.routing.agreement import SILENT, agreement_id, may_agree
+from shoal.routing.agreement import SILENT, may_agree
+from shoal.routing.filing import agreement_id
 from shoal.routing.rung import Verdict, beyond
 from shoal.storage import Ground, Spending, Store, Try
 from shoal.tasks import CallContract

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+import scipy.special  # noqa: F401  # at start, not while the first audit is weighed
 from msgspec.structs import replace
 
 from shoal.assembly.aside import Aside

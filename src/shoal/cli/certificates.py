@@ -22,7 +22,7 @@ from shoal.config import read_config
 from shoal.flywheel.certification import Verdict
 from shoal.flywheel.overview import Proof, proof_of, verdict_of
 from shoal.guarantees import Certificate, EProcess, delta_at, delta_left
-from shoal.routing.agreement import agreement_id
+from shoal.routing.filing import agreement_id
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import CertificateRow, Stage, Store
 from shoal.tasks import Task

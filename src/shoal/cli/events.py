@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, find_task, store_at, task_names
 from shoal.cli.figures import moment
 from shoal.cli.printing import Column, Row, say, show_json, show_table
-from shoal.routing.agreement import agreement_id
+from shoal.routing.filing import agreement_id
 from shoal.storage import Event
 
 _COLUMNS = (

@@ -10,7 +10,7 @@ from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, find_task, store_at
 from shoal.cli.printing import say
 from shoal.errors import LearningError
 from shoal.flywheel import promotion
-from shoal.routing.agreement import agreement_id
+from shoal.routing.filing import agreement_id
 
 Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
 Agreement = Annotated[

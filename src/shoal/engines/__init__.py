@@ -18,7 +18,7 @@ from shoal.engines.options import (
     RecordedOptions,
     RemoteOptions,
 )
-from shoal.engines.upstream import NeverAsked, Reply
+from shoal.engines.reply import NeverAsked, Reply
 from shoal.engines.written import WrittenStream
 
 __all__ = [

@@ -6,8 +6,7 @@ from shoal.chat import Answerer, Request, Streamer
 from shoal.engines.echo import EchoEngine
 from shoal.engines.options import EchoOptions, EngineOptions, RecordedOptions
 from shoal.engines.recorded import RecordedEngine
-from shoal.engines.remote import RemoteEngine
-from shoal.engines.upstream import Reply
+from shoal.engines.reply import Reply
 from shoal.formats.embeddings import Embedded, EmbeddingRequest
 from shoal.formats.responses.kept import AskedResponse
 
@@ -71,4 +70,6 @@ def open_engine(name: str, options: EngineOptions) -> Engine:
         return RecordedEngine(name, options)
     if isinstance(options, EchoOptions):
         return EchoEngine(name)
+    from shoal.engines.remote import RemoteEngine  # .2 s of aiohttp, which most commands need not
+
     return RemoteEngine(name, options)

@@ -12,7 +12,8 @@ from typing import TypeVar
 from msgspec import Struct
 
 from shoal.engines.circuit import Circuit
-from shoal.engines.upstream import NeverAsked, Upstream
+from shoal.engines.reply import NeverAsked
+from shoal.engines.upstream import Upstream
 from shoal.errors import EngineBusy, EngineError, EngineRefused
 
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from shoal.chat import Answer, AnswerStream, Format, Piece, Request
 from shoal.engines.circuit import Circuit
 from shoal.engines.options import AnthropicOptions, RemoteOptions
 from shoal.engines.pool import Place, Pool
-from shoal.engines.upstream import Headers, Reply, Upstream
+from shoal.engines.reply import Reply
+from shoal.engines.upstream import Headers, Upstream
 from shoal.engines.written import WrittenStream
 from shoal.errors import EngineError, EngineRefused, EngineUnreachable, Untranslatable
 from shoal.formats import FORMATS, Target, WireFormat

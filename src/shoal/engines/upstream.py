@@ -13,6 +13,7 @@ from msgspec import Struct
 from yarl import URL
 
 from shoal.engines.options import AnthropicOptions, Endpoint, RemoteOptions
+from shoal.engines.reply import NeverAsked
 from shoal.errors import ConfigError, EngineError, EngineRefused, EngineTimeout, EngineUnreachable
 
 log = logging.getLogger(__name__)
@@ -35,10 +36,6 @@ _FAILURES = (  # what callers are told of those of aiohttp, the first that fits
 _BROKE = "the connection broke"
 
 
-class NeverAsked(asyncio.CancelledError):
-    """Cancelled before the upstream had anything of the request: it costs nothing."""
-
-
 class _Sending(Struct):
     """One request, and what aiohttp tells of it: whether it goes over a connection used before, and
     whether it has ``begun`` to be sent."""
@@ -50,13 +47,6 @@ class _Sending(Struct):
     headers: Headers = ()
     reused: bool = False
     begun: bool = False
-
-
-class Reply(Struct, frozen=True):
-    """A whole reply that is no answer of a model, and the upstream's own id of the exchange."""
-
-    body: bytes
-    request_id: str = ""
 
 
 class Upstream:

@@ -28,7 +28,8 @@ from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import serving_card
 from shoal.flywheel.trial import KEPT_MISTAKES
 from shoal.guarantees import Calibration, delta_at
-from shoal.routing.agreement import KIND, Agreed, Voices, agreement_id, weigh
+from shoal.routing.agreement import Agreed, Voices, weigh
+from shoal.routing.filing import KIND, agreement_id
 from shoal.routing.privacy import PrivacyOptions, scrub_input
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.rung import beyond

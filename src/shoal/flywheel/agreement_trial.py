@@ -19,7 +19,8 @@ from shoal.errors import LearningError
 from shoal.flywheel.lessons import first_of
 from shoal.flywheel.trial import WORTH_A_STEP, LadderStep
 from shoal.guarantees import Refusal, Selection, select, select_level
-from shoal.routing.agreement import KIND, Agreed, shares
+from shoal.routing.agreement import Agreed, shares
+from shoal.routing.filing import KIND
 from shoal.routing.trust import Seen, Trust
 from shoal.specialists.senses import Senses
 from shoal.tasks import Contract, same

@@ -18,8 +18,9 @@ from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import promote, serving_card
 from shoal.flywheel.reviewing import asking_of, review_needs, too_few_reviews
 from shoal.flywheel.watch import Watch
-from shoal.routing.agreement import agreement_id, may_agree
+from shoal.routing.agreement import may_agree
 from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.filing import agreement_id
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses

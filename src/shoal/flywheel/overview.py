@@ -1,23 +1,24 @@
 """Where every task stands: its stage, its calls, and its certificate or why it has none."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.errors import LearningError, StoreDamaged
-from shoal.flywheel.certification import Verdict
 from shoal.flywheel.finding import known_tasks
-from shoal.flywheel.ladder import why_not
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import usable_certificate
-from shoal.flywheel.reviewing import asking_of, review_needs, too_few_reviews
 from shoal.guarantees import Certificate
-from shoal.routing.agreement import agreement_id
+from shoal.routing.filing import agreement_id
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Attempt, Stage, Store, Volume
 from shoal.tasks import Input, Matcher, Task
+
+if TYPE_CHECKING:
+    from shoal.flywheel.certification import Verdict
 
 _LOOKED_AT = 50  # examples
 
@@ -96,9 +97,13 @@ def proof_of(
     attempts = store.attempts.list(task.id)
     if attempts:
         return Proof(why_not=f"refused: {verdict_of(attempts[-1]).reason}")
+    from shoal.flywheel.ladder import why_not  # .3 s to load, and only tasks never tried need it
+
     if reason := why_not(task) or why_not(task, inputs := _latest_inputs(store, task)):
         return Proof(why_not=reason)
     if promise is not None and promise.by_people:
+        from shoal.flywheel.reviewing import asking_of, review_needs, too_few_reviews
+
         asking = asking_of(store, task.id, promise)
         queue = store.reviews.queue(task.id, asking.rate, asking.since)
         needs = review_needs(task, promise, options, 1, inputs)
@@ -127,12 +132,14 @@ def _latest_inputs(store: Store, task: Task) -> list[Input]:
     return [match.input_of(request) for match, request in matches if match]
 
 
-def verdict_of(attempt: Attempt) -> Verdict:
+def verdict_of(attempt: Attempt) -> "Verdict":
     """What an attempt came to.
 
     Raises:
         StoreDamaged: it cannot be read.
     """
+    from shoal.flywheel.certification import Verdict
+
     try:
         return msgspec.json.decode(attempt.outcome, type=Verdict)
     except msgspec.DecodeError as error:

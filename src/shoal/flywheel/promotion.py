@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from shoal.errors import LearningError
 from shoal.guarantees import Certificate
-from shoal.routing.agreement import agreement_id
+from shoal.routing.filing import agreement_id
 from shoal.storage import CertificateRow, Event, Stage, Standing, Store
 from shoal.storage.standings import standing_of
 

@@ -13,7 +13,7 @@ from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.overview import Proof, agreement_of, proof_of, verdict_of
 from shoal.flywheel.trial import LadderStep
 from shoal.guarantees import Certificate, log_e_path
-from shoal.routing.agreement import KIND, agreement_id
+from shoal.routing.filing import KIND, agreement_id
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Audit, CallFilter, CallRecord, Store
 from shoal.tasks import Matcher, Task

@@ -14,7 +14,7 @@ from shoal.flywheel.newcomers import Newcomers
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import demote, promote, serving_card, usable_certificate
 from shoal.guarantees import Certificate
-from shoal.routing.agreement import agreement_id
+from shoal.routing.filing import agreement_id
 from shoal.storage import Standing, Store
 
 log = logging.getLogger(__name__)

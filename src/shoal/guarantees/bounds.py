@@ -17,7 +17,8 @@ from bisect import bisect_right
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betainccinv, betaincinv
+
+from shoal.guarantees.beta import betainc, betainccinv, betaincinv
 
 
 def upper_bound(errors: int, n: int, delta: float) -> float:

@@ -24,8 +24,8 @@ from typing import Self
 import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaln
 
+from shoal.guarantees.beta import betainc, betaln
 from shoal.guarantees.bounds import require_rate
 
 _ODDS = np.array([1.5, 2.0, 3.0, 6.0, 12.0, 24.0])  # bet i: the odds of an error grew this much

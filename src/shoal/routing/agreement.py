@@ -30,14 +30,6 @@ SILENT = Answer(complete=False)
 
 _LONGEST = 100  # characters of an answer by which it is told from others
 
-KIND = "agreement"
-"""The kind of the cards of such rungs."""
-
-
-def agreement_id(task: str) -> str:
-    """What certificates, standings and events of a task's agreement are filed under."""
-    return f"{task}/{KIND}"
-
 
 def may_agree(promise: PromiseOptions, contract: Contract) -> bool:
     """Whether there can be such a rung: it is proven on the average over answers, against the

@@ -8,7 +8,7 @@ import importlib
 import ipaddress
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,7 +22,7 @@ from shoal.tools.calculator import Calculator
 from shoal.tools.files import FileLimits, file_tools
 from shoal.tools.http.openapi import operations
 from shoal.tools.http.operation import Operation, Parameter
-from shoal.tools.http.tool import HttpTool, Reach
+from shoal.tools.http.reach import Reach
 from shoal.tools.mcp.options import Address, Command, McpOptions
 from shoal.tools.mcp.options import Limits as McpLimits
 from shoal.tools.module_file import module_of
@@ -301,7 +301,7 @@ def tools_of(name: str, options: ToolOptions, folder: Path) -> list[Tool]:
         if isinstance(options, SqlToolOptions):
             return [_sql_tool(place, name, options, folder)]
         if isinstance(options, HttpToolOptions):
-            return [HttpTool(options.operation(name), options.reach(options.url))]
+            return _over_http([options.operation(name)], options)
         if isinstance(options, OpenapiToolOptions):
             return _openapi_tools(place, name, options, folder)
         if isinstance(options, FilesToolOptions):
@@ -354,7 +354,13 @@ def _openapi_tools(place: str, name: str, options: OpenapiToolOptions, folder: P
     found = operations(document, options.operations, f"{name}_", options.url or "")
     if not options.check_reply:
         found = [structs.replace(each, gives="") for each in found]
-    return [HttpTool(each, options.reach(each.url)) for each in found]
+    return _over_http(found, options)
+
+
+def _over_http(operations: Sequence[Operation], options: _ReachOptions) -> list[Tool]:
+    from shoal.tools.http.tool import HttpTool  # .2 s of aiohttp, which most commands need not
+
+    return [HttpTool(each, options.reach(each.url)) for each in operations]
 
 
 def _file_tools(place: str, name: str, options: FilesToolOptions, folder: Path) -> list[Tool]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from shoal.chat import Request
 from shoal.errors import LearningError
@@ -113,6 +112,8 @@ def _fit(x: Floats, y: Floats, ridge: float) -> Logistic:
 def _newton(z: Floats, signs: Floats, pull: Floats) -> Floats:
     """The weights (f,) with the least logistic loss of (n, f) rows and ridges (f,), by Newton's
     method with steps halved until they help: the loss is convex."""
+
+    from scipy.special import expit  # .2 s to load, and only training needs it
 
     def loss(w: Floats) -> float:
         return float(np.logaddexp(0.0, -signs * (z @ w)).sum() + 0.5 * (pull * w) @ w)

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+from shoal.tools.http.reach import Network
+
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 REFUSED = "leads to an address that is not public"

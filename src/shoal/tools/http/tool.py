@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
-from msgspec import Struct
 from yarl import URL
 
 from shoal.errors import ConfigError
 from shoal.tools.blanks import Blanks
-from shoal.tools.http.addresses import REFUSED, Network, PublicResolver, public_sockets
+from shoal.tools.http.addresses import REFUSED, PublicResolver, public_sockets
 from shoal.tools.http.operation import Operation, Prepared, WrongRequest, check_operation, prepared
+from shoal.tools.http.reach import Reach
 from shoal.tools.tool import Json, ToolResult, ToolSpec, ToolUse, failed
 
 _CONNECT_S = 5.0
@@ -22,19 +22,6 @@ _MOST_SHOWN = 500  # characters of a reply that is an error
 _TEXTS = ("text/", "application/xml", "application/yaml", "application/javascript")
 _PIECE = 65_536
 _AWAY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # nothing was sent
-
-
-class Reach(Struct, frozen=True, kw_only=True):
-    """How far a tool reaches: the ``hosts`` it may go to ("api.example.com", or with a port), and
-    the networks ``permitted`` though they are not public. ``secrets`` maps headers to the
-    environment variables that hold their values."""
-
-    hosts: tuple[str, ...]
-    permitted: tuple[Network, ...] = ()
-    secrets: dict[str, str] = {}
-    reply_bytes: int = 1_000_000
-    timeout_s: float = 30.0
-    repeatable: bool = False
 
 
 class HttpTool:
