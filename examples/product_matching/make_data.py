@@ -138,7 +138,8 @@ def main() -> None:
     there = [product for one in known for product in one]
     lost = [product for number in range(40) for product in family(chance, "t", number)]
     earlier = chance.choices(there, k=240) + chance.sample(lost, 110)
-    labelled = list(pairs(chance, there, earlier))  # in order of time, offer by offer
+    labelled = list(pairs(chance, there, earlier))
+    chance.shuffle(labelled)
     names = ["offer_title", "offer_brand", "offer_price", "title", "brand", "price", "same"]
     write("labelled.csv", names, labelled)
 
