@@ -19,7 +19,7 @@ from shoal.specialists.tuned_match import PairBlend, TunedMatch, restore_tuned_m
 from shoal.tasks import Input
 
 OURS, THEIRS = catalogue(1), catalogue(2)
-SEEN = offers(OURS, 30)
+SEEN = offers(OURS, 60)
 ARRAYS = {
     "direction": np.array([1.0, 0.0], np.float32),
     "bias": np.array([0.0], np.float32),
