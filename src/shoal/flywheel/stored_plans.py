@@ -1,115 +1,109 @@
-"""The stored plans of an agent, learned from its runs, certified, and put to use.
-
-A goal and the plan that an LLM wrote for it, in a run that came to its end, are an example; so is
-what people say in a file. Runs that a stored plan itself answered are none: they would agree with
-themselves.
-"""
+"""The stored plans of an agent, learned, certified and written back."""
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from shoal.errors import LearningError
+from shoal.flywheel.planned_runs import Known
 from shoal.flywheel.plans import LearnedPlans, PlanTrial, learn_plans
+from shoal.flywheel.promotion import demote
 from shoal.flywheel.trial import SensesOf
+from shoal.planning.options import plans_id
 from shoal.planning.plan import Plan
-from shoal.planning.plan_book import PlanBook, save_plans
-from shoal.planning.recurring import PlanExample, Recurring
-from shoal.planning.stored_planner import STORED, plans_id
+from shoal.planning.plan_book import PlanBook, load_plans, save_plans
 from shoal.routing.promise import PromiseOptions
+from shoal.specialists.card import Card
 from shoal.specialists.specialist import Specialist
-from shoal.storage import CardRow, CertificateRow, Event, Standing, Store
-from shoal.storage.standings import set_standing
+from shoal.storage import CardRow, CertificateRow, Event, Store
 
-_PAGE = 200
+LEAST = 20
+"""Goals that must have needed a plan to make it a stored one."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What is to be promised, and against whom: ``model`` is the agent's planner, "" for people;
+    ``reference`` is what certificates call it. ``by`` is who has it learned."""
+
+    promise: PromiseOptions = PromiseOptions(alpha=0.02)
+    model: str = ""
+    reference: str = "people"
+    by: str = "person"
+    lapse_days: float = 90
 
 
 class Verdict(Struct, frozen=True):
-    """How an attempt ended: plans, examples, a certificate's id or why there is none."""
+    """How an attempt ended: plans, examples, a certificate's id or why there is none; ``alpha`` and
+    ``confidence`` are what was to be promised."""
 
     plans: tuple[str, ...]
     examples: int
     certificate: str = ""
     reason: str = ""
+    alpha: float = 0.0
+    confidence: float = 0.0
 
 
-def planned_runs(store: Store, agent: str) -> Iterator[tuple[str, Plan]]:
-    """The goals of an agent's runs that came to their end, newest first, with the last plan that
-    was written for each."""
-    before: str | None = None
-    while runs := store.runs.list("done", agent=agent, before=before, limit=_PAGE):
-        for run in runs:
-            body = _last_planned(store, run.id)
-            # A plan that goes on from the results of another is none to keep.
-            if run.goal and body and body.get("by") != STORED and not body["course"].get("done"):
-                yield run.goal, msgspec.convert(body["course"]["plan"], Plan)
-        before = runs[-1].id
+def plans_before(store: Store, agent: str, stored: Sequence[Plan]) -> list[Plan]:
+    """The plans that an agent's book begins with: those that people ``stored``, and those of the
+    newest certificate, unless audits broke that.
 
-
-def _last_planned(store: Store, run_id: str) -> dict[str, Any]:
-    """What was written down of the last plan; nothing if none was."""
-    body, after = dict[str, Any](), -1
-    while page := store.runs.records(run_id, after):
-        for one in page:
-            if one.kind == "planned":
-                body = msgspec.json.decode(one.body)
-        after = page[-1].seq
-    return body
-
-
-def gathered(
-    store: Store, agent: str, plans: Sequence[Plan], said: Sequence[PlanExample], least: int
-) -> tuple[list[Plan], list[PlanExample]]:
-    """The stored plans of an agent and those that at least so many of its runs needed, with all
-    examples, what people ``said`` among them."""
-    recurring = Recurring(plans)
-    for goal, plan in reversed(list(planned_runs(store, agent))):
-        recurring.add(goal, plan)
-    found, examples = recurring.found(least)
-    names = {plan.name for plan in found}
-    found += [plan for plan in plans if plan.name not in names]
-    return found, [*examples, *said]
+    Raises:
+        ArtifactError: its files are damaged.
+    """
+    task = plans_id(agent)
+    names, rows = {plan.name for plan in stored}, store.certificates.list(task)
+    if not rows or rows[0].issued_at <= store.events.broken_at(task):
+        return [*stored]
+    card = msgspec.json.decode(store.cards.get(rows[0].card).spec, type=Card)
+    before = load_plans(store.artifacts.open(card.artifact))
+    return [*stored, *(plan for plan in before if plan.name not in names)]
 
 
 def certify_plans(
-    store: Store,
-    agent: str,
-    plans: Sequence[Plan],
-    examples: Sequence[PlanExample],
-    senses: SensesOf,
-    promise: PromiseOptions,
-    by: str,
+    store: Store, agent: str, known: Known, senses: SensesOf, terms: Terms | None = None
 ) -> Verdict:
-    """Learn which plan a goal asks for, and serve that if it is proven.
+    """Learn which plan a goal asks for, and prove it; spends from the error budget, whatever comes
+    of it. What is proven is not served by that.
 
     Raises:
-        LearningError: another attempt ended meanwhile.
+        LearningError: another attempt ended meanwhile, or audits broke the promise.
         MalformedRequest: two plans of a name, or an example of a plan that is none of them.
         ArtifactError: the encoder's weights are missing, or the files cannot be written.
     """
-    task, book = plans_id(agent), PlanBook(plans)
+    terms, began = terms or Terms(), time.time()
+    task, book = plans_id(agent), PlanBook(known.plans)
     nth = len(store.attempts.list(task)) + 1
-    trial = PlanTrial(promise=promise, nth=nth, keep=partial(_kept, store, plans))
-    learned = learn_plans(book, examples, senses, trial)
-    names = tuple(book.plans)
-    certificate = learned.certificate.id if learned.certificate else ""
-    verdict = Verdict(names, len(examples), certificate, learned.reason)
-    _filed(store, task, nth, learned, verdict, by)
+    trial = PlanTrial(
+        task=task,
+        promise=terms.promise,
+        reference=terms.reference,
+        model=terms.model,
+        nth=nth,
+        lapse_days=terms.lapse_days,
+        keep=partial(_kept, store, known.plans),
+    )
+    learned = learn_plans(book, known.examples, senses, trial, known.sampled)
+    verdict = Verdict(
+        tuple(book.plans),
+        len(known.examples),
+        learned.certificate.id if learned.certificate else "",
+        learned.reason,
+        terms.promise.alpha,
+        terms.promise.confidence,
+    )
+    _filed(store, task, nth, learned, verdict, terms.by, began)
     return verdict
 
 
-def drop_plans(store: Store, agent: str, by: str) -> None:
-    """Serve no stored plan of an agent any more."""
-    task, now = plans_id(agent), time.time()
-    with store.database.transaction() as conn:
-        event = Event(at=now, task=task, kind="demoted", by=by, reason="dropped")
-        set_standing(conn, Standing(task=task, stage="observe", since=now), event)
+def drop_plans(store: Store, agent: str) -> None:
+    """Serve no stored plan of an agent any more, until a person has it served again."""
+    demote(store, plans_id(agent), "person", "dropped")
 
 
 def _kept(store: Store, plans: Sequence[Plan], specialist: Specialist) -> str:
@@ -120,17 +114,37 @@ def _kept(store: Store, plans: Sequence[Plan], specialist: Specialist) -> str:
 
 
 def _filed(
-    store: Store, task: str, nth: int, learned: LearnedPlans, verdict: Verdict, by: str
+    store: Store,
+    task: str,
+    nth: int,
+    learned: LearnedPlans,
+    verdict: Verdict,
+    by: str,
+    began: float,
 ) -> None:
     """The attempt with what it came to, all or nothing."""
     now = time.time()
     with store.database.transaction() as conn:
+        if store.events.broken_at(task) > began:
+            raise LearningError(
+                f"{task}: audits broke the promise while it was being certified: it is tried "
+                "again on what comes after that"
+            )
         if store.attempts.insert(conn, task, now, msgspec.json.encode(verdict)) != nth:
             raise LearningError("another attempt for this agent ended meanwhile; try again")
         card, certificate = learned.card, learned.certificate
+        detail = msgspec.json.encode({"certificate": verdict.certificate})
+        event = Event(
+            at=now,
+            task=task,
+            kind="certified" if certificate else "refused",
+            by=by,
+            reason=learned.reason,
+            detail=detail,
+        )
+        store.events.insert(conn, event)
         if card is None or certificate is None:
-            event = Event(at=now, task=task, kind="refused", by=by, reason=learned.reason)
-            return store.events.insert(conn, event)
+            return
         row = CardRow(id=card.id, task=task, spec=msgspec.json.encode(card), created_at=now)
         store.cards.insert(conn, row)
         proof = CertificateRow(
@@ -142,8 +156,3 @@ def _filed(
             issued_at=certificate.issued_at,
         )
         store.certificates.insert(conn, proof)
-        standing = Standing(
-            task=task, stage="serve", card=card.id, certificate=certificate.id, since=now
-        )
-        event = Event(at=now, task=task, kind="promoted", by=by, reason="certified")
-        set_standing(conn, standing, event)

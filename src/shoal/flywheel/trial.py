@@ -321,6 +321,11 @@ def _calibrates(lesson: Lesson, contract: Contract) -> bool:
     text = lesson.text
     if isinstance(contract, CallContract):
         text = next((m.text for m in lesson.input.messages if m.role == "user"), text)
+    return calibrates(text)
+
+
+def calibrates(text: str) -> bool:
+    """Whether an example with this input is held out, to calibrate."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % HELD_OUT == 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from shoal.chat import Answer
 from shoal.errors import ArtifactError, MalformedRequest
 from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
@@ -21,7 +22,7 @@ from shoal.planning.plan_text import plan_in
 from shoal.planning.planner import GOAL, Planned
 from shoal.planning.recurring import OTHER, PlanExample, known_as
 from shoal.planning.unifying import is_given, keeps
-from shoal.tasks import Field, FieldsContract, Output, parse, render
+from shoal.tasks import Field, FieldsContract, Output, parse, render, same
 from shoal.tasks.contract import Scalar, listed, written_list
 from shoal.tools.tool import Json
 
@@ -82,6 +83,12 @@ class PlanBook:
     def example(self, goal: str, plan: Plan) -> PlanExample:
         """What a plan that was written for a goal is among these: the reference's own answer."""
         return known_as(self.plans.values(), goal, plan) or PlanExample(goal)
+
+    def agrees(self, goal: str, said: Mapping[str, Scalar], plan: Plan) -> bool:
+        """Whether what was ``said`` of a goal is the plan that the reference wrote for it, with the
+        same values: as in learning."""
+        first = Answer(text=render(self.contract, dict(said)))
+        return same(self.contract, first, Answer(text=self.written(self.example(goal, plan))))
 
     def narrowed(self, output: Output | None) -> dict[str, Scalar] | None:
         """An output without values of inputs that its plan does not take; None for no plan."""

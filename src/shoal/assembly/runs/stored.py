@@ -1,15 +1,36 @@
 """The certified stored plans of agents, as planners."""
 
+from collections.abc import Mapping
+
 import msgspec
+from msgspec import Struct
 
 from shoal.assembly.loader import Loader
+from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.scene import Scene
 from shoal.guarantees import Certificate
+from shoal.planning.options import plans_id
 from shoal.planning.plan_book import PlanBook, load_plans
-from shoal.planning.stored_planner import StoredPlanner, plans_id
+from shoal.planning.stored_planner import StoredPlanner
 from shoal.specialists.card import Card
 from shoal.specialists.specialist import Specialist
-from shoal.storage import Store
+from shoal.storage import Stage, Store
+
+
+class Ready(Struct, frozen=True):
+    """What stands for an agent's stored plans: as ``stage`` says it serves, or only would."""
+
+    stage: Stage
+    book: PlanBook
+    certificate: Certificate
+    planner: StoredPlanner
+
+
+class _Loaded(Struct, frozen=True):
+    certificate: Certificate
+    card: Card
+    book: PlanBook
+    specialist: Specialist
 
 
 class StoredPlans:
@@ -17,31 +38,51 @@ class StoredPlans:
 
     def __init__(self, store: Store, loader: Loader) -> None:
         self._store, self._loader = store, loader
-        self._loaded: dict[str, tuple[str, PlanBook, Specialist, Certificate]] = {}
+        self._loaded: dict[str, _Loaded] = {}
 
-    def planner(self, scene: Scene) -> StoredPlanner | None:
-        """The planner of what is certified for the scene's agent; None if nothing is. Reads the
-        store: not for event loops.
+    def ready(self, scene: Scene) -> Ready | None:
+        """What stands for the scene's agent; None if nothing does. Reads the store: not for event
+        loops.
 
         Raises:
             ArtifactError: its files are damaged.
         """
-        assert scene.agent is not None
-        agent = scene.agent.name
-        standing = self._store.standings.get(plans_id(agent))
-        if standing is None or standing.stage != "serve":
-            self._loaded.pop(agent, None)
+        agent = scene.agent
+        assert agent is not None
+        standing = self._store.standings.get(plans_id(agent.name))
+        if standing is None or standing.stage == "observe":
+            self._loaded.pop(agent.name, None)
             return None
-        known = self._loaded.get(agent)
-        if known is None or known[0] != standing.certificate:
-            known = self._loaded[agent] = self._load(standing.card, standing.certificate)
-        _, book, specialist, certificate = known
-        return StoredPlanner.certified(book, specialist, certificate, scene.catalogue, scene.limits)
+        known = self._loaded.get(agent.name)
+        if known is None or known.certificate.id != standing.certificate:
+            known = self._load(standing.card, standing.certificate)
+            self._loaded[agent.name] = known
+        planner = StoredPlanner.certified(
+            known.book,
+            known.specialist,
+            known.certificate,
+            scene.catalogue,
+            scene.limits,
+            _withheld(known, agent),
+        )
+        return Ready(standing.stage, known.book, known.certificate, planner)
 
-    def _load(
-        self, card_id: str, certificate_id: str
-    ) -> tuple[str, PlanBook, Specialist, Certificate]:
+    def _load(self, card_id: str, certificate_id: str) -> _Loaded:
         card = msgspec.json.decode(self._store.cards.get(card_id).spec, type=Card)
         spec = self._store.certificates.get(certificate_id).spec
         book = PlanBook(load_plans(self._store.artifacts.open(card.artifact)))
-        return certificate_id, book, self._loader.load(card), Certificate.from_json(spec)
+        return _Loaded(Certificate.from_json(spec), card, book, self._loader.load(card))
+
+
+def _withheld(known: _Loaded, agent: Agent) -> Mapping[str, str]:
+    """Plans that are not to be run, by name: all, if another model plans than the one that they
+    were proven against; and those whose files people have changed since."""
+    model, proven = agent.options.planner, known.card.llm
+    if model is not None and not known.certificate.by_people and proven != model:
+        why = f"the stored plans are proven against {proven}, and {model} plans now"
+        return dict.fromkeys(known.book.plans, why)
+    return {
+        name: f"the file of {name} has changed since it was certified"
+        for name, plan in known.book.plans.items()
+        if agent.stored.get(name, plan) != plan
+    }

@@ -1,0 +1,179 @@
+"""Stored plans that serve are audited: the model that plans is asked too, beside the run."""
+
+import asyncio
+
+import pytest
+
+from planned_desk import desk, examples, is_planning, loader, plan_for, promoted, writes, written
+from run_stage import Ledger, answer, order_of, stage, until
+from shoal.chat import Request
+from shoal.flywheel.planned_runs import planned_runs
+from shoal.planning.options import plans_id
+from shoal.routing.caller import ANYBODY
+from shoal.routing.promise import PromiseOptions
+from shoal.storage import Store
+
+TASK = plans_id("desk")
+ALL = PromiseOptions(audit_rate=1.0)
+GOALS = [one.goal for one in examples(60)]
+WRONG = written(answer("no"))
+
+
+async def test_an_audit_asks_the_model_after_the_run_got_its_plan(store: Store) -> None:
+    verdict, ledger = promoted(store), Ledger()
+    on_its_way = asyncio.Event()
+
+    def says(request: Request) -> str:
+        on_its_way.set()
+        return plan_for(request.messages[-1].text)
+
+    stands = stage(store, ledger.tools(), says, [desk()], loader=loader(store), promise=ALL)
+    async with stands as on:
+        goal = GOALS[1]
+        run_id = await on.orchestra.begin(order_of(agent="desk", goal=goal), ANYBODY)
+        outcome = await on.orchestra.outcome(run_id)
+        assert (outcome.state, outcome.usd) == ("done", 0.0), "the audit is not the run's to pay"
+        await on.orchestra.compared()
+        assert on_its_way.is_set()
+        assert len(ledger.done) == 1, "nothing of the other plan was run"
+        (audit,) = store.audits.of_certificate(verdict.certificate)
+        assert (audit.call_id, audit.task, audit.kind, audit.agrees) == (
+            run_id,
+            TASK,
+            "audit",
+            True,
+        )
+        assert store.audits.process(verdict.certificate).n == 1
+    spent = [
+        one for one in store.spend.between("2000-01-01", "2999-01-01") if one.purpose == "audit"
+    ]
+    assert [(one.model, one.task, one.cost > 0) for one in spent] == [("gpt", TASK, True)]
+    (seen,) = planned_runs(store, "desk", "gpt")
+    assert (seen.goal, seen.sampled) == (goal, True), "an audited goal is an example"
+
+
+async def test_a_promise_that_audits_break_is_taken_back_at_once(store: Store) -> None:
+    verdict = promoted(store)
+    stands = stage(
+        store, Ledger().tools(), lambda _: WRONG, [desk()], loader=loader(store), promise=ALL
+    )
+    async with stands as on:
+        for goal in GOALS[:20]:
+            await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
+            await on.orchestra.compared()
+            standing = store.standings.get(TASK)
+            assert standing is not None
+            if standing.stage == "observe":
+                break
+        process = store.audits.process(verdict.certificate)
+        assert standing.stage == "observe"
+        assert process.n == process.errors < 10
+        last = store.events.list(TASK)[0]
+        assert (last.kind, last.by) == ("demoted", "audit")
+        assert f"{process.errors} of {process.n} audited answers were wrong" in last.reason
+        asked = len(on.scribes["gpt"].asked)
+        await on.orchestra.run(order_of(agent="desk", goal=GOALS[0]), ANYBODY)
+        assert len(on.scribes["gpt"].asked) == asked + 1, "the model plans again"
+
+
+async def test_a_model_that_hangs_or_writes_no_plan_is_no_reference(store: Store) -> None:
+    verdict = promoted(store)
+    stands = stage(
+        store, Ledger().tools(), lambda _: "no plan", [desk()], loader=loader(store), promise=ALL
+    )
+    async with stands as on:
+        outcome = await on.orchestra.run(order_of(agent="desk", goal=GOALS[0]), ANYBODY)
+        assert outcome.state == "done"
+        await on.orchestra.compared()
+        assert len(on.scribes["gpt"].asked) == 2, "it was sent back once"
+        assert store.audits.process(verdict.certificate).n == 0
+
+
+async def test_in_shadow_the_model_plans_and_the_stored_plan_is_compared(store: Store) -> None:
+    verdict = promoted(store, "shadow")
+    says = writes(plan_for)
+    stands = stage(
+        store, Ledger().tools(), says, [desk(ask_before_writing=False)], loader=loader(store)
+    )
+    async with stands as on:
+        for goal in GOALS[:6]:
+            assert (
+                await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
+            ).state == "done"
+        await on.orchestra.compared()
+        assert len([one for one in on.scribes["gpt"].asked if is_planning(one)]) == 6
+        found = store.audits.of_certificate(verdict.certificate)
+        assert found
+        assert all(one.kind == "shadow" and one.agrees for one in found)
+    assert len(planned_runs(store, "desk", "gpt")) == 6
+
+
+async def test_a_person_being_asked_first_makes_no_plan_another(store: Store) -> None:
+    verdict = promoted(store, "shadow")
+    goal = GOALS[1]
+    stands = stage(store, Ledger().tools(), writes(plan_for), [desk()], loader=loader(store))
+    async with stands as on:
+        assert (
+            await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
+        ).state == "waiting"
+        await on.orchestra.compared()
+        (audit,) = store.audits.of_certificate(verdict.certificate)
+        assert audit.agrees
+
+
+@pytest.mark.parametrize("why", ["tool", "model", "file"])
+async def test_what_changed_since_goes_to_the_model_with_the_reason(store: Store, why: str) -> None:
+    promoted(store)
+    tools, agent = Ledger().tools(), desk(ask_before_writing=False)
+    told = "there is no 'pay'"
+    if why == "tool":
+        agent, says = desk(tools=("look",)), WRONG
+    elif why == "model":
+        agent, says = desk(planner="big"), WRONG
+        told = "proven against gpt, and big plans now"
+    else:
+        changed = dict(agent.stored)
+        changed["refund"] = type(changed["refund"])(name="refund", steps=changed["status"].steps)
+        agent, says = type(agent)("desk", agent.options, None, changed), WRONG
+        told = "the file of refund has changed since it was certified"
+    stands = stage(store, tools, lambda _: says, [agent], loader=loader(store))
+    async with stands as on:
+        run_id = await on.orchestra.begin(order_of(agent="desk", goal=GOALS[1]), ANYBODY)
+        assert (await on.orchestra.outcome(run_id)).value == "no"
+        records = store.runs.records(run_id)
+        assert any(told in one.body.decode() for one in records), [one.body for one in records]
+
+
+async def test_of_those_that_the_model_plans_only_a_drawn_share_may_judge(store: Store) -> None:
+    promoted(store)
+    half = PromiseOptions(audit_rate=0.5)
+    stands = stage(
+        store, Ledger().tools(), lambda _: WRONG, [desk()], loader=loader(store), promise=half
+    )
+    async with stands as on:
+        for at in range(12):
+            odd = f"write me poem {at} about rivers and their fish"
+            await on.orchestra.run(order_of(agent="desk", goal=odd), ANYBODY)
+    seen = planned_runs(store, "desk", "gpt")
+    assert len(seen) == 12
+    assert 0 < sum(one.sampled for one in seen) < 12
+
+
+async def test_runs_do_not_wait_for_their_audit(store: Store) -> None:
+    verdict, go = promoted(store), asyncio.Event()
+    stands = stage(
+        store, Ledger().tools(), writes(plan_for), [desk()], loader=loader(store), promise=ALL
+    )
+    async with stands as on:
+        inner = on.scribes["gpt"].answer
+
+        async def slow(request: Request):  # type: ignore[no-untyped-def]
+            await go.wait()
+            return await inner(request)
+
+        on.scribes["gpt"].answer = slow  # type: ignore[method-assign]
+        outcome = await on.orchestra.run(order_of(agent="desk", goal=GOALS[0]), ANYBODY)
+        assert outcome.state == "done"
+        assert store.audits.process(verdict.certificate).n == 0
+        go.set()
+        await until(lambda: store.audits.process(verdict.certificate).n == 1)
