@@ -19,6 +19,7 @@ from shoal.flywheel.stored_plans import Terms, Verdict, certify_plans
 from shoal.planning.options import AgentOptions, plans_id
 from shoal.planning.plan import Plan, read_plan
 from shoal.planning.recurring import PlanExample
+from shoal.routing.promise import PromiseOptions
 from shoal.specialists.senses import Senses
 from shoal.storage import Store
 from tiny_encoder import TinyEncoder, tiny_senses
@@ -83,7 +84,7 @@ def certify(store: Store, said: Sequence[PlanExample], **terms: Any) -> Verdict:
 
 def promoted(store: Store, to: Literal["shadow", "serve"] = "serve") -> Verdict:
     """The same, certified, and serving or in shadow."""
-    found = certify(store, examples(1_600))
+    found = certify(store, examples(260), promise=PromiseOptions(alpha=0.1))
     promote(store, plans_id("desk"), to, "person", "by hand")
     return found
 

@@ -2,16 +2,20 @@
 
 import asyncio
 
+import msgspec
 import pytest
+from sqlalchemy import select
 
 from planned_desk import desk, examples, is_planning, loader, plan_for, promoted, writes, written
 from run_stage import Ledger, answer, order_of, stage, until
+from shoal.assembly.runs.performance import PLANNED
 from shoal.chat import Request
 from shoal.flywheel.planned_runs import planned_runs
 from shoal.planning.options import plans_id
 from shoal.routing.caller import ANYBODY
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
+from shoal.storage.schema import spend
 
 TASK = plans_id("desk")
 ALL = PromiseOptions(audit_rate=1.0)
@@ -44,10 +48,9 @@ async def test_an_audit_asks_the_model_after_the_run_got_its_plan(store: Store) 
             True,
         )
         assert store.audits.process(verdict.certificate).n == 1
-    spent = [
-        one for one in store.spend.between("2000-01-01", "2999-01-01") if one.purpose == "audit"
-    ]
-    assert [(one.model, one.task, one.cost > 0) for one in spent] == [("gpt", TASK, True)]
+    with store.database.read() as conn:
+        (spent,) = conn.execute(select(spend).where(spend.c.purpose == "audit")).all()
+    assert (spent.model, spent.task, spent.calls, spent.cost > 0) == ("gpt", TASK, 1, True)
     (seen,) = planned_runs(store, "desk", "gpt")
     assert (seen.goal, seen.sampled) == (goal, True), "an audited goal is an example"
 
@@ -125,7 +128,7 @@ async def test_a_person_being_asked_first_makes_no_plan_another(store: Store) ->
 async def test_what_changed_since_goes_to_the_model_with_the_reason(store: Store, why: str) -> None:
     promoted(store)
     tools, agent = Ledger().tools(), desk(ask_before_writing=False)
-    told = "there is no 'pay'"
+    told = "tool: 'pay' is not allowed here"
     if why == "tool":
         agent, says = desk(tools=("look",)), WRONG
     elif why == "model":
@@ -141,7 +144,8 @@ async def test_what_changed_since_goes_to_the_model_with_the_reason(store: Store
         run_id = await on.orchestra.begin(order_of(agent="desk", goal=GOALS[1]), ANYBODY)
         assert (await on.orchestra.outcome(run_id)).value == "no"
         records = store.runs.records(run_id)
-        assert any(told in one.body.decode() for one in records), [one.body for one in records]
+        (planned,) = (one for one in records if one.kind == PLANNED)
+        assert told in msgspec.json.decode(planned.body)["why"]
 
 
 async def test_of_those_that_the_model_plans_only_a_drawn_share_may_judge(store: Store) -> None:
