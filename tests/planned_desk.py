@@ -13,9 +13,10 @@ from shoal.assembly.loader import Loader
 from shoal.assembly.runs.agent import Agent
 from shoal.chat import Request
 from shoal.encoder import Encoder
+from shoal.flywheel.certification import Verdict
 from shoal.flywheel.planned_runs import Known
 from shoal.flywheel.promotion import promote
-from shoal.flywheel.stored_plans import Terms, Verdict, certify_plans
+from shoal.flywheel.stored_plans import Terms, certify_plans
 from shoal.planning.options import AgentOptions, plans_id
 from shoal.planning.plan import Plan, read_plan
 from shoal.planning.recurring import PlanExample
@@ -82,11 +83,12 @@ def certify(store: Store, said: Sequence[PlanExample], **terms: Any) -> Verdict:
     return certify_plans(store, "desk", known, senses, how)
 
 
-def promoted(store: Store, to: Literal["shadow", "serve"] = "serve") -> Verdict:
-    """The same, certified, and serving or in shadow."""
+def promoted(store: Store, to: Literal["shadow", "serve"] = "serve") -> str:
+    """The same, certified, and serving or in shadow; returns the certificate's id."""
     found = certify(store, examples(260), promise=PromiseOptions(alpha=0.1))
     promote(store, plans_id("desk"), to, "person", "by hand")
-    return found
+    assert found.certificate is not None
+    return found.certificate.id
 
 
 def plan_for(goal: str) -> str:

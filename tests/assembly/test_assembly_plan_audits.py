@@ -24,7 +24,7 @@ WRONG = written(answer("no"))
 
 
 async def test_an_audit_asks_the_model_after_the_run_got_its_plan(store: Store) -> None:
-    verdict, ledger = promoted(store), Ledger()
+    certificate, ledger = promoted(store), Ledger()
     on_its_way = asyncio.Event()
 
     def says(request: Request) -> str:
@@ -40,14 +40,14 @@ async def test_an_audit_asks_the_model_after_the_run_got_its_plan(store: Store) 
         await on.orchestra.compared()
         assert on_its_way.is_set()
         assert len(ledger.done) == 1, "nothing of the other plan was run"
-        (audit,) = store.audits.of_certificate(verdict.certificate)
+        (audit,) = store.audits.of_certificate(certificate)
         assert (audit.call_id, audit.task, audit.kind, audit.agrees) == (
             run_id,
             TASK,
             "audit",
             True,
         )
-        assert store.audits.process(verdict.certificate).n == 1
+        assert store.audits.process(certificate).n == 1
     with store.database.read() as conn:
         (spent,) = conn.execute(select(spend).where(spend.c.purpose == "audit")).all()
     assert (spent.model, spent.task, spent.calls, spent.cost > 0) == ("gpt", TASK, 1, True)
@@ -56,7 +56,7 @@ async def test_an_audit_asks_the_model_after_the_run_got_its_plan(store: Store) 
 
 
 async def test_a_promise_that_audits_break_is_taken_back_at_once(store: Store) -> None:
-    verdict = promoted(store)
+    certificate = promoted(store)
     stands = stage(
         store, Ledger().tools(), lambda _: WRONG, [desk()], loader=loader(store), promise=ALL
     )
@@ -68,7 +68,7 @@ async def test_a_promise_that_audits_break_is_taken_back_at_once(store: Store) -
             assert standing is not None
             if standing.stage == "observe":
                 break
-        process = store.audits.process(verdict.certificate)
+        process = store.audits.process(certificate)
         assert standing.stage == "observe"
         assert process.n == process.errors < 10
         last = store.events.list(TASK)[0]
@@ -80,7 +80,7 @@ async def test_a_promise_that_audits_break_is_taken_back_at_once(store: Store) -
 
 
 async def test_a_model_that_hangs_or_writes_no_plan_is_no_reference(store: Store) -> None:
-    verdict = promoted(store)
+    certificate = promoted(store)
     stands = stage(
         store, Ledger().tools(), lambda _: "no plan", [desk()], loader=loader(store), promise=ALL
     )
@@ -89,11 +89,11 @@ async def test_a_model_that_hangs_or_writes_no_plan_is_no_reference(store: Store
         assert outcome.state == "done"
         await on.orchestra.compared()
         assert len(on.scribes["gpt"].asked) == 2, "it was sent back once"
-        assert store.audits.process(verdict.certificate).n == 0
+        assert store.audits.process(certificate).n == 0
 
 
 async def test_in_shadow_the_model_plans_and_the_stored_plan_is_compared(store: Store) -> None:
-    verdict = promoted(store, "shadow")
+    certificate = promoted(store, "shadow")
     says = writes(plan_for)
     stands = stage(
         store, Ledger().tools(), says, [desk(ask_before_writing=False)], loader=loader(store)
@@ -105,14 +105,14 @@ async def test_in_shadow_the_model_plans_and_the_stored_plan_is_compared(store: 
             ).state == "done"
         await on.orchestra.compared()
         assert len([one for one in on.scribes["gpt"].asked if is_planning(one)]) == 6
-        found = store.audits.of_certificate(verdict.certificate)
+        found = store.audits.of_certificate(certificate)
         assert found
         assert all(one.kind == "shadow" and one.agrees for one in found)
     assert len(planned_runs(store, "desk", "gpt")) == 6
 
 
 async def test_a_person_being_asked_first_makes_no_plan_another(store: Store) -> None:
-    verdict = promoted(store, "shadow")
+    certificate = promoted(store, "shadow")
     goal = GOALS[1]
     stands = stage(store, Ledger().tools(), writes(plan_for), [desk()], loader=loader(store))
     async with stands as on:
@@ -120,7 +120,7 @@ async def test_a_person_being_asked_first_makes_no_plan_another(store: Store) ->
             await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
         ).state == "waiting"
         await on.orchestra.compared()
-        (audit,) = store.audits.of_certificate(verdict.certificate)
+        (audit,) = store.audits.of_certificate(certificate)
         assert audit.agrees
 
 
@@ -164,7 +164,7 @@ async def test_of_those_that_the_model_plans_only_a_drawn_share_may_judge(store:
 
 
 async def test_runs_do_not_wait_for_their_audit(store: Store) -> None:
-    verdict, go = promoted(store), asyncio.Event()
+    certificate, go = promoted(store), asyncio.Event()
     stands = stage(
         store, Ledger().tools(), writes(plan_for), [desk()], loader=loader(store), promise=ALL
     )
@@ -178,6 +178,6 @@ async def test_runs_do_not_wait_for_their_audit(store: Store) -> None:
         on.scribes["gpt"].answer = slow  # type: ignore[method-assign]
         outcome = await on.orchestra.run(order_of(agent="desk", goal=GOALS[0]), ANYBODY)
         assert outcome.state == "done"
-        assert store.audits.process(verdict.certificate).n == 0
+        assert store.audits.process(certificate).n == 0
         go.set()
-        await until(lambda: store.audits.process(verdict.certificate).n == 1)
+        await until(lambda: store.audits.process(certificate).n == 1)

@@ -29,6 +29,7 @@ from shoal.errors import (
     MalformedRequest,
     NotFound,
 )
+from shoal.flywheel.overview import verdict_of
 from shoal.flywheel.plan_learner import AgentPlans
 from shoal.flywheel.planned_runs import known_of, planned_runs
 from shoal.flywheel.promotion import promote as promote_task
@@ -36,7 +37,6 @@ from shoal.flywheel.promotion import usable_certificate
 from shoal.flywheel.stored_plans import (
     LEAST,
     Terms,
-    Verdict,
     certify_plans,
     drop_plans,
     plans_before,
@@ -74,6 +74,15 @@ class Shown(Struct, frozen=True):
     audits: int = 0
     errors: int = 0
     why_not: str = ""
+
+
+class Learned(Struct, frozen=True):
+    """How an attempt ended: plans, examples, a certificate's id or why there is none."""
+
+    plans: list[str]
+    examples: int
+    certificate: str
+    reason: str
 
 
 @app.command("list")
@@ -124,13 +133,11 @@ def learn(
             return say(f"No stored plan of {name} is served any more.")
         said = _said(examples) if examples else []
         found = _learned(settings, store, agent, said, least)
-        told = _promise(store, found.certificate)
+        told = _promise(store, found.certificate) or f"not certified: {found.reason}"
     if as_json:
         show_json(found)
-    elif found.certificate:
-        say(f"{len(found.plans)} plans, {found.examples:,} examples: {told}.")
     else:
-        say(f"{len(found.plans)} plans, {found.examples:,} examples, not certified: {found.reason}")
+        say(f"{len(found.plans)} plans, {found.examples:,} examples: {told}.")
     raise typer.Exit(0 if found.certificate else REFUSED)
 
 
@@ -162,7 +169,7 @@ def promote(
 
 def _learned(
     config: Config, store: Store, agent: AgentPlans, said: list[PlanExample], least: int
-) -> Verdict:
+) -> Learned:
     """Certify what an agent's runs and people say, and serve it if it is proven."""
     task, most = plans_id(agent.name), config.learn.max_examples
     since = store.events.broken_at(task)
@@ -176,9 +183,11 @@ def _learned(
         reference = config.reference_label(agent.model)
         terms = replace(terms, model=agent.model, reference=reference)
     found = certify_plans(store, agent.name, known, lambda: Senses(Encoder()), terms)
-    if found.certificate:
+    certificate = found.certificate.id if found.certificate else ""
+    if certificate:
         promote_task(store, task, "serve", "person", "certified by hand")
-    return found
+    names = [plan.name for plan in known.plans]
+    return Learned(names, found.examples, certificate, found.reason)
 
 
 def _shown(config: Config, store: Store, name: str) -> Shown:
@@ -204,7 +213,7 @@ def _why_not(config: Config, store: Store, task: str, error: str) -> str:
         return error
     attempts = store.attempts.list(task)
     if attempts:
-        return f"refused: {msgspec.json.decode(attempts[-1].outcome, type=Verdict).reason}"
+        return f"refused: {verdict_of(attempts[-1]).reason}"
     return f"not tried yet: the learner does so at {config.learn.min_examples} runs"
 
 

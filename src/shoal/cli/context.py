@@ -12,8 +12,9 @@ from shoal.assembly.runs.agent import agents_of
 from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.flywheel.finding import known_tasks
+from shoal.planning.options import plans_id
 from shoal.storage import Store
-from shoal.tasks import Task, edits
+from shoal.tasks import Task, TextContract, edits
 
 if TYPE_CHECKING:
     from shoal.flywheel.learner import Learner
@@ -99,6 +100,17 @@ def find_task(store: Store, name: str) -> Task:
         NotFound: there is none; the message lists those there are.
     """
     return edits.find_task(known_tasks(store), name)
+
+
+def find_rung(store: Store, name: str) -> Task:
+    """As ``find_task``; ``plans:AGENT`` are the stored plans of an agent, which no call belongs to.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if name.startswith(plans_id("")) and store.attempts.list(name):
+        return Task(name, name, (), TextContract())
+    return find_task(store, name)
 
 
 def task_names(store: Store) -> dict[str, str]:

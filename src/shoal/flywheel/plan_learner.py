@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from shoal.errors import ArtifactError, LearningError, ShoalError
+from shoal.flywheel.certification import Verdict
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.planned_runs import known_of, planned_runs
 from shoal.flywheel.promotion import promote
-from shoal.flywheel.stored_plans import LEAST, Terms, Verdict, certify_plans, plans_before
+from shoal.flywheel.stored_plans import LEAST, Terms, certify_plans, plans_before
 from shoal.flywheel.trial import SensesOf
 from shoal.planning.options import plans_id
 from shoal.planning.plan import Plan
@@ -106,11 +107,10 @@ class PlanLearner:
             promise=agent.promise,
             model=agent.model,
             reference=self._label(agent.model),
-            by="learner",
             lapse_days=self._options.lapse_days,
         )
         verdict = certify_plans(self._store, agent.name, known, self._senses, terms)
-        if verdict.certificate:
+        if verdict.certificate is not None:
             self._renew(task)
         return verdict
 

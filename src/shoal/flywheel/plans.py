@@ -55,14 +55,15 @@ class PlanTrial(Struct, frozen=True, kw_only=True):
 
 
 class LearnedPlans(Struct, frozen=True):
-    """What the trial came to: a specialist with card and certificate, or the ``reason`` why not,
-    in plain words. ``ladder`` are the candidates that were tried."""
+    """What the trial came to: a specialist with card and certificate, and the ``candidate`` that
+    it was; or the ``reason`` why not, in plain words. ``ladder`` are all that were tried."""
 
     specialist: Specialist | None = None
     card: Card | None = None
     certificate: Certificate | None = None
     reason: str = ""
     ladder: tuple[LadderStep, ...] = ()
+    candidate: Candidate | None = None
 
 
 def plan_task(book: PlanBook, name: str = NAME) -> Task:
@@ -128,7 +129,9 @@ def learn_plans(
     candidate = outcome.candidate
     card = _card(lessons, candidate, trial, senses)
     certificate = _certificate(card, candidate, trial, delta)
-    return LearnedPlans(candidate.specialist, card, certificate, ladder=outcome.ladder)
+    return LearnedPlans(
+        candidate.specialist, card, certificate, ladder=outcome.ladder, candidate=candidate
+    )
 
 
 def _prepared(

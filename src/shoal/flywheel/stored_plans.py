@@ -8,10 +8,12 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from sqlalchemy import Connection
 
 from shoal.errors import LearningError
+from shoal.flywheel.certification import Verdict, file_verdict
 from shoal.flywheel.planned_runs import Known
-from shoal.flywheel.plans import LearnedPlans, PlanTrial, learn_plans
+from shoal.flywheel.plans import PlanTrial, learn_plans
 from shoal.flywheel.promotion import demote
 from shoal.flywheel.trial import SensesOf
 from shoal.planning.options import plans_id
@@ -20,7 +22,7 @@ from shoal.planning.plan_book import PlanBook, load_plans, save_plans
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
 from shoal.specialists.specialist import Specialist
-from shoal.storage import CardRow, CertificateRow, Event, Store
+from shoal.storage import Store
 
 LEAST = 20
 """Goals that must have needed a plan to make it a stored one."""
@@ -28,25 +30,12 @@ LEAST = 20
 
 class Terms(Struct, frozen=True, kw_only=True):
     """What is to be promised, and against whom: ``model`` is the agent's planner, "" for people;
-    ``reference`` is what certificates call it. ``by`` is who has it learned."""
+    ``reference`` is what certificates call it."""
 
     promise: PromiseOptions = PromiseOptions(alpha=0.02)
     model: str = ""
     reference: str = "people"
-    by: str = "person"
     lapse_days: float = 90
-
-
-class Verdict(Struct, frozen=True):
-    """How an attempt ended: plans, examples, a certificate's id or why there is none; ``alpha`` and
-    ``confidence`` are what was to be promised."""
-
-    plans: tuple[str, ...]
-    examples: int
-    certificate: str = ""
-    reason: str = ""
-    alpha: float = 0.0
-    confidence: float = 0.0
 
 
 def plans_before(store: Store, agent: str, stored: Sequence[Plan]) -> list[Plan]:
@@ -77,27 +66,41 @@ def certify_plans(
         ArtifactError: the encoder's weights are missing, or the files cannot be written.
     """
     terms, began = terms or Terms(), time.time()
-    task, book = plans_id(agent), PlanBook(known.plans)
+    task, promise = plans_id(agent), terms.promise
     nth = len(store.attempts.list(task)) + 1
     trial = PlanTrial(
         task=task,
-        promise=terms.promise,
+        promise=promise,
         reference=terms.reference,
         model=terms.model,
         nth=nth,
         lapse_days=terms.lapse_days,
         keep=partial(_kept, store, known.plans),
     )
-    learned = learn_plans(book, known.examples, senses, trial, known.sampled)
+    learned = learn_plans(PlanBook(known.plans), known.examples, senses, trial, known.sampled)
+    certificate, candidate = learned.certificate, learned.candidate
     verdict = Verdict(
-        tuple(book.plans),
+        task,
         len(known.examples),
-        learned.certificate.id if learned.certificate else "",
         learned.reason,
-        terms.promise.alpha,
-        terms.promise.confidence,
+        certificate,
+        alpha=promise.alpha,
+        confidence=promise.confidence,
+        ladder=learned.ladder,
+        by_people=not terms.model,
+        comparator=certificate.comparator if certificate else "",
     )
-    _filed(store, task, nth, learned, verdict, terms.by, began)
+
+    def check(conn: Connection) -> None:
+        if store.events.broken_at(task) > began:
+            raise LearningError(
+                f"{task}: audits broke the promise while it was being certified: it is tried "
+                "again on what comes after that"
+            )
+        if certificate is not None and candidate is not None:
+            store.evidence.insert(conn, certificate.id, candidate.calibration)
+
+    file_verdict(store, verdict, nth, learned.card, check)
     return verdict
 
 
@@ -111,48 +114,3 @@ def _kept(store: Store, plans: Sequence[Plan], specialist: Specialist) -> str:
         specialist.save(Path(folder))
         save_plans(plans, Path(folder))
         return store.artifacts.put(Path(folder))
-
-
-def _filed(
-    store: Store,
-    task: str,
-    nth: int,
-    learned: LearnedPlans,
-    verdict: Verdict,
-    by: str,
-    began: float,
-) -> None:
-    """The attempt with what it came to, all or nothing."""
-    now = time.time()
-    with store.database.transaction() as conn:
-        if store.events.broken_at(task) > began:
-            raise LearningError(
-                f"{task}: audits broke the promise while it was being certified: it is tried "
-                "again on what comes after that"
-            )
-        if store.attempts.insert(conn, task, now, msgspec.json.encode(verdict)) != nth:
-            raise LearningError("another attempt for this agent ended meanwhile; try again")
-        card, certificate = learned.card, learned.certificate
-        detail = msgspec.json.encode({"certificate": verdict.certificate})
-        event = Event(
-            at=now,
-            task=task,
-            kind="certified" if certificate else "refused",
-            by=by,
-            reason=learned.reason,
-            detail=detail,
-        )
-        store.events.insert(conn, event)
-        if card is None or certificate is None:
-            return
-        row = CardRow(id=card.id, task=task, spec=msgspec.json.encode(card), created_at=now)
-        store.cards.insert(conn, row)
-        proof = CertificateRow(
-            id=certificate.id,
-            task=task,
-            card=card.id,
-            alpha=certificate.alpha,
-            spec=certificate.to_json(),
-            issued_at=certificate.issued_at,
-        )
-        store.certificates.insert(conn, proof)
