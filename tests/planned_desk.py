@@ -85,7 +85,7 @@ def certify(store: Store, said: Sequence[PlanExample], **terms: Any) -> Verdict:
 
 def promoted(store: Store, to: Literal["shadow", "serve"] = "serve") -> str:
     """The same, certified, and serving or in shadow; returns the certificate's id."""
-    found = certify(store, examples(260), promise=PromiseOptions(alpha=0.1))
+    found = certify(store, examples(120), promise=PromiseOptions(alpha=0.2))
     promote(store, plans_id("desk"), to, "person", "by hand")
     assert found.certificate is not None
     return found.certificate.id

@@ -1,18 +1,33 @@
 """Stored plans that serve are audited: the model that plans is asked too, beside the run."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 import pytest
 from sqlalchemy import select
 
-from planned_desk import desk, examples, is_planning, loader, plan_for, promoted, writes, written
-from run_stage import Ledger, answer, order_of, stage, until
+from planned_desk import (
+    certify,
+    desk,
+    examples,
+    is_planning,
+    loader,
+    plan_for,
+    promoted,
+    writes,
+    written,
+)
+from run_stage import Ledger, Stage, answer, order_of, stage, until
+from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.performance import PLANNED
 from shoal.chat import Request
 from shoal.flywheel.planned_runs import planned_runs
+from shoal.flywheel.promotion import promote
 from shoal.planning.options import plans_id
-from shoal.routing.caller import ANYBODY
+from shoal.planning.outcome import Outcome
+from shoal.routing.caller import ANYBODY, Caller, KeySpec
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
 from shoal.storage.schema import spend
@@ -21,6 +36,16 @@ TASK = plans_id("desk")
 ALL = PromiseOptions(audit_rate=1.0)
 GOALS = [one.goal for one in examples(60)]
 WRONG = written(answer("no"))
+
+
+def audited(store: Store, says: Callable[[Request], str]) -> AbstractAsyncContextManager[Stage]:
+    """A place where every run that a stored plan answers is audited."""
+    tools, own = Ledger().tools(), loader(store)
+    return stage(store, tools, says, [desk()], loader=own, promise=ALL)
+
+
+async def run(on: Stage, goal: str) -> Outcome:
+    return await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
 
 
 async def test_an_audit_asks_the_model_after_the_run_got_its_plan(store: Store) -> None:
@@ -57,12 +82,10 @@ async def test_an_audit_asks_the_model_after_the_run_got_its_plan(store: Store) 
 
 async def test_a_promise_that_audits_break_is_taken_back_at_once(store: Store) -> None:
     certificate = promoted(store)
-    stands = stage(
-        store, Ledger().tools(), lambda _: WRONG, [desk()], loader=loader(store), promise=ALL
-    )
+    stands = audited(store, lambda _: WRONG)
     async with stands as on:
         for goal in GOALS[:20]:
-            await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
+            await run(on, goal)
             await on.orchestra.compared()
             standing = store.standings.get(TASK)
             assert standing is not None
@@ -75,17 +98,15 @@ async def test_a_promise_that_audits_break_is_taken_back_at_once(store: Store) -
         assert (last.kind, last.by) == ("demoted", "audit")
         assert f"{process.errors} of {process.n} audited answers were wrong" in last.reason
         asked = len(on.scribes["gpt"].asked)
-        await on.orchestra.run(order_of(agent="desk", goal=GOALS[0]), ANYBODY)
+        await run(on, GOALS[0])
         assert len(on.scribes["gpt"].asked) == asked + 1, "the model plans again"
 
 
 async def test_a_model_that_hangs_or_writes_no_plan_is_no_reference(store: Store) -> None:
     certificate = promoted(store)
-    stands = stage(
-        store, Ledger().tools(), lambda _: "no plan", [desk()], loader=loader(store), promise=ALL
-    )
+    stands = audited(store, lambda _: "no plan")
     async with stands as on:
-        outcome = await on.orchestra.run(order_of(agent="desk", goal=GOALS[0]), ANYBODY)
+        outcome = await run(on, GOALS[0])
         assert outcome.state == "done"
         await on.orchestra.compared()
         assert len(on.scribes["gpt"].asked) == 2, "it was sent back once"
@@ -94,15 +115,11 @@ async def test_a_model_that_hangs_or_writes_no_plan_is_no_reference(store: Store
 
 async def test_in_shadow_the_model_plans_and_the_stored_plan_is_compared(store: Store) -> None:
     certificate = promoted(store, "shadow")
-    says = writes(plan_for)
-    stands = stage(
-        store, Ledger().tools(), says, [desk(ask_before_writing=False)], loader=loader(store)
-    )
+    agent = desk(ask_before_writing=False)
+    stands = stage(store, Ledger().tools(), writes(plan_for), [agent], loader=loader(store))
     async with stands as on:
         for goal in GOALS[:6]:
-            assert (
-                await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
-            ).state == "done"
+            assert (await run(on, goal)).state == "done"
         await on.orchestra.compared()
         assert len([one for one in on.scribes["gpt"].asked if is_planning(one)]) == 6
         found = store.audits.of_certificate(certificate)
@@ -116,9 +133,7 @@ async def test_a_person_being_asked_first_makes_no_plan_another(store: Store) ->
     goal = GOALS[1]
     stands = stage(store, Ledger().tools(), writes(plan_for), [desk()], loader=loader(store))
     async with stands as on:
-        assert (
-            await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
-        ).state == "waiting"
+        assert (await run(on, goal)).state == "waiting"
         await on.orchestra.compared()
         (audit,) = store.audits.of_certificate(certificate)
         assert audit.agrees
@@ -157,7 +172,7 @@ async def test_of_those_that_the_model_plans_only_a_drawn_share_may_judge(store:
     async with stands as on:
         for at in range(12):
             odd = f"write me poem {at} about rivers and their fish"
-            await on.orchestra.run(order_of(agent="desk", goal=odd), ANYBODY)
+            await run(on, odd)
     seen = planned_runs(store, "desk", "gpt")
     assert len(seen) == 12
     assert 0 < sum(one.sampled for one in seen) < 12
@@ -165,9 +180,7 @@ async def test_of_those_that_the_model_plans_only_a_drawn_share_may_judge(store:
 
 async def test_runs_do_not_wait_for_their_audit(store: Store) -> None:
     certificate, go = promoted(store), asyncio.Event()
-    stands = stage(
-        store, Ledger().tools(), writes(plan_for), [desk()], loader=loader(store), promise=ALL
-    )
+    stands = audited(store, writes(plan_for))
     async with stands as on:
         inner = on.scribes["gpt"].answer
 
@@ -176,8 +189,45 @@ async def test_runs_do_not_wait_for_their_audit(store: Store) -> None:
             return await inner(request)
 
         on.scribes["gpt"].answer = slow  # type: ignore[method-assign]
-        outcome = await on.orchestra.run(order_of(agent="desk", goal=GOALS[0]), ANYBODY)
+        outcome = await run(on, GOALS[0])
         assert outcome.state == "done"
         assert store.audits.process(certificate).n == 0
         go.set()
         await until(lambda: store.audits.process(certificate).n == 1)
+
+
+async def test_a_stored_plan_that_no_person_wrote_asks_before_it_writes(store: Store) -> None:
+    """The learner makes such of plans that a model wrote, maybe when nobody had to be asked."""
+    promoted(store)
+    goal, ledger = GOALS[1], Ledger()
+    agent = desk()
+    for stored, state in ((agent.stored, "done"), ({}, "waiting")):
+        own = Agent("desk", agent.options, None, stored)
+        async with stage(store, ledger.tools(), agents=[own], loader=loader(store)) as on:
+            found = await run(on, goal)
+            assert (found.state, len(ledger.done)) == (state, 1)
+            assert on.scribes["gpt"].asked == []
+
+
+async def test_an_audit_that_may_cost_too_much_is_left_out(store: Store) -> None:
+    certificate = promoted(store)
+    poor = Caller(key="k", spec=KeySpec(budget_day=1e-9))
+    stands = audited(store, writes(plan_for))
+    async with stands as on:
+        found = await on.orchestra.run(order_of(agent="desk", goal=GOALS[0]), poor)
+        assert found.state == "done"
+        await on.orchestra.compared()
+        assert on.scribes["gpt"].asked == []
+        assert store.audits.process(certificate).n == 0
+
+
+async def test_what_people_certified_no_model_audits(store: Store) -> None:
+    found = certify(store, examples(120), promise=PromiseOptions(alpha=0.2), model="")
+    assert found.certificate is not None
+    assert found.certificate.by_people
+    promote(store, TASK, "serve", "person", "by hand")
+    stands = audited(store, writes(plan_for))
+    async with stands as on:
+        await run(on, GOALS[0])
+        await on.orchestra.compared()
+        assert on.scribes["gpt"].asked == []

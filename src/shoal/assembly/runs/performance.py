@@ -215,9 +215,12 @@ class _Act:
     def _safe(self, found: Planned) -> Plan:
         """The plan, in which a person is asked before what writes, where that is to be."""
         what = self._what
-        if not what.asks_first or (found.by == STORED and found.plan.name in what.kept):
+        stored = found.by == STORED
+        if not what.asks_first or (stored and found.plan.name in what.kept):
             return found.plan
-        return guarded(unguarded(found.plan), what.catalogue.tools)
+        # One that was learned may have its words already, of a time when people were asked.
+        bare = unguarded(found.plan) if stored else found.plan
+        return guarded(bare, what.catalogue.tools)
 
     async def _gone_while_written(
         self, planner: Streaming, place: str, passed: Sequence[str]
