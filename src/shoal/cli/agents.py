@@ -107,10 +107,6 @@ def learn(
         Path | None,
         typer.Option(help='More examples, JSON lines: "goal", "plan" (its name) and "slots".'),
     ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(min=0.001, max=0.5, help="The share that may be wrong at most."),
-    ] = None,
     least: Annotated[
         int, typer.Option(min=2, help="Goals that must have needed a plan to make it a stored one.")
     ] = LEAST,
@@ -120,13 +116,12 @@ def learn(
 ) -> None:
     """Learn from an agent's runs which goals recur, and prove how often the plan would be wrong.
 
-    From then on such goals are recognised and their plan is filled in with no planning call. Exit
-    status 2 if nothing can be proven yet.
+    The settings say how often it may be, under [tasks."plans:NAME"]. From then on such goals are
+    recognised and their plan is filled in with no planning call. Exit status 2 if nothing can be
+    proven yet.
     """
     settings = read_config(config)
     agent = agent_plans(settings, name)
-    if alpha is not None:
-        agent = replace(agent, promise=agent.promise.model_copy(update={"alpha": alpha}))
     with open_store(settings) as store:
         if drop:
             drop_plans(store, name)

@@ -8,10 +8,11 @@ from msgspec import Struct
 from shoal.assembly.loader import Loader
 from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.scene import Scene
-from shoal.guarantees import Certificate
+from shoal.guarantees import Certificate, percent
 from shoal.planning.options import plans_id
 from shoal.planning.plan_book import PlanBook, load_plans
 from shoal.planning.stored_planner import StoredPlanner
+from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
 from shoal.specialists.specialist import Specialist
 from shoal.storage import Stage, Store
@@ -63,7 +64,7 @@ class StoredPlans:
             known.certificate,
             scene.catalogue,
             scene.limits,
-            _withheld(known, agent),
+            _withheld(known, agent, scene.regime.promise(plans_id(agent.name))),
         )
         return Ready(standing.stage, known.book, known.certificate, planner)
 
@@ -74,15 +75,27 @@ class StoredPlans:
         return _Loaded(Certificate.from_json(spec), card, book, self._loader.load(card))
 
 
-def _withheld(known: _Loaded, agent: Agent) -> Mapping[str, str]:
-    """Plans that are not to be run, by name: all, if another model plans than the one that they
-    were proven against; and those whose files people have changed since."""
-    model, proven = agent.options.planner, known.card.llm
-    if model is not None and not known.certificate.by_people and proven != model:
-        why = f"the stored plans are proven against {proven}, and {model} plans now"
+def _withheld(known: _Loaded, agent: Agent, promise: PromiseOptions) -> Mapping[str, str]:
+    """Plans that are not to be run, by name, and why: all of them, or those whose files people have
+    changed since."""
+    if why := _broken(known, agent, promise):
         return dict.fromkeys(known.book.plans, why)
     return {
         name: f"the file of {name} has changed since it was certified"
         for name, plan in known.book.plans.items()
         if agent.stored.get(name, plan) != plan
     }
+
+
+def _broken(known: _Loaded, agent: Agent, promise: PromiseOptions) -> str:
+    """Why what was proven is not what is to be promised now; "" if it is."""
+    certificate, model = known.certificate, agent.options.planner
+    if model is not None and not certificate.by_people and known.card.llm != model:
+        return f"the stored plans are proven against {known.card.llm}, and {model} plans now"
+    if certificate.alpha > promise.alpha or certificate.confidence < promise.confidence:
+        return (
+            f"the stored plans are proven at {percent(certificate.alpha)} with "
+            f"{percent(certificate.confidence)} confidence, and promised is "
+            f"{percent(promise.alpha)} with {percent(promise.confidence)} now"
+        )
+    return ""
