@@ -83,9 +83,9 @@ def certify(store: Store, said: Sequence[PlanExample], **terms: Any) -> Verdict:
     return certify_plans(store, "desk", known, senses, how)
 
 
-def promoted(store: Store, to: Literal["shadow", "serve"] = "serve") -> str:
+def promoted(store: Store, to: Literal["shadow", "serve"] = "serve", **terms: Any) -> str:
     """The same, certified, and serving or in shadow; returns the certificate's id."""
-    found = certify(store, examples(120), promise=PromiseOptions(alpha=0.2))
+    found = certify(store, examples(120), promise=PromiseOptions(alpha=0.2), **terms)
     promote(store, plans_id("desk"), to, "person", "by hand")
     assert found.certificate is not None
     return found.certificate.id

@@ -145,13 +145,16 @@ async def test_a_person_being_asked_first_makes_no_plan_another(store: Store) ->
         assert audit.agrees
 
 
-@pytest.mark.parametrize("why", ["tool", "model", "file", "promise"])
+@pytest.mark.parametrize("why", ["tool", "model", "file", "gone", "promise"])
 async def test_what_changed_since_goes_to_the_model_with_the_reason(store: Store, why: str) -> None:
-    promoted(store)
+    promoted(store, files=("refund", "status"))
     tools, agent = Ledger().tools(), desk(ask_before_writing=False)
     told = "tool: 'pay' is not allowed here"
     if why == "tool":
         agent = desk(tools=("look",))
+    elif why == "gone":
+        agent = Agent("desk", agent.options, None, {})
+        told = "refund: its file is there no more"
     elif why == "promise":
         told = "and promised is 1 % with 95 % now"
     elif why == "model":
@@ -161,7 +164,7 @@ async def test_what_changed_since_goes_to_the_model_with_the_reason(store: Store
         changed = dict(agent.stored)
         changed["refund"] = type(changed["refund"])(name="refund", steps=changed["status"].steps)
         agent = Agent("desk", agent.options, None, changed)
-        told = "the file of refund has changed since it was certified"
+        told = "refund: its file has changed since it was certified"
     promise = PromiseOptions(alpha=0.01 if why == "promise" else 0.3)
     stands = stage(store, tools, lambda _: WRONG, [agent], loader=loader(store), promise=promise)
     async with stands as on:
@@ -209,7 +212,7 @@ async def test_a_stored_plan_that_no_person_wrote_asks_before_it_writes(store: S
     """The learner makes such of plans that a model wrote, maybe when nobody had to be asked."""
     promoted(store)
     goal, ledger = GOALS[1], Ledger()
-    agent, load = desk(), loader(store)
+    agent = desk()
     for stored, state in ((agent.stored, "done"), ({}, "waiting")):
         own = Agent("desk", agent.options, None, stored)
         async with stage(

@@ -30,6 +30,8 @@ def test_how_far_stored_plans_have_got(planning_desk: Desk) -> None:
         certificate = promoted(store)
     printed = planning_desk.printed("agents", "list")
     assert "serve" in printed
+    assert json.loads(planning_desk.printed("agents", "show", "desk", "refund"))["name"] == "refund"
+    assert "there are: refund, status" in planning_desk.refused("agents", "show", "desk", "pay")
     assert "with no planning call, at most 20 % of these wrong" in printed
     with planning_desk.store() as store, store.database.transaction() as conn:
         for at in range(12):
@@ -45,6 +47,7 @@ def test_how_far_stored_plans_have_got(planning_desk: Desk) -> None:
             store.audits.record(conn, audit, 0.05)
     (told,) = json.loads(planning_desk.printed("agents", "list", "--json"))
     assert (told["stage"], told["certificate"]) == ("observe", "")
+    assert told["proven"] == ["refund", "status"]
     assert "audits broke its certificate" in told["why_not"]
     assert "audited answers were wrong" in planning_desk.printed("log", "--task", TASK)
 

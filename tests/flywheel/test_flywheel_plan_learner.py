@@ -11,7 +11,7 @@ from shoal.chat import Answer
 from shoal.flywheel.learner import Learner
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.plan_learner import AgentPlans, PlanLearner
-from shoal.flywheel.stored_plans import drop_plans
+from shoal.flywheel.stored_plans import drop_plans, plans_before
 from shoal.flywheel.watch import Watch
 from shoal.guarantees import Certificate
 from shoal.routing.promise import PromiseOptions
@@ -191,3 +191,16 @@ def test_the_learner_has_it_done(store: Store) -> None:
     one = Learner(store, OPTIONS, {}, PROMISE, encoder=ENCODER, agents=[DESK])  # type: ignore[arg-type]
     one.turn()
     assert (attempts(store), stage(store)) == (1, "shadow")
+
+
+def test_what_was_learned_stays_in_the_book_and_files_come_and_go(store: Store) -> None:
+    runs(store, 120)
+    learner(store).turn()
+    names = {plan.name for plan in plans_before(store, "desk", ())}
+    assert names == {"refund", "order"}
+    (refund,) = (plan for plan in plans_before(store, "desk", ()) if plan.name == "refund")
+    runs(store, 120, 120)
+    learner(store, AgentPlans("desk", "gpt", (refund,), PROMISE)).turn()
+    assert attempts(store) == 2
+    assert [plan.name for plan in plans_before(store, "desk", ())] == ["order"]
+    assert {plan.name for plan in plans_before(store, "desk", (refund,))} == names

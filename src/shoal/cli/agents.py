@@ -45,7 +45,9 @@ from shoal.guarantees import Certificate, percent
 from shoal.planning.generalise import generalise
 from shoal.planning.options import plans_id
 from shoal.planning.plan import written
+from shoal.planning.plan_book import Kept, load_plans
 from shoal.planning.recurring import PlanExample
+from shoal.specialists.card import Card
 from shoal.specialists.senses import Senses
 from shoal.storage import Stage, Store
 
@@ -62,13 +64,14 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The agent's name.")]
 
 
 class Shown(Struct, frozen=True):
-    """One agent of the list; ``plans`` are files of stored ones. ``certificate`` is what its stored
-    plans may be served on, "" if they may not, then ``why_not`` says why; ``audits`` were made of
-    it, of which ``errors`` came out wrong."""
+    """One agent of the list; ``plans`` are stored ones from files, ``proven`` those that the newest
+    certificate tells apart. ``certificate`` is what these may be served on, "" if they may not,
+    then ``why_not`` says why; ``audits`` were made of it, of which ``errors`` came out wrong."""
 
     name: str
     by: str
     plans: list[str]
+    proven: list[str] = []
     stage: Stage = "observe"
     certificate: str = ""
     audits: int = 0
@@ -137,6 +140,22 @@ def learn(
 
 
 @app.command()
+def show(
+    name: Name,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="One of its stored plans.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Print a stored plan that was learned, as a file of it would be written."""
+    with store_at(config) as store:
+        kept = _book(store, name)
+    found = {one.name: one for one in kept.plans} if kept else {}
+    if plan not in found:
+        there = ", ".join(found) or "none yet"
+        raise NotFound(f"{name} has no stored plan {plan!r} with a certificate; there are: {there}")
+    typer.echo(written(found[plan]).decode())
+
+
+@app.command()
 def promote(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run whose plan is kept.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the stored plan is called.")],
@@ -173,7 +192,8 @@ def _learned(
     if not known.plans:
         say(f"No plan recurs yet: none was written for {least} goals of {agent.name}'s runs.")
         raise typer.Exit(REFUSED)
-    terms = Terms(promise=agent.promise, lapse_days=config.learn.lapse_days)
+    files = tuple(plan.name for plan in agent.stored)
+    terms = Terms(promise=agent.promise, lapse_days=config.learn.lapse_days, files=files)
     if agent.model:
         reference = config.reference_label(agent.model)
         terms = replace(terms, model=agent.model, reference=reference)
@@ -194,13 +214,27 @@ def _shown(config: Config, store: Store, name: str) -> Shown:
         return shown
     task = plans_id(name)
     standing = store.standings.get(task)
-    shown = replace(shown, stage=standing.stage if standing else "observe")
+    kept = _book(store, name)
+    shown = replace(
+        shown,
+        stage=standing.stage if standing else "observe",
+        proven=[plan.name for plan in kept.plans] if kept else [],
+    )
     try:
         certificate = usable_certificate(store, task).id
     except LearningError as error:
         return replace(shown, why_not=_why_not(config, store, task, str(error)))
     process = store.audits.process(certificate)
     return replace(shown, certificate=certificate, audits=process.n, errors=process.errors)
+
+
+def _book(store: Store, name: str) -> Kept | None:
+    """The plans that an agent's newest certificate tells apart."""
+    rows = store.certificates.list(plans_id(name))
+    if not rows:
+        return None
+    card = msgspec.json.decode(store.cards.get(rows[0].card).spec, type=Card)
+    return load_plans(store.artifacts.open(card.artifact))
 
 
 def _why_not(config: Config, store: Store, task: str, error: str) -> str:
@@ -214,7 +248,7 @@ def _why_not(config: Config, store: Store, task: str, error: str) -> str:
 
 def _row(one: Shown, promise: str) -> Row:
     audits = f"{one.errors} of {one.audits} wrong" if one.audits else ""
-    cells = one.name, one.by, f"{len(one.plans)}", one.stage, audits
+    cells = one.name, one.by, f"{len(one.proven or one.plans)}", one.stage, audits
     return Row(cells, promise or one.why_not)
 
 

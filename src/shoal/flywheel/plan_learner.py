@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _GROWN = 1.2  # times as many runs are worth another look
 _RENEW_AFTER = 0.9  # of a certificate's time
+_NOTICED_S = 0.05
+_RESTS = 50  # times as long as it took to count runs, which reads them all
 
 
 class AgentPlans(Struct, frozen=True):
@@ -51,6 +53,7 @@ class PlanLearner:
         self._store, self._options, self._agents = store, options, tuple(agents)
         self._senses, self._label = senses, label
         self._looked: dict[str, int] = {}  # by agent: its runs at the last look
+        self._rests_until = 0.0  # of time.monotonic
 
     @property
     def rungs(self) -> tuple[str, ...]:
@@ -63,14 +66,20 @@ class PlanLearner:
         Raises:
             StoreError: the store cannot be read.
         """
-        for agent in self._agents:
-            if not agent.model:
-                continue  # nobody to compare with: people have such plans learned
-            count = self._store.runs.count(agent.name)
-            if count < max(self._options.min_examples, _GROWN * self._looked.get(agent.name, 0)):
-                continue
-            self._looked[agent.name] = count
-            self._tend(agent)
+        began = time.monotonic()
+        if began < self._rests_until:
+            return
+        # Without a model there is nobody to compare with: people have such plans learned.
+        agents = [agent for agent in self._agents if agent.model]
+        counts = [self._store.runs.count(agent.name) for agent in agents]
+        now = time.monotonic()
+        if now - began > _NOTICED_S:
+            self._rests_until = now + _RESTS * (now - began)
+        for agent, count in zip(agents, counts, strict=True):
+            looked = self._looked.get(agent.name, 0)
+            if count >= max(self._options.min_examples, _GROWN * looked):
+                self._looked[agent.name] = count
+                self._tend(agent)
 
     def _tend(self, agent: AgentPlans) -> None:
         try:
@@ -108,6 +117,7 @@ class PlanLearner:
             model=agent.model,
             reference=self._label(agent.model),
             lapse_days=self._options.lapse_days,
+            files=tuple(plan.name for plan in agent.stored),
         )
         verdict = certify_plans(self._store, agent.name, known, self._senses, terms)
         if verdict.certificate is not None:

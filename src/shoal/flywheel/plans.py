@@ -128,7 +128,8 @@ def learn_plans(
         return LearnedPlans(reason=nearest_reason(outcome.refusals), ladder=outcome.ladder)
     candidate = outcome.candidate
     card = _card(lessons, candidate, trial, senses)
-    certificate = _certificate(card, candidate, trial, delta)
+    itself = lessons.self_agreement() if trial.model else None
+    certificate = replace(_certificate(card, candidate, trial, delta), self_agreement=itself)
     return LearnedPlans(
         candidate.specialist, card, certificate, ladder=outcome.ladder, candidate=candidate
     )

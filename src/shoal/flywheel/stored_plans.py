@@ -18,7 +18,7 @@ from shoal.flywheel.promotion import demote
 from shoal.flywheel.trial import SensesOf
 from shoal.planning.options import plans_id
 from shoal.planning.plan import Plan
-from shoal.planning.plan_book import PlanBook, load_plans, save_plans
+from shoal.planning.plan_book import Kept, PlanBook, load_plans, save_plans
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
 from shoal.specialists.specialist import Specialist
@@ -30,17 +30,18 @@ LEAST = 20
 
 class Terms(Struct, frozen=True, kw_only=True):
     """What is to be promised, and against whom: ``model`` is the agent's planner, "" for people;
-    ``reference`` is what certificates call it."""
+    ``reference`` is what certificates call it. ``files`` are plans that people wrote, by name."""
 
     promise: PromiseOptions = PromiseOptions(alpha=0.02)
     model: str = ""
     reference: str = "people"
     lapse_days: float = 90
+    files: tuple[str, ...] = ()
 
 
 def plans_before(store: Store, agent: str, stored: Sequence[Plan]) -> list[Plan]:
-    """The plans that an agent's book begins with: those that people ``stored``, and those of the
-    newest certificate, unless audits broke that.
+    """The plans that an agent's book begins with: those that people ``stored``, and those that the
+    newest certificate's was made of without people, unless audits broke that.
 
     Raises:
         ArtifactError: its files are damaged.
@@ -51,7 +52,8 @@ def plans_before(store: Store, agent: str, stored: Sequence[Plan]) -> list[Plan]
         return [*stored]
     card = msgspec.json.decode(store.cards.get(rows[0].card).spec, type=Card)
     before = load_plans(store.artifacts.open(card.artifact))
-    return [*stored, *(plan for plan in before if plan.name not in names)]
+    theirs = names.union(before.files)
+    return [*stored, *(plan for plan in before.plans if plan.name not in theirs)]
 
 
 def certify_plans(
@@ -75,7 +77,7 @@ def certify_plans(
         model=terms.model,
         nth=nth,
         lapse_days=terms.lapse_days,
-        keep=partial(_kept, store, known.plans),
+        keep=partial(_kept, store, Kept(known.plans, terms.files)),
     )
     learned = learn_plans(PlanBook(known.plans), known.examples, senses, trial, known.sampled)
     certificate, candidate = learned.certificate, learned.candidate
@@ -109,7 +111,7 @@ def drop_plans(store: Store, agent: str) -> None:
     demote(store, plans_id(agent), "person", "dropped")
 
 
-def _kept(store: Store, plans: Sequence[Plan], specialist: Specialist) -> str:
+def _kept(store: Store, plans: Kept, specialist: Specialist) -> str:
     with tempfile.TemporaryDirectory() as folder:
         specialist.save(Path(folder))
         save_plans(plans, Path(folder))

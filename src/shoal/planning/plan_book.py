@@ -5,10 +5,11 @@ input that a goal states is a field, copied from it. Plans share the field of an
 name and one form in all of them: what a city is can be learned from every plan that takes one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from shoal.chat import Answer
 from shoal.errors import ArtifactError, MalformedRequest
@@ -244,19 +245,26 @@ def _breach(plan: Plan, found: Mapping[str, Json], known_only: bool) -> str:
     return ""
 
 
-def save_plans(plans: Iterable[Plan], folder: Path) -> None:
+class Kept(Struct, frozen=True):
+    """The plans of a book, and which of them are from files that people wrote, by name."""
+
+    plans: tuple[Plan, ...]
+    files: tuple[str, ...] = ()
+
+
+def save_plans(kept: Kept, folder: Path) -> None:
     """Write plans beside the files of the specialist that tells them apart."""
-    told = [{"version": plan.version, **msgspec.to_builtins(plan)} for plan in plans]
-    (folder / FILE).write_bytes(msgspec.json.encode(told))
+    plans = [{"version": plan.version, **msgspec.to_builtins(plan)} for plan in kept.plans]
+    (folder / FILE).write_bytes(msgspec.json.encode({"plans": plans, "files": kept.files}))
 
 
-def load_plans(folder: Path) -> list[Plan]:
+def load_plans(folder: Path) -> Kept:
     """The plans of ``save_plans``.
 
     Raises:
         ArtifactError: there are none that can be read.
     """
     try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=list[Plan])
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=Kept)
     except (OSError, msgspec.DecodeError) as error:
         raise ArtifactError(f"{folder / FILE}: cannot be read: {error}") from None

@@ -138,7 +138,7 @@ class StoredPlanner:
         output = found.output
         assert isinstance(output, dict)
         if why := self._withheld.get(str(output[PLAN])):
-            return Declined(why, found.signal)
+            return Declined(f"{output[PLAN]}: {why}", found.signal)
         planned = self._book.planned(goal, output, given or {}, self._catalogue, self._limits)
         if isinstance(planned, str):
             return Declined(planned, found.signal)

@@ -31,6 +31,7 @@ class _Loaded(Struct, frozen=True):
     certificate: Certificate
     card: Card
     book: PlanBook
+    files: tuple[str, ...]
     specialist: Specialist
 
 
@@ -71,8 +72,9 @@ class StoredPlans:
     def _load(self, card_id: str, certificate_id: str) -> _Loaded:
         card = msgspec.json.decode(self._store.cards.get(card_id).spec, type=Card)
         spec = self._store.certificates.get(certificate_id).spec
-        book = PlanBook(load_plans(self._store.artifacts.open(card.artifact)))
-        return _Loaded(Certificate.from_json(spec), card, book, self._loader.load(card))
+        kept = load_plans(self._store.artifacts.open(card.artifact))
+        proven = Certificate.from_json(spec)
+        return _Loaded(proven, card, PlanBook(kept.plans), kept.files, self._loader.load(card))
 
 
 def _withheld(known: _Loaded, agent: Agent, promise: PromiseOptions) -> Mapping[str, str]:
@@ -80,11 +82,10 @@ def _withheld(known: _Loaded, agent: Agent, promise: PromiseOptions) -> Mapping[
     changed since."""
     if why := _broken(known, agent, promise):
         return dict.fromkeys(known.book.plans, why)
-    return {
-        name: f"the file of {name} has changed since it was certified"
-        for name, plan in known.book.plans.items()
-        if agent.stored.get(name, plan) != plan
-    }
+    gone = {name for name in known.files if name not in agent.stored}
+    changed = {name for name, plan in agent.stored.items() if known.book.plans.get(name) != plan}
+    withheld = dict.fromkeys(gone, "its file is there no more")
+    return withheld | dict.fromkeys(changed, "its file has changed since it was certified")
 
 
 def _broken(known: _Loaded, agent: Agent, promise: PromiseOptions) -> str:
