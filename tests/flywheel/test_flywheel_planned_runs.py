@@ -134,3 +134,11 @@ def test_what_there_was_stays_and_what_people_say_is_added(count: int) -> None:
     assert {plan.name for plan in known.plans} == {"look"} | ({"fetch"} if count else set())
     assert known.examples[-1] == said[0]
     assert known.sampled == (False,) * count + (True,)
+
+
+def test_goals_of_a_plan_that_there_was_count_however_few_they_are() -> None:
+    seen = [Seen(f"look at {n}", looking(n)) for n in range(20)]
+    plans = known_of(seen, (), (), 5).plans
+    few = known_of(seen[:6], plans, (), 20)
+    assert {one.plan for one in few.examples} == {"look"}
+    assert {one.plan for one in known_of(seen[:6], (), (), 20).examples} == {OTHER}

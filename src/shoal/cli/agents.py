@@ -239,7 +239,7 @@ def _book(store: Store, name: str) -> Kept | None:
 
 def _why_not(config: Config, store: Store, task: str, error: str) -> str:
     if store.certificates.list(task):
-        return error
+        return error.replace("shoal certify TASK", "shoal agents learn NAME")
     attempts = store.attempts.list(task)
     if attempts:
         return f"refused: {verdict_of(attempts[-1]).reason}"

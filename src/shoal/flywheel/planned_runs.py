@@ -99,9 +99,7 @@ def known_of(
         if does:
             recurring.add(one.goal, one.plan)
     found, learned = recurring.found(least)
-    names = {plan.name for plan in found}
-    book = PlanBook([*found, *(plan for plan in plans if plan.name not in names)])
-    rest = iter(learned)
+    book, rest = PlanBook(found), iter(learned)
     examples = [
         next(rest) if does else book.example(one.goal, one.plan)
         for one, does in zip(seen, trains, strict=True)

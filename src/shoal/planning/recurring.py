@@ -75,12 +75,13 @@ class Recurring:
         return found
 
     def found(self, least: int = 1) -> tuple[list[Plan], list[PlanExample]]:
-        """The plans that at least so many goals needed, and all examples; those of rarer plans are
-        examples of none. An input that had one value whatever the goal said is none: the goal that
-        the plan was made of stated it by chance."""
+        """The plans there were, those that at least so many goals needed, and all examples; those
+        of rarer plans are examples of none. An input that had one value whatever the goal said is
+        none: the goal that the plan was made of stated it by chance."""
         self._settle()
         counts = Counter(example.plan for example in self._examples)
-        kept = [plan for plan in self._plans if counts[plan.name] >= least]
+        made = (plan for plan in self._plans[self._fixed :] if counts[plan.name] >= least)
+        kept = [*self._plans[: self._fixed], *made]
         names = {plan.name for plan in kept}
         examples = [
             one if one.plan in names else replace(one, plan=OTHER, slots={})
