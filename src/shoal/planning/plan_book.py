@@ -21,7 +21,7 @@ from shoal.planning.limits import Limits
 from shoal.planning.plan import INPUT, Plan
 from shoal.planning.plan_text import plan_in
 from shoal.planning.planner import GOAL, Planned
-from shoal.planning.recurring import OTHER, PlanExample, known_as
+from shoal.planning.recurring import OTHER, PlanExample, form_of, known_as
 from shoal.planning.unifying import is_given, keeps
 from shoal.tasks import Field, FieldsContract, Output, parse, render, same
 from shoal.tasks.contract import Scalar, listed, written_list
@@ -43,6 +43,7 @@ class PlanBook:
         self.plans = {plan.name: plan for plan in plans}
         if len(self.plans) < len(plans) or OTHER in self.plans:
             raise MalformedRequest(f"stored plans: each needs a name of its own, not {OTHER!r}")
+        self._forms = [form_of(plan) for plan in plans]
         forms: dict[str, set[Field]] = {}
         own: dict[str, dict[str, Field]] = {}
         for plan in plans:
@@ -83,7 +84,7 @@ class PlanBook:
 
     def example(self, goal: str, plan: Plan) -> PlanExample:
         """What a plan that was written for a goal is among these: the reference's own answer."""
-        return known_as(self.plans.values(), goal, plan) or PlanExample(goal)
+        return known_as(self._forms, goal, form_of(plan)) or PlanExample(goal)
 
     def agrees(self, goal: str, said: Mapping[str, Scalar], plan: Plan) -> bool:
         """Whether what was ``said`` of a goal is the plan that the reference wrote for it, with the

@@ -17,7 +17,7 @@ from shoal.planning.guarding import unguarded
 from shoal.planning.plan import Ask, Plan, Retrieve, Step, Use
 from shoal.planning.planner import GOAL
 from shoal.planning.shape import walk
-from shoal.planning.unifying import unify
+from shoal.planning.unifying import Form, unify_forms
 from shoal.tasks.dates import written_dates
 from shoal.tasks.numerals import written_numbers
 from shoal.tasks.wording import flattened
@@ -54,20 +54,19 @@ class Recurring:
         self._catalogue = catalogue
         self._examples: list[PlanExample] = []
         self._names = {OTHER, *(one.name for one in plans)}
-        self._like: dict[_Likeness, list[int]] = defaultdict(list)
-        for at, one in enumerate(plans):
-            self._like[_likeness(one)].append(at)
+        self._like = _by_likeness(plans)
 
     def add(self, goal: str, plan: Plan) -> PlanExample:
         """A plan that served a goal. Of a plan that is like none before, a stored one is made,
         unless very many were made already of what it calls and none of them recurs in it."""
-        like = self._like[_likeness(plan)]
-        found = known_as((self._plans[at] for at in like), goal, plan)
+        form = form_of(plan)
+        like = self._like[_likeness(form.plan)]
+        found = known_as(like, goal, form)
         if found is None and len(like) >= _MOST_ALIKE:
             found = PlanExample(goal)
         elif found is None:
             made = generalise(plan, goal, self._free(plan.name), self._catalogue)
-            like.append(len(self._plans))
+            like.append(form_of(made.plan))
             self._plans.append(made.plan)
             self._names.add(made.plan.name)
             found = PlanExample(goal, made.plan.name, made.slots)
@@ -103,6 +102,7 @@ class Recurring:
                     self._plans[at] = settled(self._plans[at], name, value)
                     for row in rows:
                         self._examples[row] = _without(self._examples[row], name)
+        self._like = _by_likeness(self._plans)
 
     def _free(self, name: str) -> str:
         found, nth = name, 2
@@ -111,10 +111,16 @@ class Recurring:
         return found
 
 
+def _by_likeness(plans: Iterable[Plan]) -> dict[_Likeness, list[Form]]:
+    found: dict[_Likeness, list[Form]] = defaultdict(list)
+    for form in map(form_of, plans):
+        found[_likeness(form.plan)].append(form)
+    return found
+
+
 def _likeness(plan: Plan) -> _Likeness:
     """What a plan has in common with every other that may be the same: what it calls."""
-    steps = walk(unguarded(plan).steps)
-    return tuple(sorted((type(one).__name__, _called(one)) for one in steps))
+    return tuple(sorted((type(one).__name__, _called(one)) for one in walk(plan.steps)))
 
 
 def _called(step: Step) -> str:
@@ -129,17 +135,22 @@ def _called(step: Step) -> str:
             return ""
 
 
-def known_as(stored: Iterable[Plan], goal: str, plan: Plan) -> PlanExample | None:
-    """Which of the stored plans a plan is that was written for a goal, and with which values.
-    Whether a person is asked before its calls makes no plan another (``guarding``)."""
-    plan = unguarded(plan)
+def form_of(plan: Plan) -> Form:
+    """A plan made ready for ``known_as``. Whether a person is asked before its calls makes no plan
+    another (``guarding``)."""
+    return Form.of(unguarded(plan))
+
+
+def known_as(stored: Iterable[Form], goal: str, plan: Form) -> PlanExample | None:
+    """Which of the stored plans a plan is that was written for a goal, and with which values; by
+    what ``form_of`` makes of them."""
     for one in stored:
-        slots = unify(unguarded(one), plan)
+        slots = unify_forms(one, plan)
         if slots is None:
             continue
         whole = slots.get(GOAL, goal)
         if isinstance(whole, str) and flattened(whole) == flattened(goal):
-            return PlanExample(goal, one.name, slots)
+            return PlanExample(goal, one.plan.name, slots)
     return None
 
 
