@@ -112,6 +112,7 @@ async def test_a_model_that_hangs_or_writes_no_plan_is_no_reference(store: Store
         assert outcome.state == "done"
         await on.orchestra.compared()
         assert len(on.scribes["gpt"].asked) == 2, "it was sent back once"
+        assert on.shoal.health().detail["audits_failed"] == 1
         assert store.audits.process(certificate).n == 0
 
 

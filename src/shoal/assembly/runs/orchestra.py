@@ -11,6 +11,7 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
+from shoal.assembly.background import Missed
 from shoal.assembly.runs.active import Tell
 from shoal.assembly.runs.callers import caller_of, own_run, require_agent
 from shoal.assembly.runs.ensemble import Ensemble, Planners
@@ -68,6 +69,11 @@ class Orchestra:
         await self._ensemble.break_off()
         if self._witness is not None:
             await self._witness.close()
+
+    @property
+    def audits(self) -> Missed:
+        """The comparisons of plans that came to nothing."""
+        return self._witness.background.missed if self._witness else Missed()
 
     async def compared(self) -> None:
         """Wait until comparisons of plans under way are done."""
