@@ -247,3 +247,17 @@ async def test_what_people_certified_no_model_audits(store: Store) -> None:
         await run(on, GOALS[0])
         await on.orchestra.compared()
         assert on.scribes["gpt"].asked == []
+
+
+async def test_stored_plans_whose_files_are_damaged_leave_the_goal_to_the_model(
+    store: Store,
+) -> None:
+    promoted(store)
+    for file in (store.options.path / "artifacts").rglob("plans.json"):
+        file.chmod(0o600)
+        file.write_text("{}")
+    async with audited(store, lambda _: WRONG) as on:
+        run_id = await on.orchestra.begin(order_of(agent="desk", goal=GOALS[0]), ANYBODY)
+        assert (await on.orchestra.outcome(run_id)).value == "no"
+        (planned,) = (one for one in store.runs.records(run_id) if one.kind == PLANNED)
+        assert "planner/stored: " in msgspec.json.decode(planned.body)["why"]

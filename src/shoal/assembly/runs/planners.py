@@ -1,15 +1,23 @@
 """Who plans for an agent."""
 
+import logging
+from collections.abc import Mapping
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.assembly.runs.scene import Scene
 from shoal.assembly.runs.stored import Ready, StoredPlans
 from shoal.chat import Answer, Answerer, AnswerStream, Request
-from shoal.errors import NotFound
+from shoal.errors import ArtifactError, NotFound
+from shoal.planning.earlier import Earlier
 from shoal.planning.llm_planner import LlmPlanner, PlannerOptions
-from shoal.planning.planner import Planner
+from shoal.planning.planner import NoPlan, Planned, Planner
+from shoal.planning.stored_planner import STORED
 from shoal.routing.caller import Caller
+from shoal.tools.tool import Json
+
+log = logging.getLogger(__name__)
 
 
 class Authors(Struct, frozen=True):
@@ -33,13 +41,21 @@ class AgentPlanners:
 
         Raises:
             NotFound: nobody plans for it.
-            ArtifactError: the files of its stored plans are damaged.
+            ArtifactError: the files of its stored plans are damaged, and nobody else plans.
         """
         agent = scene.agent
-        ready = self._stored.ready(scene) if agent else None
-        found: list[Planner] = [ready.planner] if ready and ready.stage == "serve" else []
-        if agent is not None and agent.options.planner is not None:
-            model = agent.options.planner
+        model = agent.options.planner if agent is not None else None
+        found, ready = list[Planner](), None
+        try:
+            ready = self._stored.ready(scene) if agent else None
+        except ArtifactError as error:
+            if model is None:
+                raise
+            log.error("the stored plans of %s cannot be used: %s", agent and agent.name, error)
+            found.append(_Unfit(str(error)))
+        if ready is not None and ready.stage == "serve":
+            found.append(ready.planner)
+        if model is not None:
             found.append(planner_by(model, _Through(scene, model), scene))
         if not found:
             raise NotFound(
@@ -47,6 +63,20 @@ class AgentPlanners:
                 "of its stored plans is certified: `shoal agents learn` sees to that"
             )
         return Authors(tuple(found), ready)
+
+
+class _Unfit:
+    """In place of stored plans that cannot be read: says so, for the run's record."""
+
+    name = STORED
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    async def plan(
+        self, goal: str, given: Mapping[str, Json] | None = None, past: Earlier | None = None
+    ) -> Planned:
+        raise NoPlan(f"{STORED}: {self._why}")
 
 
 def planner_by(model: str, ask: Answerer, scene: Scene) -> LlmPlanner:
