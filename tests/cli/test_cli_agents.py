@@ -6,8 +6,9 @@ import time
 import pytest
 from command_line import Desk
 
-from planned_desk import promoted
+from planned_desk import PLANS, promoted
 from shoal.chat import Answer
+from shoal.flywheel.stored_plans import plans_before
 from shoal.storage import Audit
 
 SETTINGS = """
@@ -71,3 +72,15 @@ def test_too_little_to_learn_from_is_said(planning_desk: Desk) -> None:
     result = planning_desk.run("agents", "learn", "desk")
     assert (result.exit_code, "No plan recurs yet" in result.stdout) == (2, True)
     assert "no agent named 'nobody'" in planning_desk.refused("agents", "learn", "nobody")
+
+
+def test_damaged_files_are_told_in_the_list(planning_desk: Desk) -> None:
+    with planning_desk.store() as store:
+        promoted(store)
+        for file in (store.options.path / "artifacts").rglob("plans.json"):
+            file.chmod(0o600)
+            file.write_text("{}")
+        (kept,) = plans_before(store, "desk", (PLANS[0],))
+        assert kept == PLANS[0], "the others are found anew"
+    (told,) = json.loads(planning_desk.printed("agents", "list", "--json"))
+    assert (told["stage"], told["certificate"], told["why_not"] != "") == ("serve", "", True)

@@ -23,6 +23,7 @@ from shoal.cli.printing import Column, Row, say, show_json, show_table
 from shoal.config import Config, read_config
 from shoal.encoder import Encoder
 from shoal.errors import (
+    ArtifactError,
     CallFileError,
     ConfigError,
     LearningError,
@@ -214,15 +215,12 @@ def _shown(config: Config, store: Store, name: str) -> Shown:
         return shown
     task = plans_id(name)
     standing = store.standings.get(task)
-    kept = _book(store, name)
-    shown = replace(
-        shown,
-        stage=standing.stage if standing else "observe",
-        proven=[plan.name for plan in kept.plans] if kept else [],
-    )
+    shown = replace(shown, stage=standing.stage if standing else "observe")
     try:
+        if kept := _book(store, name):
+            shown = replace(shown, proven=[plan.name for plan in kept.plans])
         certificate = usable_certificate(store, task).id
-    except LearningError as error:
+    except (ArtifactError, LearningError) as error:
         return replace(shown, why_not=_why_not(config, store, task, str(error)))
     process = store.audits.process(certificate)
     return replace(shown, certificate=certificate, audits=process.n, errors=process.errors)

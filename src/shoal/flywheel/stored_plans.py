@@ -1,5 +1,6 @@
 """The stored plans of an agent, learned, certified and written back."""
 
+import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from shoal.errors import LearningError
+from shoal.errors import ArtifactError, LearningError
 from shoal.flywheel.certification import Verdict, file_verdict
 from shoal.flywheel.planned_runs import Known
 from shoal.flywheel.plans import PlanTrial, learn_plans
@@ -23,6 +24,8 @@ from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
 from shoal.specialists.specialist import Specialist
 from shoal.storage import Store
+
+log = logging.getLogger(__name__)
 
 LEAST = 20
 """Goals that must have needed a plan to make it a stored one."""
@@ -41,17 +44,19 @@ class Terms(Struct, frozen=True, kw_only=True):
 
 def plans_before(store: Store, agent: str, stored: Sequence[Plan]) -> list[Plan]:
     """The plans that an agent's book begins with: those that people ``stored``, and those that the
-    newest certificate's was made of without people, unless audits broke that.
-
-    Raises:
-        ArtifactError: its files are damaged.
+    newest certificate's was made of without people, unless audits broke that or its files are
+    damaged.
     """
     task = plans_id(agent)
     names, rows = {plan.name for plan in stored}, store.certificates.list(task)
     if not rows or rows[0].issued_at <= store.events.broken_at(task):
         return [*stored]
     card = msgspec.json.decode(store.cards.get(rows[0].card).spec, type=Card)
-    before = load_plans(store.artifacts.open(card.artifact))
+    try:
+        before = load_plans(store.artifacts.open(card.artifact))
+    except ArtifactError as error:
+        log.warning("%s: its plans are found anew, for those it had are lost: %s", task, error)
+        return [*stored]
     theirs = names.union(before.files)
     return [*stored, *(plan for plan in before.plans if plan.name not in theirs)]
 
