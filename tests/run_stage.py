@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from shoal.assembly import Model, Models, Regime, Shoal
+from shoal.assembly import Model, Models, Purse, Regime, Shoal
 from shoal.assembly.library import Library
 from shoal.assembly.loader import Loader
 from shoal.assembly.runs.agent import Agent
@@ -20,6 +20,7 @@ from shoal.assembly.runs.hands import World
 from shoal.assembly.runs.leases import Watch
 from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.order import Order
+from shoal.assembly.runs.plan_witness import PlanWitness
 from shoal.assembly.runs.planners import AgentPlanners
 from shoal.assembly.runs.prompts import TaskRequests
 from shoal.assembly.runs.run_desk import Runs
@@ -30,6 +31,7 @@ from shoal.chat import Answer, Request, Usage
 from shoal.engines import Engine, WrittenStream
 from shoal.planning.options import AgentOptions
 from shoal.planning.plan import Plan, read_plan
+from shoal.routing.budget import Budgets
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
@@ -157,6 +159,7 @@ async def stage(
     resumes: bool = False,
     models: Iterable[str] = ("gpt", "big"),
     loader: Loader | None = None,
+    promise: PromiseOptions | None = None,
 ) -> AsyncIterator[Stage]:
     scribes = {name: Scribe(name, says) for name in models}
     known = {
@@ -166,7 +169,7 @@ async def stage(
     regime = Regime(
         Models(known),
         {},
-        PromiseOptions(),
+        promise or PromiseOptions(),
         agents={one.name: one for one in agents},
         tools=Toolset(Toolbox(tools)),
     )
@@ -180,9 +183,12 @@ async def stage(
         )
         scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
         planners = AgentPlanners(StoredPlans(store, loader or Loader(store)))
-        async with Orchestra(store, scenes, planners.of, resumes, watch) as orchestra:
+        purse = Purse(Budgets(store.spend.between, {}), 4_096)
+        witness = PlanWitness(store, purse)
+        async with Orchestra(store, scenes, planners.of, resumes, watch, witness) as orchestra:
             shoal.join(Agents(orchestra, scenes))
             yield Stage(store, shoal, orchestra, scenes, Runs(orchestra), scribes)
+            await orchestra.compared()
             await shoal.settle()
 
 

@@ -138,6 +138,14 @@ def test_a_task_may_have_a_promise_of_its_own(file: Path) -> None:
     assert (promises["topic"].alpha, promises["topic"].audit_rate) == (0.02, 0.2)
 
 
+def test_stored_plans_are_promised_to_be_wrong_in_a_fiftieth_at_most(file: Path) -> None:
+    text = '[promise]\nalpha = 0.1\naudit_rate = 0.2\n[tasks."plans:desk"]\nalpha = 0.05\n'
+    config = read(file, text)
+    assert (config.plans_promise("desk").alpha, config.plans_promise("shop").alpha) == (0.05, 0.02)
+    assert config.plans_promise("shop").audit_rate == 0.2
+    assert read(file, "[promise]\nalpha = 0.01\n").plans_promise("desk").alpha == 0.01
+
+
 def test_recorded_references_are_called_recorded(file: Path) -> None:
     config = read(file, REMOTE + '[models.tape]\nengine = "recorded"\npath = "tape.jsonl"\n')
     labels = [config.reference_label(name) for name in ("gpt", "tape", "gone")]

@@ -23,7 +23,7 @@ from shoal.engines import EngineOptions, RecordedOptions
 from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.gateway.options import GatewayOptions, TracingOptions
-from shoal.planning.options import AgentOptions
+from shoal.planning.options import AgentOptions, plans_id
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.qdrant_place import QdrantPlace
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
@@ -40,6 +40,7 @@ _ENV_PREFIX = "SHOAL_"
 _OF_SEVERAL_LINES = ("query", "description")
 """Settings of tools that people write over several lines."""
 _LARGEST = 1e9  # no setting needs more, and clocks and dates cannot count much further
+_PLANS_ALPHA = 0.02
 T = TypeVar("T", BudgetOptions, JudgingOptions, LessonOptions)
 
 _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
@@ -117,6 +118,14 @@ class Config(BaseSettings):
     def promises(self) -> dict[str, PromiseOptions]:
         """The promise of each task that has one of its own."""
         return {name: _promise(self.promise, own) for name, own in self.tasks.items()}
+
+    def plans_promise(self, agent: str) -> PromiseOptions:
+        """What is to be promised of the stored plans of an agent, which have a name as tasks do. A
+        wrong plan does more harm than a wrong answer: where that is not stated, at most 2 %."""
+        found, own = self.promise_of(plans_id(agent)), self.tasks.get(plans_id(agent))
+        if own is not None and own.alpha is not None:
+            return found
+        return found.model_copy(update={"alpha": min(found.alpha, _PLANS_ALPHA)})
 
     def task_budgets(self) -> dict[str, BudgetOptions]:
         """The budgets of each task that has any."""

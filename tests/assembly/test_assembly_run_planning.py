@@ -1,49 +1,23 @@
 """Runs whose plan is written for their goal, or known from others."""
 
-import json
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
+from planned_desk import certify, desk, examples, is_planning, loader, planning, written
 from run_stage import Ledger, agent_of, answer, ask, order_of, stage, use
-from shoal.assembly.lazy_encoder import LazyEncoder
-from shoal.assembly.loader import Loader
 from shoal.assembly.runs.agent import Agent
 from shoal.assembly.runs.performance import PLANNED
-from shoal.chat import Request
-from shoal.encoder import Encoder
-from shoal.flywheel.stored_plans import certify_plans, drop_plans, gathered
-from shoal.planning.options import AgentOptions
-from shoal.planning.plan import Plan, read_plan
-from shoal.planning.recurring import PlanExample
+from shoal.flywheel.planned_runs import known_of, planned_runs
+from shoal.flywheel.promotion import promote
+from shoal.flywheel.stored_plans import drop_plans
+from shoal.planning.options import plans_id
 from shoal.routing.caller import ANYBODY
-from shoal.routing.promise import PromiseOptions
-from shoal.specialists.senses import Senses
 from shoal.storage import Store
-from tiny_encoder import TinyEncoder, tiny_senses
 
 LOOKING = [use("a"), ask("b", "of ${a}"), answer("${b}")]
 PAYING = [use("a"), use("p", "pay", after=["a"]), answer("${p}")]
-
-
-def written(*steps: dict[str, Any]) -> str:
-    return json.dumps({"name": "a plan", "steps": steps})
-
-
-def is_planning(request: Request) -> bool:
-    return request.messages[0].text.startswith("You write plans")
-
-
-def planning(*plans: str) -> Callable[[Request], str]:
-    """Says these plans, one after the other, and something else where it is no planner."""
-    left = list(plans)
-
-    def says(request: Request) -> str:
-        return left.pop(0) if is_planning(request) else f"said {request.messages[-1].text}"
-
-    return says
 
 
 def planner(**options: Any) -> Agent:
@@ -122,57 +96,16 @@ async def test_a_plan_that_failed_is_replaced_by_one_that_knows_what_happened(st
         assert found.state == "failed"
 
 
-def stored(name: str, tool: str, field: str, kind: str) -> Plan:
-    told = {
-        "name": name,
-        "input": {"type": "object", "properties": {field: {"type": kind}}, "required": [field]},
-        "steps": [
-            {"do": "tool", "id": "t", "tool": tool, "arguments": {
-                "amount" if tool == "pay" else "what": f"${{input.{field}}}"}},
-            {"do": "answer", "id": "end", "value": "${t}"},
-        ],
-    }  # fmt: skip
-    return read_plan(msgspec.json.encode(told))
-
-
-PLANS = [stored("refund", "pay", "amount", "integer"), stored("status", "look", "thing", "string")]
-ENCODER = TinyEncoder()
-
-
-def senses() -> Senses:
-    return tiny_senses(ENCODER)
-
-
-ASKING = ("please", "now", "if you can", "thanks", "today", "at once", "kindly", "again")
-
-
-def examples(count: int) -> list[PlanExample]:
-    found = list[PlanExample]()
-    for at in range(count):
-        polite, number = ASKING[at % len(ASKING)], 100 + (at * 37) % 900
-        if at % 2:
-            goal = f"refund {number} {polite}" if at % 3 else f"{polite}, pay back {number}"
-            found.append(PlanExample(goal, "refund", {"amount": number}))
-        else:
-            thing = ("parcel", "letter", "invoice", "box", "order")[at % 5] + f"{number}"
-            goal = f"where is {thing} {polite}" if at % 3 else f"{polite} tell me where {thing} is"
-            found.append(PlanExample(goal, "status", {"thing": thing}))
-    return found
-
-
 async def test_a_goal_that_recurs_needs_no_planning_call_once_that_is_proven(store: Store) -> None:
-    agent = Agent("desk", AgentOptions(planner="gpt", tools=("look", "pay"), models=("gpt",)), None,
-                  {plan.name: plan for plan in PLANS})  # fmt: skip
-    promise = PromiseOptions(alpha=0.02)
-    found = certify_plans(store, "desk", PLANS, examples(30), senses, promise, "ann")
+    found = certify(store, examples(30))
     assert not found.certificate
     assert "more examples" in found.reason
-    found = certify_plans(store, "desk", PLANS, examples(1_600), senses, promise, "ann")
+    found = certify(store, examples(1_600))
     assert found.certificate, found.reason
+    promote(store, plans_id("desk"), "serve", "person", "by hand")
 
-    ledger = Ledger()
-    loader = Loader(store, LazyEncoder(cast(Encoder, ENCODER)))
-    async with stage(store, ledger.tools(), planning(), [agent], loader=loader) as on:
+    ledger, agent = Ledger(), desk()
+    async with stage(store, ledger.tools(), planning(), [agent], loader=loader(store)) as on:
         goal = examples(1_600)[2].goal
         run_id = await on.orchestra.begin(order_of(agent="desk", goal=goal), ANYBODY)
         outcome = await on.orchestra.outcome(run_id)
@@ -189,7 +122,7 @@ async def test_a_goal_that_recurs_needs_no_planning_call_once_that_is_proven(sto
         assert (await on.orchestra.run(odd, ANYBODY)).value == "no"
         assert len(on.scribes["gpt"].asked) == 1
 
-    drop_plans(store, "desk", "ann")
+    drop_plans(store, "desk")
     async with stage(store, ledger.tools(), planning(written(*LOOKING)), [agent]) as on:
         await on.orchestra.run(order_of(agent="desk", goal=goal), ANYBODY)
         assert len([one for one in on.scribes["gpt"].asked if is_planning(one)]) == 1
@@ -197,13 +130,14 @@ async def test_a_goal_that_recurs_needs_no_planning_call_once_that_is_proven(sto
 
 async def test_runs_are_examples_of_the_plans_they_needed(store: Store) -> None:
     agents = [planner(ask_before_writing=False, begin_early=False)]
-    for number in (101, 202, 303):
+    for number in range(101, 113):
         step = {"do": "tool", "id": "t", "tool": "pay", "arguments": {"amount": number}}
         says = planning(written(step, answer("${t}")))
         async with stage(store, Ledger().tools(), says, agents) as on:
             order = order_of(agent="desk", goal=f"refund {number}")
             assert (await on.orchestra.run(order, ANYBODY)).state == "done"
-    plans, known = gathered(store, "desk", [], [], least=3)
-    assert len(plans) == 1
-    (name,) = plans[0].input["properties"]  # type: ignore[misc]
-    assert [one.slots for one in known] == [{name: 101}, {name: 202}, {name: 303}]
+    known = known_of(planned_runs(store, "desk", "gpt"), [], [], least=3)
+    (plan,) = known.plans
+    (name,) = plan.input["properties"]  # type: ignore[misc]
+    assert [one.slots for one in known.examples] == [{name: at} for at in range(101, 113)]
+    assert planned_runs(store, "desk", "big") == [], "another model wrote them"

@@ -15,7 +15,7 @@ from planning.worlds import CATALOGUE, World, answer, ask, tool
 from shoal.errors import MalformedRequest
 from shoal.planning.checker import check
 from shoal.planning.drawing import drawn
-from shoal.planning.guarding import guarded
+from shoal.planning.guarding import guarded, unguarded
 from shoal.planning.hands import Said
 from shoal.planning.journal import MemoryJournal, past_of
 from shoal.planning.limits import Limits
@@ -209,7 +209,9 @@ def run_case(case: Case) -> str:
         return "refused"
     assert read_plan(written(plan)) == plan
     assert drawn(plan).startswith("<svg")
-    assert not check(guarded(plan, CATALOGUE.tools), CATALOGUE, LIMITS).problems
+    safe = guarded(plan, CATALOGUE.tools)
+    assert not check(safe, CATALOGUE, LIMITS).problems
+    assert unguarded(safe) == unguarded(plan)
     world, journal = Hostile(results, texts), MemoryJournal()
     around = Around(run_id="r", hands=world, catalogue=CATALOGUE, limits=LIMITS, journal=journal)
     value = {"text": given, "id": 1} if not isinstance(given, dict) else given

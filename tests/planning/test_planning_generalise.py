@@ -309,3 +309,37 @@ def test_a_value_that_all_goals_state_stays_an_input() -> None:
     for goal in ("to Rome, 3 May 2026", "go to Rome on 2026-05-03", "Rome, May 3rd, 2026"):
         runs.add(goal, plan("Rome"))
     assert runs.found()[0][0].input["required"] == ["city", "day"]
+
+
+def test_goals_of_which_none_recurs_make_no_endless_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shoal.planning.recurring._MOST_ALIKE", 3)
+    runs = Recurring()
+    for at in range(6):
+        runs.add(f"goal {at}", plan_of(ask("c", f"{'abcdef'[at]} what"), answer("${c}")))
+    runs.add("another", plan_of(tool("a", arguments={"id": 1}), answer("${a}")))
+    plans, examples = runs.found()
+    assert len(plans) == 4
+    assert [one.plan for one in examples].count(OTHER) == 3
+
+
+def test_plans_that_there_were_stay_as_they_are() -> None:
+    """A person's input is one, even if all runs had one value of it so far."""
+    (stored,), _ = _found("order {0} in days", 2)
+    more = [(f"when comes {at}", plan_of(*_days(7))) for at in range(4)]
+    runs = Recurring([stored])
+    for goal, plan in more:
+        runs.add(goal, plan)
+    (same,), examples = runs.found(least=50)
+    assert same == stored
+    assert all(one.plan == stored.name for one in examples)
+
+
+def _days(number: int) -> list[dict[str, Any]]:
+    return [tool("a", arguments={"id": number}), answer("${a}")]
+
+
+def _found(goal: str, count: int) -> tuple[list[Plan], list[PlanExample]]:
+    runs = Recurring()
+    for at in range(count):
+        runs.add(goal.format(at + 10), plan_of(*_days(at + 10)))
+    return runs.found()

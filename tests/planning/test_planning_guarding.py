@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from planning.test_planning_run import ran
 from planning.worlds import CATALOGUE, World, answer, ask, plan_of, tool
 from shoal.planning.checker import check
-from shoal.planning.guarding import guarded
+from shoal.planning.guarding import guarded, unguarded
 from shoal.planning.journal import Decision, MemoryJournal, Past, past_of
 from shoal.tools.tool import ToolSpec
 
@@ -26,6 +26,7 @@ def test_every_call_that_writes_waits_for_a_word_and_no_other() -> None:
         answer(["${each}", "${c}", "${e}"]),
     )
     safe = guarded(plan, CATALOGUE.tools)
+    assert unguarded(safe) == plan
     assert not check(safe, CATALOGUE).problems
     world, journal = World(), MemoryJournal()
     assert ran(safe, world, journal=journal).state == "waiting"
@@ -78,3 +79,20 @@ def test_a_call_in_place_of_another_that_names_what_went_wrong_is_guarded_too() 
 def test_a_long_id_leaves_room_for_the_word_before_it() -> None:
     plan = plan_of(tool("a" * 64, "book"), tool("a" * 63 + "b", "book"), answer(1))
     assert not check(guarded(plan, CATALOGUE.tools), CATALOGUE).problems
+
+
+def test_words_that_are_the_plans_own_stay() -> None:
+    own = {"do": "approve", "id": "approve_a", "question": "Is Ann there?"}
+    plan = plan_of(own, tool("a", "book", after=["approve_a"]), answer("${a}"))
+    assert unguarded(plan) == plan
+    assert unguarded(guarded(plan, CATALOGUE.tools)) == plan
+
+
+def test_in_branches_and_fallbacks_too() -> None:
+    arm = {"when": [{"value": 1, "op": "equals", "than": 1}], "steps": [tool("x", "book")]}
+    other = {"steps": [tool("y", fallback=tool("z", "book"))], "result": 1}
+    branch = {"do": "branch", "id": "b", "arms": [arm | {"result": "${x}"}], "else": other}
+    plan = plan_of(branch, answer("${b}"))
+    safe = guarded(plan, CATALOGUE.tools)
+    assert safe != plan
+    assert unguarded(safe) == plan

@@ -3,8 +3,10 @@ from functools import partial
 import pytest
 from test_storage_runs import run_of
 
+from shoal.chat import Answer
 from shoal.errors import Conflict, LeaseLost, NotFound
-from shoal.storage import Entry, Store
+from shoal.guarantees import Watch
+from shoal.storage import Audit, Entry, Store, eprocesses
 from shoal.storage.expiry import expire
 from shoal.storage.run_expiry import remove_share_of_runs
 
@@ -39,6 +41,25 @@ def test_runs_go_by_age_and_are_missed_by_nobody(store: Store) -> None:
             store.runs.start(conn, run_of(1))
         with pytest.raises((NotFound, LeaseLost)):
             store.runs.append(conn, run_of(3).id, "a", "x", "", b"{}", 1.0)
+
+
+def test_the_audit_of_a_stored_plan_goes_with_its_run(store: Store) -> None:
+    add(store, 1, 10.0, "done")
+    with store.database.transaction() as conn:
+        eprocesses.start(conn, "c-1", Watch.start(0.02))
+        audit = Audit(
+            call_id=run_of(1).id,
+            at=10 * DAY,
+            task="plans:desk",
+            certificate="c-1",
+            kind="audit",
+            agrees=True,
+            reference=Answer(text="{}"),
+        )
+        store.audits.record(conn, audit, 0.05)
+    assert store.expire(110 * DAY) == 1
+    assert store.audits.of_calls([run_of(1).id]) == {}
+    assert store.audits.process("c-1").n == 1, "what it said stays"
 
 
 def test_a_run_that_somebody_has_stays(store: Store) -> None:

@@ -123,6 +123,25 @@ def test_runs_are_listed_newest_first(store: Store) -> None:
     assert [run.id for run in store.runs.list(key="k2")] == [run_of(2).id]
 
 
+def test_of_many_runs_the_last_record_of_a_kind_is_found(store: Store) -> None:
+    for number in range(1, 4):
+        add(store, run_of(number))
+    said = [("planned", b"1"), ("planned", b"2"), ("finished", b"3")]
+    with store.database.transaction() as conn:
+        for kind, body in said:
+            store.runs.append(conn, run_of(1).id, "a", kind, "", body, 1.0)
+        store.runs.append(conn, run_of(2).id, "a", "planned", "", b"4", 1.0)
+    names = [run_of(number).id for number in (1, 2, 3)]
+    found = store.runs.last_of("planned", [*names, "nothing"])
+    assert {name: one.body for name, one in found.items()} == {names[0]: b"2", names[1]: b"4"}
+    assert (store.runs.count("support"), store.runs.count("nobody")) == (3, 0)
+
+
+def add(store: Store, run: Run) -> None:
+    with store.database.transaction() as conn:
+        store.runs.start(conn, run)
+
+
 def test_what_cannot_be_is_refused(store: Store, run: Run) -> None:
     with pytest.raises(NotFound):
         store.runs.get("nothing")

@@ -9,6 +9,8 @@ import logging
 import time
 from collections.abc import Coroutine
 
+from msgspec import Struct
+
 from shoal.assembly.regime import Regime
 from shoal.errors import ShoalError
 
@@ -17,6 +19,13 @@ log = logging.getLogger(__name__)
 _MOST = 1_000  # waiting; beyond, new ones are left out, whatever the answer was
 _AT_ONCE = 16
 _QUIET_S = 60.0  # between two lines about failures
+
+
+class Missed(Struct, frozen=True):
+    """How much work failed, and how much was left out."""
+
+    failures: int = 0
+    left_out: int = 0
 
 
 class Background:
@@ -44,6 +53,11 @@ class Background:
         task.add_done_callback(lambda _: regime.let_go())
         task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda _: work.close())  # else one never begun would be lamented
+
+    @property
+    def missed(self) -> Missed:
+        """What came to nothing so far."""
+        return Missed(self.failures, self.left_out)
 
     async def settle(self) -> None:
         """Wait until nothing is running."""

@@ -1,10 +1,11 @@
 """Asks a model for the sake of a task, where there is no call that it would answer.
 
-The privacy rules and the task's budgets hold as for a call. Nothing is recorded of it but what was
-spent: recorded as a call, it would become a task of its own.
+The privacy rules and the budgets, the task's and its caller's, hold as for a call. Nothing is
+recorded of it but what was spent: recorded as a call, it would become a task of its own.
 """
 
 import time
+from typing import Literal
 
 import uuid_utils
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from shoal.assembly.regime import Regime
 from shoal.assembly.shield import shield
 from shoal.assembly.spending import record_spending
 from shoal.chat import Answer, Request
+from shoal.routing.caller import ANYBODY, Caller
 from shoal.routing.receipt import Receipt
 from shoal.storage import Store
 from shoal.tasks import Task
@@ -28,8 +30,18 @@ class Commission:
 
     name = "commission"
 
-    def __init__(self, store: Store, regime: Regime, purse: Purse, task: Task | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        regime: Regime,
+        purse: Purse,
+        task: Task | None,
+        caller: Caller = ANYBODY,
+        purpose: Literal["augment", "audit"] = "augment",
+    ) -> None:
+        """What is spent is on ``caller``, for this ``purpose``."""
         self._store, self._regime, self._purse, self._task = store, regime, purse, task
+        self._caller, self._purpose = caller, purpose
         self._counting = Counting()
         self._aside = Aside(store, self._counting, None)
 
@@ -63,12 +75,14 @@ class Commission:
             began=time.perf_counter(),
             shield=shielded,
             model=model,
+            caller=self._caller,
         )
         holding = Holding(self._purse, handled, self._store)
         with holding.asking(model):
             said = await self._aside.ask(handled, model)
         held = holding.reservation.usd if holding.reservation and said.spent.cost is None else 0.0
-        recorded = record_spending(self._store, replace(said.spent, purpose="augment", held=held))
+        spent = replace(said.spent, purpose=self._purpose, held=held)
+        recorded = record_spending(self._store, spent)
         if holding.reservation is not None:
             holding.reservation.settle(said.spent.cost, recorded)
         return said.answer

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from shoal.assembly.asking import PREFIX as ASK
 from shoal.assembly.asking import Asking, AskModel
+from shoal.assembly.background import Missed
 from shoal.assembly.library import Library
 from shoal.assembly.regime import Regime
 from shoal.assembly.runs.agents import Agents
@@ -38,6 +39,11 @@ class OwnModels:
     def join(self, agents: Agents) -> None:
         """Have these agents answer from now on."""
         self._agents = agents
+
+    @property
+    def audits(self) -> Missed:
+        """The audits of agents' stored plans that came to nothing."""
+        return self._agents.audits if self._agents else Missed()
 
     def have(self, model: str) -> bool:
         """Whether a model of this name is theirs to answer."""

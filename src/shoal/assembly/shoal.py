@@ -376,8 +376,8 @@ class Shoal:
                 p.task.name for p in self._roster.posts.values() if p.stage == "serve" and p.rung
             ),
             "dropped_specialists": problems,
-            "audits_failed": self._witness.background.failures,
-            "audits_left_out": self._witness.background.left_out,
+            "audits_failed": self._witness.background.failures + self._own.audits.failures,
+            "audits_left_out": self._witness.background.left_out + self._own.audits.left_out,
             "tries_failed": self._trying.background.failures,
         }
         trouble = self._trouble or ("is no longer read" if self._watching.done() else "")

@@ -12,6 +12,7 @@ from shoal.cli.context import (
     DEFAULT_CONFIG,
     AsJson,
     ConfigPath,
+    find_rung,
     find_task,
     new_learner,
     open_store,
@@ -101,7 +102,7 @@ def certificate(
     """
     settings = read_config(config)
     with open_store(settings) as store:
-        found = find_task(store, task)
+        found = find_rung(store, task)
         proof = proof_of(store, found, settings.learn, settings.promise_of(found.name))
         standing = _standing(store, found, found.id, proof)
         rung = agreement_id(found.id)

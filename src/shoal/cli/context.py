@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from shoal.assembly.runs.agent import agents_of
 from shoal.config import Config, read_config
+from shoal.errors import NotFound
 from shoal.flywheel.finding import known_tasks
+from shoal.planning.options import plans_id
 from shoal.storage import Store
-from shoal.tasks import Task, edits
+from shoal.tasks import Task, TextContract, edits
 
 if TYPE_CHECKING:
     from shoal.flywheel.learner import Learner
+    from shoal.flywheel.plan_learner import AgentPlans
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", envvar="SHOAL_CONFIG", help="The settings file.")
@@ -68,7 +72,25 @@ def new_learner(config: Config, store: Store) -> "Learner":
         cascade=config.cascade,
         own=config.lesson_options(),
         ask=commissions(config, store),
+        agents=[agent_plans(config, name) for name in config.agents],
     )
+
+
+def agent_plans(config: Config, name: str) -> "AgentPlans":
+    """What is to be learned of an agent.
+
+    Raises:
+        NotFound: there is no such agent; tells those there are.
+        ConfigError: a plan of it cannot be read.
+    """
+    from shoal.flywheel.plan_learner import AgentPlans
+
+    if name not in config.agents:
+        there = ", ".join(config.agents) or "none"
+        raise NotFound(f"no agent named {name!r}; the settings name: {there}")
+    agent = agents_of({name: config.agents[name]})[name]
+    stored = tuple(agent.stored.values())
+    return AgentPlans(name, agent.options.planner or "", stored, config.plans_promise(name))
 
 
 def find_task(store: Store, name: str) -> Task:
@@ -78,6 +100,17 @@ def find_task(store: Store, name: str) -> Task:
         NotFound: there is none; the message lists those there are.
     """
     return edits.find_task(known_tasks(store), name)
+
+
+def find_rung(store: Store, name: str) -> Task:
+    """As ``find_task``; ``plans:AGENT`` are the stored plans of an agent, which no call belongs to.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if name.startswith(plans_id("")) and store.attempts.list(name):
+        return Task(name, name, (), TextContract())
+    return find_task(store, name)
 
 
 def task_names(store: Store) -> dict[str, str]:

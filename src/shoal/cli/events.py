@@ -6,7 +6,7 @@ import msgspec
 import typer
 from msgspec import Raw, Struct
 
-from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, find_task, store_at, task_names
+from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, find_rung, store_at, task_names
 from shoal.cli.figures import moment
 from shoal.cli.printing import Column, Row, say, show_json, show_table
 from shoal.routing.filing import agreement_id
@@ -50,7 +50,7 @@ def log(
         if task is None:
             events = store.events.list(None, limit)
         else:
-            found = find_task(store, task).id
+            found = find_rung(store, task).id
             both = [
                 *store.events.list(found, limit),
                 *store.events.list(agreement_id(found), limit),

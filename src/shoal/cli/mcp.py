@@ -58,7 +58,7 @@ async def _serve(config: Config, store: Store, server: ModuleType) -> None:
     async with (
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), encoder, purse, library) as shoal,
-        orchestra_of(shoal, store, library, encoder) as orchestra,
+        orchestra_of(shoal, store, purse, library, encoder) as orchestra,
     ):
         offering = Offering(shoal, store, library, AgentOffers(orchestra))
         serving = asyncio.ensure_future(server.serve_stdio(offering, version()))
@@ -68,5 +68,6 @@ async def _serve(config: Config, store: Store, server: ModuleType) -> None:
         await asyncio.wait((serving,))
         if not serving.cancelled():
             serving.result()
+        await orchestra.compared()
         await shoal.settle()
         library.close()

@@ -13,6 +13,7 @@ from shoal.assembly.loader import Loader
 from shoal.assembly.runs.agents import Agents
 from shoal.assembly.runs.hands import World
 from shoal.assembly.runs.orchestra import Orchestra
+from shoal.assembly.runs.plan_witness import PlanWitness
 from shoal.assembly.runs.planners import AgentPlanners
 from shoal.assembly.runs.prompts import TaskRequests
 from shoal.assembly.runs.scene import Scenes
@@ -38,14 +39,20 @@ async def players(config: Config, store: Store) -> AsyncIterator[Players]:
     async with (
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), encoder, purse, library) as shoal,
-        orchestra_of(shoal, store, library, encoder) as orchestra,
+        orchestra_of(shoal, store, purse, library, encoder) as orchestra,
     ):
         yield Players(shoal, orchestra)
+        await orchestra.compared()
         await shoal.settle()
 
 
 def orchestra_of(
-    shoal: Shoal, store: Store, library: Library, encoder: LazyEncoder, resumes: bool = False
+    shoal: Shoal,
+    store: Store,
+    purse: Purse,
+    library: Library,
+    encoder: LazyEncoder,
+    resumes: bool = False,
 ) -> Orchestra:
     """The orchestra that performs runs through ``shoal``, which answers as its agents too."""
     world = World(
@@ -57,6 +64,7 @@ def orchestra_of(
     )
     scenes = Scenes(lambda: shoal.regime, lambda: shoal.roster, world, library)
     planners = AgentPlanners(StoredPlans(store, Loader(store, encoder)))
-    orchestra = Orchestra(store, scenes, planners.of, resumes)
+    witness = PlanWitness(store, purse)
+    orchestra = Orchestra(store, scenes, planners.of, resumes, witness=witness)
     shoal.join(Agents(orchestra, scenes))
     return orchestra

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from shoal.cli.certificates import TaskName
-from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, find_task, store_at
+from shoal.cli.context import DEFAULT_CONFIG, ConfigPath, find_rung, store_at
 from shoal.cli.printing import say
 from shoal.errors import LearningError
 from shoal.flywheel import promotion
@@ -39,7 +39,7 @@ def promote(
     """
     goal: Literal["shadow", "serve"] = "shadow" if to is Goal.SHADOW else "serve"
     with store_at(config) as store:
-        found = find_task(store, task)
+        found = find_rung(store, task)
         if found.ignored:
             raise LearningError(
                 f"{found.name} is ignored: `shoal tasks unignore {found.name}` first"
@@ -66,7 +66,7 @@ def demote(
 ) -> None:
     """Take a task's specialist back: its next call goes to the LLM, until a person promotes it."""
     with store_at(config) as store:
-        found = find_task(store, task)
+        found = find_rung(store, task)
         promotion.demote(store, agreement_id(found.id) if agreement else found.id, _BY, reason)
     what = f"The agreement of models on {found.name}" if agreement else found.name
     say(f"{what} observes: its calls go to the LLM until it is promoted by hand.")

@@ -69,19 +69,18 @@ def run(
     try:
         if dry:
             return asyncio.run(_rehearse(settings, order, as_json))
-        run_id, outcome = asyncio.run(_perform(settings, order, quiet))
+        outcome = asyncio.run(_perform(settings, order, quiet, as_json))
     except RefusedPlan as error:
         wrong = "".join(f"\n  {problem}" for problem in error.problems)
         raise MalformedRequest(f"the plan cannot be run, and nothing was begun:{wrong}") from None
-    if as_json:
-        show_json(msgspec.Raw(outcome_json(run_id, outcome)))
-    else:
-        tell_outcome(run_id, outcome)
     raise typer.Exit(ENDINGS.get(outcome.state, 1))
 
 
-def tell_outcome(run_id: str, outcome: Outcome) -> None:
+def tell_outcome(run_id: str, outcome: Outcome, as_json: bool) -> None:
     """Print how a run ended."""
+    if as_json:
+        show_json(msgspec.Raw(outcome_json(run_id, outcome)))
+        return
     if outcome.state == "done":
         say(as_text(outcome.value))
         return
@@ -165,12 +164,14 @@ def _usd(amount: float) -> str:
     return "unknown" if math.isinf(amount) else f"{amount:,.6g}"
 
 
-async def _perform(config: Config, order: Order, quiet: bool) -> tuple[str, Outcome]:
+async def _perform(config: Config, order: Order, quiet: bool, as_json: bool) -> Outcome:
     with open_store(config) as store:
         async with players(config, store) as here:
             tell = silent if quiet else progress
             run_id = await here.orchestra.begin(order, ANYBODY, tell)
-            return run_id, await through_questions(here, run_id, tell)
+            outcome = await through_questions(here, run_id, tell)
+            tell_outcome(run_id, outcome, as_json)  # before audits of it are waited for
+            return outcome
 
 
 def silent(entry: Entry) -> None:

@@ -13,7 +13,6 @@ from msgspec import Struct
 from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.order import event_of
 from shoal.assembly.runs.story import all_records, story_of
-from shoal.assembly.runs.telling import outcome_json
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, open_store, store_at
 from shoal.cli.figures import short_moment
 from shoal.cli.performing import players
@@ -24,6 +23,7 @@ from shoal.config import read_config
 from shoal.errors import MalformedRequest, NotFound
 from shoal.planning.drawing import drawn
 from shoal.planning.journal import Decision
+from shoal.planning.outcome import Outcome
 from shoal.planning.plan import Budget
 from shoal.routing.caller import ANYBODY
 from shoal.storage import Run, RunState, Store
@@ -180,18 +180,16 @@ def _go_on(
 ) -> None:
     settings = read_config(config)
 
-    async def perform() -> tuple[str, Any]:
+    async def perform() -> Outcome:
         with open_store(settings) as store:
             run = _find(store, run_id)
             async with players(settings, store) as here:
                 await how(here.orchestra, run)
-                return run.id, await through_questions(here, run.id, progress)
+                outcome = await through_questions(here, run.id, progress)
+                tell_outcome(run.id, outcome, as_json)  # before audits of it are waited for
+                return outcome
 
-    found, outcome = asyncio.run(perform())
-    if as_json:
-        show_json(msgspec.Raw(outcome_json(found, outcome)))
-    else:
-        tell_outcome(found, outcome)
+    outcome = asyncio.run(perform())
     raise typer.Exit(ENDINGS.get(outcome.state, 1))
 
 

@@ -92,7 +92,7 @@ async def _serve(
         StoredKeys(store) as keys,
         Purse(budgets_of(config, store), config.gateway.assumed_output) as purse,
         Shoal(store, regime_of(config), encoder, purse, library) as shoal,
-        orchestra_of(shoal, store, library, encoder, resumes=True) as orchestra,
+        orchestra_of(shoal, store, purse, library, encoder, resumes=True) as orchestra,
         Reloader(path, config, shoal, purse, learner).listening(),
         open_tracer(config.tracing) as tracer,
         _stacks(Stacks(library, _uploads(config), encoder)) as stacks,

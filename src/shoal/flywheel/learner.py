@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +15,7 @@ from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.finding import Finder, Found, known_tasks, revise
 from shoal.flywheel.ladder import effort, why_not
 from shoal.flywheel.options import LearnOptions, LessonOptions
+from shoal.flywheel.plan_learner import AgentPlans, PlanLearner
 from shoal.flywheel.promotion import promote, serving_card
 from shoal.flywheel.reviewing import asking_of, review_needs, too_few_reviews
 from shoal.flywheel.watch import Watch
@@ -40,7 +41,7 @@ class Learner:
     """One learner over one store; run no more than one.
 
     ``promises`` by task name, ``default`` for the others. ``label`` names references in
-    certificates.
+    certificates. ``agents`` have stored plans of theirs learned.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Learner:
         cascade: CascadeOptions | None = None,
         own: Mapping[str, LessonOptions] | None = None,
         ask: Ask | None = None,
+        agents: Sequence[AgentPlans] = (),
     ) -> None:
         self._store, self._options = store, options
         self._promises, self._default = promises, default
@@ -65,7 +67,8 @@ class Learner:
         self.agreement = AgreementExaminer(
             store, options, self.cascade.models, self._senses_if_any, label, privacy, own
         )
-        self.watch = Watch(store, options)
+        self.plans = PlanLearner(store, options, agents, self.senses, label)
+        self.watch = Watch(store, options, self.plans.rungs)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when
         self._failed: dict[str, int] = {}  # by task id: its calls when it could not be tended
@@ -119,6 +122,7 @@ class Learner:
         for task in sorted(known_tasks(self._store), key=effort):
             if not task.ignored and task.id in volume and self._due(task, volume[task.id]):
                 self._tend(task, volume[task.id])
+        self.plans.turn()
         if not self._watching:
             self.watch.turn()
         if time.monotonic() - self._expired_at > _EXPIRE_S:

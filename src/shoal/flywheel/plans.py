@@ -36,14 +36,17 @@ NAME = "planning"
 
 
 class PlanTrial(Struct, frozen=True, kw_only=True):
-    """How stored plans are learned. ``reference`` names who wrote the plans of the examples;
+    """How stored plans are learned. ``task`` is what cards and certificates call it, ``reference``
+    names who wrote the plans of the examples: a ``model``, by its name, or "" for people;
     ``nth`` is the how manieth attempt this is, each of which spends from the error budget.
     ``held_out``: a third of the examples calibrates and does not train, which makes the bound exact
     for any number of them; else each does both, cross-fitted. ``keep`` stores the specialist's
     files and returns their digest."""
 
     promise: PromiseOptions = PromiseOptions(alpha=0.02)
+    task: str = NAME
     reference: str = "llm"
+    model: str = "llm"
     nth: int = 1
     held_out: bool = True
     fine_tune: bool = False
@@ -52,23 +55,30 @@ class PlanTrial(Struct, frozen=True, kw_only=True):
 
 
 class LearnedPlans(Struct, frozen=True):
-    """What the trial came to: a specialist with card and certificate, or the ``reason`` why not,
-    in plain words. ``ladder`` are the candidates that were tried."""
+    """What the trial came to: a specialist with card and certificate, and the ``candidate`` that
+    it was; or the ``reason`` why not, in plain words. ``ladder`` are all that were tried."""
 
     specialist: Specialist | None = None
     card: Card | None = None
     certificate: Certificate | None = None
     reason: str = ""
     ladder: tuple[LadderStep, ...] = ()
+    candidate: Candidate | None = None
 
 
-def plan_task(book: PlanBook) -> Task:
+def plan_task(book: PlanBook, name: str = NAME) -> Task:
     """The task of a book's plans."""
-    return Task("t-planning", NAME, (), book.contract)
+    return Task(name, name, (), book.contract)
 
 
-def plan_lessons(book: PlanBook, examples: Sequence[PlanExample], reference: str) -> Lessons:
-    """Examples, in the order in which they came, as lessons.
+def plan_lessons(
+    book: PlanBook,
+    examples: Sequence[PlanExample],
+    trial: PlanTrial,
+    sampled: Sequence[bool] | None = None,
+) -> Lessons:
+    """Examples, in the order in which they came, as lessons; of each whether it may judge, None for
+    all.
 
     Raises:
         MalformedRequest: an example is of a plan that is not in the book.
@@ -80,11 +90,11 @@ def plan_lessons(book: PlanBook, examples: Sequence[PlanExample], reference: str
             output=book.output(example),
             llm=Answer(text=book.written(example)),
             people=None,
-            sampled=True,
+            sampled=sampled is None or sampled[at],
         )
         for at, example in enumerate(examples)
     )
-    return Lessons(plan_task(book), reference, lessons, None)
+    return Lessons(plan_task(book, trial.task), trial.model, lessons, None)
 
 
 def learn_plans(
@@ -92,15 +102,16 @@ def learn_plans(
     examples: Sequence[PlanExample],
     senses: SensesOf,
     trial: PlanTrial | None = None,
+    sampled: Sequence[bool] | None = None,
 ) -> LearnedPlans:
-    """Train and certify.
+    """Train and certify; ``sampled`` as for ``plan_lessons``.
 
     Raises:
         MalformedRequest: an example is of a plan that is not in the book.
         ArtifactError: the encoder's weights are missing or damaged.
     """
     trial = trial or PlanTrial()
-    lessons = plan_lessons(book, examples, trial.reference)
+    lessons = plan_lessons(book, examples, trial, sampled)
     if not lessons.lessons:
         return LearnedPlans(reason="there are no examples of goals and their plans yet")
     delta = delta_at(trial.nth, trial.promise.delta)
@@ -117,8 +128,11 @@ def learn_plans(
         return LearnedPlans(reason=nearest_reason(outcome.refusals), ladder=outcome.ladder)
     candidate = outcome.candidate
     card = _card(lessons, candidate, trial, senses)
-    certificate = _certificate(card, candidate, trial, delta)
-    return LearnedPlans(candidate.specialist, card, certificate, ladder=outcome.ladder)
+    itself = lessons.self_agreement() if trial.model else None
+    certificate = replace(_certificate(card, candidate, trial, delta), self_agreement=itself)
+    return LearnedPlans(
+        candidate.specialist, card, certificate, ladder=outcome.ladder, candidate=candidate
+    )
 
 
 def _prepared(
@@ -152,9 +166,10 @@ def _certificate(card: Card, candidate: Candidate, trial: PlanTrial, delta: floa
     method: Method = "held-out" if apart else "cross-fitted"
     grounds = Grounds(trial.promise, trial.nth, delta, trial.reference, method, trial.lapse_days)
     return replace(
-        issued(NAME, card, candidate.selection, grounds),
+        issued(trial.task, card, candidate.selection, grounds),
         comparator=f"the same plan with {comparator_name(card.contract)}",
-        assumptions=assumptions_of(method, trial.reference),
+        assumptions=assumptions_of(method, trial.reference, not trial.model),
+        by_people=not trial.model,
         unread=candidate.unread,
         slices=candidate.calibration.slices(np.array(candidate.accepted), trial.promise.delta),
     )

@@ -327,9 +327,9 @@ def _calibrates(lessons: Lessons, recipe: Recipe) -> list[bool]:
     what hangs together by the name of that, of steps of a conversation by how it began: one that
     trains says much of the next."""
     if names := _together(lessons, recipe):
-        return [_drawn(names[lesson.call_id]) for lesson in lessons.lessons]
+        return [calibrates(names[lesson.call_id]) for lesson in lessons.lessons]
     contract = lessons.task.contract
-    return [_drawn(_beginning(lesson, contract)) for lesson in lessons.lessons]
+    return [calibrates(_beginning(lesson, contract)) for lesson in lessons.lessons]
 
 
 def _together(lessons: Lessons, recipe: Recipe) -> dict[str, str]:
@@ -347,7 +347,8 @@ def _beginning(lesson: Lesson, contract: Contract) -> str:
     return text
 
 
-def _drawn(text: str) -> bool:
+def calibrates(text: str) -> bool:
+    """Whether an example with this input is held out, to calibrate."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] % HELD_OUT == 0
 
 

@@ -6,6 +6,8 @@ Audits need no watch: whoever records one demotes in the same transaction.
 import logging
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 from shoal.errors import LearningError, ShoalError
@@ -27,8 +29,9 @@ _NO_SHADOW = "certified by people, with whom no shadow is compared"
 class Watch:
     """Moves tasks between their stages, as far as ``options.promote`` allows."""
 
-    def __init__(self, store: Store, options: LearnOptions) -> None:
-        self._store, self._options = store, options
+    def __init__(self, store: Store, options: LearnOptions, rungs: Sequence[str] = ()) -> None:
+        """``rungs`` are looked at beside the tasks: the stored plans of agents."""
+        self._store, self._options, self._rungs = store, options, tuple(rungs)
         self._newcomers = Newcomers(store)
         self._looked: dict[str, float] = {}  # by certificate: time.monotonic
 
@@ -52,10 +55,11 @@ class Watch:
             if task.ignored:
                 continue
             for look, rung in ((self._look, task.id), (self._look_again, agreement_id(task.id))):
-                try:
+                with suppress(LearningError):  # nothing to start with, or somebody was quicker
                     look(rung, standings.get(rung))
-                except LearningError:  # nothing to start with yet, or somebody was quicker
-                    continue
+        for rung in self._rungs:
+            with suppress(LearningError):
+                self._look(rung, standings.get(rung))
 
     def _look(self, task: str, standing: Standing | None) -> None:
         if standing is not None and standing.stage != "observe":

@@ -1,6 +1,6 @@
 """Puts a person's word before each call that changes something: for plans that a model wrote."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from msgspec.structs import replace
 
@@ -17,6 +17,45 @@ def guarded(plan: Plan, tools: Mapping[str, ToolSpec]) -> Plan:
     """The plan in which a step ``approve_ID`` stands before each step ``ID`` that writes."""
     guard = Guard(tools, {step.id for step in walk(plan.steps)})
     return replace(plan, steps=guard.all(plan.steps))
+
+
+def unguarded(plan: Plan) -> Plan:
+    """The plan without the words that ``guarded`` puts into one: two plans that differ in these
+    alone do the same."""
+    words = {step.id for step in walk(plan.steps) if _is_word(step)}
+    return replace(plan, steps=_without(plan.steps, words)) if words else plan
+
+
+def _is_word(step: Step) -> bool:
+    if not isinstance(step, Approve) or not step.id.startswith(PREFIX):
+        return False
+    show = step.show
+    return (
+        isinstance(show, dict)
+        and show.keys() == {"tool", "arguments"}
+        and step.question == f"Call {show['tool']}?"
+    )
+
+
+def _without(steps: Sequence[Step], words: Set[str]) -> tuple[Step, ...]:
+    """Steps beside each other, without words of these ids."""
+    return tuple(_bare(step, words) for step in steps if step.id not in words)
+
+
+def _bare(step: Step, words: Set[str]) -> Step:
+    step = replace(step, after=tuple(id for id in step.after if id not in words))
+    if step.fallback is not None:
+        step = replace(step, fallback=_bare(step.fallback, words))
+    match step:
+        case Map() | Repeat():
+            return replace(step, steps=_without(step.steps, words))
+        case Branch():
+            arms = tuple(replace(arm, steps=_without(arm.steps, words)) for arm in step.arms)
+            other = step.default
+            other = other and replace(other, steps=_without(other.steps, words))
+            return replace(step, arms=arms, default=other)
+        case _:
+            return step
 
 
 class Guard:

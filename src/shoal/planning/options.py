@@ -47,3 +47,8 @@ class AgentOptions(BaseModel):
     def budget(self) -> Budget:
         """What one run may use."""
         return Budget(steps=self.steps, tokens=self.tokens, usd=self.usd, seconds=self.seconds)
+
+
+def plans_id(agent: str) -> str:
+    """What the stored plans of an agent are called where tasks are: no task has such an id."""
+    return f"plans:{agent}"

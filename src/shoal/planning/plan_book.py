@@ -5,11 +5,13 @@ input that a goal states is a field, copied from it. Plans share the field of an
 name and one form in all of them: what a city is can be learned from every plan that takes one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
+from shoal.chat import Answer
 from shoal.errors import ArtifactError, MalformedRequest
 from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
@@ -19,9 +21,9 @@ from shoal.planning.limits import Limits
 from shoal.planning.plan import INPUT, Plan
 from shoal.planning.plan_text import plan_in
 from shoal.planning.planner import GOAL, Planned
-from shoal.planning.recurring import OTHER, PlanExample, known_as
+from shoal.planning.recurring import OTHER, PlanExample, form_of, known_as
 from shoal.planning.unifying import is_given, keeps
-from shoal.tasks import Field, FieldsContract, Output, parse, render
+from shoal.tasks import Field, FieldsContract, Output, parse, render, same
 from shoal.tasks.contract import Scalar, listed, written_list
 from shoal.tools.tool import Json
 
@@ -41,6 +43,7 @@ class PlanBook:
         self.plans = {plan.name: plan for plan in plans}
         if len(self.plans) < len(plans) or OTHER in self.plans:
             raise MalformedRequest(f"stored plans: each needs a name of its own, not {OTHER!r}")
+        self._forms = [form_of(plan) for plan in plans]
         forms: dict[str, set[Field]] = {}
         own: dict[str, dict[str, Field]] = {}
         for plan in plans:
@@ -81,7 +84,13 @@ class PlanBook:
 
     def example(self, goal: str, plan: Plan) -> PlanExample:
         """What a plan that was written for a goal is among these: the reference's own answer."""
-        return known_as(self.plans.values(), goal, plan) or PlanExample(goal)
+        return known_as(self._forms, goal, form_of(plan)) or PlanExample(goal)
+
+    def agrees(self, goal: str, said: Mapping[str, Scalar], plan: Plan) -> bool:
+        """Whether what was ``said`` of a goal is the plan that the reference wrote for it, with the
+        same values: as in learning."""
+        first = Answer(text=render(self.contract, dict(said)))
+        return same(self.contract, first, Answer(text=self.written(self.example(goal, plan))))
 
     def narrowed(self, output: Output | None) -> dict[str, Scalar] | None:
         """An output without values of inputs that its plan does not take; None for no plan."""
@@ -237,19 +246,26 @@ def _breach(plan: Plan, found: Mapping[str, Json], known_only: bool) -> str:
     return ""
 
 
-def save_plans(plans: Iterable[Plan], folder: Path) -> None:
+class Kept(Struct, frozen=True):
+    """The plans of a book, and which of them are from files that people wrote, by name."""
+
+    plans: tuple[Plan, ...]
+    files: tuple[str, ...] = ()
+
+
+def save_plans(kept: Kept, folder: Path) -> None:
     """Write plans beside the files of the specialist that tells them apart."""
-    told = [{"version": plan.version, **msgspec.to_builtins(plan)} for plan in plans]
-    (folder / FILE).write_bytes(msgspec.json.encode(told))
+    plans = [{"version": plan.version, **msgspec.to_builtins(plan)} for plan in kept.plans]
+    (folder / FILE).write_bytes(msgspec.json.encode({"plans": plans, "files": kept.files}))
 
 
-def load_plans(folder: Path) -> list[Plan]:
+def load_plans(folder: Path) -> Kept:
     """The plans of ``save_plans``.
 
     Raises:
         ArtifactError: there are none that can be read.
     """
     try:
-        return msgspec.json.decode((folder / FILE).read_bytes(), type=list[Plan])
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=Kept)
     except (OSError, msgspec.DecodeError) as error:
         raise ArtifactError(f"{folder / FILE}: cannot be read: {error}") from None

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,19 +20,15 @@ from shoal.guarantees import Certificate, percent
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.earlier import Earlier
 from shoal.planning.limits import Limits
-from shoal.planning.plan_book import PlanBook
+from shoal.planning.plan_book import PLAN, PlanBook
 from shoal.planning.planner import NoPlan, Planned, Planner, goal_of
 from shoal.specialists.specialist import Prediction, Reason, Specialist
 from shoal.tasks import Input, render
+from shoal.tasks.contract import Scalar
 from shoal.tools.tool import Json
 
 STORED = "planner/stored"
 """Who plans, as receipts and records name it."""
-
-
-def plans_id(agent: str) -> str:
-    """What the stored plans of an agent are called where tasks are: no task has such an id."""
-    return f"plans:{agent}"
 
 
 class Declined(Struct, frozen=True):
@@ -95,8 +92,10 @@ class StoredPlanner:
         catalogue: Catalogue,
         limits: Limits | None = None,
         name: str = STORED,
+        withheld: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._book, self._threshold = book, threshold
+        """``withheld`` are plans of the book, by name, that are not to be run, and why."""
+        self._book, self._threshold, self._withheld = book, threshold, withheld
         inner = specialist.within if isinstance(specialist, NarrowedSpecialist) else specialist
         self._specialist = inner
         self._catalogue, self._limits, self._name = catalogue, limits, name
@@ -109,13 +108,14 @@ class StoredPlanner:
         certificate: Certificate,
         catalogue: Catalogue,
         limits: Limits | None = None,
+        withheld: Mapping[str, str] = MappingProxyType({}),
     ) -> "StoredPlanner":
         """One that serves until its certificate lapses."""
 
         def threshold() -> float:
             return math.inf if certificate.lapsed(time.time()) else certificate.threshold
 
-        return cls(book, specialist, threshold, catalogue, limits)
+        return cls(book, specialist, threshold, catalogue, limits, withheld=withheld)
 
     @property
     def name(self) -> str:
@@ -125,14 +125,25 @@ class StoredPlanner:
     def find(self, goal: str, given: Mapping[str, Json] | None = None) -> Planned | Declined:
         """The stored plan for a goal, filled in and checked, or why there is none. Takes some ms
         of CPU."""
+        found = self.considered(goal, given)
+        return found if isinstance(found, Declined) else found[0]
+
+    def considered(
+        self, goal: str, given: Mapping[str, Json] | None = None
+    ) -> tuple[Planned, Mapping[str, Scalar]] | Declined:
+        """As ``find``, with what the specialist said, as the book's contract has it."""
         found = self._recognised(goal)
         if isinstance(found, Declined):
             return found
-        planned = self._book.planned(goal, found.output, given or {}, self._catalogue, self._limits)
+        output = found.output
+        assert isinstance(output, dict)
+        if why := self._withheld.get(str(output[PLAN])):
+            return Declined(f"{output[PLAN]}: {why}", found.signal)
+        planned = self._book.planned(goal, output, given or {}, self._catalogue, self._limits)
         if isinstance(planned, str):
             return Declined(planned, found.signal)
         why = f"recognised, signal {found.signal:.3f}"
-        return replace(planned, by=self._name, why=why)
+        return replace(planned, by=self._name, why=why), output
 
     async def plan(
         self, goal: str, given: Mapping[str, Json] | None = None, past: Earlier | None = None

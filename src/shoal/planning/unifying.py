@@ -37,18 +37,34 @@ class _State(Struct, frozen=True):
     later: tuple[tuple[list[str], list[str]], ...] = ()
 
 
+class Form(Struct, frozen=True):
+    """A plan made ready to be compared with many: how many steps it has, those within others too,
+    and its steps as their JSON is read."""
+
+    plan: Plan
+    count: int
+    steps: Sequence[Any]
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Form":
+        """That of a plan."""
+        return cls(plan, sum(1 for _ in walk(plan.steps)), plain(plan.steps))
+
+
 def unify(stored: Plan, plan: Plan) -> dict[str, Json] | None:
     """The input with which ``stored`` is ``plan``; None if there is none, or it would take too long
     to find (a plan of many steps that all look alike). An argument that is an input which is not
     required may be missing from ``plan``."""
-    steps = [sum(1 for _ in walk(one.steps)) for one in (stored, plan)]
-    if steps[0] != steps[1] or steps[0] > _MOST_STEPS:
+    return unify_forms(Form.of(stored), Form.of(plan))
+
+
+def unify_forms(stored: Form, plan: Form) -> dict[str, Json] | None:
+    """As ``unify``."""
+    if stored.count != plan.count or stored.count > _MOST_STEPS:
         return None
-    matching = _Matching(stored)
+    matching = _Matching(stored.plan)
     try:
-        found = matching.steps(
-            plain(stored.steps), plain(plan.steps), _State({}, {INPUT: INPUT}, {INPUT: INPUT})
-        )
+        found = matching.steps(stored.steps, plan.steps, _State({}, {INPUT: INPUT}, {INPUT: INPUT}))
         return next((one.bound for one in found if matching.holds(one)), None)
     except (_TooLong, MalformedRequest):
         return None

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, func, or_, select
 from shoal.storage.database import Database
 from shoal.storage.ledger import EXPIRED, chain_key, enter
 from shoal.storage.run_records import FINAL
-from shoal.storage.schema import run_records, runs
+from shoal.storage.schema import audits, run_records, runs
 
 _AT_ONCE = 50  # runs in one transaction, at most
 _RECORDS = 2_000  # at which no more join it: a few tens of milliseconds
@@ -49,6 +49,7 @@ def _remove_oldest(database: Database, which: ColumnElement[bool], moment: float
         for row in conn.execute(oldest).all():
             if removed and counted + row.records > _RECORDS:
                 break
+            conn.execute(delete(audits).where(audits.c.call_id == row.id))  # of its stored plan
             conn.execute(delete(run_records).where(run_records.c.run == row.id))
             conn.execute(delete(runs).where(runs.c.id == row.id))
             enter(conn, key, EXPIRED, row.id, moment, row.records, row.head)

@@ -6,15 +6,15 @@ told by the clocks of those who claim, so a clock that is ahead takes a run earl
 owner has not recorded by then is refused to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from shoal.errors import Conflict, LeaseLost, NotFound
-from shoal.storage.database import AnyRow, Database
+from shoal.storage.database import AnyRow, Database, in_slices
 from shoal.storage.ledger import ENDED, STARTED, LedgerHead, chain_key, enter, ledger_head
 from shoal.storage.packing import pack, unpack
 from shoal.storage.prepared import Prepared
@@ -236,6 +236,24 @@ class Runs:
         with self._database.read() as conn:
             rows = conn.execute(query.order_by(table.c.seq).limit(limit)).all()
         return [_record(row) for row in rows]
+
+    def count(self, agent: str) -> int:
+        """How many runs of an agent there are, whatever their state."""
+        query = select(func.count()).select_from(runs).where(runs.c.agent == agent)
+        with self._database.read() as conn:
+            found: int = conn.execute(query).scalar_one()
+        return found
+
+    def last_of(self, kind: str, run_ids: Iterable[str]) -> dict[str, RunRecord]:
+        """Of each of these runs the last record of a kind, where it has one."""
+        found: dict[str, RunRecord] = {}
+        table = run_records
+        with self._database.read() as conn:
+            for ids in in_slices(run_ids):
+                query = select(table).where(table.c.run.in_(ids), table.c.kind == kind)
+                for row in conn.execute(query.order_by(table.c.run, table.c.seq)):
+                    found[row.run] = _record(row)
+        return found
 
     def head(self) -> LedgerHead:
         """Where the ledger has got to, to be written down elsewhere."""

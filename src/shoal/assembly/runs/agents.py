@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import msgspec
 
+from shoal.assembly.background import Missed
 from shoal.assembly.runs.orchestra import Orchestra
 from shoal.assembly.runs.order import AGENT, Order
 from shoal.assembly.runs.scene import Scenes
@@ -24,6 +25,11 @@ class Agents:
 
     def __init__(self, orchestra: Orchestra, scenes: Scenes) -> None:
         self._orchestra, self._scenes = orchestra, scenes
+
+    @property
+    def audits(self) -> Missed:
+        """The audits of their stored plans that came to nothing."""
+        return self._orchestra.audits
 
     def names(self, caller: Caller) -> list[str]:
         """The models of this kind that a caller may ask."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -10,19 +11,21 @@ from shoal.assembly.runs.journal import RunJournal
 from shoal.assembly.runs.leases import Leases
 from shoal.assembly.runs.order import Order
 from shoal.assembly.runs.performance import Course, Performance, perform, write_end
+from shoal.assembly.runs.plan_witness import Concern, PlanWitness
+from shoal.assembly.runs.planners import Authors
 from shoal.assembly.runs.scene import Scene, Scenes
 from shoal.assembly.runs.story import Story, story_of
 from shoal.errors import LeaseLost, NotFound, ShoalError
 from shoal.planning.journal import Past
 from shoal.planning.outcome import Outcome
 from shoal.planning.plan import Budget
-from shoal.planning.planner import Planner
+from shoal.planning.planner import Planned
 from shoal.routing.caller import Caller
 from shoal.storage import Run, Store
 from shoal.tools.tool import Json
 
-Planners = Callable[[Scene], tuple[Planner, ...]]
-"""Who plans in a scene whose agent has no plan of its own, the cheapest first. Not for event loops.
+Planners = Callable[[Scene], Authors]
+"""Who plans in a scene whose agent has no plan of its own. Not for event loops.
 
 Raises:
     ShoalError: nobody can.
@@ -32,9 +35,16 @@ Raises:
 class Ensemble:
     """Performs runs that this process has the lease of, and lets that go when they end."""
 
-    def __init__(self, store: Store, scenes: Scenes, planners: Planners, leases: Leases) -> None:
+    def __init__(
+        self,
+        store: Store,
+        scenes: Scenes,
+        planners: Planners,
+        leases: Leases,
+        witness: PlanWitness | None = None,
+    ) -> None:
         self._store, self._scenes, self._planners = store, scenes, planners
-        self._leases = leases
+        self._leases, self._witness = leases, witness
         self._active = dict[str, Active]()
 
     @property
@@ -105,7 +115,9 @@ class Ensemble:
         raised = story.raised if story else Budget()
         try:
             scene = await self._scenes.set(order, caller, run.episode, raised)
-            planners = () if order.plan else await asyncio.to_thread(self._planners, scene)
+            authors = Authors()
+            if order.plan is None:
+                authors = await asyncio.to_thread(self._planners, scene)
         except ShoalError as error:  # the settings have changed since it began
             hint = "put that back into shoal.toml and resume the run, or cancel it"
             return await write_end(journal, Outcome(state="stuck", error=str(error), hint=hint))
@@ -117,6 +129,7 @@ class Ensemble:
             plan = replace(course.plan, budget=course.plan.budget.raised(raised))
             course = replace(course, plan=plan)
         options = scene.agent.options if scene.agent else None
+        concern = Concern(run.id, order.goal, dict(order.given), scene, authors.ready)
         with scene.regime.held():
             return await perform(
                 Performance(
@@ -128,13 +141,20 @@ class Ensemble:
                     past=story.past if story else Past(),
                     tell=active.tell,
                     course=course,
-                    planners=planners,
+                    planners=authors.planners,
                     goal=order.goal,
                     given=dict(order.given),
                     begun=story.begun if story else 0,
                     asks_first=options.ask_before_writing if options else True,
                     begins_early=options.begin_early if options else False,
                     replans=options.replans if options and order.plan is None else 0,
+                    sampled=self._witness is None or self._witness.is_sampled(concern),
+                    planned=partial(self._planned, concern),
+                    kept=scene.agent.stored.keys() if scene.agent else frozenset(),
                     word_came=lambda: active.word_came,
                 )
             )
+
+    def _planned(self, concern: Concern, found: Planned) -> None:
+        if self._witness is not None:
+            self._witness.after(concern, found)

@@ -11,6 +11,7 @@ import msgspec
 import uuid_utils
 from msgspec.structs import replace
 
+from shoal.assembly.background import Missed
 from shoal.assembly.runs.active import Tell
 from shoal.assembly.runs.callers import caller_of, own_run, require_agent
 from shoal.assembly.runs.ensemble import Ensemble, Planners
@@ -18,6 +19,7 @@ from shoal.assembly.runs.journal import DECIDED
 from shoal.assembly.runs.keeper import Keeper
 from shoal.assembly.runs.leases import Leases, Watch
 from shoal.assembly.runs.order import Order, written_order
+from shoal.assembly.runs.plan_witness import PlanWitness
 from shoal.assembly.runs.scene import Scenes
 from shoal.assembly.runs.story import RESUMED, Story, story_of
 from shoal.errors import Conflict, LeaseLost, MalformedRequest, NotFound, ShoalError
@@ -45,10 +47,14 @@ class Orchestra:
         planners: Planners,
         resumes: bool = False,
         watch: Watch | None = None,
+        witness: PlanWitness | None = None,
     ) -> None:
+        """``witness`` compares stored plans with what a model would have written; None: nobody
+        does."""
         self._store, self._scenes, self._planners = store, scenes, planners
+        self._witness = witness
         self._leases = Leases(store, watch or Watch())
-        self._ensemble = Ensemble(store, scenes, planners, self._leases)
+        self._ensemble = Ensemble(store, scenes, planners, self._leases, witness)
         resume = partial(self.resume, caller=Caller()) if resumes else None
         self._keeper = Keeper(store, self._leases, self._ensemble, resume)
         self._words = asyncio.Lock()  # of two words on one question the first holds
@@ -61,6 +67,18 @@ class Orchestra:
         """Runs that are under way are left to be gone on with."""
         await self._keeper.__aexit__()
         await self._ensemble.break_off()
+        if self._witness is not None:
+            await self._witness.close()
+
+    @property
+    def audits(self) -> Missed:
+        """The comparisons of plans that came to nothing."""
+        return self._witness.background.missed if self._witness else Missed()
+
+    async def compared(self) -> None:
+        """Wait until comparisons of plans under way are done."""
+        if self._witness is not None:
+            await self._witness.background.settle()
 
     @property
     def scenes(self) -> Scenes:

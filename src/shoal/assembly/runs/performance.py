@@ -1,7 +1,7 @@
 """One run, from its plan to its last record."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -14,7 +14,7 @@ from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.checker import Problem, RefusedPlan, check
 from shoal.planning.earlier import DONE, Done, Earlier, schema_of
-from shoal.planning.guarding import Guard, guarded
+from shoal.planning.guarding import Guard, guarded, unguarded
 from shoal.planning.hands import Hands
 from shoal.planning.journal import Entry, Past
 from shoal.planning.limits import Limits
@@ -70,7 +70,10 @@ class Performance(Struct, frozen=True, kw_only=True):
     plans for which ``goal``, the cheapest first, and how many plans were begun before.
     ``asks_first`` has a person asked before a planned call that changes something;
     ``begins_early`` has steps that only read begin while the plan is still being written;
-    ``replans`` is how often a plan that failed is replaced. ``word_came`` says whether a person's
+    ``replans`` is how often a plan that failed is replaced. ``sampled``: its goal belongs to the
+    unbiased sample; ``planned`` is told the plan that the run begins with, before it begins.
+    ``kept`` are stored plans that people wrote, by name, which decide themselves when a person is
+    asked. ``word_came`` says whether a person's
     word came meanwhile, with which a run that waits goes on at once."""
 
     run_id: str
@@ -88,6 +91,9 @@ class Performance(Struct, frozen=True, kw_only=True):
     asks_first: bool = True
     begins_early: bool = False
     replans: int = 0
+    sampled: bool = True
+    planned: Callable[[Planned], None] = lambda found: None
+    kept: Set[str] = frozenset()
     word_came: Callable[[], bool] = lambda: False
 
 
@@ -200,11 +206,21 @@ class _Act:
         except NoPlan as error:
             self._note_in_vain(planner.name, error)
             raise
-        writes = what.asks_first and found.by != STORED  # a stored plan is one that people keep
-        plan = guarded(found.plan, what.catalogue.tools) if writes else found.plan
-        course = Course(plan, dict(found.given), place, earlier.results if earlier else {})
+        course = Course(self._safe(found), dict(found.given), place, _results(earlier))
         self._note(course, replace(found, why="; ".join((found.why, *passed))))
+        if earlier is None:
+            what.planned(found)
         return await self._go(course), course
+
+    def _safe(self, found: Planned) -> Plan:
+        """The plan, in which a person is asked before what writes, where that is to be."""
+        what = self._what
+        stored = found.by == STORED
+        if not what.asks_first or (stored and found.plan.name in what.kept):
+            return found.plan
+        # One that was learned may have its words already, of a time when people were asked.
+        bare = unguarded(found.plan) if stored else found.plan
+        return guarded(bare, what.catalogue.tools)
 
     async def _gone_while_written(
         self, planner: Streaming, place: str, passed: Sequence[str]
@@ -229,6 +245,7 @@ class _Act:
             why = "; ".join(("written", *passed))
             found = replace(planner.planned(stream), plan=plan, why=why)
             self._note(whole, found)
+            what.planned(found)
 
         empty = Course(Plan(name="being written", steps=()), what.given, place)
         try:
@@ -247,6 +264,7 @@ class _Act:
         usd = found.cost or 0.0
         told: dict[str, Any] = {"course": course, "by": found.by, "why": found.why}
         told |= {"warnings": found.warnings} if found.warnings else {}
+        told |= {} if self._what.sampled else {"sampled": False}
         self._what.journal.add(PLANNED, "", told, None, usd, found.tokens)
         self._add(found)
         about: dict[str, Json] = {"by": found.by, "why": found.why, "value": course.plan.name}
@@ -301,6 +319,10 @@ class _Act:
             seconds=outcome.seconds,
         )
         return outcome
+
+
+def _results(earlier: Earlier | None) -> Mapping[str, Json]:
+    return earlier.results if earlier else {}
 
 
 def _earlier(course: Course, seen: Mapping[str, Json], outcome: Outcome) -> Earlier:
