@@ -288,6 +288,12 @@ def running(conn: Connection) -> None:
     )
 
 
+def resuming(conn: Connection) -> None:
+    """13: who goes on with a run, so that runs which are left to people do not stand before those
+    of gateways that have died."""
+    _run(conn, "ALTER TABLE runs ADD COLUMN left_to TEXT NOT NULL DEFAULT ''")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     recording,
     learning,
@@ -301,6 +307,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     watching,
     reviewing,
     running,
+    resuming,
 )
 
 

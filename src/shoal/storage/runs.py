@@ -8,7 +8,7 @@ owner has not recorded by then is refused to it.
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, or_, select, update
@@ -32,6 +32,8 @@ from shoal.storage.run_records import (
 from shoal.storage.schema import ledger, run_records, runs
 from shoal.storage.trail import Verdict, verify
 
+LeftTo = Literal["gateways", "people", ""]
+
 _TALLIES = "run tallies"  # in what is noted of the connection, which a rollback clears
 _NOTED = 10_000  # runs
 
@@ -41,8 +43,10 @@ class Run(Struct, frozen=True, kw_only=True):
 
     ``id`` is a UUIDv7, given by who starts it; ``name`` is the plan's, ``key`` the id of the key it
     was started with or "". ``owner`` is who runs it, until ``lease_until`` (unix seconds) unless
-    renewed; "" if nobody does. The store counts ``state``, ``updated_at``, ``head`` (hash of the
-    last record, hex), ``records``, ``cost`` (USD) and ``tokens`` by the records.
+    renewed; "" if nobody does. ``left_to`` are those who go on with it when its owner is no more:
+    "gateways", "people", or "" of runs older than that is kept. The store counts ``state``,
+    ``updated_at``, ``head`` (hash of the last record, hex), ``records``, ``cost`` (USD) and
+    ``tokens`` by the records.
     """
 
     id: str
@@ -54,6 +58,7 @@ class Run(Struct, frozen=True, kw_only=True):
     started_at: float
     owner: str
     lease_until: float
+    left_to: LeftTo = ""
     state: RunState = "running"
     updated_at: float = 0.0
     head: str = ""
@@ -220,13 +225,16 @@ class Runs:
         with self._database.read() as conn:
             return [_run(row) for row in conn.execute(query)]
 
-    def unfinished(self, now: float, limit: int = 1000) -> Sequence[Run]:
-        """Runs that are to go on and that nobody has, or whose lease has lapsed; oldest first.
-        Those that wait, or are stuck, are not among them."""
+    def unfinished(self, now: float, after: str = "", limit: int = 1000) -> Sequence[Run]:
+        """Runs that gateways are to go on with and that nobody has, or whose lease has lapsed;
+        oldest first, those with an id above ``after``. Those that wait, are stuck, or are left to
+        people are not among them."""
         free = or_(runs.c.owner == "", runs.c.lease_until <= now)
-        query = select(runs).where(runs.c.state == "running", free).order_by(runs.c.id)
+        query = select(runs).where(
+            runs.c.state == "running", runs.c.id > after, free, runs.c.left_to != "people"
+        )
         with self._database.read() as conn:
-            return [_run(row) for row in conn.execute(query.limit(limit))]
+            return [_run(row) for row in conn.execute(query.order_by(runs.c.id).limit(limit))]
 
     def records(self, run_id: str, after: int = -1, limit: int = 1000) -> Sequence[RunRecord]:
         """The records of a run with a ``seq`` over ``after``, in order; none if there is no such
@@ -275,7 +283,7 @@ def _tally(conn: Connection, run_id: str, owner: str) -> Tally:
 def _columns(run: Run) -> dict[str, Any]:
     texts = ("name", "goal", "agent", "key", "episode")
     row: dict[str, Any] = {name: storable(getattr(run, name)) for name in texts}
-    row |= {"id": run.id, "owner": run.owner}
+    row |= {"id": run.id, "owner": run.owner, "left_to": run.left_to}
     row["started_at"] = number(run.started_at, "started_at")
     row["lease_until"] = number(run.lease_until, "lease_until")
     return row

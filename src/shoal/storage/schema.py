@@ -252,6 +252,7 @@ runs = Table(
     Column("tokens", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),  # who runs it, "" if nobody does
     Column("lease_until", Float, nullable=False),
+    Column("left_to", Text, nullable=False),  # who goes on with it, "" if that was not kept
 )
 
 run_records = Table(

@@ -82,19 +82,26 @@ class Keeper:
         await self._set_aside(run, outcome)
 
     async def _pick_up(self) -> None:
-        for run in await asyncio.to_thread(self._store.runs.unfinished, time.time()):
-            if run.id in self._ensemble.active:
-                continue
-            try:
-                await self._go_on(run)
-            except Conflict:  # another gateway was quicker
-                continue
-            except NotAllowed as error:
-                await self._set_aside(run, _failed(error))
-            except StoreDamaged as error:  # no gateway can, however often it is tried
-                await self._set_aside(run, Outcome(state="stuck", error=str(error)))
-            except ShoalError as error:  # one that cannot go on must not keep the others
-                log.warning("run %s cannot be gone on with: %s", run.id, error)
+        """Go on with what others left behind: all of it, page after page, so that runs which this
+        process cannot take up do not stand before the others."""
+        runs, after = self._store.runs, ""
+        while page := await asyncio.to_thread(runs.unfinished, time.time(), after):
+            for run in page:
+                if run.id not in self._ensemble.active:
+                    await self._try_to_go_on(run)
+            after = page[-1].id
+
+    async def _try_to_go_on(self, run: Run) -> None:
+        try:
+            await self._go_on(run)
+        except Conflict:  # another gateway was quicker
+            return
+        except NotAllowed as error:
+            await self._set_aside(run, _failed(error))
+        except StoreDamaged as error:  # no gateway can, however often it is tried
+            await self._set_aside(run, Outcome(state="stuck", error=str(error)))
+        except ShoalError as error:  # one that cannot go on must not keep the others
+            log.warning("run %s cannot be gone on with: %s", run.id, error)
 
     async def _go_on(self, run: Run) -> None:
         order = await asyncio.to_thread(order_in, self._store, run.id)

@@ -105,6 +105,7 @@ class Orchestra:
             started_at=now,
             owner=self._leases.owner,
             lease_until=now + self._leases.watch.lease_s,
+            left_to="gateways" if order.by == "gateway" else "people",
         )
         body = written_order(order)
         try:
