@@ -218,10 +218,12 @@ async def test_a_person_decides_a_budget_is_raised_and_a_run_is_cancelled(
         assert (await at.state(run_id, "done"))["outcome"]["value"] == "paid 1"
         status, told = await at.said("POST", f"/{run_id}/decisions", word)
         assert (status, told["error"]["code"]) == (409, "conflict")
-        asks = plan_of(ask("a"), ask("b", after=["a"]), answer("${b}"), budget={"tokens": 15})
+        asks = plan_of(ask("a"), ask("b", after=["a"]), answer("${b}"), budget={"tokens": 1240})
         poor = await at.begin(asks)
-        assert (await at.state(poor, "stuck"))["outcome"]["hint"].startswith("raise its budget")
-        await at.said("POST", f"/{poor}/resume", {"budget": {"tokens": 100}})
+        assert (await at.state(poor, "stuck"))["outcome"]["hint"].startswith(
+            "raise the run's budget"
+        )
+        await at.said("POST", f"/{poor}/resume", {"budget": {"tokens": 1300}})
         await at.state(poor, "done")
         waits = await at.begin(PAYING)
         await at.state(waits, "waiting")

@@ -147,10 +147,11 @@ async def _rehearse(config: Config, order: Order, as_json: bool) -> None:
     if as_json:
         return show_json(found)
     show_table(_COLUMNS, [_row(one) for one in found.calls])
-    least, most = checked.least, checked.most
+    least, usual, most = checked.least, checked.usual, checked.most
     say(
-        f"At least {least.steps:,.0f} steps, at most {most.steps:,.0f}, {_usd(most.usd)} USD and "
-        f"{most.seconds:,.0f} seconds. Nothing was called."
+        f"At least {least.steps:,.0f} steps, at most {most.steps:,.0f}, {_usd(most.usd)} USD, "
+        f"{_count(most.tokens)} tokens and {most.seconds:,.0f} seconds; usually about "
+        f"{_usd(usual.usd)} USD and {_count(usual.tokens)} tokens. Nothing was called."
     )
     for warning in checked.warnings:
         say(f"Note: {warning}")
@@ -159,6 +160,10 @@ async def _rehearse(config: Config, order: Order, as_json: bool) -> None:
 def _row(call: Call) -> Row:
     cells = call.step, call.what, f"{call.times:,}", _usd(call.most.usd)
     return Row(cells, as_text(call.asked))
+
+
+def _count(number: float) -> str:
+    return "unknown" if math.isinf(number) else f"{number:,.0f}"
 
 
 def _usd(amount: float) -> str:

@@ -21,7 +21,7 @@ from shoal.errors import EngineError, EngineRefused, NotRecorded, RateLimited, S
 from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.estimate import Estimator, escalations, longest_pause_s
-from shoal.planning.hands import Hands, Said
+from shoal.planning.hands import Hands, Said, TooLittleLeft
 from shoal.planning.journal import Entry, Journal, Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import RunStopped, StepFailed, Waiting
@@ -107,8 +107,9 @@ class Leaves:
         for asked in escalations(ready):
             try:
                 upper = self._estimator.filled_usd(asked)
+                tokens = await self._tokens(asked, place)
                 work = partial(self._said, asked, place, heard)
-                said = await self._tried(step, place, upper, work)
+                said = await self._tried(step, place, upper, work, tokens=tokens)
                 value = self._read(asked, said.text, place)
             except StepFailed as error:
                 broken = error
@@ -124,10 +125,21 @@ class Leaves:
         self._fail(broken, began, heard, told)
         raise broken
 
+    async def _tokens(self, asked: Ask, place: str) -> float:
+        if not asked.task:
+            return self._estimator.filled_tokens(asked)
+        try:
+            return await self._around.hands.tokens(asked)
+        except ShoalError as error:
+            raise StepFailed(place, str(error), passing=_passes(error)) from error
+
     async def _said(self, asked: Ask, place: str, heard: list[Said], holding: Holding) -> Said:
         """What was said; added to ``heard``, since all of it costs."""
         try:
-            said = await self._around.hands.ask(asked, holding.left_usd)
+            said = await self._around.hands.ask(asked, holding.left_usd, holding.left_tokens)
+        except TooLittleLeft as error:
+            hint = "raise the run's budget, and resume it"
+            raise RunStopped("over budget", place, str(error), hint) from error
         except ShoalError as error:
             raise StepFailed(place, str(error), passing=_passes(error)) from error
         said = replace(said, text=SURROGATE.sub("\ufffd", said.text))
@@ -256,15 +268,17 @@ class Leaves:
         upper: float,
         work: Callable[[Holding], Awaitable[_T]],
         slack_s: float = 0.0,
+        tokens: float = 0.0,
     ) -> _T:
-        """What ``work`` gives, tried again where the trouble may pass; a try costs ``upper`` USD at
-        most. ``slack_s`` seconds beyond its limit are for who keeps that limit itself. Waiting for
-        money, and for its turn, counts as the run's time and not as the step's."""
+        """What ``work`` gives, tried again where the trouble may pass; a try costs ``upper`` USD
+        and ``tokens`` at most. ``slack_s`` seconds beyond its limit are for who keeps that limit
+        itself. Waiting for money, and for its turn, counts as the run's time and not as the
+        step's."""
         around = self._around
         timeout = step.timeout_s or around.limits.step_timeout_s
         for count in range(step.retries + 1):
             try:
-                async with around.spending.holding(place, upper) as holding, around.slots:
+                async with around.spending.holding(place, upper, tokens) as holding, around.slots:
                     left = min(timeout, around.spending.left_s)
                     around.tell(Entry("started", place, {"try": count + 1}))
                     async with asyncio.timeout(left + slack_s):
