@@ -351,6 +351,22 @@ async def test_keys_see_their_own_and_admin_all(store: Store, ledger: Ledger) ->
     assert json.loads(decided.body)["by"] == "ops"
 
 
+async def test_who_began_a_run_may_not_approve_it_where_its_agent_says_so(
+    store: Store, ledger: Ledger
+) -> None:
+    agents = [agent_of("payer", PAYING, approve_by="another_key")]
+    async with place(store, ledger, agents=agents) as at:
+        one, boss = await at.key("one"), await at.key("boss", scopes=["admin"])
+        _, told = await at.said("POST", "", {"agent": "payer", "wait": True}, one)
+        word, path = {"step": "word", "approved": True}, f"/{told['run']}/decisions"
+        status, refused = await at.said("POST", path, word, one)
+        assert (status, refused["error"]["code"]) == (403, "approval_not_allowed")
+        assert "agents.payer.approve_by" in refused["error"]["message"]
+        assert ledger.done == []
+        assert (await at.said("POST", path, word, boss))[0] == 202
+        await until(lambda: store.runs.get(told["run"]).state == "done")
+
+
 async def test_a_gateway_without_runs_says_so(store: Store, ledger: Ledger) -> None:
     async with (
         stage(store, ledger.tools()) as here,

@@ -20,7 +20,7 @@ from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, open_store
 from shoal.cli.performing import Players, players
 from shoal.cli.printing import Column, Row, say, show_json, show_table
 from shoal.config import Config, read_config
-from shoal.errors import ConfigError, MalformedRequest
+from shoal.errors import ConfigError, MalformedRequest, ShoalError
 from shoal.planning.checker import RefusedPlan
 from shoal.planning.journal import Decision, Entry
 from shoal.planning.outcome import Outcome
@@ -193,6 +193,11 @@ async def through_questions(here: Players, run_id: str, tell: Tell) -> Outcome:
     while True:
         outcome = await here.orchestra.outcome(run_id)
         if outcome.state != "waiting" or not _on_terminal():
+            return outcome
+        try:
+            await here.orchestra.require_word(run_id, ANYBODY)
+        except ShoalError as error:  # it is not for who sits here to say
+            typer.echo(str(error), err=True)
             return outcome
         past = (await here.orchestra.story(run_id, ANYBODY)).past
         step = min(past.open)  # one only: a no may end the run, and what follows changes the rest

@@ -12,8 +12,8 @@ from shoal.tools.tool import Json, ToolResult, ToolUse
 
 class Said(Struct, frozen=True):
     """What an ``ask`` step got: text, who said it and why they were asked, the recorded call's id,
-    what it took in tokens, and what it cost in USD. ``trouble`` says why it is no answer: it was
-    refused, say, or broken off, and costs all the same."""
+    what it took in tokens, ``output_tokens`` of these written, and what it cost in USD. ``trouble``
+    says why it is no answer: it was refused, say, or broken off, and costs all the same."""
 
     text: str
     by: str = ""
@@ -22,6 +22,7 @@ class Said(Struct, frozen=True):
     tokens: int = 0
     cost: float = 0.0
     trouble: str = ""
+    output_tokens: int = 0
 
 
 class TooLittleLeft(ShoalError):

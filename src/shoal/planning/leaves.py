@@ -22,7 +22,7 @@ from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.estimate import Estimator, escalations, longest_pause_s
 from shoal.planning.hands import Hands, Said, TooLittleLeft
-from shoal.planning.journal import Entry, Journal, Past
+from shoal.planning.journal import WRITTEN, Entry, Journal, Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import RunStopped, StepFailed, Waiting
 from shoal.planning.plan import Approve, Ask, Retrieve, Say, Step, Use
@@ -143,7 +143,7 @@ class Leaves:
         except ShoalError as error:
             raise StepFailed(place, str(error), passing=_passes(error)) from error
         said = replace(said, text=SURROGATE.sub("\ufffd", said.text))
-        holding.took(said.cost, said.tokens)
+        holding.took(said.cost, said.tokens, said.output_tokens)
         heard.append(said)
         if said.trouble:
             raise StepFailed(place, said.trouble, passing=True)
@@ -306,12 +306,14 @@ class Leaves:
         last = heard[-1]
         body: dict[str, Json] = {"value": value, "ms": _ms(began), "by": last.by, **asked}
         body |= {key: told for key, told in (("why", last.why), ("call_id", last.call_id)) if told}
+        body |= _wrote(heard)
         self._note(Entry("finished", place, body, *_taken(heard)))
 
     def _fail(
         self, error: StepFailed, began: float, heard: Sequence[Said], asked: Mapping[str, Json]
     ) -> None:
         body = {"error": error.message, "hint": error.hint, "ms": _ms(began), **asked}
+        body |= _wrote(heard)
         self._note(Entry("failed", error.step, body, *_taken(heard)))
 
     def _note(self, entry: Entry) -> None:
@@ -354,6 +356,11 @@ def _drop(task: "asyncio.Task[Json]") -> None:
 def _taken(heard: Sequence[Said]) -> tuple[float, int]:
     """USD and tokens of all that was said."""
     return sum(one.cost for one in heard), sum(one.tokens for one in heard)
+
+
+def _wrote(heard: Sequence[Said]) -> dict[str, Json]:
+    written = sum(one.output_tokens for one in heard)
+    return {WRITTEN: written} if written else {}
 
 
 def _now() -> float:

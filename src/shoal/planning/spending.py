@@ -30,10 +30,11 @@ class Holding:
         """The tokens that the call may take, likewise."""
         return self._spending.left_tokens + self._held_tokens
 
-    def took(self, usd: float, tokens: int = 0) -> None:
-        """Count what the call took."""
+    def took(self, usd: float, tokens: int = 0, output_tokens: int = 0) -> None:
+        """Count what the call took; ``output_tokens`` are of its ``tokens``."""
         self._spending.usd += usd
         self._spending.tokens += tokens
+        self._spending.output_tokens += output_tokens
 
 
 class Spending:
@@ -44,6 +45,7 @@ class Spending:
         """What was used before counts."""
         self._limits = limits
         self.usd, self.tokens, self.steps = past.usd, past.tokens, past.steps
+        self.output_tokens = past.output_tokens
         self._held, self._held_tokens, self._running = 0.0, 0.0, 0
         self._settled = asyncio.Condition()
         self._began = time.monotonic() - past.seconds

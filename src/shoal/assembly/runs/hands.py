@@ -91,6 +91,7 @@ class RunHands:
             call_id=receipt.call_id,
             tokens=usage.input_tokens + usage.output_tokens if usage else 0,
             cost=receipt.cost or 0.0,
+            output_tokens=usage.output_tokens if usage else 0,
             trouble=_trouble(answer, receipt.answered_by),
         )
 

@@ -12,7 +12,7 @@ import uuid_utils
 from msgspec.structs import replace
 
 from shoal.assembly.runs.active import Tell
-from shoal.assembly.runs.callers import caller_of, own_run, require_agent
+from shoal.assembly.runs.callers import caller_of, own_run, require_agent, require_word
 from shoal.assembly.runs.ensemble import Ensemble, Planners
 from shoal.assembly.runs.journal import DECIDED
 from shoal.assembly.runs.keeper import Keeper
@@ -204,9 +204,11 @@ class Orchestra:
         Raises:
             NotFound: there is no such run of the caller's, or no such question.
             Conflict: the question was answered, the run has ended, or another process performs it.
-            NotAllowed: the key that it was begun with is in force no longer.
+            NotAllowed: the key that it was begun with is in force no longer, or its agent is
+                not for the caller to approve.
             StoreError: it cannot be written down.
         """
+        await self.require_word(run_id, caller)
         async with self._words:
             await self._open_question(run_id, step, caller)
             body = msgspec.to_builtins(word)
@@ -323,6 +325,18 @@ class Orchestra:
         """
         await self.get(run_id, caller)
         return await asyncio.to_thread(story_of, self._store, run_id)
+
+    async def require_word(self, run_id: str, caller: Caller) -> None:
+        """Refuse who may not answer the questions of a run.
+
+        Raises:
+            NotFound: there is no such run of the caller's.
+            NotAllowed: its agent has them answered by others; says by whom.
+            UnknownModel: there is no such agent any more, so nobody knows by whom.
+        """
+        run = await self.get(run_id, caller)
+        if run.agent:
+            require_word(run, caller, self._scenes.agent(run.agent).options.approve_by)
 
     async def _open_question(self, run_id: str, step: str, caller: Caller) -> None:
         past = (await self.story(run_id, caller)).past
