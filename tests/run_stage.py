@@ -31,6 +31,7 @@ from shoal.engines import Engine, WrittenStream
 from shoal.planning.options import AgentOptions
 from shoal.planning.plan import Plan, read_plan
 from shoal.routing.prices import Tariff
+from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
 from shoal.tools.python import FunctionAbout, FunctionTool
@@ -157,6 +158,7 @@ async def stage(
     resumes: bool = False,
     models: Iterable[str] = ("gpt", "big"),
     loader: Loader | None = None,
+    privacy: PrivacyOptions | None = None,
 ) -> AsyncIterator[Stage]:
     scribes = {name: Scribe(name, says) for name in models}
     known = {
@@ -167,6 +169,7 @@ async def stage(
         Models(known),
         {},
         PromiseOptions(),
+        privacy=privacy,
         agents={one.name: one for one in agents},
         tools=Toolset(Toolbox(tools)),
     )

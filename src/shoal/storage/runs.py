@@ -6,7 +6,7 @@ told by the clocks of those who claim, so a clock that is ahead takes a run earl
 owner has not recorded by then is refused to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,13 +18,18 @@ from shoal.storage.database import AnyRow, Database
 from shoal.storage.ledger import ENDED, STARTED, LedgerHead, chain_key, enter, ledger_head
 from shoal.storage.packing import pack, unpack
 from shoal.storage.prepared import Prepared
+from shoal.storage.redaction import redact_run
 from shoal.storage.run_records import (
     FINAL,
+    GOAL,
+    ORIGIN_TEXTS,
     Entry,
     Link,
     RunRecord,
     RunState,
     Tally,
+    committed,
+    new_salt,
     number,
     origin,
     storable,
@@ -98,8 +103,9 @@ class Runs:
         if conn.execute(select(ledger.c.number).where(ledger.c.run == run.id).limit(1)).first():
             raise Conflict(f"there is, or was, a run of id {run.id!r} already; take a new id")
         row = _columns(run)
-        texts = (row[name].encode() for name in ("id", "name", "goal", "agent", "key", "episode"))
-        tally = Tally(origin(self._key, row["started_at"], *texts))
+        texts = [row[name].encode() for name in ORIGIN_TEXTS]
+        held = committed(texts[GOAL], row["salt"], None)
+        tally = Tally(origin(self._key, row["started_at"], texts, held))
         entry = Entry(kind="run", at=run.started_at, body=body, state=run.state)
         link = _link(run.id, 0, entry)
         hashed = link.hash(self._key, tally.head)
@@ -245,6 +251,24 @@ class Runs:
             rows = conn.execute(query.order_by(table.c.seq).limit(limit)).all()
         return [_record(row) for row in rows]
 
+    def whole(self, until: float, after: str = "", limit: int = 50) -> Sequence[str]:
+        """The ids above ``after`` of runs that ended by ``until`` (unix seconds) and were not
+        redacted yet, in order."""
+        query = select(runs.c.id).where(
+            runs.c.salt.is_not(None),
+            runs.c.state.in_(FINAL),
+            runs.c.updated_at <= until,
+            runs.c.id > after,
+        )
+        with self._database.read() as conn:
+            return list(conn.execute(query.order_by(runs.c.id).limit(limit)).scalars())
+
+    def redact(
+        self, conn: Connection, run_id: str, goal: str, bodies: Mapping[int, bytes], at: float
+    ) -> bool:
+        """Put other values in place: see ``redaction``."""
+        return redact_run(conn, self._key, run_id, goal, bodies, at)
+
     def head(self) -> LedgerHead:
         """Where the ledger has got to, to be written down elsewhere."""
         with self._database.read() as conn:
@@ -284,6 +308,7 @@ def _columns(run: Run) -> dict[str, Any]:
     texts = ("name", "goal", "agent", "key", "episode")
     row: dict[str, Any] = {name: storable(getattr(run, name)) for name in texts}
     row |= {"id": run.id, "owner": run.owner, "left_to": run.left_to}
+    row |= {"salt": new_salt(), "digest": None, "seal": None}
     row["started_at"] = number(run.started_at, "started_at")
     row["lease_until"] = number(run.lease_until, "lease_until")
     return row
@@ -304,6 +329,7 @@ def _link(run_id: str, seq: int, entry: Entry) -> Link:
         state=(entry.state or "").encode(),
         cost=number(entry.cost, "cost"),
         tokens=entry.tokens,
+        salt=new_salt(),
     )
 
 
@@ -319,6 +345,9 @@ def _row(link: Link, hashed: bytes) -> dict[str, Any]:
         "cost": link.cost,
         "tokens": link.tokens,
         "hash": hashed,
+        "salt": link.salt,
+        "digest": None,
+        "seal": None,
     }
 
 
@@ -340,9 +369,11 @@ def _told(row: dict[str, Any], entry: Entry) -> RunRecord:
 def _record(row: AnyRow) -> RunRecord:
     fields = dict(row._mapping)
     fields["run_id"] = fields.pop("run")
+    fields["redacted"] = fields["digest"] is not None
     fields |= {"body": unpack(row.body), "state": row.state or None, "hash": row.hash.hex()}
-    return RunRecord(**fields)
+    return RunRecord(**{name: fields[name] for name in RunRecord.__struct_fields__})
 
 
 def _run(row: AnyRow) -> Run:
-    return Run(**dict(row._mapping) | {"head": row.head.hex()})
+    fields = dict(row._mapping) | {"head": row.head.hex()}
+    return Run(**{name: fields[name] for name in Run.__struct_fields__})

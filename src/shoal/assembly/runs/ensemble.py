@@ -1,7 +1,8 @@
 """The runs that this process performs, each in a task of its own, and who listens to them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -21,6 +22,8 @@ from shoal.routing.caller import Caller
 from shoal.storage import Run, Store
 from shoal.tools.tool import Json
 
+_LAST = 1_000  # runs that ended, whose ids are kept
+
 Planners = Callable[[Scene], tuple[Planner, ...]]
 """Who plans in a scene whose agent has no plan of its own, the cheapest first. Not for event loops.
 
@@ -36,11 +39,17 @@ class Ensemble:
         self._store, self._scenes, self._planners = store, scenes, planners
         self._leases = leases
         self._active = dict[str, Active]()
+        self._ended = deque[str](maxlen=_LAST)
 
     @property
     def active(self) -> Mapping[str, Active]:
         """What is performed now, by the run's id."""
         return self._active
+
+    @property
+    def ended(self) -> Sequence[str]:
+        """The last runs that were performed here, and are no more."""
+        return tuple(self._ended)
 
     def perform(
         self,
@@ -96,6 +105,7 @@ class Ensemble:
             return active.ended  # whoever waits for it is not cancelled with it
         finally:
             self._active.pop(run.id, None)
+            self._ended.append(run.id)
             self._leases.release(run.id)
 
     async def _once(

@@ -18,6 +18,7 @@ from shoal.assembly.runs.journal import DECIDED
 from shoal.assembly.runs.keeper import Keeper
 from shoal.assembly.runs.leases import Leases, Watch
 from shoal.assembly.runs.order import Order, written_order
+from shoal.assembly.runs.redacting import Redacting
 from shoal.assembly.runs.scene import Scenes
 from shoal.assembly.runs.story import RESUMED, Story, story_of
 from shoal.errors import Conflict, LeaseLost, MalformedRequest, NotFound, ShoalError
@@ -50,7 +51,8 @@ class Orchestra:
         self._leases = Leases(store, watch or Watch())
         self._ensemble = Ensemble(store, scenes, planners, self._leases)
         resume = partial(self.resume, caller=Caller()) if resumes else None
-        self._keeper = Keeper(store, self._leases, self._ensemble, resume)
+        self._redacting = Redacting(store, self._leases, scenes.journal_scrub)
+        self._keeper = Keeper(store, self._leases, self._ensemble, self._redacting, resume)
         self._words = asyncio.Lock()  # of two words on one question the first holds
 
     async def __aenter__(self) -> Self:
@@ -61,6 +63,8 @@ class Orchestra:
         """Runs that are under way are left to be gone on with."""
         await self._keeper.__aexit__()
         await self._ensemble.break_off()
+        # A command's process may be the only one there is.
+        await self._redacting.at_once(frozenset(self._ensemble.ended))
 
     @property
     def scenes(self) -> Scenes:
