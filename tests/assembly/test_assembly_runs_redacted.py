@@ -3,6 +3,9 @@
 import json
 import time
 
+import pytest
+from sqlalchemy import update
+
 from run_stage import (
     Ledger,
     Watch,
@@ -17,10 +20,12 @@ from run_stage import (
     use,
 )
 from shoal.assembly.runs.story import all_records, story_of
+from shoal.errors import StoreError
 from shoal.planning.journal import Decision
 from shoal.routing.caller import ANYBODY
 from shoal.routing.privacy import PrivacyOptions
 from shoal.storage import Store
+from shoal.storage.schema import run_records
 
 MAIL, PHONE = "jane.doe@example.com", "+44 20 7946 0958"
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
@@ -116,3 +121,33 @@ async def test_a_run_that_is_redacted_while_others_end_it_is_redacted_once(store
     assert all(MAIL not in text_of(store, run.id) for run in store.runs.list())
     verdict = store.runs.verify()
     assert (verdict.found, verdict.redacted_runs) == (0, 5)
+
+
+async def test_a_store_that_cannot_be_read_does_not_keep_a_process_from_ending(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage(store, privacy=LESS) as here:
+        await here.orchestra.run(order_of(plan_of(ask("said", MAIL), answer("${said}"))), ANYBODY)
+
+        def away(*about: object) -> list[str]:
+            raise StoreError("the store is away")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store.runs, "whole", away)
+            await here.orchestra._redacting.at_once({"x"})
+    assert "not redacted yet: the store is away" in caplog.text
+    (run,) = store.runs.list()
+    assert MAIL not in text_of(store, run.id)  # the second time it could be
+
+
+async def test_a_run_whose_records_are_damaged_keeps_others_from_nothing(store: Store) -> None:
+    async with stage(store, privacy=LESS) as here:
+        for _ in range(2):
+            plan = plan_of(ask("said", MAIL), answer("${said}"))
+            await here.orchestra.run(order_of(plan), ANYBODY)
+        other, damaged = (run.id for run in store.runs.list())
+        with store.database.transaction() as conn:
+            spoilt = update(run_records).where(run_records.c.run == damaged)
+            conn.execute(spoilt.values(body=b"x is no stream"))
+    assert MAIL not in text_of(store, other)
+    assert store.runs.whole(time.time()) == [damaged]

@@ -34,15 +34,23 @@ class Redacting:
         self._failed = set[str]()
 
     async def all_ended(self) -> None:
-        """Redact every run that ended a while ago, so that who follows one hears its end whole."""
+        """Redact every run that ended a while ago, so that who follows one hears its end whole.
+
+        Raises:
+            StoreError: the store cannot be read or written; what was redacted is.
+        """
         async for run_id in self._whole(time.time() - self._leases.watch.grace_s):
             await self._one(run_id)
 
     async def at_once(self, names: Collection[str]) -> None:
-        """Redact those of these runs that have ended: nobody follows them any more."""
-        async for run_id in self._whole(math.inf):
-            if run_id in names:
-                await self._one(run_id)
+        """Redact those of these runs that have ended: nobody follows them any more. Where the
+        store cannot be written that is left to whoever looks after runs next."""
+        try:
+            async for run_id in self._whole(math.inf):
+                if run_id in names:
+                    await self._one(run_id)
+        except ShoalError as error:
+            log.warning("runs that ended are not redacted yet: %s", error)
 
     async def _whole(self, until: float) -> AsyncIterator[str]:
         after = ""
@@ -65,10 +73,9 @@ class Redacting:
                                              at=now))  # fmt: skip
         except NotFound:  # it has expired
             return
-        except ShoalError as error:
-            if isinstance(error, StoreDamaged):
-                self._failed.add(run_id)
-            log.warning("run %s cannot be redacted: %s", run_id, error)
+        except StoreDamaged as error:  # however often it is tried
+            self._failed.add(run_id)
+            log.error("run %s cannot be redacted, and keeps its values: %s", run_id, error)
 
     def _less(self, run_id: str, scrub: JournalScrub) -> tuple[str, dict[int, bytes]]:
         """The goal and the bodies as they may be kept, the latter where they are others."""
