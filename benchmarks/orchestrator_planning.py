@@ -63,7 +63,10 @@ class Noting:
     def __init__(self) -> None:
         self.made: list[Call] = []
 
-    async def ask(self, step: Ask, left_usd: float) -> Said:
+    async def tokens(self, step: Ask) -> float:
+        raise AssertionError("no plan asks anybody")
+
+    async def ask(self, step: Ask, left_usd: float, left_tokens: float) -> Said:
         raise AssertionError("no plan asks anybody")
 
     async def retrieve(

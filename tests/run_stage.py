@@ -33,6 +33,7 @@ from shoal.planning.options import AgentOptions
 from shoal.planning.plan import Plan, read_plan
 from shoal.routing.budget import Budgets
 from shoal.routing.prices import Tariff
+from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
 from shoal.tools.python import FunctionAbout, FunctionTool
@@ -160,6 +161,7 @@ async def stage(
     models: Iterable[str] = ("gpt", "big"),
     loader: Loader | None = None,
     promise: PromiseOptions | None = None,
+    privacy: PrivacyOptions | None = None,
 ) -> AsyncIterator[Stage]:
     scribes = {name: Scribe(name, says) for name in models}
     known = {
@@ -170,6 +172,7 @@ async def stage(
         Models(known),
         {},
         promise or PromiseOptions(),
+        privacy=privacy,
         agents={one.name: one for one in agents},
         tools=Toolset(Toolbox(tools)),
     )

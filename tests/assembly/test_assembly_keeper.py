@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from functools import partial
 
 import pytest
 import uuid_utils
+from msgspec.structs import replace
 
 from run_stage import QUICK, Ledger, answer, order_of, plan_of, stage, until, use
 from shoal.assembly.runs.leases import Watch
@@ -85,3 +87,16 @@ async def test_a_run_whose_records_cannot_be_read_does_not_keep_others(store: St
         await until(lambda: store.runs.get(whole).state == "done")
         await until(lambda: store.runs.get(broken).state == "stuck")
     assert [one.kind for one in store.runs.records(broken)].count("resumed") == 1
+
+
+async def test_runs_that_cannot_be_gone_on_with_do_not_crowd_out_the_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = replace(LOOK, by="here")  # of a time when the store did not keep who goes on with it
+    kept = [left_behind(store, here) for _ in range(7)]
+    whole = left_behind(store, LOOK)
+    few = partial(store.runs.unfinished, limit=3)
+    monkeypatch.setattr(store.runs, "unfinished", few)
+    async with stage(store, Ledger().tools(), watch=QUICK, resumes=True):
+        await until(lambda: store.runs.get(whole).state == "done")
+    assert {store.runs.get(run_id).state for run_id in kept} == {"running"}

@@ -224,24 +224,24 @@ async def test_a_run_is_stuck_where_nobody_knows_and_a_person_settles_it(
 
 
 async def test_a_budget_is_raised(store: Store) -> None:
-    plan = plan_of(ask("one"), ask("two", after=["one"]), answer("${two}"), budget={"tokens": 15})
+    plan = plan_of(ask("one"), ask("two", after=["one"]), answer("${two}"), budget={"tokens": 1240})
     async with stage(store) as here:
         run_id = await here.orchestra.begin(order_of(plan), ANYBODY)
         outcome = await here.orchestra.outcome(run_id)
         assert (outcome.state, outcome.step) == ("over budget", "two")
         assert store.runs.get(run_id).state == "stuck"
-        await here.orchestra.resume(run_id, ANYBODY, Budget(tokens=100))
+        await here.orchestra.resume(run_id, ANYBODY, Budget(tokens=1300))
         outcome = await here.orchestra.outcome(run_id)
         assert (outcome.state, outcome.tokens) == ("done", 30)
         assert len(here.scribes["gpt"].asked) == 2
 
 
 async def test_what_is_not_raised_of_a_budget_holds_on(store: Store) -> None:
-    plan = plan_of(ask("one"), ask("two", after=["one"]), answer("${two}"), budget={"tokens": 15})
+    plan = plan_of(ask("one"), ask("two", after=["one"]), answer("${two}"), budget={"tokens": 1240})
     async with stage(store) as here:
         run_id = await here.orchestra.begin(order_of(plan, budget=Budget(steps=9)), ANYBODY)
         assert "tokens" in (await here.orchestra.outcome(run_id)).error
-        for raised, told in ((Budget(steps=99), "15 tokens"), (Budget(tokens=99), "done")):
+        for raised, told in ((Budget(steps=99), "1,240 tokens"), (Budget(tokens=1300), "done")):
             await here.orchestra.resume(run_id, ANYBODY, raised)
             outcome = await here.orchestra.outcome(run_id)
             assert told in (outcome.error or outcome.state)
@@ -270,12 +270,12 @@ async def test_calls_of_free_tools_do_not_hold_up_those_that_cost(
         ask("said", after=["seen"], max_tokens=1),
         ask("more", after=["said"], max_tokens=30),
         answer("${more}"),
-        budget={"usd": 0.00006},
+        budget={"usd": 0.0003},
     )
     async with stage(store, ledger.tools()) as here:
         async with asyncio.timeout(5):
             outcome = await here.orchestra.run(order_of(plan), ANYBODY)
-    assert outcome.state in ("done", "failed")  # whether the last one may cost so much or not
+    assert outcome.state == "done"
 
 
 async def test_a_cancelled_run_ends_for_good(store: Store, ledger: Ledger) -> None:

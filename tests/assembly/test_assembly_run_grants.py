@@ -1,5 +1,6 @@
 """What a key is not for it cannot reach by a plan, nor by an agent."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -114,7 +115,7 @@ async def test_a_task_is_no_way_to_a_model_that_the_key_is_not_for(store: Store)
 
         hands._request = request  # type: ignore[method-assign, assignment]
         with pytest.raises(NotAllowed, match="may not ask 'big'"):
-            await hands.ask(plan_of(ask("a"), answer(1)).steps[0], 1.0)  # type: ignore[arg-type]
+            await hands.ask(plan_of(ask("a"), answer(1)).steps[0], 1.0, math.inf)  # type: ignore[arg-type]
         assert here.scribes["big"].asked == []
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from keyword_desk import UNCLEAR, serving, text_of
+from keyword_desk import TASK, UNCLEAR, serving, text_of
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
@@ -22,6 +22,7 @@ from ports import free_port
 from shoal.assembly.stored_keys import StoredKeys
 from shoal.encoder import Encoder
 from shoal.errors import NotFound
+from shoal.flywheel.promotion import promote
 from shoal.retrieval.collection import Collection
 from shoal.routing.key_order import KeyOrder
 from shoal.storage import CallRecord, Store, StoreOptions
@@ -177,7 +178,7 @@ def address(home: Path, keys: dict[str, str]) -> Iterator[str]:
 @asynccontextmanager
 async def asking(address: str, key: str, mode: Any = "auto") -> AsyncIterator[Client]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    async with httpx2.AsyncClient(headers=headers) as http:
+    async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         transport = streamable_http_client(address, http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client
@@ -212,8 +213,62 @@ async def test_without_a_key_for_calls_nobody_is_let_in(
         assert (await http.post(address, json={})).status_code == status
 
 
-async def test_a_stream_of_notices_is_not_opened(address: str, keys: dict[str, str]) -> None:
-    """It would hold up the end of the gateway, and there are none to send."""
+@pytest.mark.slow
+async def test_that_tools_changed_is_told_to_who_listens(tmp_path: Path) -> None:
+    """Over HTTP and over stdio, of one store; the gateway stops in time though somebody listens."""
+    home = new_home(tmp_path)
+    port = int((home / "shoal.toml").read_text().partition("port = ")[2].split()[0])
+    command = [sys.executable, "-m", "shoal", "serve", "--no-learn", "--config"]
+    log = (home / "log").open("wb")
+    gateway = subprocess.Popen(  # noqa: ASYNC220
+        [*command, home / "shoal.toml"], cwd=home, stderr=log
+    )
+    try:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with suppress(OSError), closing(create_connection(("127.0.0.1", port), 1)):
+                break
+            await asyncio.sleep(0.05)
+        heard = asyncio.Event()
+
+        async def hear(message: Any) -> None:
+            if type(message).__name__ == "ToolListChangedNotification":
+                heard.set()
+
+        async with (
+            asking(f"http://127.0.0.1:{port}/mcp", "") as client,
+            client.listen(tools_list_changed=True) as notices,
+            Client(parameters(home), mode="legacy", message_handler=hear) as other,
+        ):
+            assert len((await client.list_tools()).tools) == 1
+            await client.call_tool(TASK_TOOL, {"message": text_of(4)})
+            assert len((await other.list_tools()).tools) == 1
+            await asyncio.sleep(2)  # both have seen what there is
+            with Store.open(StoreOptions(path=home / "shoal-data")) as store:
+                promote(store, TASK.id, "shadow", "test", "for a test")
+            async with asyncio.timeout(10):
+                await anext(notices.__aiter__())
+                await heard.wait()
+            assert (await client.list_tools()).tools == []
+            async with httpx2.AsyncClient() as http:
+                told = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+            assert 'shoal_mcp_acts_total{act="mcp.call",outcome="ok"} 1.0' in told
+            by = f'answered_by="specialist/{TASK.name}",format="mcp",outcome="ok"'
+            assert f"shoal_calls_total{{{by}" in told
+            began = time.monotonic()
+            gateway.terminate()
+            assert await asyncio.to_thread(gateway.wait, 20) == 0
+            assert time.monotonic() - began < 8
+    finally:
+        gateway.kill()
+        gateway.wait()
+        log.close()
+    assert b"Traceback" not in (home / "log").read_bytes()
+
+
+async def test_a_stream_of_notices_by_get_is_not_opened(address: str, keys: dict[str, str]) -> None:
+    """The protocol of 2026-07-28 has another way, and with the one before none is told over HTTP,
+    where each request stands for itself."""
     headers = {"authorization": f"Bearer {keys['all']}", "accept": "text/event-stream"}
     async with httpx2.AsyncClient(headers=headers) as http:
         assert (await http.get(address)).status_code == 405

@@ -44,6 +44,13 @@ class Served:
         with urllib.request.urlopen(self.url + path, timeout=TIMEOUT_S) as reply:
             return json.load(reply)
 
+    def send(self, method: str, path: str, body: object = None) -> Any:
+        """What it replies, as JSON; what is no 2xx raises."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, method=method)
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+            return json.load(reply)
+
     def learners(self) -> list[int]:
         """The learner processes that it has started and that live."""
         return [pid for pid in children(self.process.pid) if b"learn" in command(pid)]

@@ -57,3 +57,16 @@ def test_what_is_no_head_is_refused(desk: Desk) -> None:
     result = desk.run("audit", "verify", "--head", "12ab")
     assert result.exit_code == 2
     assert "64 hexadecimal digits" in result.output
+
+
+def test_what_was_redacted_is_named_and_is_no_finding(desk: Desk) -> None:
+    add_run(desk, "r1")
+    add_run(desk, "r2")
+    with desk.store() as store, store.database.transaction() as conn:
+        assert store.runs.redact(conn, "r1", "", {0: b'"[EMAIL]"', 1: b"{}"}, 1e9)
+    told = desk.printed("audit", "verify")
+    assert "All as recorded" in told
+    assert "2 records of 1 runs that had ended" in told
+    assert "run r1: records 0, 1" in told
+    verdict = json.loads(desk.printed("audit", "verify", "--json"))
+    assert verdict["redacted"] == [{"run": "r1", "records": [0, 1]}]

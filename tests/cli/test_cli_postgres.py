@@ -1,31 +1,16 @@
 """Two gateways, each a process of its own, on one store in Postgres."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import openai
-from served_desk import Served, served, wait_for
+from gateway_pair import two_gateways
+from served_desk import Served, wait_for
 from support_desk import LABELS, request_of
 
 from postgres_home import postgres_url
 from postgres_server import own_server
 from shoal.storage import Store, StoreOptions
-
-FAST = "[learn]\nevery_s = 0.2\n"
-
-
-@contextmanager
-def two_gateways(tmp_path: Path, url: str, *options: str) -> Iterator[tuple[Served, Served]]:
-    shared = f'{FAST}[store]\npath = "{tmp_path}/data"\nurl = "{url}"\n'
-    with ExitStack() as stack:
-        running = []
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-            gateway = served(tmp_path / name, *options, settings=shared)
-            running.append(stack.enter_context(gateway))
-        yield running[0], running[1]
 
 
 def ask(gateway: Served, number: int) -> str:

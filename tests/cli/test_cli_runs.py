@@ -226,3 +226,17 @@ def test_a_no_on_a_terminal_ends_the_questions(desk: Desk, monkeypatch: pytest.M
     second = {"do": "approve", "id": "second", "question": "Sure?"}
     result = desk.run("run", plan(desk, ASKS | {"steps": [second, *ASKS["steps"]]}))
     assert (result.exit_code, "said no" in result.stdout) == (1, True)
+
+
+def test_an_agent_whose_questions_are_for_others_is_not_approved_here(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = plan(desk, ASKS, "asks.json")
+    desk.add_settings(f'[agents.asks]\nplan = "{file}"\napprove_by = ["anna"]\n')
+    monkeypatch.setattr("shoal.cli.run._on_terminal", lambda: True)  # and nobody is asked there
+    result = desk.run("run", "go")
+    assert (result.exit_code, "only anna" in result.stderr) == (3, True)
+    assert "agents.asks.approve_by" in desk.refused("runs", "approve", run_id(desk))
+    desk.config.write_text(desk.config.read_text().replace('"anna"', '"operator"'))
+    monkeypatch.setattr("shoal.cli.run._on_terminal", lambda: False)
+    assert desk.printed("runs", "approve", run_id(desk)).strip() == "hello"

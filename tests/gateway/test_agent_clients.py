@@ -63,7 +63,10 @@ async def test_chat_whole(at: Place) -> None:
     assert found.choices[0].message.content == "HELLO"
     assert found.choices[0].finish_reason == "stop"
     assert found.usage is not None
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (10, 5)
     await at.here.shoal.settle()
+    spent = at.here.store.spend.list()
+    assert sum(one.input_tokens for one in spent) == 10  # the model's call counts, and once
     calls = {call.answered_by: call for call in at.here.store.calls.list()}
     assert set(calls) == {"shoal/agent:two", "gpt"}  # the model's call is one of its own
     assert len({call.episode for call in calls.values()}) == 1
@@ -86,12 +89,14 @@ async def test_chat_streamed(at: Place) -> None:
             thinking += getattr(choice.delta, "reasoning_content", None) or ""
     progressed(thinking)
     assert (text, usage is not None) == ("HELLO", True)
+    assert (usage.prompt_tokens, usage.completion_tokens) == (10, 5)
 
 
 async def test_responses_whole_and_streamed(at: Place) -> None:
     found = await at.openai.responses.create(model="shoal/agent:two", input="hello")
     assert (found.output_text, found.status) == ("HELLO", "completed")
     assert found.usage is not None
+    assert (found.usage.input_tokens, found.usage.output_tokens) == (10, 5)
     thinking = text = ""
     async for event in await at.openai.responses.create(
         model="shoal/agent:two", input="hello", stream=True

@@ -3,11 +3,15 @@
 import re
 
 import aiohttp
+import msgspec
 from fake_keys import FakeKeys
 from live import FakeDesk
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from shoal.gateway import GatewayOptions, create_app
+from shoal.gateway.observer import Observer
+from shoal.gateway.openapi import openapi
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -49,3 +53,21 @@ async def test_every_reference_leads_to_a_schema_and_every_schema_is_used(
     found = await document(http, gateway)
     used = set(re.findall(r"#/components/schemas/(\w+)", str(found)))
     assert used == set(found["components"]["schemas"])
+
+
+class Nobody:
+    """At /mcp, and answers nothing."""
+
+    def join(self, observer: Observer, is_stopping: object) -> None: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+def test_it_tells_of_mcp_where_there_is_somebody() -> None:
+    app = create_app(FakeDesk(), GatewayOptions(), FakeKeys(), mcp=Nobody())
+    assert any(isinstance(route, Route) and route.path == "/mcp" for route in app.routes)
+    assert "/mcp" not in msgspec.json.decode(openapi())["paths"]
+    told = msgspec.json.decode(openapi(True))
+    assert list(told["paths"]["/mcp"]) == ["post"]
+    used = set(re.findall(r"#/components/schemas/(\w+)", str(told)))
+    assert used == set(told["components"]["schemas"])

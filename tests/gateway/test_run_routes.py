@@ -218,10 +218,12 @@ async def test_a_person_decides_a_budget_is_raised_and_a_run_is_cancelled(
         assert (await at.state(run_id, "done"))["outcome"]["value"] == "paid 1"
         status, told = await at.said("POST", f"/{run_id}/decisions", word)
         assert (status, told["error"]["code"]) == (409, "conflict")
-        asks = plan_of(ask("a"), ask("b", after=["a"]), answer("${b}"), budget={"tokens": 15})
+        asks = plan_of(ask("a"), ask("b", after=["a"]), answer("${b}"), budget={"tokens": 1240})
         poor = await at.begin(asks)
-        assert (await at.state(poor, "stuck"))["outcome"]["hint"].startswith("raise its budget")
-        await at.said("POST", f"/{poor}/resume", {"budget": {"tokens": 100}})
+        assert (await at.state(poor, "stuck"))["outcome"]["hint"].startswith(
+            "raise the run's budget"
+        )
+        await at.said("POST", f"/{poor}/resume", {"budget": {"tokens": 1300}})
         await at.state(poor, "done")
         waits = await at.begin(PAYING)
         await at.state(waits, "waiting")
@@ -347,6 +349,22 @@ async def test_keys_see_their_own_and_admin_all(store: Store, ledger: Ledger) ->
         await until(lambda: store.runs.get(run_id).state == "done")
     decided = next(one for one in store.runs.records(run_id) if one.kind == "decided")
     assert json.loads(decided.body)["by"] == "ops"
+
+
+async def test_who_began_a_run_may_not_approve_it_where_its_agent_says_so(
+    store: Store, ledger: Ledger
+) -> None:
+    agents = [agent_of("payer", PAYING, approve_by="another_key")]
+    async with place(store, ledger, agents=agents) as at:
+        one, boss = await at.key("one"), await at.key("boss", scopes=["admin"])
+        _, told = await at.said("POST", "", {"agent": "payer", "wait": True}, one)
+        word, path = {"step": "word", "approved": True}, f"/{told['run']}/decisions"
+        status, refused = await at.said("POST", path, word, one)
+        assert (status, refused["error"]["code"]) == (403, "approval_not_allowed")
+        assert "agents.payer.approve_by" in refused["error"]["message"]
+        assert ledger.done == []
+        assert (await at.said("POST", path, word, boss))[0] == 202
+        await until(lambda: store.runs.get(told["run"]).state == "done")
 
 
 async def test_a_gateway_without_runs_says_so(store: Store, ledger: Ledger) -> None:

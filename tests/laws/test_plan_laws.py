@@ -165,7 +165,10 @@ class Hostile(World):
     async def use(self, tool: str, arguments: Mapping[str, Json], use: ToolUse) -> ToolResult:
         return await self._toolbox.call(tool, arguments, use, None)
 
-    async def ask(self, step: Ask, left_usd: float) -> Said:
+    async def tokens(self, step: Ask) -> float:
+        return 200
+
+    async def ask(self, step: Ask, left_usd: float, left_tokens: float) -> Said:
         self.calls.append((step.model or step.task, step.prompt))
         return Said(self._texts[len(self.calls) % len(self._texts)], tokens=3, cost=0.01)
 

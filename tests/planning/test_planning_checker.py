@@ -4,6 +4,8 @@ import math
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planning.worlds import CATALOGUE, answer, ask, messages, plan_of, tool
 from shoal.errors import MalformedRequest
@@ -155,7 +157,8 @@ def test_retries_escalations_and_fallbacks_count_at_most() -> None:
     step = ask("a", retries=2, escalate=["huge"], fallback=tool("b"), timeout_s=10)
     limits = Limits(prompt_characters=4_000)
     found = check(plan_of(step, answer("x")), CATALOGUE, limits)
-    asked = 3 * (1_000 * 1e-6 + 1_024 * 1e-5 + 1_000 * 1e-5 + 1_024 * 1e-4)
+    size = len("hello") + len("{}") + 200  # a token has at least a byte
+    asked = 3 * (size * 1e-6 + 1_024 * 1e-5 + size * 1e-5 + 1_024 * 1e-4)
     assert found.most.usd == pytest.approx(asked + 0.01)
     pauses = 2 * (0.2 + 0.4)  # between the tries
     assert found.most.seconds == pytest.approx(6 * 10 + pauses + 30)
@@ -222,6 +225,53 @@ def test_written_out_arguments_are_held_to_schemas_that_refer_to_others() -> Non
     assert told([]) == ""
     assert told([{"said": "yes"}]) == ""
     assert "said" in told([{"heard": "yes"}])
+
+
+def test_a_prompt_that_names_results_may_have_four_bytes_for_each_character() -> None:
+    step = ask("b", "of ${a}", max_tokens=10)
+    limits = Limits(prompt_characters=1_000)
+    found = check(plan_of(tool("a"), step, answer("x")), CATALOGUE, limits)
+    assert found.most.tokens == 4_000 + len("{}") + 200 + 10
+    assert found.most.usd == pytest.approx(0.01 + 4_202e-6 + 10e-5)
+    assert found.usual.tokens == 1_000 / 4 + 10  # 2,000 characters a result, of 1,000 that are sent
+    longer = check(plan_of(tool("a"), step, answer("x")), CATALOGUE)
+    assert longer.usual.tokens == pytest.approx(2_000 / 4, abs=15)
+
+
+def test_at_least_an_ask_costs_what_its_model_does_unless_a_specialist_may_answer() -> None:
+    step = ask("a", "x" * 4_000, max_tokens=10)
+    assert check(plan_of(step, answer("x")), CATALOGUE).least.usd == pytest.approx(1e-6)
+    spared = {"big": msgspec.structs.replace(CATALOGUE.models["big"], spared=True)}
+    catalogue = msgspec.structs.replace(CATALOGUE, models=spared)
+    found = check(plan_of(step, answer("x"), budget={"usd": 1e-9}), catalogue)
+    assert (found.problems, found.least.usd, found.least.tokens) == ((), 0.0, 0)
+    refused = check(plan_of(step, answer("x"), budget={"usd": 1e-9}), CATALOGUE)
+    assert "at least 1e-06 USD" in messages(refused.problems)
+
+
+def test_a_list_that_is_written_out_is_as_long_as_it_is() -> None:
+    each: dict[str, Json] = {"do": "map", "id": "e", "over": [1, 2, 3], "as": "one", "result": 1}
+    each |= {"steps": [tool("t")], "at_most": 50}
+    assert check(plan_of(each, answer("x")), CATALOGUE).most.steps == 4
+
+
+def test_tokens_are_warned_of_by_what_is_usual() -> None:
+    asks = [ask("a"), *(ask(f"a{at}", f"${{a{at - 1 or ''}}}") for at in range(1, 9))]
+    found = check(plan_of(*asks, answer("x")), CATALOGUE)
+    assert found.most.tokens > 1_900_000
+    assert found.warnings == ()
+    told = check(plan_of(*asks, answer("x"), budget={"tokens": 5_000}), CATALOGUE)
+    assert "about" in messages(told.warnings)
+
+
+@given(st.text(max_size=200), st.integers(0, 50))
+def test_no_filled_in_prompt_has_more_tokens_than_was_said(text: str, most: int) -> None:
+    """With the finest tokenizer there is: one that makes a token of each byte."""
+    estimator = Estimator(CATALOGUE, Limits())
+    step = Ask(id="a", model="big", prompt="${x}", max_tokens=most)
+    filled = msgspec.structs.replace(step, prompt=text)
+    size = len(text.encode("utf-8", "surrogatepass"))
+    assert size + most <= estimator.filled_tokens(filled) <= estimator.most((step,)).tokens
 
 
 def test_a_filled_in_prompt_costs_at_most_a_token_a_byte() -> None:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planning.worlds import CATALOGUE, World, answer, ask, passing, plan_of, tool, unreachable
 from shoal.errors import StoreError
@@ -185,7 +187,7 @@ def test_a_step_has_a_time_limit() -> None:
     ("limits", "told"),
     [
         (Limits(steps=3), "3 steps"),
-        (Limits(tokens=15), "15 tokens"),
+        (Limits(tokens=225), "225 tokens"),
         (Limits(usd=0.002, prompt_characters=40), "0.002 USD"),
         (Limits(seconds=0.03), "0.03 seconds"),
     ],
@@ -200,16 +202,16 @@ def test_a_run_ends_where_its_budget_does(limits: Limits, told: str) -> None:
 
 
 def test_money_is_held_back_for_calls_beside_each_other() -> None:
-    limits = Limits(usd=0.012, prompt_characters=400)  # each may cost 0.0001 + 0.01, takes 0.001
+    limits = Limits(usd=0.02)  # each may cost 0.0001 + 0.01, takes 0.001
     now, most = 0, 0
 
     class Dear(World):
-        async def ask(self, step: Ask, left_usd: float) -> Said:
+        async def ask(self, step: Ask, left_usd: float, left_tokens: float) -> Said:
             nonlocal now, most
             now += 1
             most = max(most, now)
             assert left_usd > 0
-            said = await super().ask(step, left_usd)
+            said = await super().ask(step, left_usd, left_tokens)
             now -= 1
             return said
 
@@ -220,7 +222,7 @@ def test_money_is_held_back_for_calls_beside_each_other() -> None:
     assert most == 1
     found = ran(steps(30), Dear(), limits=limits)
     assert found.state == "over budget"
-    assert found.usd == pytest.approx(0.012)
+    assert found.usd == pytest.approx(0.010)  # what is left is less than one more may cost
 
 
 def test_a_prompt_that_grew_too_long_is_not_sent() -> None:
@@ -558,3 +560,42 @@ def test_the_answer_reached_first_holds_when_a_run_goes_on_too() -> None:
 
 def test_a_run_without_a_time_limit_is_not_ended_at_once() -> None:
     assert ran(plan_of(answer(1)), World(), limits=Limits(seconds=0)).state == "done"
+
+
+def test_tokens_are_held_back_for_calls_beside_each_other() -> None:
+    now, most = 0, 0
+
+    class Wide(World):
+        async def ask(self, step: Ask, left_usd: float, left_tokens: float) -> Said:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            assert left_tokens >= 1_000 + len("hello") + 200
+            said = await super().ask(step, left_usd, left_tokens)
+            now -= 1
+            return said
+
+    plan = plan_of(*[ask(f"a{at}", max_tokens=1_000) for at in range(9)], answer(1))
+    assert ran(plan, Wide(seconds=0.001), limits=Limits(tokens=1_300)).state == "done"
+    assert most == 1
+    assert ran(plan, Wide(seconds=0.001), limits=Limits(tokens=9_999)).state == "done"
+    assert most > 1
+    found = ran(plan, Wide(), limits=Limits(tokens=1_250))
+    assert (found.state, found.tokens <= 1_250) == ("over budget", True)
+    assert "this call may take" in found.error
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=8), st.integers(1, 900))
+def test_no_run_takes_more_tokens_than_its_budget(sizes: list[int], limit: int) -> None:
+    """Whatever runs beside what, where every call takes all that it may."""
+
+    class Greedy(World):
+        async def ask(self, step: Ask, left_usd: float, left_tokens: float) -> Said:
+            await asyncio.sleep(0)
+            size = len(step.prompt.encode()) + 200 + step.max_tokens
+            return Said("x", by=step.model, tokens=size, cost=0.0)
+
+    asks = [ask(f"a{at}", "é" * size, max_tokens=size) for at, size in enumerate(sizes)]
+    found = ran(plan_of(*asks, answer(1)), Greedy(), limits=Limits(tokens=limit))
+    assert found.tokens <= limit
+    assert found.state in ("done", "over budget")

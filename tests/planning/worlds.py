@@ -56,7 +56,10 @@ class World:
         self.keys = list[str]()
         self._says, self._does, self._seconds = says, does or {}, seconds
 
-    async def ask(self, step: Ask, left_usd: float) -> Said:
+    async def tokens(self, step: Ask) -> float:
+        return 200
+
+    async def ask(self, step: Ask, left_usd: float, left_tokens: float) -> Said:
         self.calls.append((step.task or step.model, step.prompt or dict(step.slots)))
         await asyncio.sleep(self._seconds)
         return Said(self._says(step), by=step.model or "specialist", tokens=10, cost=0.001)

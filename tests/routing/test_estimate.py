@@ -1,7 +1,7 @@
 import pytest
 
 from shoal.chat import Message, Request, ToolCall
-from shoal.routing.estimate import expected_usage, upper_cost
+from shoal.routing.estimate import expected_usage, tokens_at_most, upper_cost
 from shoal.routing.prices import Tariff
 from shoal.specialists.card import TokenRates
 
@@ -56,3 +56,9 @@ def test_upper_cost() -> None:
     cost = upper_cost(request("x" * 288, '{"max_tokens":10}'), tariff, 4096)
     assert cost == pytest.approx((100 * 1 + 10 * 10) / 1e6)
     assert upper_cost(request("x"), Tariff("nobody-knows-this"), 4096) is None
+
+
+def test_a_request_takes_at_most_a_token_a_byte_and_what_it_lets_the_answer_have() -> None:
+    asked = request("漢" * 100 + "\ud800", '{"max_tokens":50,"n":2}', tools="t" * 30)
+    assert tokens_at_most(asked) == 303 + 30 + 104 + 2 * 50
+    assert tokens_at_most(request("x")) == 1 + 104 + 16_384  # it lets it have any length

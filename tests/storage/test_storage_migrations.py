@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from shoal.errors import StoreError
 from shoal.storage import CallRecord, SpentBy, Store, StoreOptions, TaskRow, bodies
@@ -105,6 +105,21 @@ def test_a_store_of_version_4_holds_nothing_for_what_was_spent(options: StoreOpt
         assert store.spend.between("2025-01-31", "2025-01-31") == [SpentBy("k", "", 1.5)]
         (found,) = store.spend.list()
         assert (found.calls, found.unpriced, found.held) == (3, 1, 0.0)
+
+
+def test_a_store_of_version_12_keeps_its_runs(options: StoreOptions) -> None:
+    old = at_version(options, 12)
+    row: dict[str, object] = {"id": "r", "started_at": 1.0, "owner": "gone", "lease_until": 2.0}
+    row |= dict.fromkeys(("name", "goal", "agent", "key", "episode"), "")
+    row |= {"state": "running", "updated_at": 1.0, "head": b"", "records": 0, "cost": 0.0}
+    with old.transaction() as conn:
+        names = ", ".join((*row, "tokens"))
+        marks = ", ".join(f":{name}" for name in (*row, "tokens"))
+        conn.execute(text(f"INSERT INTO runs ({names}) VALUES ({marks})"), {**row, "tokens": 0})
+    old.close()
+    with Store.open(options) as store:
+        (run,) = store.runs.unfinished(3.0)
+        assert (run.id, run.left_to) == ("r", "")
 
 
 def test_a_migration_that_fails_undoes_all_of_them(options: StoreOptions) -> None:

@@ -65,6 +65,18 @@ def test_a_run_that_ended_takes_nothing_more(store: Store, run: Run) -> None:
     assert store.runs.head().entries == 2
 
 
+def test_runs_that_are_left_to_people_do_not_stand_before_those_of_gateways(store: Store) -> None:
+    with store.database.transaction() as conn:
+        for number in range(1, 9):
+            left_to = "gateways" if number > 5 else "people"
+            store.runs.start(conn, run_of(number, left_to=left_to))
+        store.runs.start(conn, run_of(9, left_to=""))  # of a time when that was not kept
+    found = store.runs.unfinished(9e9, limit=3)
+    assert [int(run.id[-12:]) for run in found] == [6, 7, 8]
+    rest = store.runs.unfinished(9e9, after=found[-1].id, limit=3)
+    assert [(int(run.id[-12:]), run.left_to) for run in rest] == [(9, "")]
+
+
 def test_who_lost_the_lease_writes_nothing_more(store: Store, run: Run) -> None:
     def claim(owner: str, now: float) -> bool:
         with store.database.transaction() as conn:
@@ -92,6 +104,7 @@ def test_who_lost_the_lease_writes_nothing_more(store: Store, run: Run) -> None:
     with store.database.transaction() as conn:
         assert store.runs.release(conn, run.id, "b")
     assert store.runs.unfinished(0.0) == [store.runs.get(run.id)]
+    assert store.runs.unfinished(0.0, after=run.id) == []
     with pytest.raises(LeaseLost, match="nobody has it"):
         append("b")
     assert claim("a", 1060.0)

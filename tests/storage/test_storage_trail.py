@@ -21,7 +21,7 @@ from shoal.storage.trail import verify
 
 DAY = 86_400.0
 TABLES = (runs, run_records, ledger)
-NOT_COVERED = {"owner", "lease_until"}  # who works on a run just now is no part of its trail
+NOT_COVERED = {"owner", "lease_until", "left_to"}  # who works on a run is no part of its trail
 LONG = b'{"text":"' + b"again and again " * 100 + b'"}'
 KEPT = 1e6  # ages count from when there is nothing to be expired yet
 
@@ -43,6 +43,9 @@ def fill(store: Store) -> None:
         for number, state in ((1, "done"), (2, "failed"), (3, "waiting")):
             entry = Entry(kind="ended", at=KEPT + 50, state=state)
             store.runs.extend(conn, run_of(number).id, "a", [entry])
+        kept = {0: b'{"plan":"[NAME]"}', 4: b"{}", 6: LONG.replace(b"again", b"[EMAIL]")}
+        assert store.runs.redact(conn, run_of(1).id, "Answer [NAME]", kept, KEPT + 60)
+        assert store.runs.redact(conn, run_of(2).id, run_of(2).goal, {}, KEPT + 60)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -83,7 +86,9 @@ def tampered(store: Store, tamper: Callable[[Connection], object]) -> Verdict:
 def test_what_was_recorded_is_well(filled: Store) -> None:
     verdict = filled.runs.verify()
     assert (verdict.findings, verdict.found) == ([], 0)
-    assert (verdict.runs, verdict.records, verdict.entries) == (5, 5 + 4 * 6 + 3, 6 + 2 + 1)
+    assert (verdict.runs, verdict.records, verdict.entries) == (5, 5 + 4 * 6 + 3, 6 + 2 + 2 + 1)
+    assert (verdict.redacted_runs, verdict.redacted_records) == (2, 3)
+    assert [one.records for one in verdict.redacted] == [[0, 4, 6], []]
     assert verdict.head == filled.runs.head()
     assert filled.runs.verify(verdict.head.hash).found == 0
 
@@ -99,6 +104,8 @@ def this(table: Table, row: dict[str, Any]) -> Any:
 
 
 def other(value: Any, data: st.DataObject) -> Any:
+    if value is None:
+        return data.draw(st.sampled_from([b"", bytes(16), bytes(32)]))
     if isinstance(value, bytes):
         how = data.draw(st.sampled_from(["flip", "cut", "longer"]))
         if how == "flip" and value:
@@ -165,7 +172,7 @@ def insert(conn: Connection, data: st.DataObject) -> object:
     if table is runs:
         new = row | {"id": row["id"] + "x"}
     elif table is ledger:
-        new = row | {"number": data.draw(st.sampled_from([0, -1, 10, 12]))}
+        new = row | {"number": data.draw(st.sampled_from([0, -1, 12, 14]))}
     else:
         new = row | {"seq": data.draw(st.sampled_from([-1, 8, 9]))}
     conn.execute(table.insert(), new)
@@ -183,7 +190,10 @@ def test_whatever_is_altered_is_found(filled: Store, how: Tamper, data: st.DataO
     assert filled.runs.verify().found == 0  # it was undone
 
 
-@given(steps=st.lists(st.tuples(st.sampled_from("SSAAAEWRCXRBH"), st.integers(0, 4)), max_size=60))
+ACTS = st.sampled_from("SSAAAEWRCXRBHDD")
+
+
+@given(steps=st.lists(st.tuples(ACTS, st.integers(0, 4)), max_size=60))
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
 def test_no_false_alarm(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
@@ -224,6 +234,8 @@ def act(store: Store, owner: str, what: str, number: int, now: float) -> None:
         elif what in "EW":
             state: RunState = "done" if what == "E" else "waiting"
             store.runs.append(conn, run.id, owner, "ended", "", b"{}", now, state)
+        elif what == "D":
+            store.runs.redact(conn, run.id, "less", {0: b'"less"'}, now)
         elif what == "R":
             store.runs.append(conn, run.id, owner, "started", "x", b"{}", now, cost=0.3)
             raise ZeroDivisionError
@@ -273,7 +285,10 @@ def test_findings_name_run_record_and_what(filled: Store) -> None:
     assert filled.runs.verify("ab" * 32).findings[0].what.startswith("the ledger no longer holds")
 
 
-def test_a_head_finds_chains_that_were_written_anew(store: Store) -> None:
+def test_a_head_finds_chains_that_were_written_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.storage.runs.new_salt", lambda: bytes(16))  # so that they are equal
     fill(store)
     head = store.runs.head().hash
     with store.database.transaction() as conn:
@@ -290,6 +305,65 @@ def test_a_head_finds_chains_that_were_written_anew(store: Store) -> None:
         store.runs.start(conn, run_of(1))
     assert store.runs.verify().found == 0
     assert store.runs.verify(head).found == 1
+
+
+def test_what_was_redacted_is_gone_and_what_stands_there_is_sealed(filled: Store) -> None:
+    run = run_of(1).id
+    assert filled.runs.get(run).goal == "Answer [NAME]"
+    records = filled.runs.records(run)
+    assert [one.seq for one in records if one.redacted] == [0, 4, 6]
+    assert (records[0].body, records[4].body) == (b'{"plan":"[NAME]"}', b"{}")
+    with filled.database.read() as conn:
+        rows = conn.execute(select(run_records).where(run_records.c.run == run)).all()
+    for row in rows:  # without the salt a digest says nothing of a value that is guessed
+        assert (row.salt is None) == (row.digest is not None) == (row.seq in (0, 4, 6))
+
+    def found(change: Callable[[Connection], object]) -> list[str]:
+        return whats(tampered(filled, change))
+
+    def put(**values: object) -> Callable[[Connection], object]:
+        here = (run_records.c.run == run) & (run_records.c.seq == 4)
+        return lambda conn: conn.execute(update(run_records).where(here).values(values))
+
+    not_left = "1 4: is not what was left of it when it was redacted"
+    assert found(put(body=b'{"n":1}')) == [not_left]
+    other = rows[6]
+    assert found(put(body=other.body, seal=other.seal))[0] == not_left  # sealed for another place
+    assert found(put(seal=None))[0] == not_left
+    assert "1 None: has not been" not in found(put(seal=None))
+    goal = update(runs).where(runs.c.id == run).values(goal="Answer nobody")
+    assert found(lambda conn: conn.execute(goal)) == [
+        "1 None: is not what was left of it when it was redacted"
+    ]
+
+
+def test_a_run_is_redacted_once_and_not_before_it_has_ended(store: Store) -> None:
+    fill(store)
+    with store.database.transaction() as conn:
+        for number in (1, 3, 5):  # was redacted, waits, runs
+            assert not store.runs.redact(conn, run_of(number).id, "", {0: b"{}"}, KEPT + 70)
+        assert not store.runs.redact(conn, "nothing", "", {}, KEPT + 70)
+    assert store.runs.whole(KEPT + 99) == []
+    with store.database.transaction() as conn:
+        store.runs.append(conn, run_of(3).id, "a", "ended", "", b"{}", KEPT + 80, "done")
+    assert store.runs.whole(KEPT + 79) == []
+    assert store.runs.whole(KEPT + 80) == [run_of(3).id]
+    assert store.runs.whole(KEPT + 80, after=run_of(3).id) == []
+    assert store.runs.verify().found == 0
+
+
+def test_records_from_before_there_were_salts_stay_as_they_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.storage.runs.new_salt", lambda: None)
+    run = run_of(1)
+    with store.database.transaction() as conn:
+        store.runs.start(conn, run, b'{"old":1}')
+        store.runs.append(conn, run.id, "a", "ended", "", b"{}", KEPT, "done")
+        assert not store.runs.redact(conn, run.id, "", {0: b"{}"}, KEPT)
+    assert store.runs.whole(KEPT) == []
+    assert store.runs.records(run.id)[0].body == b'{"old":1}'
+    assert store.runs.verify().found == 0
 
 
 def test_a_long_trail_takes_little_memory(store: Store) -> None:

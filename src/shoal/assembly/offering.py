@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from shoal.assembly.filling import Form, form_of
 from shoal.assembly.library import Library
@@ -21,7 +22,7 @@ from shoal.retrieval.documents import Hit
 from shoal.retrieval.filter_text import filter_from_text
 from shoal.retrieval.search import SearchOptions
 from shoal.routing.caller import Caller
-from shoal.routing.offer import Offer, Outcome
+from shoal.routing.offer import Offer, Outcome, Recorded
 from shoal.routing.receipt import OWN_MODELS, Receipt
 from shoal.storage import CallFilter, Store
 from shoal.tasks import Task
@@ -153,13 +154,15 @@ class Offering:
             handled = await self._shoal.serve(request, "", caller)
         except ShoalError as error:
             receipt = await self._shoal.failed(request, "", caller, error, began)
-            return Outcome(error=str(error), call_id=receipt.call_id)
+            call = Recorded(request, receipt, began, error=error)
+            return Outcome(error=str(error), call_id=receipt.call_id, call=call)
         assert handled.answer is not None  # it was not asked as a stream
         finishing = asyncio.ensure_future(self._shoal.finish(handled, handled.answer, ""))
         self._finishing.add(finishing)  # recorded it is, even when nobody waits any more
         finishing.add_done_callback(self._finishing.discard)
         receipt = await asyncio.shield(finishing)
-        return _outcome(handled.answer, receipt, post)
+        call = Recorded(request, receipt, began, handled.answer)
+        return replace(_outcome(handled.answer, receipt, post), call=call)
 
 
 def _outcome(answer: Answer, receipt: Receipt, post: Post | None) -> Outcome:

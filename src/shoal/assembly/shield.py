@@ -25,6 +25,7 @@ from shoal.routing.privacy import (
     scrub_call,
     scrub_input,
 )
+from shoal.routing.privacy.journals import JournalScrub
 from shoal.routing.receipt import Receipt
 from shoal.tasks import Input
 
@@ -171,6 +172,10 @@ class Discretion:
             return receipt
         tried = tuple(replace(one, reason=self.kept_text(one.reason)) for one in receipt.tried)
         return replace(receipt, tried=tried, reason=self.kept_text(receipt.reason))
+
+    def journal_scrub(self) -> JournalScrub | None:
+        """What redacts the journal of one run that has ended; None where it is kept as it is."""
+        return JournalScrub(self._kinds) if self._stores_less else None
 
     def kept_text(self, text: str) -> str:
         """A text as it may be stored."""

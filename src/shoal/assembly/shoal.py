@@ -33,7 +33,7 @@ from shoal.assembly.shield import shield
 from shoal.assembly.token_counts import count_tokens
 from shoal.assembly.trying import Trying
 from shoal.assembly.witness import Witness
-from shoal.chat import Answer, Request
+from shoal.chat import Answer, Request, Usage
 from shoal.encoder import Encoder
 from shoal.errors import MalformedRequest, PrivacyRefused, ShoalError
 from shoal.formats.embeddings import EmbeddingRequest
@@ -249,6 +249,8 @@ class Shoal:
         handled = await self._linking.settled(handled)
         count = self._counting.usage
         usage = await count(handled.request, answer, handled.answerer, handled.shield)
+        if self._own.have(handled.request.model):  # its models' calls are counted by themselves
+            usage = Usage()
         answer = replace(answer, usage=usage)
         handled = replace(handled, receipt=settled(handled, answer))
         discretion = handled.regime.discretion

@@ -1,6 +1,7 @@
 """``shoal audit``: whether what runs recorded is what was recorded."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, store_at
 from shoal.cli.figures import one_line
 from shoal.cli.printing import say, show_json
 from shoal.storage import Finding, Verdict
+
+_SHOWN = 20
 
 app = typer.Typer(no_args_is_help=True, help="The audit trail of runs: verify, head.")
 
@@ -37,6 +40,8 @@ def verify(
         for finding in verdict.findings:
             typer.echo(_line(finding))
         say(_sum(verdict, head))
+        for line in _redacted(verdict):
+            say(line)
     if verdict.found:
         raise typer.Exit(1)
 
@@ -56,6 +61,19 @@ def _line(finding: Finding) -> str:
     run = f"run {finding.run}: " if finding.run else ""
     record = "" if finding.seq is None else f"record {finding.seq}: "
     return one_line(f"{run}{record}{finding.what}")
+
+
+def _redacted(verdict: Verdict) -> Iterator[str]:
+    """What was redacted, which is no finding."""
+    if not verdict.redacted_runs:
+        return
+    yield (
+        f"Redacted, and sealed then: {verdict.redacted_records:,} records of "
+        f"{verdict.redacted_runs:,} runs that had ended, and their goals where they held something."
+    )
+    for one in verdict.redacted[:_SHOWN]:
+        if one.records:
+            yield f"  run {one.run}: records {', '.join(map(str, one.records[:_SHOWN]))}"
 
 
 def _sum(verdict: Verdict, head: str | None) -> str:

@@ -20,7 +20,7 @@ from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath, open_store
 from shoal.cli.performing import Players, players
 from shoal.cli.printing import Column, Row, say, show_json, show_table
 from shoal.config import Config, read_config
-from shoal.errors import ConfigError, MalformedRequest
+from shoal.errors import ConfigError, MalformedRequest, ShoalError
 from shoal.planning.checker import RefusedPlan
 from shoal.planning.journal import Decision, Entry
 from shoal.planning.outcome import Outcome
@@ -146,10 +146,11 @@ async def _rehearse(config: Config, order: Order, as_json: bool) -> None:
     if as_json:
         return show_json(found)
     show_table(_COLUMNS, [_row(one) for one in found.calls])
-    least, most = checked.least, checked.most
+    least, usual, most = checked.least, checked.usual, checked.most
     say(
-        f"At least {least.steps:,.0f} steps, at most {most.steps:,.0f}, {_usd(most.usd)} USD and "
-        f"{most.seconds:,.0f} seconds. Nothing was called."
+        f"At least {least.steps:,.0f} steps, at most {most.steps:,.0f}, {_usd(most.usd)} USD, "
+        f"{_count(most.tokens)} tokens and {most.seconds:,.0f} seconds; usually about "
+        f"{_usd(usual.usd)} USD and {_count(usual.tokens)} tokens. Nothing was called."
     )
     for warning in checked.warnings:
         say(f"Note: {warning}")
@@ -158,6 +159,10 @@ async def _rehearse(config: Config, order: Order, as_json: bool) -> None:
 def _row(call: Call) -> Row:
     cells = call.step, call.what, f"{call.times:,}", _usd(call.most.usd)
     return Row(cells, as_text(call.asked))
+
+
+def _count(number: float) -> str:
+    return "unknown" if math.isinf(number) else f"{number:,.0f}"
 
 
 def _usd(amount: float) -> str:
@@ -189,6 +194,11 @@ async def through_questions(here: Players, run_id: str, tell: Tell) -> Outcome:
     while True:
         outcome = await here.orchestra.outcome(run_id)
         if outcome.state != "waiting" or not _on_terminal():
+            return outcome
+        try:
+            await here.orchestra.require_word(run_id, ANYBODY)
+        except ShoalError as error:  # it is not for who sits here to say
+            typer.echo(str(error), err=True)
             return outcome
         past = (await here.orchestra.story(run_id, ANYBODY)).past
         step = min(past.open)  # one only: a no may end the run, and what follows changes the rest

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 import uvloop
-from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from shoal.assembly import Purse, Shoal, Stacks, StoredKeys
@@ -36,6 +35,7 @@ from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.gateway import create_app, open_tracer
 from shoal.gateway import serve as serve_app
+from shoal.gateway.app import McpApp
 from shoal.gateway.options import GatewayOptions
 from shoal.gateway.server import listen, new_server, serve_on
 from shoal.retrieval.uploads import Uploads
@@ -120,7 +120,7 @@ async def _stacks(stacks: Stacks) -> AsyncIterator[Stacks]:
 
 
 @asynccontextmanager
-async def _mcp(options: GatewayOptions, offering: Offering) -> AsyncIterator[ASGIApp | None]:
+async def _mcp(options: GatewayOptions, offering: Offering) -> AsyncIterator[McpApp | None]:
     """What answers at /mcp, if anybody is to."""
     if not options.mcp:
         yield None

@@ -129,11 +129,12 @@ class Begun(Struct, frozen=True, kw_only=True):
 
 
 class Outline(Struct, frozen=True, kw_only=True):
-    """What a run would call, and what it comes to at least and at most: null for what nobody
-    knows."""
+    """What a run would call, and what it comes to at least, usually and at most: null for what
+    nobody knows."""
 
     calls: list[dict[str, Any]]
     least: dict[str, float | None]
+    usual: dict[str, float | None]
     most: dict[str, float | None]
     warnings: list[str]
 

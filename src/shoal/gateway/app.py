@@ -1,6 +1,8 @@
 """The gateway as an ASGI application."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -8,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
 from shoal.errors import ShoalError
 from shoal.formats import FORMATS
@@ -26,6 +28,7 @@ from shoal.gateway.key_desk import KeyDesk
 from shoal.gateway.key_routes import KeyRoutes
 from shoal.gateway.metrics import Metrics
 from shoal.gateway.observer import Observer
+from shoal.gateway.openapi import openapi
 from shoal.gateway.options import GatewayOptions, is_loopback
 from shoal.gateway.replies import PREFIX, error_reply, plain_error, wire_of
 from shoal.gateway.run_desk import RunDesk
@@ -43,13 +46,23 @@ _DRAINED = 1_000_000_000
 _DRAINED_UNSAID, _UNSAID_S = 64_000_000, 20.0  # of one whose length is not said, and for how long
 
 
+class McpApp(Protocol):
+    """What answers at /mcp."""
+
+    def join(self, observer: Observer, is_stopping: Callable[[], bool]) -> None:
+        """Tell ``observer`` of what is asked; ``is_stopping`` says that streams are to end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+
 def create_app(
     desk: Desk,
     options: GatewayOptions,
     keys: KeyDesk,
     tracer: Tracer | None = None,
     stores: StoreDesk | None = None,
-    mcp: ASGIApp | None = None,
+    mcp: McpApp | None = None,
     runs: RunDesk | None = None,
 ) -> Starlette:
     """All routes over one desk; every error leaves in the shape of the format it was asked in.
@@ -58,7 +71,8 @@ def create_app(
     routes say so. ``mcp`` is what answers at /mcp, None for nobody.
     """
     observer = Observer(Metrics(desk.health), options.access_log, tracer)
-    other = DeskRoutes(desk, keys, options.max_body, observer.metrics)
+    document = openapi(mcp is not None)
+    other = DeskRoutes(desk, keys, options.max_body, observer.metrics, document)
     embeddings = EmbeddingRoute(desk, options, observer)
     counts = TokenCountRoute(desk, options)
     acts = Acts(stores, observer)
@@ -106,6 +120,8 @@ def create_app(
     )
     app.router.redirect_slashes = False
     app.state.is_stopping = lambda: False  # who runs it knows better
+    if mcp is not None:
+        mcp.join(observer, lambda: bool(app.state.is_stopping()))
     return app
 
 

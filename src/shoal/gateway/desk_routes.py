@@ -15,7 +15,6 @@ from shoal.gateway.desk import Desk
 from shoal.gateway.key_check import caller_of, is_let_in
 from shoal.gateway.key_desk import KeyDesk
 from shoal.gateway.metrics import CONTENT_TYPE, Metrics
-from shoal.gateway.openapi import openapi
 from shoal.gateway.replies import CALL_ID, header_text, json_reply
 
 
@@ -38,8 +37,11 @@ class Feedback(BaseModel):
 class DeskRoutes:
     """Answers from what the desk knows."""
 
-    def __init__(self, desk: Desk, keys: KeyDesk, max_body: int, metrics: Metrics) -> None:
-        self._desk, self._keys = desk, keys
+    def __init__(
+        self, desk: Desk, keys: KeyDesk, max_body: int, metrics: Metrics, document: bytes
+    ) -> None:
+        """``document`` is that of OpenAPI."""
+        self._desk, self._keys, self._document = desk, keys, document
         self._metrics = metrics
         self._max_body = max_body
         self._since = int(time.time())
@@ -78,7 +80,7 @@ class DeskRoutes:
 
     async def openapi(self, request: Request) -> Response:
         """``GET /openapi.json``."""
-        return Response(openapi(), media_type="application/json")
+        return Response(self._document, media_type="application/json")
 
     async def call(self, request: Request) -> Response:
         """``GET /shoal/calls/{call_id}``, with ``?why=true`` the reasons too."""

@@ -44,7 +44,7 @@ class Ended(Struct, frozen=True):
     much of the time until the answer began was Shoal's own, None if nobody answered. ``sent`` is
     the reply, or of a stream the bytes that it began with."""
 
-    format: Format | Literal["embeddings"]
+    format: Format | Literal["embeddings", "mcp"]
     asked: Asked[Request] | Asked[EmbeddingRequest]
     receipt: Receipt
     answer: Answer | None

@@ -7,13 +7,14 @@ this loads the ``mcp`` package, which takes two seconds: the command that needs 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from mcp import MCPError
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.types import (
     INTERNAL_ERROR,
@@ -30,10 +31,18 @@ from starlette.types import Receive, Scope, Send
 
 from shoal.errors import ShoalError
 from shoal.formats.json_schema import breach
+from shoal.gateway.ended import Asked, Ended
 from shoal.gateway.key_check import caller_of
+from shoal.gateway.mcp_changes import Changes
 from shoal.gateway.mcp_streams import streams
+from shoal.gateway.observer import Observer
 from shoal.routing.caller import ANYBODY, Caller
-from shoal.routing.offer import Offer, Offers, Outcome
+from shoal.routing.offer import Offer, Offers, Outcome, Recorded
+
+R = TypeVar("R")
+Answering = Callable[[Any, Any], Awaitable[R]]
+LIST, CALL = "mcp.list", "mcp.call"
+"""What is asked, as figures name it."""
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +59,13 @@ _INSTRUCTIONS = (
 
 
 class McpDesk:
-    """The two requests that matter, answered from what is on offer."""
+    """The requests that matter, answered from what is on offer. ``observer`` is told of each, None
+    for nobody; ``announces``: sessions are told of changes, for there is a way to."""
 
-    def __init__(self, offers: Offers) -> None:
-        self._offers = offers
+    def __init__(self, offers: Offers, announces: bool = False) -> None:
+        self._offers, self._announces = offers, announces
+        self.changes = Changes(offers)
+        self.observer: Observer | None = None
 
     def server(self, version: str) -> Server[Any]:
         """A server of the official SDK that asks here."""
@@ -61,10 +73,41 @@ class McpDesk:
             "shoal",
             version=version,
             instructions=_INSTRUCTIONS,
-            on_list_tools=self._list,
-            on_call_tool=self._call,
+            on_list_tools=self._told(LIST, self._list),
+            on_call_tool=self._told(CALL, self._call),
+            on_subscriptions_listen=self.changes.listen,
             get_tool_input_schema=lambda name: None,  # headers repeat nothing of the arguments here
         )
+
+    def _told(self, act: str, answer: Callable[[Any, Any], Awaitable[R]]) -> Answering[R]:
+        """``answer``, of which the observer is told how it ended."""
+
+        async def told(context: Any, params: Any) -> R:
+            if self._announces:
+                self.changes.tell(context.session)
+            began, error = time.perf_counter(), "internal_error"
+            try:
+                result = await answer(context, params)
+                error = "tool_error" if getattr(result, "is_error", False) else ""
+                return result
+            except MCPError as failed:
+                error = "invalid_params" if failed.code == INVALID_PARAMS else error
+                raise
+            except asyncio.CancelledError:
+                error = "cancelled"
+                raise
+            finally:
+                if self.observer is not None:
+                    self.observer.did_mcp(act, error, time.perf_counter() - began)
+
+        return told
+
+    def _observed(self, call: Recorded, caller: Caller) -> None:
+        """Tell of a call of a model, as of those in other formats."""
+        if self.observer is not None:
+            asked = Asked(call.request, caller, "", "", call.began)
+            ended = Ended("mcp", asked, call.receipt, call.answer, call.error, None)
+            self.observer.ended(ended)
 
     async def _list(self, context: Any, params: PaginatedRequestParams | None) -> ListToolsResult:
         offers = await self._there(_caller(context))
@@ -91,7 +134,10 @@ class McpDesk:
         if fault := breach(found[0].spec.takes, arguments):
             return _result(Outcome(error=f"arguments: {fault}"))
         try:
-            return _result(await found[0].call(arguments, caller))
+            outcome = await found[0].call(arguments, caller)
+            if outcome.call is not None:
+                self._observed(outcome.call, caller)
+            return _result(outcome)
         except ShoalError as error:
             return _result(Outcome(error=str(error)))
         except Exception:  # a bug: told without its details, which go to the log
@@ -110,8 +156,9 @@ class McpEndpoint:
     any of several processes may take it."""
 
     def __init__(self, offers: Offers, version: str, max_body: int) -> None:
+        self._desk = McpDesk(offers)
         self._manager = StreamableHTTPSessionManager(
-            McpDesk(offers).server(version),
+            self._desk.server(version),
             json_response=True,
             stateless=True,
             max_request_body_size=max_body,
@@ -123,7 +170,7 @@ class McpEndpoint:
         ready, over = asyncio.Event(), asyncio.Event()
 
         async def keep() -> None:
-            async with self._manager.run():
+            async with self._manager.run(), self._desk.changes.watched():
                 ready.set()
                 await over.wait()
 
@@ -137,6 +184,11 @@ class McpEndpoint:
             over.set()
             await keeper
 
+    def join(self, observer: Observer, is_stopping: Callable[[], bool]) -> None:
+        """Tell ``observer`` of what is asked, and end streams of notices when the server stops."""
+        self._desk.observer = observer
+        self._desk.changes.is_stopping = is_stopping
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         await self._manager.handle_request(scope, receive, send)
@@ -144,9 +196,10 @@ class McpEndpoint:
 
 async def serve_stdio(offers: Offers, version: str) -> None:
     """Answer whoever started this process, over standard input and output, until input ends."""
-    server = McpDesk(offers).server(version)
-    async with streams() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+    desk = McpDesk(offers, announces=True)
+    server, told = desk.server(version), NotificationOptions(tools_changed=True)
+    async with desk.changes.watched(), streams() as (read, write):
+        await server.run(read, write, server.create_initialization_options(told))
 
 
 def _caller(context: Any) -> Caller:

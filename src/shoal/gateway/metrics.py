@@ -101,6 +101,10 @@ class Metrics:
         self._run_acts = _Bound(lambda values: run_acts.labels(*values))
         ran = self._histogram("run_act_seconds", "Until the reply began.", _SECONDS, "act")
         self._run_act_seconds = _Bound(lambda values: ran.labels(*values))
+        mcp_acts = self._counter("mcp_acts", "Asked at /mcp.", "act", "outcome")
+        self._mcp_acts = _Bound(lambda values: mcp_acts.labels(*values))
+        told = self._histogram("mcp_act_seconds", "Until the reply.", _SECONDS, "act")
+        self._mcp_act_seconds = _Bound(lambda values: told.labels(*values))
         process = Gauge(
             "shoal_process", "Whose figures these are.", ("pid",), registry=self._registry
         )
@@ -128,6 +132,11 @@ class Metrics:
         """Count what was done with runs; ``error`` "" if it was done."""
         self._run_acts(act, error or "ok").inc()
         self._run_act_seconds(act).observe(seconds)
+
+    def count_mcp_act(self, act: str, error: str, seconds: float) -> None:
+        """Count what was asked at /mcp; ``error`` "" if it was done."""
+        self._mcp_acts(act, error or "ok").inc()
+        self._mcp_act_seconds(act).observe(seconds)
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""

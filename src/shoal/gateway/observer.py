@@ -25,6 +25,12 @@ class Observer:
         if self._log_calls:
             access_log.write_act(act, error, round(seconds * 1e3, 3))
 
+    def did_mcp(self, act: str, error: str, seconds: float) -> None:
+        """Something was asked at /mcp, or failed (``error``: a word for why)."""
+        self.metrics.count_mcp_act(act, error, seconds)
+        if self._log_calls:
+            access_log.write_act(act, error, round(seconds * 1e3, 3))
+
     def ended(self, ended: Ended) -> None:
         """A call has ended."""
         self.metrics.count(ended)

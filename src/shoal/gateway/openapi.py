@@ -11,6 +11,7 @@ from shoal.chat import Format
 from shoal.formats import FORMATS, WireFormat
 from shoal.formats.embeddings import PATH as EMBEDDINGS
 from shoal.formats.messages.token_counts import PATH as COUNTS
+from shoal.gateway.key_check import MCP
 from shoal.gateway.openapi_parts import (
     NAME,
     WIRE_ERRORS,
@@ -187,13 +188,14 @@ _MODEL_LINKS: Json = {
 _RECEIPT = ("x-shoal-answered-by", "x-shoal-call-id", "x-shoal-task", "x-shoal-reason")
 
 
-def openapi() -> bytes:
-    """The document, as JSON."""
+def openapi(mcp: bool = False) -> bytes:
+    """The document, as JSON; ``mcp``: there is somebody at /mcp."""
     asked = {_named(wire): _asked(wire) for wire in FORMATS.values()}
+    paths = {**_wire_paths(), **_own_paths(), **_key_paths(), **store_paths(), **run_paths()}
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Shoal", "version": __version__},
-        "paths": {**_wire_paths(), **_own_paths(), **_key_paths(), **store_paths(), **run_paths()},
+        "paths": paths | (_mcp_path() if mcp else {}),
         "security": [{}, {"key": []}],
         "components": {
             "schemas": _SCHEMAS | store_schemas() | run_schemas() | asked,
@@ -277,6 +279,16 @@ def _key_paths() -> Json:
         "/shoal/keys/{key_id}": {"delete": operation("revoke_key", "Revokes it.", gone)} | key,
         "/shoal/spend": getting("spend", "What was spent.", "Spend", "400", "503"),
     }
+
+
+def _mcp_path() -> Json:
+    message: Json = {"application/json": {"schema": {"type": "object"}}}
+    reply = {"description": "What it comes to; a stream of notices (subscriptions/listen)."}
+    replies = {"200": reply | {"content": {**message, "text/event-stream": {}}}}
+    replies["202"] = {"description": "A notice was taken."}
+    summary = "Tools over MCP: one message of JSON-RPC 2.0, by streamable HTTP."
+    said = operation("mcp", summary, {**replies, **refusals("400", "413", "503")})
+    return {MCP: {"post": said | {"requestBody": {"required": True, "content": message}}}}
 
 
 def _exchange(wire: WireFormat) -> Json:

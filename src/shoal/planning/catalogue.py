@@ -22,12 +22,14 @@ class TaskOffer(Struct, frozen=True, kw_only=True):
 
 
 class ModelOffer(Struct, frozen=True, kw_only=True):
-    """A model: prices in USD per token of input and output; None if nobody knows."""
+    """A model: prices in USD per token of input and output; None if nobody knows. ``spared``: a
+    certified specialist, or the cache, may answer in its place, at no cost."""
 
     name: str
     description: str = ""
     input_price: float | None = None
     output_price: float | None = None
+    spared: bool = False
 
 
 class CollectionOffer(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.errors import MalformedRequest
 from shoal.formats.json_schema import breach, is_schema
@@ -54,12 +55,13 @@ class Problem(Struct, frozen=True):
 
 class Checked(Struct, frozen=True):
     """``problems`` that keep a plan from being run, ``warnings`` that do not, and what it comes to
-    ``least`` and ``most``, zeros if there are problems."""
+    ``least``, ``most`` and as is ``usual``, zeros if there are problems."""
 
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...] = ()
     least: Estimate = Estimate()
     most: Estimate = Estimate()
+    usual: Estimate = Estimate()
 
 
 class RefusedPlan(MalformedRequest):
@@ -88,7 +90,9 @@ def check(
         return Checked(tuple(problems))
     estimator = Estimator(catalogue, limits)
     least, most = estimator.least(plan.steps), estimator.most(plan.steps)
-    return Checked(tuple(_over(least, limits, "at least")), _warned(most, limits), least, most)
+    usual = estimator.usual(plan.steps)
+    problems = list(_over(least, limits, "at least"))
+    return Checked(tuple(problems), _warned(most, usual, limits), least, most, usual)
 
 
 def require(plan: Plan, catalogue: Catalogue, limits: Limits | None = None) -> Checked:
@@ -406,5 +410,10 @@ def _over(estimate: Estimate, limits: Limits, how: str) -> Iterator[Problem]:
             yield Problem("", f"budget: it takes {amount} {unit}, of {limit:,.6g}")
 
 
-def _warned(most: Estimate, limits: Limits) -> tuple[Problem, ...]:
-    return tuple(_over(most, limits, "up to"))
+def _warned(most: Estimate, usual: Estimate, limits: Limits) -> tuple[Problem, ...]:
+    """What may be exceeded; tokens by what is usual, since at most a byte each is far off."""
+    tokens = Estimate(tokens=usual.tokens)
+    return (
+        *_over(replace(most, tokens=0), limits, "up to"),
+        *_over(tokens, limits, "about"),
+    )

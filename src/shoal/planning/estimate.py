@@ -6,8 +6,11 @@
     most of a leaf    (1 + retries) x (1 + escalations), and its fallback's
 
 Time runs along the longest chain of steps that wait for each other; what limits how many calls run
-at a time is not counted in. Input tokens are taken as a quarter of the characters, at most as many
-as a run lets a prompt have.
+at a time is not counted in. At most a prompt has a token for each byte of UTF-8 (no tokenizer of
+bytes has more), and four bytes for each character that a run lets it have where it names results.
+At least an ask costs nothing where a certified specialist, or the cache, may answer in the model's
+place. Beside the two stands what is ``usual``: every step tried once, lists and rounds as long as
+they may be, a token for four characters, and 2,000 characters for each result that a prompt names.
 """
 
 import math
@@ -20,11 +23,14 @@ from msgspec.structs import replace
 from shoal.planning.catalogue import Catalogue, ModelOffer
 from shoal.planning.limits import Limits
 from shoal.planning.plan import Ask, Branch, Map, Repeat, Retrieve, Step, Use
+from shoal.planning.references import paths_in
 from shoal.planning.shape import arms, needs, ordered
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _CHARACTERS_PER_TOKEN = 4
-_FRAME_TOKENS = 100  # that providers put around messages
+_BYTES_PER_CHARACTER = 4  # of UTF-8, at most
+_NAMED_CHARACTERS = 2_000  # of a result that a prompt names, usually
+_FRAME_TOKENS = 200  # around messages and the schema of an answer: more than providers put there
 
 
 class Estimate(Struct, frozen=True):
@@ -77,16 +83,29 @@ class Estimator:
             total = total.and_then(self._least_of(step))
         return total
 
-    def upper_usd(self, step: Ask) -> float:
-        """What one try of this step costs at most, infinite if nobody knows."""
-        return self._usd(step, self._limits.prompt_characters / _CHARACTERS_PER_TOKEN)
+    def usual(self, steps: Sequence[Step]) -> Estimate:
+        """What they usually come to, each tried once; of time nothing is known."""
+        total = Estimate()
+        for step in steps:
+            total = total.and_then(self._usual_of(step))
+        return total
 
     def filled_usd(self, step: Ask) -> float:
         """What one try of a step costs at most whose prompt is filled in: it has no more tokens
         than bytes. Infinite if nobody knows."""
-        texts = (step.system, step.prompt, msgspec.json.encode(step.output).decode())
-        size = sum(len(one.encode("utf-8", "surrogatepass")) for one in texts)
-        return self._usd(step, size + _FRAME_TOKENS)
+        return self._usd(step, _most_input(step))
+
+    def filled_tokens(self, step: Ask) -> float:
+        """The tokens that one try of a step takes at most whose prompt is filled in; infinite for
+        a task, whose request is like those recorded of it."""
+        return math.inf if step.task else _most_input(step) + step.max_tokens
+
+    def _upper_input(self, step: Ask) -> float:
+        """The tokens of a prompt at most that is not filled in yet."""
+        if not any(paths_in([step.system, step.prompt])):
+            return _most_input(step)
+        own = len(msgspec.json.encode(step.output)) + _FRAME_TOKENS
+        return self._limits.prompt_characters * _BYTES_PER_CHARACTER + own
 
     def _usd(self, step: Ask, input_tokens: float) -> float:
         model = self._catalogue.models.get(step.model)
@@ -104,8 +123,9 @@ class Estimator:
         match step:
             case Ask():
                 asked = tries * (1 + len(step.escalate))
-                tokens = self._limits.prompt_characters / _CHARACTERS_PER_TOKEN + step.max_tokens
-                usd = sum((self.upper_usd(one) for one in escalations(step)), 0.0) * tries
+                size = self._upper_input(step)
+                tokens = math.inf if step.task else size + step.max_tokens
+                usd = sum((self._usd(one, size) for one in escalations(step)), 0.0) * tries
                 paused = pauses * (1 + len(step.escalate))
                 found = Estimate(1, tokens * asked, usd, timeout * asked + paused)
             case Use():
@@ -115,7 +135,7 @@ class Estimator:
                 cost = spec.cost if spec else math.inf
                 found = Estimate(1, 0, cost * tries, timeout * tries + pauses)
             case Map():
-                found = self.most(step.steps).times(step.at_most, step.at_once)
+                found = self.most(step.steps).times(_length(step), step.at_once)
             case Repeat():
                 found = self.most(step.steps).times(step.at_most)
             case Branch():
@@ -129,9 +149,10 @@ class Estimator:
     def _least_of(self, step: Step) -> Estimate:
         match step:
             case Ask():
-                literal = len(step.system) + len(step.prompt)
                 model = self._catalogue.models.get(step.model)
-                usd = 0.0 if step.task else _cost(model, literal / (2 * _CHARACTERS_PER_TOKEN), 1)
+                if step.task or model is None or model.spared:
+                    return Estimate(1)
+                usd = _cost(model, 1, 0)
                 return Estimate(1, 1, 0.0 if math.isinf(usd) else usd)
             case Map():
                 return Estimate()
@@ -142,6 +163,43 @@ class Estimator:
                 return _cheapest(each) if step.default else Estimate()
             case _:
                 return Estimate(1)
+
+    def _usual_of(self, step: Step) -> Estimate:
+        match step:
+            case Ask():
+                size = _usual_input(step, self._limits)
+                offer = self._catalogue.tasks.get(step.task)
+                if offer is not None and offer.certified:
+                    return Estimate(1)
+                return Estimate(1, size + step.max_tokens, self._usd(step, size))
+            case Use():
+                spec = self._catalogue.tools.get(step.tool)
+                return Estimate(1, 0, spec.cost if spec else math.inf)
+            case Map():
+                return self.usual(step.steps).times(_length(step), step.at_once)
+            case Repeat():
+                return self.usual(step.steps).times(step.at_most)
+            case Branch():
+                return _dearest([self.usual(arm.steps) for arm in arms(step)])
+            case _:
+                return Estimate(1)
+
+
+def _most_input(step: Ask) -> int:
+    texts = (step.system, step.prompt, msgspec.json.encode(step.output).decode())
+    return sum(len(one.encode("utf-8", "surrogatepass")) for one in texts) + _FRAME_TOKENS
+
+
+def _usual_input(step: Ask, limits: Limits) -> float:
+    named = sum(1 for _ in paths_in([step.system, step.prompt, dict(step.slots)]))
+    written = len(step.system) + len(step.prompt) + len(msgspec.json.encode(step.slots))
+    characters = min(written + named * _NAMED_CHARACTERS, limits.prompt_characters)
+    return characters / _CHARACTERS_PER_TOKEN
+
+
+def _length(step: Map) -> int:
+    """The items of a list at most."""
+    return min(len(step.over), step.at_most) if isinstance(step.over, list) else step.at_most
 
 
 def longest_pause_s(tries: int) -> float:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
 from shoal.tools.tool import Json
+
+WRITTEN = "output_tokens"
+"""Where in a body stands how many of the tokens that something took were written by models."""
 
 Kind = Literal["started", "finished", "failed", "waiting"]
 """A call that may change something begins; a step has its result, or none (``handled``: something
@@ -65,7 +68,8 @@ class Past(Struct, frozen=True):
     """What a run did before: results and dealt-with failures by place, places that began what may
     change something and did not end it, the questions asked (``question`` and what to ``show``)
     and the words on them. ``steps`` that came to
-    an end, ``seconds`` it has run, ``usd`` and ``tokens`` it has taken."""
+    an end, ``seconds`` it has run, ``usd`` and ``tokens`` it has taken,
+    ``output_tokens`` of these written."""
 
     finished: Mapping[str, Json] = MappingProxyType({})
     failed: Mapping[str, Failure] = MappingProxyType({})
@@ -76,6 +80,7 @@ class Past(Struct, frozen=True):
     seconds: float = 0.0
     usd: float = 0.0
     tokens: int = 0
+    output_tokens: int = 0
 
     @property
     def open(self) -> frozenset[str]:
@@ -138,4 +143,11 @@ def past_of(entries: list[Entry], decisions: Mapping[str, Decision] | None = Non
         steps=len(finished),
         usd=sum(one.cost for one in entries),
         tokens=sum(one.tokens for one in entries),
+        output_tokens=sum(written_in(one.body) for one in entries),
     )
+
+
+def written_in(body: Mapping[str, Any]) -> int:
+    """The tokens that models wrote, as the body of an entry tells; 0 if it tells of none."""
+    told = body.get(WRITTEN, 0)
+    return told if isinstance(told, int) else 0

@@ -21,8 +21,8 @@ from shoal.errors import EngineError, EngineRefused, NotRecorded, RateLimited, S
 from shoal.formats.json_schema import breach
 from shoal.planning.catalogue import Catalogue
 from shoal.planning.estimate import Estimator, escalations, longest_pause_s
-from shoal.planning.hands import Hands, Said
-from shoal.planning.journal import Entry, Journal, Past
+from shoal.planning.hands import Hands, Said, TooLittleLeft
+from shoal.planning.journal import WRITTEN, Entry, Journal, Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import RunStopped, StepFailed, Waiting
 from shoal.planning.plan import Approve, Ask, Retrieve, Say, Step, Use
@@ -107,8 +107,9 @@ class Leaves:
         for asked in escalations(ready):
             try:
                 upper = self._estimator.filled_usd(asked)
+                tokens = await self._tokens(asked, place)
                 work = partial(self._said, asked, place, heard)
-                said = await self._tried(step, place, upper, work)
+                said = await self._tried(step, place, upper, work, tokens=tokens)
                 value = self._read(asked, said.text, place)
             except StepFailed as error:
                 broken = error
@@ -124,14 +125,25 @@ class Leaves:
         self._fail(broken, began, heard, told)
         raise broken
 
+    async def _tokens(self, asked: Ask, place: str) -> float:
+        if not asked.task:
+            return self._estimator.filled_tokens(asked)
+        try:
+            return await self._around.hands.tokens(asked)
+        except ShoalError as error:
+            raise StepFailed(place, str(error), passing=_passes(error)) from error
+
     async def _said(self, asked: Ask, place: str, heard: list[Said], holding: Holding) -> Said:
         """What was said; added to ``heard``, since all of it costs."""
         try:
-            said = await self._around.hands.ask(asked, holding.left_usd)
+            said = await self._around.hands.ask(asked, holding.left_usd, holding.left_tokens)
+        except TooLittleLeft as error:
+            hint = "raise the run's budget, and resume it"
+            raise RunStopped("over budget", place, str(error), hint) from error
         except ShoalError as error:
             raise StepFailed(place, str(error), passing=_passes(error)) from error
         said = replace(said, text=SURROGATE.sub("\ufffd", said.text))
-        holding.took(said.cost, said.tokens)
+        holding.took(said.cost, said.tokens, said.output_tokens)
         heard.append(said)
         if said.trouble:
             raise StepFailed(place, said.trouble, passing=True)
@@ -256,15 +268,17 @@ class Leaves:
         upper: float,
         work: Callable[[Holding], Awaitable[_T]],
         slack_s: float = 0.0,
+        tokens: float = 0.0,
     ) -> _T:
-        """What ``work`` gives, tried again where the trouble may pass; a try costs ``upper`` USD at
-        most. ``slack_s`` seconds beyond its limit are for who keeps that limit itself. Waiting for
-        money, and for its turn, counts as the run's time and not as the step's."""
+        """What ``work`` gives, tried again where the trouble may pass; a try costs ``upper`` USD
+        and ``tokens`` at most. ``slack_s`` seconds beyond its limit are for who keeps that limit
+        itself. Waiting for money, and for its turn, counts as the run's time and not as the
+        step's."""
         around = self._around
         timeout = step.timeout_s or around.limits.step_timeout_s
         for count in range(step.retries + 1):
             try:
-                async with around.spending.holding(place, upper) as holding, around.slots:
+                async with around.spending.holding(place, upper, tokens) as holding, around.slots:
                     left = min(timeout, around.spending.left_s)
                     around.tell(Entry("started", place, {"try": count + 1}))
                     async with asyncio.timeout(left + slack_s):
@@ -292,12 +306,14 @@ class Leaves:
         last = heard[-1]
         body: dict[str, Json] = {"value": value, "ms": _ms(began), "by": last.by, **asked}
         body |= {key: told for key, told in (("why", last.why), ("call_id", last.call_id)) if told}
+        body |= _wrote(heard)
         self._note(Entry("finished", place, body, *_taken(heard)))
 
     def _fail(
         self, error: StepFailed, began: float, heard: Sequence[Said], asked: Mapping[str, Json]
     ) -> None:
         body = {"error": error.message, "hint": error.hint, "ms": _ms(began), **asked}
+        body |= _wrote(heard)
         self._note(Entry("failed", error.step, body, *_taken(heard)))
 
     def _note(self, entry: Entry) -> None:
@@ -340,6 +356,11 @@ def _drop(task: "asyncio.Task[Json]") -> None:
 def _taken(heard: Sequence[Said]) -> tuple[float, int]:
     """USD and tokens of all that was said."""
     return sum(one.cost for one in heard), sum(one.tokens for one in heard)
+
+
+def _wrote(heard: Sequence[Said]) -> dict[str, Json]:
+    written = sum(one.output_tokens for one in heard)
+    return {WRITTEN: written} if written else {}
 
 
 def _now() -> float:

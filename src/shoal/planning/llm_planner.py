@@ -140,13 +140,15 @@ class LlmPlanner:
             cost=spent.cost,
             call_ids=spent.call_ids,
             warnings=warnings,
+            output_tokens=spent.usage.output_tokens,
         )
 
     def unplanned(self, stream: PlanStream, why: str) -> NoPlan:
         """What a stream took that came to no plan."""
         spent = _Spent()
         spent.add(stream.answer, self._price)
-        return NoPlan(f"{self.name}: {why}", spent.tokens, spent.cost, spent.call_ids)
+        wrote = spent.usage.output_tokens
+        return NoPlan(f"{self.name}: {why}", spent.tokens, spent.cost, spent.call_ids, wrote)
 
     async def answer(self, request: Request) -> Answer:
         """The plan for the goal that is the last message of the user, as JSON.
@@ -183,6 +185,7 @@ class LlmPlanner:
                     spent.cost,
                     spent.call_ids,
                     tuple(map(str, checked.warnings)),
+                    spent.usage.output_tokens,
                 )
             problems = found
             messages += repair_messages(answer.text, problems)
@@ -194,6 +197,7 @@ class LlmPlanner:
             spent.tokens,
             spent.cost,
             spent.call_ids,
+            spent.usage.output_tokens,
         )
 
     async def _reply(self, messages: tuple[Message, ...]) -> Answer:

@@ -1,10 +1,16 @@
 """``[agents.NAME]``: what runs when ``shoal/agent:NAME`` is asked, and what it may touch."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shoal.planning.plan import Budget
+
+OPERATOR = "operator"
+"""Callers without a key, in a list of who may approve."""
+
+ApproveBy = Literal["anyone", "another_key"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class AgentOptions(BaseModel):
@@ -17,7 +23,11 @@ class AgentOptions(BaseModel):
     of any run. ``ask_before_writing``: where a planner wrote the plan, a person is asked before a
     tool changes anything; ``begin_early`` lets steps that only read begin while the rest is still
     being written. ``replans`` is how often the planner may write another plan when a step
-    failed."""
+    failed.
+
+    ``approve_by`` is who may answer the questions of its runs: "anyone" who may see the run;
+    "another_key" than the one that began it; or the keys of these names, among which "operator"
+    stands for callers without a key: at the command line, and of a gateway without keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +46,7 @@ class AgentOptions(BaseModel):
     ask_before_writing: bool = True
     begin_early: bool = True
     replans: int = Field(1, ge=0, le=10)
+    approve_by: ApproveBy = "anyone"
 
     @model_validator(mode="after")
     def _one_way(self) -> "AgentOptions":

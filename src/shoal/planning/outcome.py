@@ -13,7 +13,7 @@ not be done twice: a person has to look."""
 
 class Outcome(Struct, frozen=True, kw_only=True):
     """How a run ended: its answer, or what ended it, at which step, and what to do. What it used
-    counts what it did before, if it went on from there."""
+    counts what it did before, if it went on from there; ``output_tokens`` are of its ``tokens``."""
 
     state: State
     value: Json = None
@@ -22,6 +22,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     step: str = ""
     steps: int = 0
     tokens: int = 0
+    output_tokens: int = 0
     usd: float = 0.0
     seconds: float = 0.0
 

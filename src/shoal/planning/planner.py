@@ -22,8 +22,9 @@ GOAL = "goal"
 class Planned(Struct, frozen=True):
     """A plan that was checked, and what it is to be ``given``.
 
-    ``by`` names the planner, ``why`` says in a few words how it came to this one. ``tokens`` and
-    ``cost`` (USD, None if nobody knows) are of the planning calls, ``call_ids`` name these where
+    ``by`` names the planner, ``why`` says in a few words how it came to this one. ``tokens``,
+    ``output_tokens`` of them and ``cost`` (USD, None if nobody knows) are of the planning calls,
+    ``call_ids`` name these where
     their provider keeps them; a stored plan takes none. ``warnings`` are the checker's.
     """
 
@@ -35,12 +36,14 @@ class Planned(Struct, frozen=True):
     cost: float | None = 0.0
     call_ids: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    output_tokens: int = 0
 
 
 class NoPlan(EngineError):
     """A planner has no plan for this goal; says why, in plain words. Another may have one.
 
-    ``tokens``, ``cost`` and ``call_ids`` are what was used up in vain, as of ``Planned``.
+    ``tokens``, ``cost``, ``call_ids`` and ``output_tokens`` are what was used up in vain, as of
+    ``Planned``.
     """
 
     code = "no_plan"
@@ -52,8 +55,10 @@ class NoPlan(EngineError):
         tokens: int = 0,
         cost: float | None = 0.0,
         call_ids: tuple[str, ...] = (),
+        output_tokens: int = 0,
     ) -> None:
         super().__init__(message)
+        self.output_tokens = output_tokens
         self.tokens, self.cost, self.call_ids = tokens, cost, call_ids
         self.may_cost = tokens > 0
 

@@ -146,6 +146,7 @@ class _Run:
             step=step,
             steps=spending.steps,
             tokens=spending.tokens,
+            output_tokens=spending.output_tokens,
             usd=spending.usd,
             seconds=spending.seconds,
         )

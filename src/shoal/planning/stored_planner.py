@@ -214,13 +214,14 @@ class Planners:
             EngineError: the last could not be asked.
         """
         passed, tokens, cost, calls = list[str](), 0, 0.0, tuple[str, ...]()
-        known = True
+        known, wrote = True, 0
         for last, planner in enumerate(self._planners, 1 - len(self._planners)):
             try:
                 found = await planner.plan(goal, given, past)
             except NoPlan as error:
                 passed.append(str(error))
                 tokens, calls = tokens + error.tokens, calls + error.call_ids
+                wrote += error.output_tokens
                 known = known and error.cost is not None
                 cost += error.cost or 0.0
             except EngineError as error:
@@ -235,5 +236,6 @@ class Planners:
                     tokens=tokens + found.tokens,
                     cost=whole,
                     call_ids=calls + found.call_ids,
+                    output_tokens=wrote + found.output_tokens,
                 )
-        raise NoPlan("; ".join(passed), tokens, cost if known else None, calls)
+        raise NoPlan("; ".join(passed), tokens, cost if known else None, calls, wrote)

@@ -74,6 +74,11 @@ class AnswerCache:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self.bytes = 0
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is ever kept."""
+        return bool(self._seconds)
+
     def __len__(self) -> int:
         return len(self._entries)
 

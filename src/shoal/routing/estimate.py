@@ -14,6 +14,8 @@ FRAME = 4  # tokens around a message: its role, and marks of where it begins and
 _A_PART = 1_600  # tokens of an image, or another part that is not text
 _TEXTS = ("text", "input_text", "output_text")
 _MOST_CHOICES = 128
+_FRAMES = 100  # tokens that providers put around a conversation
+_LONGEST_ANSWER = 16_384  # tokens
 
 
 class _Part(Struct):
@@ -50,6 +52,17 @@ def expected_usage(request: Request, assumed_output: int, rates: TokenRates | No
     limit = _limits(request).limit
     output = assumed_output if limit is None else limit
     return Usage(_input(request, rates), output * asked_answers(request), estimated=True)
+
+
+def tokens_at_most(request: Request) -> int:
+    """The tokens that a request takes at most, whatever the tokenizer: none is less than a byte of
+    UTF-8, but for texts that a tokenizer first makes longer (NFKC, in some older ones). Where the
+    request allows any length an answer is taken to have at most 16,384; an image has what is
+    usual."""
+    limit = _limits(request).limit
+    output = _LONGEST_ANSWER if limit is None else limit
+    frames = _FRAMES + FRAME * len(request.messages)
+    return _bytes(request) + frames + not_text(request) + output * asked_answers(request)
 
 
 def asked_output(request: Request) -> int | None:
@@ -91,11 +104,21 @@ def _input(request: Request, rates: TokenRates | None) -> int:
     others = not_text(request)
     if rates is not None and not others:
         return round(sum(len(message.text) for message in messages) * rates.per_character)
-    size = len(request.tools.encode()) + len(request.response_format.encode())
-    for message in messages:
-        size += len(message.text.encode())
-        size += sum(len(call.name) + len(call.arguments.encode()) for call in message.tool_calls)
-    return -(-size // _BYTES_A_TOKEN) + FRAME * len(messages) + others
+    return -(-_bytes(request) // _BYTES_A_TOKEN) + FRAME * len(messages) + others
+
+
+def _bytes(request: Request) -> int:
+    size = len(_utf8(request.tools)) + len(_utf8(request.response_format))
+    for message in request.messages:
+        size += len(_utf8(message.text))
+        size += sum(
+            len(_utf8(call.name)) + len(_utf8(call.arguments)) for call in message.tool_calls
+        )
+    return size
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _others(message: Message) -> int:

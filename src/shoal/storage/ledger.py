@@ -1,4 +1,5 @@
-"""The chain over all runs: an entry where a run starts, where it ends, and where it expires.
+"""The chain over all runs: an entry where a run starts, where it ends, where values of it are
+redacted, and where it expires.
 
 So a run that is removed with all its records is missed, and so is the tail of one that had ended.
 """
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, select
 from shoal.storage.database import AnyRow
 from shoal.storage.schema import ledger
 
-STARTED, ENDED, EXPIRED = "started", "ended", "expired"
+STARTED, ENDED, REDACTED, EXPIRED = "started", "ended", "redacted", "expired"
 NOTHING = bytes(32)  # the hash before the first entry
 
 _ENTRY = struct.Struct(">4s32sqdq3I")  # what, hash before, number, at, records, lengths

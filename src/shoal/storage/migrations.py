@@ -288,6 +288,22 @@ def running(conn: Connection) -> None:
     )
 
 
+def resuming(conn: Connection) -> None:
+    """13: who goes on with a run, so that runs which are left to people do not stand before those
+    of gateways that have died."""
+    _run(conn, "ALTER TABLE runs ADD COLUMN left_to TEXT NOT NULL DEFAULT ''")
+
+
+def redacting(conn: Connection) -> None:
+    """14: what stands for a value that is redacted when its run has ended. Records of before have
+    no salt, and stay as they are."""
+    parts = [(table, part) for table in ("runs", "run_records") for part in _REDACTED]
+    _run(conn, *(f"ALTER TABLE {table} ADD COLUMN {part} BLOB" for table, part in parts))
+    _run(conn, "CREATE INDEX runs_whole ON runs (id) WHERE salt IS NOT NULL")
+
+
+_REDACTED = ("salt", "digest", "seal")
+
 MIGRATIONS: tuple[Migration, ...] = (
     recording,
     learning,
@@ -301,6 +317,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     watching,
     reviewing,
     running,
+    resuming,
+    redacting,
 )
 
 

@@ -4,19 +4,29 @@ A hash is an HMAC-SHA-256 under a key that is derived from the store's secret. W
 head of fixed size that says how long each text is, so no two records read the same. Bodies are
 hashed as they lie in the column, so that checking inflates nothing.
 
+Of a body, and of a run's goal, the chain holds a digest under a random salt. Once a run has ended,
+what is personal in them may be redacted: the digest stays, so that the chain does, the salt goes,
+so that nobody can find out the value by trying, and a seal under the key is set on what stands
+there now. Records from before there were salts hold the body itself, and cannot be redacted.
+
 The run's own row says nothing that its records do not: the first record hangs on a hash over what
 never changes of it (``origin``), and the rest of it follows from the records (``Tally``).
 """
 
 import hmac
 import math
+import os
 import struct
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 RunState = Literal["running", "waiting", "done", "failed", "cancelled", "stuck"]
 FINAL: frozenset[str] = frozenset({"done", "failed", "cancelled"})
+
+ORIGIN_TEXTS = ("id", "name", "goal", "agent", "key", "episode")
+GOAL = 2  # among them
 
 _RECORD = struct.Struct(">4s32sqddq5I")  # what, hash before, seq, at, cost, tokens, lengths
 _ORIGIN = struct.Struct(">4sd6I")
@@ -42,7 +52,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 class RunRecord(Struct, frozen=True, kw_only=True):
     """A record of a run: the ``seq``-th, from 0, and its ``hash`` in hex. The rest is as in
-    ``Entry``."""
+    ``Entry``; ``redacted``: its body is not what was recorded, but what was left of it."""
 
     run_id: str
     seq: int
@@ -54,10 +64,12 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     cost: float
     tokens: int
     hash: str
+    redacted: bool = False
 
 
 class Link(Struct, frozen=True):
-    """A record as it is stored and hashed; texts in UTF-8."""
+    """A record as it is stored and hashed; texts in UTF-8. ``salt`` None: a record from before
+    there were any, or one that was redacted, which has the ``digest`` of what it held."""
 
     run: bytes
     seq: int
@@ -68,6 +80,8 @@ class Link(Struct, frozen=True):
     state: bytes
     cost: float
     tokens: int
+    salt: bytes | None = None
+    digest: bytes | None = None
 
     def hash(self, key: bytes, before: bytes) -> bytes:
         """The hash of this record after the one whose hash is ``before`` (32 bytes).
@@ -75,9 +89,11 @@ class Link(Struct, frozen=True):
         Raises:
             struct.error: a value has not the type of its column.
         """
-        texts = (self.run, self.kind, self.step, self.body, self.state)
+        held = committed(self.body, self.salt, self.digest)
+        texts = (self.run, self.kind, self.step, self.body if held is None else held, self.state)
         numbers = (self.seq, self.at, self.cost, self.tokens)
-        head = _RECORD.pack(b"rec1", before, *numbers, *map(len, texts))
+        mark = b"rec1" if held is None else b"rec2"
+        head = _RECORD.pack(mark, before, *numbers, *map(len, texts))
         return hmac.digest(key, head + b"".join(texts), "sha256")
 
 
@@ -101,11 +117,38 @@ class Tally(Struct):
         self.tokens += link.tokens
 
 
-def origin(key: bytes, started_at: float, *texts: bytes) -> bytes:
+def origin(
+    key: bytes, started_at: float, texts: Sequence[bytes], held: bytes | None = None
+) -> bytes:
     """The hash that a run's first record hangs on; ``texts`` are id, name, goal, agent, key and
-    episode."""
-    head = _ORIGIN.pack(b"run1", started_at, *map(len, texts))
-    return hmac.digest(key, head + b"".join(texts), "sha256")
+    episode. ``held`` stands for the goal: see ``committed``."""
+    told = list(texts) if held is None else [*texts[:2], held, *texts[3:]]
+    head = _ORIGIN.pack(b"run1" if held is None else b"run2", started_at, *map(len, told))
+    return hmac.digest(key, head + b"".join(told), "sha256")
+
+
+def new_salt() -> bytes:
+    """A salt: 16 random bytes."""
+    return os.urandom(16)
+
+
+def committed(text: bytes, salt: bytes | None, digest: bytes | None) -> bytes | None:
+    """What stands for ``text`` in a hash: the ``digest`` that was kept of what stood there, or else
+    its own under ``salt``; None where it stands for itself."""
+    if digest is not None:
+        return digest
+    return None if salt is None else hmac.digest(salt, text, "sha256")
+
+
+def seal_of(key: bytes, hash_: bytes, digest: bytes, text: bytes) -> bytes:
+    """The seal on ``text``, which stands in place of what had ``digest``, in the record whose hash
+    is ``hash_``, or in the run whose origin that is."""
+    return hmac.digest(key, b"red1" + hash_ + digest + text, "sha256")
+
+
+def seals_hash(key: bytes, seals: Iterable[bytes]) -> bytes:
+    """The hash that the ledger keeps of a run's seals, the run's own first."""
+    return hmac.digest(key, b"red2" + b"".join(seals), "sha256")
 
 
 def storable(text: str) -> str:

@@ -6,9 +6,9 @@ told by the clocks of those who claim, so a clock that is ahead takes a run earl
 owner has not recorded by then is refused to it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, func, or_, select, update
@@ -18,19 +18,26 @@ from shoal.storage.database import AnyRow, Database, in_slices
 from shoal.storage.ledger import ENDED, STARTED, LedgerHead, chain_key, enter, ledger_head
 from shoal.storage.packing import pack, unpack
 from shoal.storage.prepared import Prepared
+from shoal.storage.redaction import redact_run
 from shoal.storage.run_records import (
     FINAL,
+    GOAL,
+    ORIGIN_TEXTS,
     Entry,
     Link,
     RunRecord,
     RunState,
     Tally,
+    committed,
+    new_salt,
     number,
     origin,
     storable,
 )
 from shoal.storage.schema import ledger, run_records, runs
 from shoal.storage.trail import Verdict, verify
+
+LeftTo = Literal["gateways", "people", ""]
 
 _TALLIES = "run tallies"  # in what is noted of the connection, which a rollback clears
 _NOTED = 10_000  # runs
@@ -41,8 +48,10 @@ class Run(Struct, frozen=True, kw_only=True):
 
     ``id`` is a UUIDv7, given by who starts it; ``name`` is the plan's, ``key`` the id of the key it
     was started with or "". ``owner`` is who runs it, until ``lease_until`` (unix seconds) unless
-    renewed; "" if nobody does. The store counts ``state``, ``updated_at``, ``head`` (hash of the
-    last record, hex), ``records``, ``cost`` (USD) and ``tokens`` by the records.
+    renewed; "" if nobody does. ``left_to`` are those who go on with it when its owner is no more:
+    "gateways", "people", or "" of runs older than that is kept. The store counts ``state``,
+    ``updated_at``, ``head`` (hash of the last record, hex), ``records``, ``cost`` (USD) and
+    ``tokens`` by the records.
     """
 
     id: str
@@ -54,6 +63,7 @@ class Run(Struct, frozen=True, kw_only=True):
     started_at: float
     owner: str
     lease_until: float
+    left_to: LeftTo = ""
     state: RunState = "running"
     updated_at: float = 0.0
     head: str = ""
@@ -93,8 +103,9 @@ class Runs:
         if conn.execute(select(ledger.c.number).where(ledger.c.run == run.id).limit(1)).first():
             raise Conflict(f"there is, or was, a run of id {run.id!r} already; take a new id")
         row = _columns(run)
-        texts = (row[name].encode() for name in ("id", "name", "goal", "agent", "key", "episode"))
-        tally = Tally(origin(self._key, row["started_at"], *texts))
+        texts = [row[name].encode() for name in ORIGIN_TEXTS]
+        held = committed(texts[GOAL], row["salt"], None)
+        tally = Tally(origin(self._key, row["started_at"], texts, held))
         entry = Entry(kind="run", at=run.started_at, body=body, state=run.state)
         link = _link(run.id, 0, entry)
         hashed = link.hash(self._key, tally.head)
@@ -220,13 +231,16 @@ class Runs:
         with self._database.read() as conn:
             return [_run(row) for row in conn.execute(query)]
 
-    def unfinished(self, now: float, limit: int = 1000) -> Sequence[Run]:
-        """Runs that are to go on and that nobody has, or whose lease has lapsed; oldest first.
-        Those that wait, or are stuck, are not among them."""
+    def unfinished(self, now: float, after: str = "", limit: int = 1000) -> Sequence[Run]:
+        """Runs that gateways are to go on with and that nobody has, or whose lease has lapsed;
+        oldest first, those with an id above ``after``. Those that wait, are stuck, or are left to
+        people are not among them."""
         free = or_(runs.c.owner == "", runs.c.lease_until <= now)
-        query = select(runs).where(runs.c.state == "running", free).order_by(runs.c.id)
+        query = select(runs).where(
+            runs.c.state == "running", runs.c.id > after, free, runs.c.left_to != "people"
+        )
         with self._database.read() as conn:
-            return [_run(row) for row in conn.execute(query.limit(limit))]
+            return [_run(row) for row in conn.execute(query.order_by(runs.c.id).limit(limit))]
 
     def records(self, run_id: str, after: int = -1, limit: int = 1000) -> Sequence[RunRecord]:
         """The records of a run with a ``seq`` over ``after``, in order; none if there is no such
@@ -254,6 +268,24 @@ class Runs:
                 for row in conn.execute(query.order_by(table.c.run, table.c.seq)):
                     found[row.run] = _record(row)
         return found
+
+    def whole(self, until: float, after: str = "", limit: int = 50) -> Sequence[str]:
+        """The ids above ``after`` of runs that ended by ``until`` (unix seconds) and were not
+        redacted yet, in order."""
+        query = select(runs.c.id).where(
+            runs.c.salt.is_not(None),
+            runs.c.state.in_(FINAL),
+            runs.c.updated_at <= until,
+            runs.c.id > after,
+        )
+        with self._database.read() as conn:
+            return list(conn.execute(query.order_by(runs.c.id).limit(limit)).scalars())
+
+    def redact(
+        self, conn: Connection, run_id: str, goal: str, bodies: Mapping[int, bytes], at: float
+    ) -> bool:
+        """Put other values in place: see ``redaction``."""
+        return redact_run(conn, self._key, run_id, goal, bodies, at)
 
     def head(self) -> LedgerHead:
         """Where the ledger has got to, to be written down elsewhere."""
@@ -293,7 +325,8 @@ def _tally(conn: Connection, run_id: str, owner: str) -> Tally:
 def _columns(run: Run) -> dict[str, Any]:
     texts = ("name", "goal", "agent", "key", "episode")
     row: dict[str, Any] = {name: storable(getattr(run, name)) for name in texts}
-    row |= {"id": run.id, "owner": run.owner}
+    row |= {"id": run.id, "owner": run.owner, "left_to": run.left_to}
+    row |= {"salt": new_salt(), "digest": None, "seal": None}
     row["started_at"] = number(run.started_at, "started_at")
     row["lease_until"] = number(run.lease_until, "lease_until")
     return row
@@ -314,6 +347,7 @@ def _link(run_id: str, seq: int, entry: Entry) -> Link:
         state=(entry.state or "").encode(),
         cost=number(entry.cost, "cost"),
         tokens=entry.tokens,
+        salt=new_salt(),
     )
 
 
@@ -329,6 +363,9 @@ def _row(link: Link, hashed: bytes) -> dict[str, Any]:
         "cost": link.cost,
         "tokens": link.tokens,
         "hash": hashed,
+        "salt": link.salt,
+        "digest": None,
+        "seal": None,
     }
 
 
@@ -350,9 +387,11 @@ def _told(row: dict[str, Any], entry: Entry) -> RunRecord:
 def _record(row: AnyRow) -> RunRecord:
     fields = dict(row._mapping)
     fields["run_id"] = fields.pop("run")
+    fields["redacted"] = fields["digest"] is not None
     fields |= {"body": unpack(row.body), "state": row.state or None, "hash": row.hash.hex()}
-    return RunRecord(**fields)
+    return RunRecord(**{name: fields[name] for name in RunRecord.__struct_fields__})
 
 
 def _run(row: AnyRow) -> Run:
-    return Run(**dict(row._mapping) | {"head": row.head.hex()})
+    fields = dict(row._mapping) | {"head": row.head.hex()}
+    return Run(**{name: fields[name] for name in Run.__struct_fields__})

@@ -252,6 +252,10 @@ runs = Table(
     Column("tokens", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),  # who runs it, "" if nobody does
     Column("lease_until", Float, nullable=False),
+    Column("left_to", Text, nullable=False),  # who goes on with it, "" if that was not kept
+    Column("salt", LargeBinary),  # of the goal: see run_records
+    Column("digest", LargeBinary),
+    Column("seal", LargeBinary),
 )
 
 run_records = Table(
@@ -267,6 +271,9 @@ run_records = Table(
     Column("cost", Float, nullable=False),
     Column("tokens", BigInteger, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    Column("salt", LargeBinary),  # of the body's digest; null in old records, and once redacted
+    Column("digest", LargeBinary),  # of the body as it was, once redacted
+    Column("seal", LargeBinary),  # over the body as it is, once redacted
 )
 
 ledger = Table(

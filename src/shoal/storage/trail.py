@@ -20,8 +20,24 @@ from sqlalchemy import ColumnElement, Connection, LargeBinary, Select, Text, cas
 
 from shoal.storage.database import AnyRow
 from shoal.storage.dialects import is_postgres
-from shoal.storage.ledger import ENDED, EXPIRED, NOTHING, STARTED, LedgerHead, entry_hash
-from shoal.storage.run_records import FINAL, Link, Tally, origin
+from shoal.storage.ledger import (
+    ENDED,
+    EXPIRED,
+    NOTHING,
+    REDACTED,
+    STARTED,
+    LedgerHead,
+    entry_hash,
+)
+from shoal.storage.run_records import (
+    FINAL,
+    Link,
+    Tally,
+    committed,
+    origin,
+    seal_of,
+    seals_hash,
+)
 from shoal.storage.schema import ledger, run_records, runs
 
 _AT_ONCE = 100  # rows in memory
@@ -38,9 +54,19 @@ class Finding(Struct, frozen=True):
     what: str
 
 
+class Redacted(Struct, frozen=True):
+    """A run whose values were redacted when it had ended: its ``goal``, perhaps, and the bodies of
+    these ``records``. What they were nobody can check any more, only that this is what was left of
+    them."""
+
+    run: str
+    records: list[int]
+
+
 class Verdict(Struct, frozen=True):
     """What a check found: ``found`` findings, the first 1,000 of which are told; how much there was
-    to check; and where the ledger has got to."""
+    to check; where the ledger has got to; and how many records of how many runs were ``redacted``,
+    of the first 1,000 of which is told which."""
 
     findings: list[Finding]
     found: int
@@ -48,9 +74,15 @@ class Verdict(Struct, frozen=True):
     records: int
     entries: int
     head: LedgerHead
+    redacted_runs: int = 0
+    redacted_records: int = 0
+    redacted: list[Redacted] = []
 
 
 class _Counts(Struct):
+    redacted_runs: int = 0
+    redacted_records: int = 0
+    redacted: list[Redacted] = []
     runs: int = 0
     records: int = 0
     entries: int = 0
@@ -62,6 +94,7 @@ class _Entries(Struct):
 
     started: AnyRow | None = None
     ended: AnyRow | None = None
+    redacted: AnyRow | None = None
     expired: AnyRow | None = None
 
 
@@ -74,7 +107,17 @@ def verify(conn: Connection, key: bytes, head: str | None = None) -> Verdict:
             if len(told) < _MOST:
                 told.append(finding)
     last = LedgerHead(counts.entries, counts.head.hex())
-    return Verdict(told, found, counts.runs, counts.records, counts.entries, last)
+    return Verdict(
+        told,
+        found,
+        counts.runs,
+        counts.records,
+        counts.entries,
+        last,
+        counts.redacted_runs,
+        counts.redacted_records,
+        counts.redacted,
+    )
 
 
 def _ledger(conn: Connection, key: bytes, head: str | None, counts: _Counts) -> Iterator[Finding]:
@@ -112,13 +155,18 @@ def _runs(conn: Connection, key: bytes, counts: _Counts) -> Iterator[Finding]:
         row = next(rows, None)
         counts.runs += row is not None
         try:
-            yield from _run(key, _text(run), row, entries, _counted(records, counts))
+            yield from _run(key, _text(run), row, entries, _counted(records, counts), counts)
         except _WRONG_TYPE:
             yield Finding(_text(run), None, "holds a value of another type than its column's")
 
 
 def _run(
-    key: bytes, run: str, row: AnyRow | None, entries: Iterable[AnyRow], records: Iterator[AnyRow]
+    key: bytes,
+    run: str,
+    row: AnyRow | None,
+    entries: Iterable[AnyRow],
+    records: Iterator[AnyRow],
+    counts: _Counts,
 ) -> Iterator[Finding]:
     listed = _Entries()
     yield from _listed(run, entries, listed)
@@ -132,7 +180,14 @@ def _run(
         had = "record" if last.records == 1 else "records"
         yield Finding(run, None, f"was removed; it had at least {last.records} {had}")
     else:
-        yield from _journal(key, run, row, listed, records)
+        seals = _Seals(key, run)
+        yield from _journal(key, run, row, listed, records, seals)
+        yield from seals.against(listed.redacted)
+        if listed.redacted is not None:
+            counts.redacted_runs += 1
+            counts.redacted_records += len(seals.records)
+            if len(counts.redacted) < _MOST:
+                counts.redacted.append(Redacted(run, seals.records[:_MOST]))
 
 
 def _listed(run: str, entries: Iterable[AnyRow], listed: _Entries) -> Iterator[Finding]:
@@ -141,19 +196,55 @@ def _listed(run: str, entries: Iterable[AnyRow], listed: _Entries) -> Iterator[F
             listed.started = entry
         elif entry.kind == ENDED.encode() and listed.ended is None:
             listed.ended = entry
+        elif entry.kind == REDACTED.encode() and listed.redacted is None:
+            listed.redacted = entry
         elif entry.kind == EXPIRED.encode() and listed.expired is None:
             listed.expired = entry
         else:
             yield Finding(run, None, f"ledger: entry {entry.number} says what cannot be")
 
 
+class _Seals:
+    """The seals of a run's redacted values."""
+
+    def __init__(self, key: bytes, run: str) -> None:
+        self._key, self._run = key, run
+        self._seals, self.records = list[bytes](), list[int]()
+
+    def check(self, row: AnyRow, hash_: bytes, text: bytes, seq: int | None) -> Iterator[Finding]:
+        """What is wrong with a value that may have been redacted; notes its seal."""
+        if row.digest is None and row.seal is None:
+            return
+        well = None not in (row.digest, row.seal) and row.salt is None
+        if not well or seal_of(self._key, hash_, row.digest, text) != row.seal:
+            yield Finding(self._run, seq, "is not what was left of it when it was redacted")
+        self._seals.append(row.seal or b"")
+        if seq is not None:
+            self.records.append(seq)
+
+    def against(self, entry: AnyRow | None) -> Iterator[Finding]:
+        """What is wrong with them by the ledger."""
+        if entry is None:
+            if self._seals:
+                yield Finding(self._run, None, "was redacted, which is not in the ledger")
+        elif (len(self.records), seals_hash(self._key, self._seals)) != (entry.records, entry.head):
+            yield Finding(self._run, None, "was not redacted as the ledger says")
+
+
 def _journal(
-    key: bytes, run: str, row: AnyRow, listed: _Entries, records: Iterator[AnyRow]
+    key: bytes,
+    run: str,
+    row: AnyRow,
+    listed: _Entries,
+    records: Iterator[AnyRow],
+    seals: _Seals,
 ) -> Iterator[Finding]:
     """The records of a run against each other, its row and the ledger."""
     try:
         texts = (row.run, row.name, row.goal, row.agent, row.key, row.episode)
-        before: bytes | None = origin(key, row.started_at, *texts)
+        held = committed(row.goal, row.salt, row.digest)
+        before: bytes | None = origin(key, row.started_at, texts, held)
+        yield from seals.check(row, before or b"", row.goal, None)
     except _WRONG_TYPE:
         before = b""  # no record hangs on it
     tally, expected, first, well = Tally(b""), 0, b"", True
@@ -166,6 +257,7 @@ def _journal(
             own = "; or name, goal, agent, key, episode or start of the run are not"
             what = f"is not the record that was written{own if record.seq == 0 else ''}"
             yield Finding(run, record.seq, what)
+        yield from seals.check(record, record.hash, record.body, record.seq)
         if record.seq == 0:
             first = record.hash
         before, expected = record.hash, record.seq + 1

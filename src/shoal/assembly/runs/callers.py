@@ -6,6 +6,7 @@ import msgspec
 
 from shoal.assembly.runs.order import AGENT, Order
 from shoal.errors import NotAllowed, NotFound
+from shoal.planning.options import OPERATOR, ApproveBy
 from shoal.routing.caller import ANYBODY, Caller, KeySpec
 from shoal.storage import Run, Store
 
@@ -51,3 +52,25 @@ def require_agent(order: Order, caller: Caller) -> None:
     if order.agent:
         caller.require_model(AGENT + order.agent)
         caller.require_task("")  # what an agent is asked is of no known task
+
+
+def require_word(run: Run, caller: Caller, approve_by: ApproveBy) -> None:
+    """Refuse a word on a question of a run from who may not give it.
+
+    Raises:
+        NotAllowed: says who may.
+    """
+    match approve_by:
+        case "anyone":
+            return
+        case "another_key":
+            allowed, who = caller.key != run.key, "another key than the one that began it"
+        case _:
+            allowed = (caller.name if caller.key else OPERATOR) in approve_by
+            who = f"only {', '.join(approve_by)}"
+    if not allowed:
+        raise NotAllowed(
+            f"run {run.id}: its agent {run.agent!r} has its questions answered by {who} "
+            f"(agents.{run.agent}.approve_by)",
+            "approval_not_allowed",
+        )

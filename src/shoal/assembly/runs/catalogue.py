@@ -34,7 +34,8 @@ def catalogue_of(
     """What there is, as far as it is granted."""
     tasks = [_task(post) for post in roster.posts.values() if _can_be_asked(post)]
     names = list(collections)
-    models = [_model(regime.models.get(name)) for name in regime.models]
+    spared = any(map(_may_serve, roster.posts.values())) or regime.cache.is_used
+    models = [_model(regime.models.get(name), spared) for name in regime.models]
     models += [_asked(name) for name in names if not _costs(name, regime)]
     there = [CollectionOffer(name=name) for name in names]
     withheld = set[str]()
@@ -88,6 +89,11 @@ def _can_be_asked(post: Post) -> bool:
     return not (post.task.ignored or template.continues)
 
 
+def _may_serve(post: Post) -> bool:
+    """Whether something certified may answer calls of a task in a model's place."""
+    return post.stage == "serve" or post.agreement is not None
+
+
 def _task(post: Post) -> TaskOffer:
     task = post.task
     return TaskOffer(
@@ -110,10 +116,11 @@ def _costs(collection: str, regime: Regime) -> bool:
     return own is not None and own.model is not None
 
 
-def _model(model: Model) -> ModelOffer:
+def _model(model: Model, spared: bool) -> ModelOffer:
     price = model.tariff.cost
     return ModelOffer(
         name=model.name,
         input_price=price(Usage(1, 0)),
         output_price=price(Usage(0, 1)),
+        spared=spared,
     )

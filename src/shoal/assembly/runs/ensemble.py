@@ -1,7 +1,8 @@
 """The runs that this process performs, each in a task of its own, and who listens to them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -23,6 +24,8 @@ from shoal.planning.planner import Planned
 from shoal.routing.caller import Caller
 from shoal.storage import Run, Store
 from shoal.tools.tool import Json
+
+_LAST = 1_000  # runs that ended, whose ids are kept
 
 Planners = Callable[[Scene], Authors]
 """Who plans in a scene whose agent has no plan of its own. Not for event loops.
@@ -46,11 +49,17 @@ class Ensemble:
         self._store, self._scenes, self._planners = store, scenes, planners
         self._leases, self._witness = leases, witness
         self._active = dict[str, Active]()
+        self._ended = deque[str](maxlen=_LAST)
 
     @property
     def active(self) -> Mapping[str, Active]:
         """What is performed now, by the run's id."""
         return self._active
+
+    @property
+    def ended(self) -> Sequence[str]:
+        """The last runs that were performed here, and are no more."""
+        return tuple(self._ended)
 
     def perform(
         self,
@@ -106,6 +115,7 @@ class Ensemble:
             return active.ended  # whoever waits for it is not cancelled with it
         finally:
             self._active.pop(run.id, None)
+            self._ended.append(run.id)
             self._leases.release(run.id)
 
     async def _once(

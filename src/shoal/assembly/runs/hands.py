@@ -13,12 +13,13 @@ from shoal.assembly.roster import Roster
 from shoal.assembly.runs.grants import Grants
 from shoal.assembly.runs.prompts import TaskRequests, to_model
 from shoal.chat import Answer, AnswerStream, Request
-from shoal.errors import NotFound, UnknownModel
-from shoal.planning.hands import Said
+from shoal.errors import MaxCostExceeded, NotFound, UnknownModel
+from shoal.planning.hands import Said, TooLittleLeft
 from shoal.planning.plan import Ask
 from shoal.retrieval.filters import filter_from_json
 from shoal.retrieval.search import SearchOptions
 from shoal.routing.caller import Caller
+from shoal.routing.estimate import tokens_at_most
 from shoal.routing.receipt import Receipt
 from shoal.tasks import Task
 from shoal.tools.tool import Json, ToolResult, ToolSpec, ToolUse
@@ -63,14 +64,25 @@ class RunHands:
         self._on_behalf = on_behalf
         self._digests = {spec.name: digest_of(spec) for spec in tools}
 
-    async def ask(self, step: Ask, left_usd: float) -> Said:
+    async def tokens(self, step: Ask) -> float:
+        """The tokens that a step of a task takes at most: see ``Hands``."""
+        return tokens_at_most(await self._request(step))
+
+    async def ask(self, step: Ask, left_usd: float, left_tokens: float) -> Said:
         """Have a step answered: see ``Hands``."""
         request, caller = await self._request(step), self._caller
+        if (most := tokens_at_most(request)) > left_tokens:
+            raise TooLittleLeft(
+                f"of the run's tokens {left_tokens:,.0f} are left, and this call may take {most:,}"
+            )
         if not math.isinf(left_usd):
             caller = replace(caller, max_cost=left_usd)
         if self._on_behalf:
             caller = caller.allowed(request.model)
-        answer, receipt = await self._world.serve(request, self._episode, caller)
+        try:
+            answer, receipt = await self._world.serve(request, self._episode, caller)
+        except MaxCostExceeded as error:
+            raise TooLittleLeft(str(error)) from error
         usage = answer.usage
         return Said(
             answer.text,
@@ -79,6 +91,7 @@ class RunHands:
             call_id=receipt.call_id,
             tokens=usage.input_tokens + usage.output_tokens if usage else 0,
             cost=receipt.cost or 0.0,
+            output_tokens=usage.output_tokens if usage else 0,
             trouble=_trouble(answer, receipt.answered_by),
         )
 

@@ -10,7 +10,7 @@ import msgspec
 
 from shoal.errors import LeaseLost, StoreError
 from shoal.planning import journal as planned
-from shoal.planning.journal import Decision, Past
+from shoal.planning.journal import Decision, Past, written_in
 from shoal.storage import Store
 from shoal.storage.run_records import Entry, RunRecord, RunState
 
@@ -128,10 +128,11 @@ class RunJournal:
 def past_of(records: Iterable[RunRecord]) -> Past:
     """What a run did, by its records."""
     entries, decisions, seconds = list[planned.Entry](), dict[str, Decision](), 0.0
-    usd, tokens = 0.0, 0
+    usd, tokens, wrote = 0.0, 0, 0
     for one in records:
         body = msgspec.json.decode(one.body)
         usd, tokens = usd + one.cost, tokens + one.tokens  # what planning took as well
+        wrote += written_in(body) if one.tokens else 0  # an outcome tells of all once more
         if one.kind == DECIDED:
             decisions[one.step] = msgspec.convert(body, Decision)
         elif one.kind in ("started", "finished", "failed", "waiting"):
@@ -141,4 +142,6 @@ def past_of(records: Iterable[RunRecord]) -> Past:
         elif one.kind == "paused":
             seconds = max(seconds, body.get("seconds", 0.0))  # what was before counts in it
     found = planned.past_of(entries, decisions)
-    return msgspec.structs.replace(found, seconds=seconds, usd=usd, tokens=tokens)
+    return msgspec.structs.replace(
+        found, seconds=seconds, usd=usd, tokens=tokens, output_tokens=wrote
+    )

@@ -1,5 +1,6 @@
 """Looks after runs: keeps the leases of those that are performed here, ends those whose key is in
-force no longer, and goes on with those that other processes left behind."""
+force no longer, goes on with those that other processes left behind, and has those that ended
+keep no more of personal values than they may."""
 
 import asyncio
 import logging
@@ -12,6 +13,7 @@ from shoal.assembly.runs.callers import caller_of
 from shoal.assembly.runs.ensemble import Ensemble
 from shoal.assembly.runs.leases import Leases
 from shoal.assembly.runs.performance import PLANNING, write_end
+from shoal.assembly.runs.redacting import Redacting
 from shoal.assembly.runs.story import RESUMED, order_in
 from shoal.errors import Conflict, LeaseLost, NotAllowed, ShoalError, StoreDamaged
 from shoal.planning.outcome import Outcome
@@ -31,16 +33,21 @@ class Keeper:
     """``resume`` None: what others left behind is left to others. Use it with ``async with``."""
 
     def __init__(
-        self, store: Store, leases: Leases, ensemble: Ensemble, resume: Resume | None
+        self,
+        store: Store,
+        leases: Leases,
+        ensemble: Ensemble,
+        redacting: Redacting,
+        resume: Resume | None,
     ) -> None:
         self._store, self._leases, self._ensemble = store, leases, ensemble
-        self._resume = resume
+        self._redacting, self._resume = redacting, resume
         self._tasks = list[asyncio.Task[None]]()
 
     async def __aenter__(self) -> Self:
         # Leases wait for nothing else: a run that takes long to stop must not cost others theirs.
         duties = [self._renew, self._stop_refused]
-        duties += [self._pick_up] if self._resume else []
+        duties += [self._pick_up, self._redacting.all_ended] if self._resume else []
         self._tasks = [asyncio.create_task(self._again(duty)) for duty in duties]
         return self
 
@@ -82,19 +89,26 @@ class Keeper:
         await self._set_aside(run, outcome)
 
     async def _pick_up(self) -> None:
-        for run in await asyncio.to_thread(self._store.runs.unfinished, time.time()):
-            if run.id in self._ensemble.active:
-                continue
-            try:
-                await self._go_on(run)
-            except Conflict:  # another gateway was quicker
-                continue
-            except NotAllowed as error:
-                await self._set_aside(run, _failed(error))
-            except StoreDamaged as error:  # no gateway can, however often it is tried
-                await self._set_aside(run, Outcome(state="stuck", error=str(error)))
-            except ShoalError as error:  # one that cannot go on must not keep the others
-                log.warning("run %s cannot be gone on with: %s", run.id, error)
+        """Go on with what others left behind: all of it, page after page, so that runs which this
+        process cannot take up do not stand before the others."""
+        runs, after = self._store.runs, ""
+        while page := await asyncio.to_thread(runs.unfinished, time.time(), after):
+            for run in page:
+                if run.id not in self._ensemble.active:
+                    await self._try_to_go_on(run)
+            after = page[-1].id
+
+    async def _try_to_go_on(self, run: Run) -> None:
+        try:
+            await self._go_on(run)
+        except Conflict:  # another gateway was quicker
+            return
+        except NotAllowed as error:
+            await self._set_aside(run, _failed(error))
+        except StoreDamaged as error:  # no gateway can, however often it is tried
+            await self._set_aside(run, Outcome(state="stuck", error=str(error)))
+        except ShoalError as error:  # one that cannot go on must not keep the others
+            log.warning("run %s cannot be gone on with: %s", run.id, error)
 
     async def _go_on(self, run: Run) -> None:
         order = await asyncio.to_thread(order_in, self._store, run.id)

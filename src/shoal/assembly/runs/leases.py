@@ -37,11 +37,13 @@ _LOCK_OUT = 10  # leases for which a run that is taken from another process is k
 class Watch(Struct, frozen=True):
     """For how long a run belongs to a process that does not say that it still has it, how often
     that is said, and others' lapsed runs are looked for, and for how long who begins or takes a run
-    waits for a store that takes nothing; seconds."""
+    waits for a store that takes nothing; how long after its end a run is left whole for those who
+    follow it; seconds."""
 
     lease_s: float = 30.0
     every_s: float = 5.0
     patience_s: float = 10.0
+    grace_s: float = 60.0
 
 
 class Leases:

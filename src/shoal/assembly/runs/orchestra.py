@@ -13,13 +13,14 @@ from msgspec.structs import replace
 
 from shoal.assembly.background import Missed
 from shoal.assembly.runs.active import Tell
-from shoal.assembly.runs.callers import caller_of, own_run, require_agent
+from shoal.assembly.runs.callers import caller_of, own_run, require_agent, require_word
 from shoal.assembly.runs.ensemble import Ensemble, Planners
 from shoal.assembly.runs.journal import DECIDED
 from shoal.assembly.runs.keeper import Keeper
 from shoal.assembly.runs.leases import Leases, Watch
 from shoal.assembly.runs.order import Order, written_order
 from shoal.assembly.runs.plan_witness import PlanWitness
+from shoal.assembly.runs.redacting import Redacting
 from shoal.assembly.runs.scene import Scenes
 from shoal.assembly.runs.story import RESUMED, Story, story_of
 from shoal.errors import Conflict, LeaseLost, MalformedRequest, NotFound, ShoalError
@@ -56,7 +57,8 @@ class Orchestra:
         self._leases = Leases(store, watch or Watch())
         self._ensemble = Ensemble(store, scenes, planners, self._leases, witness)
         resume = partial(self.resume, caller=Caller()) if resumes else None
-        self._keeper = Keeper(store, self._leases, self._ensemble, resume)
+        self._redacting = Redacting(store, self._leases, scenes.journal_scrub)
+        self._keeper = Keeper(store, self._leases, self._ensemble, self._redacting, resume)
         self._words = asyncio.Lock()  # of two words on one question the first holds
 
     async def __aenter__(self) -> Self:
@@ -67,6 +69,8 @@ class Orchestra:
         """Runs that are under way are left to be gone on with."""
         await self._keeper.__aexit__()
         await self._ensemble.break_off()
+        # A command's process may be the only one there is.
+        await self._redacting.at_once(frozenset(self._ensemble.ended))
         if self._witness is not None:
             await self._witness.close()
 
@@ -123,6 +127,7 @@ class Orchestra:
             started_at=now,
             owner=self._leases.owner,
             lease_until=now + self._leases.watch.lease_s,
+            left_to="gateways" if order.by == "gateway" else "people",
         )
         body = written_order(order)
         try:
@@ -221,9 +226,11 @@ class Orchestra:
         Raises:
             NotFound: there is no such run of the caller's, or no such question.
             Conflict: the question was answered, the run has ended, or another process performs it.
-            NotAllowed: the key that it was begun with is in force no longer.
+            NotAllowed: the key that it was begun with is in force no longer, or its agent is
+                not for the caller to approve.
             StoreError: it cannot be written down.
         """
+        await self.require_word(run_id, caller)
         async with self._words:
             await self._open_question(run_id, step, caller)
             body = msgspec.to_builtins(word)
@@ -340,6 +347,18 @@ class Orchestra:
         """
         await self.get(run_id, caller)
         return await asyncio.to_thread(story_of, self._store, run_id)
+
+    async def require_word(self, run_id: str, caller: Caller) -> None:
+        """Refuse who may not answer the questions of a run.
+
+        Raises:
+            NotFound: there is no such run of the caller's.
+            NotAllowed: its agent has them answered by others; says by whom.
+            UnknownModel: there is no such agent any more, so nobody knows by whom.
+        """
+        run = await self.get(run_id, caller)
+        if run.agent:
+            require_word(run, caller, self._scenes.agent(run.agent).options.approve_by)
 
     async def _open_question(self, run_id: str, step: str, caller: Caller) -> None:
         past = (await self.story(run_id, caller)).past

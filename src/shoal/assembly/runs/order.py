@@ -74,4 +74,5 @@ def event_of(record: RunRecord) -> dict[str, Any]:
     told |= {"cost": record.cost} if record.cost else {}
     told |= {"tokens": record.tokens} if record.tokens else {}
     told |= {"state": record.state} if record.state else {}
+    told |= {"redacted": True} if record.redacted else {}
     return told | {"body": msgspec.json.decode(record.body), "hash": record.hash}

@@ -16,7 +16,7 @@ from shoal.planning.checker import Problem, RefusedPlan, check
 from shoal.planning.earlier import DONE, Done, Earlier, schema_of
 from shoal.planning.guarding import Guard, guarded, unguarded
 from shoal.planning.hands import Hands
-from shoal.planning.journal import Entry, Past
+from shoal.planning.journal import WRITTEN, Entry, Past
 from shoal.planning.limits import Limits
 from shoal.planning.outcome import Outcome
 from shoal.planning.plan import Ask, Plan, Retrieve, Step, Use
@@ -145,6 +145,7 @@ class _Act:
             error=str(error),
             steps=past.steps,
             tokens=past.tokens,
+            output_tokens=past.output_tokens,
             usd=past.usd,
             seconds=past.seconds,
         )
@@ -254,8 +255,10 @@ class _Act:
             await stream.aclose()
         if found is not None:  # what planning took was not known when the run began
             self._add(found)
-            usd, tokens = self._past.usd, self._past.tokens
-            outcome = replace(outcome, usd=usd, tokens=tokens)
+            past = self._past
+            outcome = replace(
+                outcome, usd=past.usd, tokens=past.tokens, output_tokens=past.output_tokens
+            )
         else:
             self._note_in_vain(planner.name, planner.unplanned(stream, outcome.error))
         return outcome, whole
@@ -265,6 +268,7 @@ class _Act:
         told: dict[str, Any] = {"course": course, "by": found.by, "why": found.why}
         told |= {"warnings": found.warnings} if found.warnings else {}
         told |= {} if self._what.sampled else {"sampled": False}
+        told |= {WRITTEN: found.output_tokens} if found.output_tokens else {}
         self._what.journal.add(PLANNED, "", told, None, usd, found.tokens)
         self._add(found)
         about: dict[str, Json] = {"by": found.by, "why": found.why, "value": course.plan.name}
@@ -273,14 +277,19 @@ class _Act:
     def _note_in_vain(self, by: str, why: NoPlan) -> None:
         """Write down what planning took that came to no plan: it was paid for."""
         if why.tokens:
-            told: dict[str, Any] = {"error": str(why), "by": by}
+            told: dict[str, Any] = {"error": str(why), "by": by, WRITTEN: why.output_tokens}
             self._what.journal.add("failed", "", told, None, why.cost or 0.0, why.tokens)
             self._add(why)
 
     def _add(self, found: Planned | NoPlan) -> None:
         """Count what planning took."""
-        used = self._past.usd + (found.cost or 0.0), self._past.tokens + found.tokens
-        self._past = replace(self._past, usd=used[0], tokens=used[1])
+        past = self._past
+        self._past = replace(
+            past,
+            usd=past.usd + (found.cost or 0.0),
+            tokens=past.tokens + found.tokens,
+            output_tokens=past.output_tokens + found.output_tokens,
+        )
 
     async def _go(self, course: Course, coming: AsyncIterator[Step] | None = None) -> Outcome:
         """How a plan ends, whose steps may still be ``coming``; its results are in ``_seen``, by
@@ -316,6 +325,7 @@ class _Act:
             steps=outcome.steps,
             usd=outcome.usd,
             tokens=outcome.tokens,
+            output_tokens=outcome.output_tokens,
             seconds=outcome.seconds,
         )
         return outcome

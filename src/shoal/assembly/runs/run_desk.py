@@ -63,7 +63,11 @@ class Runs:
         ]
         warnings = [str(one) for one in checked.warnings]
         return Outline(
-            calls=calls, least=_known(checked.least), most=_known(checked.most), warnings=warnings
+            calls=calls,
+            least=_known(checked.least),
+            usual=_known(checked.usual),
+            most=_known(checked.most),
+            warnings=warnings,
         )
 
     async def begin(self, new: NewRun, caller: Caller) -> str:

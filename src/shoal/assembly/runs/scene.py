@@ -17,6 +17,7 @@ from shoal.planning.catalogue import Catalogue
 from shoal.planning.limits import Limits
 from shoal.planning.plan import Budget, Plan
 from shoal.routing.caller import Caller
+from shoal.routing.privacy.journals import JournalScrub
 
 _AS_ORDERED = Budget()
 
@@ -51,6 +52,10 @@ class Scenes:
     ) -> None:
         self._regime, self._roster = regime, roster
         self._world, self._library = world, library
+
+    def journal_scrub(self) -> JournalScrub | None:
+        """What redacts the journal of one run; None where it is kept as it is."""
+        return self._regime().discretion.journal_scrub()
 
     def agents(self) -> list[str]:
         """The names of the agents there are."""

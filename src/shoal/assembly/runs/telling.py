@@ -50,7 +50,8 @@ def answer_of(run_id: str, outcome: Outcome, model: str) -> Answer:
             )
         case _:
             raise RunFailed(run_id, outcome.state, outcome.error, outcome.hint, outcome.step)
-    return Answer(text, model=model, usage=Usage(), id="")
+    written = outcome.output_tokens
+    return Answer(text, model=model, usage=Usage(outcome.tokens - written, written), id="")
 
 
 def outcome_json(run_id: str, outcome: Outcome) -> bytes:
