@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agent_steps import CONTRACT, TOOLS, Steps, agent_steps
-from framework_agent import CLOSING, ParcelModel, cases, loop, steps
 
+from framework_agent import CLOSING, ParcelModel, cases, loop, steps
 from shoal.chat import Message, ToolCall
 from shoal.errors import LearningError
 from shoal.guarantees import Selection, select
