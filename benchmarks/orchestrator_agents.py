@@ -21,7 +21,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -364,13 +364,33 @@ def one_split(
     return counts, every, len(live), calling, cost
 
 
+def print_replies(found: Sequence[Run]) -> None:
+    """How often a reply is one that was given before, word for word."""
+    said = [
+        (" ".join((step.said["content"] or "").split()), run.goal, step is run.steps[-1])
+        for run in found
+        for step in run.steps
+        if "tool_calls" not in step.said
+    ]
+    times, goals = Counter(text for text, _, _ in said), defaultdict(set)
+    for text, goal, _ in said:
+        goals[text].add(goal)
+    for name, which in (("replies", said), ("closing replies", [one for one in said if one[2]])):
+        again = sum(times[text] > 1 for text, _, _ in which)
+        other = sum(len(goals[text]) > 1 for text, _, _ in which)
+        print(f"{len(which)} {name}: {again} come again word for word, {other} in another goal")
+
+
 def main() -> None:
     """Record once, then all splits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--replies", action="store_true", help="only how often replies recur")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--kind", choices=("goals", "runs"), default="goals")
     asked = parser.parse_args()
     found = runs()
+    if asked.replies:
+        return print_replies(found)
     with tempfile.TemporaryDirectory() as folder:
         calls, told = record(found, Path(folder))
     print(told, flush=True)

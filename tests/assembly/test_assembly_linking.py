@@ -85,6 +85,8 @@ async def test_agents_who_talk_at_once_have_an_episode_each(store: Store, stream
         found = [await episodes(desk, agent) for agent in agents]
         first = agents[0].ids[0]
         listed = [call.id for call in store.calls.list(CallFilter(episode=first))]
+        receipts = {(await seen(desk, call_id)).receipt.episode for call_id in agents[0].ids}
+    assert receipts == {first}
     assert found == [{agent.ids[0]} for agent in agents]  # named by the call that began it
     assert sorted(listed) == sorted(agents[0].ids)
 
@@ -102,7 +104,7 @@ async def test_a_call_that_fails_is_of_the_episode_too(store: Store) -> None:
         llm.error = None
         await agent.step()
         view = await seen(desk, told.call_id)
-        assert {view.episode} == await episodes(desk, agent)
+        assert {view.episode} == await episodes(desk, agent) == {told.episode}
 
 
 async def test_a_response_is_gone_on_from_by_its_id(store: Store) -> None:
@@ -188,6 +190,8 @@ async def test_an_agent_whose_calls_reach_several_processes_has_one_episode(
             await agent.step()
             await desk.settle()
         assert await episodes(one, agent) == {agent.ids[0]}
+        receipts = {(await seen(one, call_id)).receipt.episode for call_id in agent.ids}
+        assert receipts == {agent.ids[0]}
         assert await episodes(one, other) == {other.ids[0]}
 
 

@@ -65,9 +65,11 @@ def calls(draw: st.DrawFn) -> CallRecord:
         cost=draw(money),
         llm_cost=draw(money),
         latency_ms=draw(st.floats(0, 1e6)),
+        episode=draw(texts),
     )
     return CallRecord(
         id=receipt.call_id,
+        episode=receipt.episode,
         at=at,
         request=request,
         answer=draw(answers),
@@ -88,6 +90,7 @@ def test_a_call_comes_back_from_its_line(call: CallRecord) -> None:
     assert line.count(b"\n") == 1
     back = LineReader("", NOW).read(line)
     assert receipt_of(back) == receipt_of(call)
+    assert back.episode == call.episode
     assert back == replace(call, source="import")
 
 

@@ -96,6 +96,16 @@ def test_the_list_can_be_narrowed(served_desk: Desk) -> None:
     assert served_desk.printed("calls", "list", "--answered-by", "nobody") == "No such calls.\n"
 
 
+def test_an_episode_can_be_listed_and_is_shown(busy_desk: Desk) -> None:
+    call = make_call("reply", 1)
+    with busy_desk.store() as store:
+        add_calls(store, replace(call, id=SMALL.id, episode="morning"))
+    listed = json.loads(busy_desk.printed("calls", "list", "--json", "--episode", "morning"))
+    assert [one["id"] for one in listed] == [SMALL.id]
+    assert "\nEpisode: morning\n" in busy_desk.printed("calls", "show", SMALL.id)
+    assert busy_desk.printed("calls", "list", "--episode", "noon") == "No such calls.\n"
+
+
 def test_an_unknown_task_is_answered_with_those_there_are(busy_desk: Desk) -> None:
     for command in ("list", "export"):
         assert "department, reply" in busy_desk.refused("calls", command, "--task", "mood")

@@ -10,8 +10,10 @@ from shoal.flywheel.lessons import Lesson, Lessons, together_in
 from shoal.flywheel.trial import Prepared, judge, training_part
 from shoal.guarantees import Refusal
 from shoal.specialists.call import KIND
+from shoal.specialists.label import KIND as LABEL
 from shoal.specialists.specialist import Prediction, Reason
-from shoal.tasks import CallContract, Input, Task
+from shoal.tasks import CallContract, Input, LabelContract, Task
+from shoal.tasks.template import CONVERSATION
 
 CONTRACT = CallContract(("look_up",), talks=True)
 TASK = Task("t-agent", "agent", (), CONTRACT)
@@ -52,6 +54,24 @@ def test_few_conversations_prove_nothing_however_many_steps() -> None:
     many = [lesson(episode, step) for episode in range(150) for step in range(2)]
     assert isinstance(judge(prepared(few), 0.1, 0.05), Refusal)
     assert not isinstance(judge(prepared(many), 0.1, 0.05), Refusal)
+
+
+def test_labels_in_a_conversation_are_proven_over_conversations_too() -> None:
+    """As a router gives them, that is asked after each step whether to go on."""
+
+    def labels(episodes: int, steps: int) -> Prepared:
+        seen = []
+        for number in range(episodes * steps):
+            begun, text = f"I am {number % episodes}.", f"step {number // episodes}"
+            given = Input(f"{begun} {text}", (("message", begun), (CONVERSATION, text)))
+            said, name = Answer("GO"), f"e{number % episodes}"
+            one = Lesson(f"call-{number}", given, "GO", said, None, True, episode=name)
+            seen.append((one, Prediction("GO", 0.9 - 1e-4 * number)))
+        contract = LabelContract(("GO", "STOP"))
+        return Prepared(LABEL.recipes[0], contract, Parrot(), tuple(seen), 0.1)
+
+    assert isinstance(judge(labels(10, 30), 0.1, 0.05), Refusal)
+    assert not isinstance(judge(labels(150, 2), 0.1, 0.05), Refusal)
 
 
 def test_each_tool_is_proven_over_conversations_too() -> None:

@@ -58,6 +58,7 @@ class FakeDesk:
             answered_by=engine.name,
             reason=self.reason,
             task="größe\r\nx-evil: 1",
+            episode=episode,
         )
         if request.stream and not self.whole_only:
             return Served(receipt, stream=await engine.stream(request))

@@ -234,6 +234,12 @@ def test_an_episode_is_a_conversation() -> None:
     assert told(episode="morning").attributes["gen_ai.conversation.id"] == "morning"
 
 
+def test_an_episode_that_was_linked_is_shoals_own_word() -> None:
+    attributes = told(Receipt("c", 0.0, "gpt", "gpt", "why", episode="first")).attributes
+    assert attributes["shoal.episode"] == "first"
+    assert "gen_ai.conversation.id" not in attributes  # which is the application's to give
+
+
 def test_texts_from_outside_are_cut() -> None:
     span = told(request=Request("m" * 100_000, ()), episode="e" * 100_000)
     assert len(span.name) == 505

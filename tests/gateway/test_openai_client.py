@@ -30,6 +30,16 @@ async def client(gateway: str) -> AsyncIterator[openai.AsyncOpenAI]:
         yield opened.with_options(max_retries=0)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_answer_tells_its_episode(client: openai.AsyncOpenAI, stream: bool) -> None:
+    create = client.chat.completions.with_raw_response.create
+    given = {"x-shoal-episode": "morning"}
+    told = await create(model="echo", messages=ASKED, stream=stream, extra_headers=given)
+    assert told.headers["x-shoal-episode"] == "morning"
+    untold = await create(model="echo", messages=ASKED, stream=stream)
+    assert "x-shoal-episode" not in untold.headers  # of which this desk knows nothing
+
+
 async def test_plain(client: openai.AsyncOpenAI, desk: FakeDesk) -> None:
     raw = await client.chat.completions.with_raw_response.create(model="echo", messages=ASKED)
     whole = raw.parse()

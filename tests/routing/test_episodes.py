@@ -207,6 +207,43 @@ def test_long_texts_are_told_apart_by_length_ends_and_samples() -> None:
         assert found.episode == ""
 
 
+def test_a_long_conversation_stays_one_from_call_to_call() -> None:
+    agent = Agent(Episodes())
+    for step in range(60):
+        called = (call_of(f"call_{step}"),) if step % 3 else ()
+        then = (
+            Message("tool", "{}", tool_call_id=f"call_{step}") if called else Message("user", "go")
+        )
+        agent.say(Answer(f" Say {step} " * 100, called), then)
+    assert len(set(agent.episodes)) == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "other"),
+    [
+        (1, Message("user", "Cancel my trip." * 100)),  # among the first
+        (21, Message("user", "no")),  # short
+        (21, Message("user", "and so on, and on" * 100)),  # of another length
+        (22, Message("assistant", "Say 10" * 99)),
+        (24, Message("assistant", "", tool_calls=(call_of("another"),))),
+        (25, Message("tool", "{}", tool_call_id="another")),
+        (53, Message("user", "and no on, and so " * 100)),  # among the last: as long
+    ],
+)
+def test_what_differs_far_from_both_ends_of_a_long_conversation(at: int, other: Message) -> None:
+    book = Episodes()
+    agent = Agent(book)
+    agent.messages[1] = Message("user", "Cancel my flight" * 100)
+    for step in range(30):
+        called = (call_of("call"),) if step == 11 else ()
+        then = Message("user", "and so on, and on " * 100)
+        agent.say(Answer(f"Say {step}" * 100, called), then)
+    assert agent.messages[24].tool_calls
+    assert book.find(Request("gpt", tuple(agent.messages)), "").episode == agent.episodes[0]
+    agent.messages[at] = other
+    assert book.find(Request("gpt", tuple(agent.messages)), "").strand is None
+
+
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(0, 2**32))
 def test_every_interleaving_keeps_every_agent_whole(turns: list[int], seed: int) -> None:
     """Four agents, two of each key, all beginning with the same words; results differ."""

@@ -9,7 +9,7 @@ from shoal.chat import Format, Message, Request
 from shoal.errors import ArtifactError
 from shoal.routing.rung import beyond
 from shoal.specialists.specialist import Prediction
-from shoal.tasks import Contract, Field, FieldsContract, LabelContract
+from shoal.tasks import CallContract, Contract, Field, FieldsContract, LabelContract
 from shoal.tasks.contract import Output
 
 LABEL = LabelContract(("delivery", "payments"), prefix="Department: ")
@@ -54,6 +54,17 @@ def test_it_answers_in_the_llms_own_wording(contract: Contract, output: Output, 
     assert (verdict.answer.model, verdict.answer.finish_reason) == ("specialist/department", "stop")
     assert verdict.answer.usage is not None
     assert verdict.answer.usage.input_tokens == verdict.answer.usage.output_tokens == 0
+
+
+def test_fixed_words_end_a_loop_unless_a_call_was_wanted() -> None:
+    rung = make_rung(Scripted("DONE"), CallContract(("look_up",), says=("DONE",)))
+    verdict = rung.ask("Where is it?", asking(tool_choice="auto"))
+    assert verdict.answer is not None
+    assert (verdict.answer.text, verdict.answer.tool_calls) == ("DONE", ())
+    assert verdict.answer.finish_reason == "stop"
+    refused = rung.ask("Where is it?", asking(tool_choice="required"))
+    assert refused.answer is None
+    assert refused.tried.reason == "the caller wants a tool to be called"
 
 
 @pytest.mark.parametrize(("signal", "accepted"), [(0.8, True), (0.79999, False), (1.0, True)])

@@ -1,16 +1,20 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from agent_steps import CONTRACT, TOOLS, Steps, agent_steps
 
+from framework_agent import CLOSING, ParcelModel, cases, loop, steps
 from shoal.chat import Message, ToolCall
 from shoal.errors import LearningError
 from shoal.guarantees import Selection, select
-from shoal.specialists.call import KIND, CallSpecialist, train_call
+from shoal.specialists.call import KIND, CallSpecialist, restore_call, train_call
+from shoal.specialists.files import read_model
 from shoal.specialists.specialist import Trained
 from shoal.tasks import CallContract, Input
 from shoal.tasks.contract import Output
+from shoal.tasks.template import transcript_of
 
 STEPS, NEW = agent_steps(24), agent_steps(10, seed=1)
 
@@ -164,3 +168,29 @@ def test_nothing_to_learn_is_a_clear_error() -> None:
     one = Steps(STEPS.inputs[:5], STEPS.outputs[:5])
     with pytest.raises(LearningError, match="all inputs are equal"):
         train(one)
+
+
+def _loop_steps(seed: int) -> Steps:
+    """What the agent of a loop does once the order is looked up: it tracks the parcel, or ends."""
+    llm, found = ParcelModel(closing=CLOSING), Steps([], [])
+    for case in cases(60, seed):
+        for step in list(steps(loop(case), llm))[1:2]:
+            told = step.request.messages
+            found.inputs.append(Input(transcript_of(told), (), told, step.request.tools))
+            found.outputs.append(step.answer.tool_calls or step.answer.text)
+    return found
+
+
+def test_it_learns_when_to_end_a_loop_in_fixed_words(tmp_path: Path) -> None:
+    contract = CallContract(("look_up_order", "track_parcel"), says=(CLOSING,))
+    trained, new = train(_loop_steps(0), contract), _loop_steps(1)
+    assert {type(output) for output in new.outputs} == {str, tuple}
+    assert right(trained, new) >= 0.95
+    ending = new.inputs[new.outputs.index(CLOSING)]
+    assert trained.specialist.predict(ending).signal > 0.9
+    trained.specialist.save(tmp_path)
+    again = restore_call(contract, *read_model(tmp_path), None)
+    assert [again.predict(given) for given in new.inputs] == [
+        trained.specialist.predict(given) for given in new.inputs
+    ]
+    assert any(CLOSING in reason.what for reason in trained.specialist.explain(ending))

@@ -111,6 +111,7 @@ FORMS: list[tuple[Contract, Output, Output]] = [
         (ToolCall("1", "look", '{"a": 1}'),),
         (ToolCall("2", "look", '{"a":1}'),),
     ),
+    (CallContract(("look",), says=("DONE",)), "DONE", "DONE"),
     (FieldsContract((Field("who", "span"),)), {"who": "Ann"}, {"who": "ann"}),
 ]
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shoal.specialists.pairs import Record, find_pair, read_record, way_of
 from shoal.tasks import Input
+from shoal.tasks.template import CONVERSATION
 
 A, B = {"name": "lamp", "price": "12"}, {"name": "desk", "price": "90"}
 RECORDS = (Record(tuple(A.items())), Record(tuple(B.items())))
@@ -124,3 +125,8 @@ def test_a_long_text_takes_no_time_to_speak_of() -> None:
     began = time.process_time()
     way_of([Input("Entity 1: " * 20_000), Input("a_" * 100_000), Input("COL x VAL " * 20_000)])
     assert time.process_time() - began < 2
+
+
+def test_an_opening_and_what_followed_are_no_pair() -> None:
+    steps = [Input("", (("message", "lamp"), (CONVERSATION, f"desk {n}"))) for n in range(3)]
+    assert way_of(steps) == ""

@@ -7,6 +7,7 @@ import pytest
 import recurring
 
 from shoal.chat import Answer, ToolCall
+from shoal.tasks.comparator import same
 from shoal.tasks.contract import (
     CallContract,
     Contract,
@@ -15,6 +16,8 @@ from shoal.tasks.contract import (
     LabelContract,
     NumberContract,
     TextContract,
+    read,
+    written,
 )
 from shoal.tasks.inference import infer, join, revise
 
@@ -145,12 +148,35 @@ def calling(name: str) -> tuple[str, Answer]:
 
 def test_tool_calls() -> None:
     assert infer([calling("f"), calling("g")] * 10) == CallContract(("f", "g"))
-    assert infer([calling("f"), ("", Answer("hello"))] * 10) == CallContract(("f",), talks=True)
+    talking = [("", Answer(f"hello {number}")) for number in range(10)]
+    assert infer([calling("f")] * 10 + talking) == CallContract(("f",), talks=True)
     assert infer([calling("f")] + [("", Answer("hello"))] * 20) == TextContract()
 
 
+def test_what_an_agent_says_word_for_word_is_its_own_kind_of_step() -> None:
+    done, odd = ("", Answer(" DONE ")), ("", Answer("Let me think."))
+    always = infer([calling("f"), done] * 50 + [odd])
+    assert always == CallContract(("f",), says=("DONE",))
+    assert read(always, Answer("DONE\n")) == "DONE"
+    assert read(always, Answer("done")) is None
+    assert read(always, Answer("DONE", (ToolCall("1", "f", "{}"),))) == (ToolCall("1", "f", "{}"),)
+    assert written(always, "DONE").text == "DONE"
+    assert infer([calling("f"), odd] * 4) == CallContract(("f",), talks=True)  # too seldom
+    talking = [("", Answer(f"I found {number}.")) for number in range(9)]
+    assert infer([calling("f"), done] * 20 + talking) == CallContract(("f",), True, ("DONE",))
+    assert same(always, Answer("DONE"), Answer(" DONE"))
+    assert not same(always, Answer("DONE"), Answer("", (ToolCall("1", "f", "{}"),)))
+    assert not same(always, Answer("DONE"), Answer("Done?"))
+
+
+def test_words_that_forbid_others_are_no_label() -> None:
+    prompt = "Is there more to do? Answer with GO or STOP, and nothing else."
+    answers = [("", Answer(word)) for word in ("GO", "STOP") * 15]
+    assert infer(answers, prompt) == LabelContract(("GO", "STOP"))
+
+
 def test_an_agent_that_talks_once_may_talk_again() -> None:
-    talking = [("", Answer("hello"))] * 10
+    talking = [("", Answer(f"hello {number}")) for number in range(10)]
     known = revise(CallContract(("f",)), [calling("g")] * 10 + talking)
     assert known == CallContract(("f", "g"), talks=True)
     assert revise(known, [calling("g")] * 10) == known

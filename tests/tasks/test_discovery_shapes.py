@@ -2,14 +2,18 @@
 
 import json
 import random
+from collections import defaultdict
+from collections.abc import Callable
 
 import pytest
 import recurring
 from recurring import Labelled, call, composition, observed
 
+from framework_agent import CLOSING, Case, ParcelModel, Played, cases, graph, loop, steps
 from shoal.chat import Answer, Message, Request, ToolCall
 from shoal.tasks import (
     CallContract,
+    Contract,
     LabelContract,
     NumberContract,
     ObservedCall,
@@ -179,3 +183,40 @@ def test_a_history_belongs_to_its_conversation(turns: int) -> None:
             messages.append(("assistant", answer))
     task = tasks_by_name(made)["talk"]
     assert task.templates[0].continues == (turns > 1)
+
+
+@pytest.mark.parametrize("closing", ["", CLOSING])
+def test_the_steps_of_a_frameworks_loop(closing: str) -> None:
+    """What the agent does next is found by what has just happened; to end the loop is a step too,
+    if that is said word for word."""
+    contracts = steps_found(loop, ParcelModel(closing))
+    assert contracts["look_up_order"] == {CallContract(("look_up_order",))}
+    tracking = CallContract(
+        ("track_parcel",), talks=not closing, says=(closing,) if closing else ()
+    )
+    assert contracts["track_parcel"] == {tracking}
+    ending = LabelContract((closing,)) if closing else TextContract()
+    assert contracts["talk"] == {tracking, ending}
+
+
+def test_the_steps_of_a_frameworks_graph() -> None:
+    """A router is a task of two labels, and a summary of results is one, however many there are."""
+    contracts = steps_found(graph, ParcelModel())
+    assert contracts["router"] == {LabelContract(("CONTINUE", "FINISH"))}
+    assert contracts["summary"] == {TextContract()}
+    assert contracts["look_up_order"] == {CallContract(("look_up_order",))}
+    assert contracts["track_parcel"] == {CallContract(("track_parcel",))}
+
+
+def steps_found(shape: Callable[[Case], Played], llm: ParcelModel) -> dict[str, set[Contract]]:
+    """The contracts of the tasks that were found for each kind of step; every call has a task."""
+    played = [step for case in cases(120) for step in steps(shape(case), llm)]
+    calls = [ObservedCall(str(n), step.request, step.answer) for n, step in enumerate(played)]
+    found = discover(calls)
+    tasks = {task.id: task.contract for task in found.tasks}
+    contracts: dict[str, set[Contract]] = defaultdict(set)
+    for one, step in zip(calls, played, strict=True):
+        made = step.answer.tool_calls
+        kind = made[0].name if made else "talk" if step.node == "agent" else step.node
+        contracts[kind].add(tasks[found.assignments[one.id]])
+    return contracts

@@ -174,6 +174,7 @@ def _call(exchange: Exchange, known: _Known) -> CallRecord:
         cost=receipt.cost,
         llm_cost=receipt.llm_cost,
         latency_ms=known.latency_ms or 0.0,
+        episode=receipt.episode,
         receipt=msgspec.json.encode(receipt) if known.receipt else b"{}",
         source="import",
     )

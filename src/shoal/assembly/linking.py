@@ -53,14 +53,14 @@ class Linking:
 
     def begin(self, handled: Handled) -> Handled:
         """A call that begins an episode gives it its name, unless the record knows better, which is
-        being asked."""
+        being asked; its receipt tells the episode once that is known."""
         found = handled.found
         if handled.episode or found is None:
-            return handled
+            return _told(handled)
         handled = replace(handled, episode=handled.receipt.call_id)
         beginning = handled.caller.key, found.answered
         if not found.answered or beginning in self._begun:
-            return handled
+            return _told(handled)
         self._begun[beginning] = None
         while len(self._begun) > _MOST_BEGUN:
             self._begun.popitem(last=False)
@@ -68,15 +68,21 @@ class Linking:
         looking = asyncio.get_running_loop().run_in_executor(self._pool, work)
         return replace(handled, recorded=looking)
 
+    def known(self, handled: Handled) -> Handled:
+        """The call with what the record knew, if it has said so while the call was answered."""
+        if handled.recorded is None or not handled.recorded.done():
+            return handled
+        return _told(replace(handled, episode=handled.recorded.result() or handled.episode))
+
     async def settled(self, handled: Handled) -> Handled:
         """The call with what the record knew, if it has said so by now."""
-        if handled.recorded is None:
+        if handled.recorded is None or handled.receipt.episode:
             return handled
         try:
             episode = await asyncio.wait_for(handled.recorded, _LOOK_S)
         except TimeoutError:
-            return handled
-        return replace(handled, episode=episode) if episode else handled
+            episode = ""
+        return _told(replace(handled, episode=episode or handled.episode))
 
     def close(self) -> None:
         """End the thread."""
@@ -92,6 +98,10 @@ class Linking:
         by = handled.answerer.name if handled.answerer else ""
         found = handled.found._replace(episode=handled.episode)
         self._episodes.answered(found, request, answer, handled.caller.key, by, ids)
+
+
+def _told(handled: Handled) -> Handled:
+    return replace(handled, receipt=replace(handled.receipt, episode=handled.episode))
 
 
 def _recorded(store: Store, request: Request, key: str) -> str:

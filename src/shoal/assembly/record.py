@@ -95,11 +95,13 @@ def receipt_of(call: CallRecord) -> Receipt:
             cost=call.cost,
             llm_cost=call.llm_cost,
             latency_ms=call.latency_ms,
+            episode=call.episode,
         )
     try:
-        return msgspec.json.decode(call.receipt, type=Receipt)
+        receipt = msgspec.json.decode(call.receipt, type=Receipt)
     except msgspec.DecodeError as error:
         raise StoreDamaged(f"the receipt of call {call.id} cannot be read ({error})") from error
+    return receipt if receipt.episode else replace(receipt, episode=call.episode)
 
 
 def settled(handled: Handled, answer: Answer | None) -> Receipt:

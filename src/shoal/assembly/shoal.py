@@ -122,7 +122,7 @@ class Shoal:
         try:
             if self._own.have(request.model):
                 return await self._by_own(request, episode, caller, regime)
-            return await self._serve(request, episode, caller, regime)
+            return self._linking.known(await self._serve(request, episode, caller, regime))
         except BaseException:  # whatever it was, ``finish`` is not called
             regime.let_go()
             raise
@@ -200,6 +200,7 @@ class Shoal:
             cost=0.0,  # a model that was asked has a call, and a receipt, of its own
             llm_cost=0.0,
             provider=OWN,
+            episode=own.episode or whole,
         )
         return Handled(
             receipt,
@@ -277,6 +278,7 @@ class Shoal:
         """Record a call that nobody could answer; returns its receipt. ``began`` is when it was
         there, a reading of ``time.perf_counter``."""
         call_id, at = str(uuid_utils.uuid7()), time.time() - (time.perf_counter() - began)
+        episode = self._linking.episode_of_failed(request, caller, episode)
         found, regime = self._roster.find(request), self._regime
         receipt = Receipt(
             call_id,
@@ -288,11 +290,12 @@ class Shoal:
             task_id=found[1].task.id if found else "",
             provider=regime.models.provider(request.model),
             tried=tuple(one for one in error.tried if isinstance(one, Tried)),
+            episode=episode,
         )
         handled = Handled(
             receipt,
             request=request,
-            episode=self._linking.episode_of_failed(request, caller, episode),
+            episode=episode,
             regime=regime,
             began=began,
             caller=caller,

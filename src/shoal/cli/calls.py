@@ -74,20 +74,23 @@ def list_calls(
     answered_by: Annotated[
         str | None, typer.Option(help="Answered by this model, or specialist/TASK, only.")
     ] = None,
+    episode: Annotated[str | None, typer.Option(help="Of this episode only.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     as_json: AsJson = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """List recorded calls, newest first."""
     with store_at(config) as store:
-        which = CallFilter(task=_task_id(store, task), answered_by=answered_by, limit=limit)
+        of_task = _task_id(store, task)
+        which = CallFilter(task=of_task, answered_by=answered_by, episode=episode, limit=limit)
         calls, names = store.calls.list(which), task_names(store)
     if as_json:
         show_json([_summary(call, names.get(call.task, "")) for call in calls])
     elif calls:
         show_table(_COLUMNS, [_row(call, names.get(call.task, "-")) for call in calls])
     else:
-        say("No calls." if task is None and answered_by is None else "No such calls.")
+        asked = task is not None or answered_by is not None or episode is not None
+        say("No such calls." if asked else "No calls.")
 
 
 @app.command()

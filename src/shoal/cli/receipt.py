@@ -20,6 +20,8 @@ def _lines(store: Store, call: CallView, task: str) -> Iterator[str]:
     receipt = call.receipt
     yield f"Call {call.id}, {moment(call.at)} UTC{', imported' * (call.source == 'import')}"
     yield f"Task: {task}"
+    if call.episode:
+        yield f"Episode: {one_line(call.episode)}"
     yield f"Answered by: {receipt.answered_by or 'nobody'}, in {receipt.latency_ms:,.1f} ms"
     yield f"Why: {receipt.reason}"
     if call.error:

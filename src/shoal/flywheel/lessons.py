@@ -13,6 +13,7 @@ from shoal.chat import Answer
 from shoal.routing.privacy import Kind, scrub_call
 from shoal.routing.rung import Limits, beyond
 from shoal.specialists.card import TokenRates
+from shoal.specialists.conversations import left_out_together
 from shoal.storage import Example
 from shoal.tasks import CallContract, Input, Matcher, Output, Task, read, same
 from shoal.training.augmentation import Augmented
@@ -112,12 +113,13 @@ def first_of(texts: Sequence[str]) -> list[bool]:
 
 
 def together_in(lessons: Sequence[Lesson]) -> list[str]:
-    """Of each lesson the name of what it belongs together with: its conversation, or, of a call
-    without one, all calls with the same input."""
+    """Of each lesson the name of what it belongs together with: its episode, or, of a call that was
+    linked with no other, all calls with the same input, or with a conversation that begins so."""
     sizes = Counter(lesson.episode for lesson in lessons)
+    alone = left_out_together([lesson.input for lesson in lessons])
     return [
-        f"episode {each.episode}" if each.episode and sizes[each.episode] > 1 else each.text
-        for each in lessons
+        f"episode {each.episode}" if each.episode and sizes[each.episode] > 1 else name
+        for each, name in zip(lessons, alone, strict=True)
     ]
 
 

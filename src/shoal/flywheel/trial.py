@@ -235,6 +235,7 @@ class _Judged(Struct, frozen=True):
     wrong: NDArray[np.bool_]
     labels: list[str | None]
     answers: list[Answer]  # the reference's, as far as it is known
+    steps: bool  # whether calls may be steps of one conversation
 
     @classmethod
     def of(cls, prepared: Prepared) -> "_Judged":
@@ -249,7 +250,8 @@ class _Judged(Struct, frozen=True):
         labels = [label_of(contract, p.output) for _, p, _ in found]
         pairs = [(lesson, p) for lesson, p, _ in found]
         answers = [said for *_, said in found if said is not None]
-        return cls(pairs, np.array(wrong, dtype=bool), labels, answers)
+        steps = isinstance(contract, CallContract) or any(p.input.goes_on for p, _ in pairs)
+        return cls(pairs, np.array(wrong, dtype=bool), labels, answers, steps)
 
     @property
     def signals(self) -> NDArray[np.float64]:
@@ -277,7 +279,7 @@ class _Judged(Struct, frozen=True):
             return [prepared.together[lesson.call_id] for lesson, _ in self.pairs]
         names = together_in([lesson for lesson, _ in self.pairs])
         alone = len(set(names)) == sum(self.first)
-        return None if alone or not isinstance(prepared.contract, CallContract) else names
+        return names if self.steps and not alone else None
 
     def calibration(self) -> Calibration:
         lessons = [lesson for lesson, _ in self.pairs]
@@ -341,7 +343,7 @@ def _together(lessons: Lessons, recipe: Recipe) -> dict[str, str]:
 
 
 def _beginning(lesson: Lesson, contract: Contract) -> str:
-    text = lesson.text
+    text = lesson.input.beginning
     if isinstance(contract, CallContract):
         return next((m.text for m in lesson.input.messages if m.role == "user"), text)
     return text

@@ -9,6 +9,7 @@ from shoal.chat import Answer, Format, Request
 from shoal.errors import ShoalError
 from shoal.formats.embeddings import EmbeddingRequest
 from shoal.gateway.key_check import caller_of
+from shoal.gateway.replies import EPISODE
 from shoal.gateway.terms import Terms
 from shoal.routing.caller import Caller
 from shoal.routing.receipt import Receipt
@@ -33,7 +34,7 @@ def asked_of(http: HttpRequest, request: R, terms: Terms, began: float) -> Asked
     return Asked(
         request,
         caller_of(http.scope, terms.max_cost),
-        headers.get("x-shoal-episode", ""),
+        headers.get(EPISODE, ""),
         ",".join(headers.getlist("traceparent")),  # two make one that nobody can read
         began,
     )

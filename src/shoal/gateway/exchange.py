@@ -5,6 +5,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive
@@ -21,7 +22,7 @@ from shoal.gateway.options import GatewayOptions
 from shoal.gateway.replies import ESTIMATED, error_reply, receipt_headers, request_id_header
 from shoal.gateway.stream import StreamedReply, hung_up, undisturbed
 from shoal.gateway.terms import Deadline, TimedStream, terms_of
-from shoal.routing.receipt import Served, ServedReply
+from shoal.routing.receipt import Receipt, Served, ServedReply
 
 T = TypeVar("T")
 
@@ -90,22 +91,23 @@ class Exchange:
 
     async def _whole(self, served: Served, asked: Asked[Request], overhead_ms: float) -> Response:
         assert served.answer is not None
-        body = await undisturbed(self._finished(served, served.answer, asked, overhead_ms))
-        headers = receipt_headers(served, overhead_ms)
+        finishing = self._finished(served, served.answer, asked, overhead_ms)
+        body, receipt = await undisturbed(finishing)
+        headers = receipt_headers(replace(served, receipt=receipt), overhead_ms)
         headers |= request_id_header(served.answer.request_id, self.wire)
         return Response(body, headers=headers, media_type="application/json")
 
     async def _finished(
         self, served: Served, answer: Answer, asked: Asked[Request], overhead_ms: float
-    ) -> bytes:
-        """The reply, once the call is recorded."""
+    ) -> tuple[bytes, Receipt]:
+        """The reply, and the settled receipt, once the call is recorded."""
         receipt = await self._desk.finish(served, answer, "")
         body = answer.body if answer.format == self.wire.name else b""
         if not body:
             body = self.wire.encode_answer(answer, _envelope(served, asked.request))
         ended = Ended(self.wire.name, asked, receipt, answer, None, overhead_ms, body)
         self._observer.ended(ended)
-        return body
+        return body, receipt
 
 
 async def while_heard(

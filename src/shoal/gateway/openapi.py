@@ -185,7 +185,13 @@ _CALL_LINKS: Json = {
 _MODEL_LINKS: Json = {
     "model": {"operationId": "model", "parameters": {"name": "$response.body#/data/0/id"}}
 }
-_RECEIPT = ("x-shoal-answered-by", "x-shoal-call-id", "x-shoal-task", "x-shoal-reason")
+_RECEIPT = (
+    "x-shoal-answered-by",
+    "x-shoal-call-id",
+    "x-shoal-task",
+    "x-shoal-reason",
+    "x-shoal-episode",
+)
 
 
 def openapi(mcp: bool = False) -> bytes:

@@ -18,6 +18,7 @@ from shoal.routing.receipt import Served
 
 ESTIMATED = "x-shoal-estimated"
 CALL_ID = "x-shoal-call-id"
+EPISODE = "x-shoal-episode"
 PREFIX = "/v1"  # of the paths of all wire formats
 _EXCERPT = 500  # characters shown of an upstream's error that is not JSON
 
@@ -112,12 +113,14 @@ def receipt_headers(served: Served, overhead_ms: float) -> dict[str, str]:
     """The short form of the receipt that every answer carries, how much of the time until it began
     was Shoal's own, and what is left of the caller's limits."""
     receipt = served.receipt
+    episode = {EPISODE: header_text(receipt.episode)} if receipt.episode else {}
     return {
         "x-shoal-answered-by": header_text(receipt.answered_by),
         CALL_ID: header_text(receipt.call_id),
         "x-shoal-task": header_text(receipt.task),
         "x-shoal-reason": header_text(receipt.reason),
         "x-shoal-overhead-ms": f"{overhead_ms:.3f}",
+        **episode,
         **served.limits,
     }
 

@@ -111,6 +111,7 @@ def _usage(ended: Ended, usage: Usage | None) -> Iterator[tuple[str, Value | Non
 def _own(ended: Ended) -> Iterator[tuple[str, Value | None]]:
     receipt = ended.receipt
     yield "shoal.call_id", receipt.call_id
+    yield "shoal.episode", receipt.episode
     yield "shoal.format", ended.format
     yield "shoal.answered_by", receipt.answered_by
     yield "shoal.cached", receipt.answered_by == CACHE

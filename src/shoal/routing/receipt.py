@@ -44,7 +44,8 @@ class Receipt(Struct, frozen=True):
     those who were asked took, until one had answered or begun a stream; ``latency_ms`` ends with
     the answer. ``provider`` is whose model answered, in the words of ``shoal.toml``, or Shoal's
     own; "" where nobody said. ``cited`` are the passages that an answer from a collection rests
-    on, by the digests of their words, so that the receipt tells nothing of a document.
+    on, by the digests of their words, so that the receipt tells nothing of a document. ``episode``
+    is which the call belongs to, "" while that is not known.
     """
 
     call_id: str
@@ -64,6 +65,7 @@ class Receipt(Struct, frozen=True):
     waited_ms: float = 0.0
     provider: str = ""
     cited: tuple[str, ...] = ()
+    episode: str = ""
 
 
 class Served(Struct, frozen=True):

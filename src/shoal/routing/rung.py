@@ -58,6 +58,8 @@ class Rung(Struct, frozen=True):
             return replace(self._decline(began, prediction.signal, reason), withheld=answer)
         if cut_short(request, answer):
             return self._decline(began, prediction.signal, "the caller wants it shorter")
+        if not answer.tool_calls and _must_call(request):
+            return self._decline(began, prediction.signal, "the caller wants a tool to be called")
         calls = tuple(replace(call, id=f"call_{uuid.uuid4().hex}") for call in answer.tool_calls)
         return Verdict(
             replace(answer, tool_calls=calls, model=self.name, usage=Usage()),
@@ -155,6 +157,12 @@ def beyond(request: Request, calls: bool = False) -> str:
     if asked.logit_bias or asked.web_search_options is not None:
         return "the caller steers the LLM in a way that a specialist cannot follow"
     return ""
+
+
+def _must_call(request: Request) -> bool:
+    return '"required"' in request.params and (
+        _asked_decoder.decode(request.params).tool_choice == "required"
+    )
 
 
 class Limits(Struct, frozen=True):

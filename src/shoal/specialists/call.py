@@ -2,7 +2,8 @@
 
 First the tool, then a value for each of its arguments out of what the conversation states; trees
 decide both. The signal is the estimated probability that the whole call is right. A step in which
-the LLM would talk, and a call whose values are stated nowhere, are declined.
+the LLM would talk, and a call whose values are stated nowhere, are declined. What it says word for
+word in place of a call, to end a loop, counts as a tool without arguments.
 """
 
 import json
@@ -43,6 +44,8 @@ Floats = NDArray[np.float64]
 MOST_EXAMPLES = 3_000
 """Trained on at the most, the newest."""
 FOLDS = 5
+SAYS = "say: "
+"""What the name of a fixed text begins with among tools, whose names have no blanks."""
 _REMEMBERED = 20_000  # messages whose values are kept while training: steps share them
 
 
@@ -61,6 +64,8 @@ class Call(NamedTuple):
         """The call, None if there is none to make."""
         if self.arguments is None:
             return None
+        if self.tool.name.startswith(SAYS):
+            return self.tool.name.removeprefix(SAYS)
         return (ToolCall("", self.tool.name, json.dumps(self.arguments, ensure_ascii=False)),)
 
 
@@ -227,12 +232,14 @@ def _fit(steps: Sequence[_Step], senses: Senses | None) -> Chooser | None:
 
 
 def tools_of(given: Input, known: Mapping[str, Tool]) -> tuple[Tool, ...]:
-    """The tools that a request offers, else those known from training. What a schema does not say
-    of an argument (what objects hold), calls in training do."""
+    """The tools that a request offers, else those known from training; and what may be said in
+    place of a call. What a schema does not say of an argument (what objects hold), calls in
+    training do."""
     tools = offered(given.tools)
     if not tools:
         return tuple(known.values())
-    return tuple(_informed(tool, known.get(tool.name)) for tool in tools)
+    said = (tool for tool in known.values() if tool.name.startswith(SAYS))
+    return (*(_informed(tool, known.get(tool.name)) for tool in tools), *said)
 
 
 def _informed(tool: Tool, seen: Tool | None) -> Tool:
@@ -247,6 +254,8 @@ def _informed(tool: Tool, seen: Tool | None) -> Tool:
 
 
 def _single(output: Output | None) -> ToolCall | None:
+    if isinstance(output, str):
+        return ToolCall("", SAYS + output, "{}")
     call = output[0] if isinstance(output, tuple) and len(output) == 1 else None
     return call if isinstance(call, ToolCall) else None
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shoal.errors import ArtifactError, LearningError
 from shoal.specialists.attribution import reasons_for
 from shoal.specialists.confidence import Curve, cross_fitted, fit_curve
+from shoal.specialists.conversations import left_out_together
 from shoal.specialists.copied import CopiedFields, Values
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Head
@@ -155,7 +156,7 @@ def train_fields(
     if stated and senses is None:
         raise LearningError(f"field {stated[0].name} is copied from the input: needs the encoder")
     findings: dict[str, list[Finding]] = {}
-    heads, machine = _train_heads(headed, texts, rows, senses, findings)
+    heads, machine = _train_heads(headed, inputs, rows, senses, findings)
     if stated and senses is not None:
         copied, found = CopiedFields.train(stated, texts, rows, senses, recipe.name == CHAIN)
         findings |= found
@@ -175,7 +176,7 @@ def train_fields(
 
 def _train_heads(
     fields: Sequence[Field],
-    texts: Sequence[str],
+    inputs: Sequence[Input],
     rows: Sequence[Values | None],
     senses: Senses | None,
     findings: dict[str, list[Finding]],
@@ -186,7 +187,8 @@ def _train_heads(
     targets = [
         head.targets([row[head.name] if row else _NOTHING for row in rows]) for head in heads
     ]
-    fitted = KernelMachine.train(texts, np.hstack(targets), senses)
+    texts, names = [given.text for given in inputs], left_out_together(inputs)
+    fitted = KernelMachine.train(texts, np.hstack(targets), senses, apart=names)
     for head, part in _columns(heads, fitted.left_out):
         best, margins = head.decide(part)
         findings[head.name] = [

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shoal.errors import LearningError
 from shoal.specialists.attribution import reasons_for
 from shoal.specialists.confidence import Curve, fit_curve
+from shoal.specialists.conversations import left_out_together
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Floats, Head
 from shoal.specialists.kind import Kind, Recipe
@@ -123,7 +124,8 @@ def train_label(
     head = Head("label", tuple(label for label in contract.labels if label in seen))
     if not head.values:
         raise LearningError("none of the reference answers keeps the contract: nothing to learn")
-    fitted = KernelMachine.train(texts, head.targets(wanted), senses, told=_told(head))
+    targets, names = head.targets(wanted), left_out_together(inputs)
+    fitted = KernelMachine.train(texts, targets, senses, told=_told(head), apart=names)
     best, margins = head.decide(fitted.left_out)
     right = np.array([head.values[i] == output for i, output in zip(best, wanted, strict=True)])
     # One curve, fitted on all: it keeps the order of the margins, and only the order counts.

@@ -72,10 +72,12 @@ class KernelMachine:
         senses: Senses | None,
         options: KernelOptions | None = None,
         told: Told | None = None,
+        apart: Sequence[str] = (),
     ) -> MachineFit:
         """Fit ``targets`` (n, t). The newest ``MOST_EXAMPLES`` train, and are scored left out; the
         older are scored by the machine, which never saw them. Equal texts are left out together,
-        or each would be judged by a machine that saw its twin."""
+        or each would be judged by a machine that saw its twin; so are texts of an equal name in
+        ``apart`` (n,), if there are names."""
         options = options or KernelOptions()
         first = max(0, len(texts) - MOST_EXAMPLES)
         named = [] if told is None else list(told.texts)
@@ -85,7 +87,7 @@ class KernelMachine:
             senses.embed(texts[:first])  # remembered: in batches they are encoded sooner
         terms = Terms.fit(learned)
         new = _features(terms, learned, senses)
-        fitted = fit(new, wanted, options, _repeated(texts[first:], len(named)))
+        fitted = fit(new, wanted, options, _repeated((apart or texts)[first:], len(named)))
         scale = 1.0 if new.embeddings is None else options.term_weight
         weights = np.asarray(new.terms.T @ fitted.dual, dtype=np.float32) * np.float32(scale)
         dual = None if new.embeddings is None else fitted.dual

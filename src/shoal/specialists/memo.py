@@ -205,7 +205,7 @@ def _without_each(answers: Sequence[Output | None], forms: Sequence[int]) -> lis
 def _output(contract: Contract, plain: Any) -> Output:
     """An output as JSON gives it back -> the output."""
     match contract:
-        case CallContract():
+        case CallContract() if not isinstance(plain, str):
             found: Output = msgspec.convert(plain, tuple[ToolCall, ...])
         case LabelsContract():
             found = tuple(plain)

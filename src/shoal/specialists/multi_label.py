@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shoal.errors import ArtifactError, LearningError
 from shoal.specialists.attribution import reasons_for
 from shoal.specialists.confidence import Curve, fit_curve
+from shoal.specialists.conversations import left_out_together
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Floats, Head
 from shoal.specialists.kind import Kind, Recipe
@@ -149,7 +150,8 @@ def train_labels(
     wanted = np.array([[label in (found or ()) for label in labels] for found in kept])
     targets = np.where(wanted, np.float32(1), np.float32(-1))
     texts = [given.text for given in inputs]
-    fitted = KernelMachine.train(texts, targets, senses, told=_told(labels))
+    names = left_out_together(inputs)
+    fitted = KernelMachine.train(texts, targets, senses, told=_told(labels), apart=names)
     scores = fitted.left_out
     broken = np.array([found is None for found in kept])
     judgement, chosen, logs = _left_out(scores, wanted, broken, _folds(texts))

@@ -71,7 +71,11 @@ def read_record(text: str) -> Record:
 
 
 def way_of(inputs: Sequence[Input]) -> str:
-    """The first way that finds a pair in ``ENOUGH`` of the inputs (n,); "" if none does."""
+    """The first way that finds a pair in ``ENOUGH`` of the inputs (n,); "" if none does, or if they
+    are conversations: an opening and what followed are no pair, and how many steps followed one
+    opening is known only afterwards."""
+    if any(given.goes_on for given in inputs):
+        return ""
     for name, way in _WAYS.items():
         found = sum(way(given) is not None for given in inputs)
         if inputs and found >= ENOUGH * len(inputs):

@@ -10,9 +10,10 @@ def has_labels(contract: Contract) -> bool:
 
 
 def label_of(contract: Contract, output: Output | None) -> str | None:
-    """The label itself, or the names of the tools called; None where there is no such thing."""
+    """The label itself, the names of the tools called, or what is said in place of a call; None
+    where there is no such thing."""
     match contract, output:
-        case LabelContract(), str():
+        case LabelContract() | CallContract(), str():
             return output
         case CallContract(), tuple():
             return " + ".join(call.name for call in output if isinstance(call, ToolCall))

@@ -27,6 +27,11 @@ RARE = 0.01
 
 _SPLIT = re.compile(r"\s*[,;|/]\s*(?:or\s+|and\s+)?|\s+(?:or|and|oder|und|ou|et|o|y)\s+")
 _QUOTED = re.compile(r'"([^"\n]{1,80})"|`([^`\n]{1,80})`|\'([^\'\n]{1,80})\'')
+_FORBIDDING = re.compile(
+    r"(?:and )?(?:nothing (?:else|more)|no (?:other|further) \w+|no explanations?|sonst nichts)",
+    re.I,
+)
+"""What stands behind a list of labels, as if it were one more."""
 _BULLET = re.compile(r"^\s*(?:[-*•–]|\(?\w{1,3}[.)])\s+")
 _HEAD = re.compile(r"^(.{1,60}?)\s*(?::| - | – | — |\()")
 
@@ -123,6 +128,7 @@ def _quoted(text: str) -> list[str]:
 def _separated(text: str, seen: Spellings) -> list[str]:
     """Items between commas, bars, slashes or "or"; the words before the first item cut off."""
     items = [bare(item) for item in _SPLIT.split(text)]
+    items = [item for item in items if not _FORBIDDING.fullmatch(item)] or items
     words = items[0].split()
     if len(items) < 2 or len(words) < 2 or simplified(items[0]) in seen.counts:
         return items

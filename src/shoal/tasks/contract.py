@@ -110,12 +110,14 @@ class NumberContract(Compared, frozen=True, tag="number", omit_defaults=True):
 class CallContract(Compared, frozen=True, tag="call", omit_defaults=True):
     """Calls of these tools, by name.
 
-    ``talks``: in some steps the LLM answers in text instead, as an agent does. Such a step keeps no
+    ``says``: texts, word for word, with which the LLM ends a loop or hands it over, instead of a
+    call. ``talks``: in some steps it answers in other text, as an agent does. Such a step keeps no
     contract that a specialist could: it is an example of where to decline.
     """
 
     tools: tuple[str, ...]
     talks: bool = False
+    says: tuple[str, ...] = ()
 
 
 class TextContract(Compared, frozen=True, tag="text", omit_defaults=True):
@@ -146,8 +148,10 @@ def read(contract: Contract, answer: Answer) -> Output | None:
     if not answer.complete or answer.refusal or answer.finish_reason == "length":
         return None
     if isinstance(contract, CallContract):
+        if not answer.tool_calls:
+            return text if (text := answer.text.strip()) in contract.says else None
         named = all(call.name in contract.tools for call in answer.tool_calls)
-        return answer.tool_calls if answer.tool_calls and named else None
+        return answer.tool_calls if named else None
     return None if answer.tool_calls else parse(contract, answer.text)
 
 
@@ -207,6 +211,8 @@ def written(contract: Contract, output: Output) -> Answer:
     """
     if not isinstance(contract, CallContract):
         return Answer(text=render(contract, output))
+    if output in contract.says:
+        return Answer(text=str(output), finish_reason="stop")
     calls = output if isinstance(output, tuple) else ()
     named = [c for c in calls if isinstance(c, ToolCall) and c.name in contract.tools]
     if not isinstance(output, tuple) or len(named) < len(output):

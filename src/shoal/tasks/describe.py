@@ -56,8 +56,9 @@ def explain(contract: Contract) -> str:
             return f"a number, written as {prefix}123{suffix}" + (
                 " at the end of reasoning" if reasoned else ""
             )
-        case CallContract(tools=tools, talks=talks):
-            return f"calls of tools: {_listed(tools)}{', or text' if talks else ''}"
+        case CallContract(tools=tools, talks=talks, says=says):
+            fixed = f", or the words {_listed(tuple(map(repr, says)))}" if says else ""
+            return f"calls of tools: {_listed(tools)}{fixed}{', or text' if talks else ''}"
         case TextContract(json=True):
             return "JSON without a fixed set of fields"
         case TextContract():

@@ -10,7 +10,7 @@ text first. What decides is whether the parts make up the group:
 - A group with an instruction in common divides only if its parts cover nearly all of it. If they
   do not, what they share is content of the group's slots (an opening, a signature, a repeated
   passage), and the group stays whole. The same goes for parts that are the values of a labelled
-  slot ("Context:", "Options:"), or many, unless their outputs differ in form.
+  slot ("Context:", "Options:"), of data in JSON, or many, unless their outputs differ in form.
 
 Two neighbouring clauses count as a unit too, so that a template that lacks a sentence of another is
 told apart by the clauses that meet where the sentence would be. So does how often a clause has come
@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 
 from shoal.tasks.clause_index import ClauseIndex, Document, Edge
-from shoal.tasks.units import AGAIN, is_framing, numbered
+from shoal.tasks.units import AGAIN, is_framing, numbered, without_rows
 
 COVER = 0.85
 """Share of a group that its parts must cover for it to divide."""
@@ -54,6 +54,10 @@ Parts = list[list[int]]
 _VALUE_LABEL = re.compile(
     r"(?!.*\b(?:task|instructions?|goal|role|aufgabe)\b)[^\n]{1,40}:|<[\w-]+>", re.IGNORECASE
 )
+
+
+_ROW = "{}"
+"""Stands for the label of what lies in a row of data."""
 
 
 class _Class(Struct, frozen=True):
@@ -149,19 +153,27 @@ class Grouper:
         return self.differ([part.members for part in parts])
 
     def _is_value(self, part: _Part, shared: set[int]) -> bool:
-        """Whether all that the part has in common stands behind one label, in a slot's value."""
+        """Whether all that the part has in common stands in a slot's value: behind one label, or,
+        where there is an instruction besides, in rows of data."""
         labels: list[str] = []
+        instructed = self.index.words(shared) >= INSTRUCTION_WORDS
         for place, text in enumerate(self.documents[part.members[0]]):
             label, counted = "", False
-            for name in numbered(text):
+            names = numbered(text)
+            apart = set(numbered(without_rows(text))) if instructed else set(names)
+            for name in names:
                 unit = self.index.find(place, name)
                 if unit in shared:
                     label, counted = name.partition(AGAIN)[0], False
                 elif unit in part.units and is_framing(name):
                     return False
+                elif unit in part.units and name not in apart:
+                    labels.append(_ROW)
                 elif unit in part.units and not counted:
                     labels.append(label)
                     counted = True
+        if labels and set(labels) == {_ROW}:
+            return True
         return len(labels) == 1 and bool(_VALUE_LABEL.fullmatch(labels[0]))
 
     def _occurrences(self, members: list[int]) -> tuple[Counter[int], dict[int, int]]:

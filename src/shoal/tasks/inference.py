@@ -2,7 +2,8 @@
 
 The rule, in this order; shares are of the answers that are complete and not refused:
 
-1. at least 10 % call tools: calls; of an agent that also talks if not 98 % do;
+1. at least 10 % call tools: calls; texts that come again word for word in 2 % are what is said in
+   place of a call; an agent that also talks if these and the calls are not 98 %;
 2. at least 98 % are a JSON object, in a code fence or not: fields (``field_inference``), or JSON
    text if the keys vary without end; JSON arrays are JSON text;
    (of labels: labels, as are lists of labels; ``label_sets``);
@@ -47,6 +48,8 @@ SAME_FORM = 0.98
 MIXED_FORM = 0.1
 SAME_AFFIX = 0.95
 MAX_NUMBER_LABELS = 12
+MIN_SAID = 5
+"""How often a text must come again to be one that an agent always says so."""
 STYLE_SAMPLE = 50
 STILL_KEPT = 0.8
 """A known contract is replaced once fewer of the answers than this keep it."""
@@ -67,7 +70,11 @@ def infer(pairs: Sequence[tuple[str, Answer]], literals: str = "") -> Contract:
     calling = [answer for _, answer in usable if answer.tool_calls]
     if len(calling) >= MIXED_FORM * len(usable):
         tools = tuple(sorted({call.name for answer in calling for call in answer.tool_calls}))
-        return CallContract(tools, talks=len(calling) < SAME_FORM * len(usable))
+        said = Counter(answer.text.strip() for _, answer in usable if not answer.tool_calls)
+        least = max(MIN_SAID, (1 - SAME_FORM) * len(usable))
+        says = tuple(sorted(text for text, count in said.items() if count >= least))
+        kept = len(calling) + sum(said[text] for text in says)
+        return CallContract(tools, kept < SAME_FORM * len(usable), says)
     if len(calling) > (1 - SAME_FORM) * len(usable):
         return TextContract()
     return _infer_text([(text, a.text) for text, a in usable if not a.tool_calls], literals)
@@ -102,7 +109,8 @@ def join(a: Contract, b: Contract) -> Contract | None:
         case FieldsContract(), FieldsContract():
             return _join_fields(a, b)
         case CallContract(), CallContract():
-            return CallContract(tuple(sorted({*a.tools, *b.tools})), a.talks or b.talks)
+            tools = tuple(sorted({*a.tools, *b.tools}))
+            return CallContract(tools, a.talks or b.talks, tuple(sorted({*a.says, *b.says})))
         case NumberContract(), NumberContract() if _affixes(a) == _affixes(b):
             return a if a.decimals == b.decimals else msgspec.structs.replace(a, decimals=-1)
         case TextContract(), TextContract():

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from shoal.chat import Message
+from shoal.tasks.template import CONVERSATION
 
 
 class Input(Struct, frozen=True):
@@ -17,3 +18,14 @@ class Input(Struct, frozen=True):
     slots: tuple[tuple[str, str], ...] = ()
     messages: tuple[Message, ...] = ()
     tools: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it may be a step of a conversation, which others share."""
+        return bool(self.slots) and self.slots[-1][0] == CONVERSATION
+
+    @property
+    def beginning(self) -> str:
+        """What all steps of a conversation share: how it began. Of anything else all of it."""
+        opening = "\n".join(value for _, value in self.slots[:-1]) if self.goes_on else ""
+        return opening or self.text

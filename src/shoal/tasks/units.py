@@ -113,6 +113,18 @@ def numbered(text: str) -> list[str]:
     return names
 
 
+def without_rows(text: str) -> str:
+    """The text without the JSON objects that end its lines, as tools give results."""
+    if '{"' not in text:
+        return text
+    return "\n".join(map(_without_row, text.split("\n")))
+
+
+def _without_row(line: str) -> str:
+    at = line.find('{"')
+    return line[:at] if at >= 0 and line.rstrip(" \t\r,]").endswith("}") else line
+
+
 def word_count(text: str) -> int:
     """Words of at least two letters."""
     return len(_WORD.findall(text))
