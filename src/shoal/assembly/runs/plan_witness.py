@@ -105,7 +105,7 @@ class PlanWitness:
             certificate=ready.certificate.id,
             kind=kind,
             agrees=agrees,
-            reference=Answer(text=written(reference).decode()),
+            reference=Answer(text=await asyncio.to_thread(_kept, concern, reference)),
         )
         delta = 1 - ready.certificate.confidence
         done = self._store.writer.submit(
@@ -117,6 +117,17 @@ class PlanWitness:
             raise StoreError(f"an audit of run {audit.call_id} was not written: {error}") from error
         if demoted:
             log.warning("%s were taken back: audits broke their promise", audit.task)
+
+
+def _kept(concern: Concern, reference: Plan) -> str:
+    """The reference as it may be stored: what it has of the goal goes where the privacy rules say
+    so, as it goes from the run's journal."""
+    text = written(reference).decode()
+    scrub = concern.scene.regime.discretion.journal_scrub()
+    if scrub is None:
+        return text
+    scrub.look(text)
+    return scrub.apply(text)
 
 
 def _agrees(concern: Concern, ready: Ready, reference: Plan) -> bool | None:
