@@ -93,23 +93,13 @@ class LocalEngine:
             EngineTimeout: it took too long.
         """
         request = replace(request, stream=False) if request.stream else request
-        use = await self._use()
-        try:
-            reply = await self._ask(use, _CHAT, self._body(request, use))
-        finally:
-            self._base.end(use)
-        return FORMATS["chat"].decode_answer(self._renamed(reply, use.child))
+        reply = await self._ask(_CHAT, partial(self._body, request))
+        return FORMATS["chat"].decode_answer(reply)
 
     async def stream(self, request: Request) -> AnswerStream:
         """The answer as it comes; raises what ``answer`` raises, once the prompt has been read."""
         request = request if request.stream else replace(request, stream=True)
-        use = await self._use()
-        try:
-            line = self._line(use.child)
-            response = await self._post(line, use, _CHAT, self._body(request, use))
-        except BaseException:  # a cancelled one too gives its turn back
-            self._base.end(use)
-            raise
+        use, line, response = await self._open(_CHAT, partial(self._body, request))
         decoder = _Renaming(self._renaming(use.child), not asks_usage(request))
         return LocalStream(self._name, line, response, decoder, partial(self._base.end, use))
 
@@ -132,12 +122,7 @@ class LocalEngine:
             raise Untranslatable(f"input: at most {_MOST_TEXTS:,} texts at once", "input")
         encoding = form_of(request).encoding_format or "float"
         body = msgspec.json.encode({"input": request.texts, "encoding_format": encoding})
-        use = await self._use()
-        try:
-            reply = await self._ask(use, _EMBEDDINGS, body)
-        finally:
-            self._base.end(use)
-        return decode_embedded(self._renamed(reply, use.child))
+        return decode_embedded(await self._ask(_EMBEDDINGS, lambda use: body))
 
     @property
     def counts_tokens(self) -> bool:
@@ -149,12 +134,7 @@ class LocalEngine:
 
         Raises: what ``answer`` raises.
         """
-        use = await self._use()
-        try:
-            asked = replace(request, stream=False)
-            reply = await self._ask(use, _COUNT, self._body(asked, use))
-        finally:
-            self._base.end(use)
+        reply = await self._ask(_COUNT, partial(self._body, replace(request, stream=False)))
         try:
             return Reply(encode_count(int(bytes(members_of(reply)["input_tokens"]))))
         except (KeyError, ValueError):
@@ -186,18 +166,38 @@ class LocalEngine:
         takes_tools = use.child.takes_tools
         return local_body(request, takes_tools, use.adapters, use.adapter, self._scale)
 
-    async def _ask(self, use: Use, path: str, body: bytes) -> bytes:
-        line = self._line(use.child)
-        async with await self._post(line, use, path, body) as response:
-            return await line.read(response)
-
-    async def _post(
-        self, line: Line, use: Use, path: str, body: bytes
-    ) -> aiohttp.ClientResponse:
+    async def _ask(self, path: str, body: Callable[[Use], bytes]) -> bytes:
+        use, line, response = await self._open(path, body)
         try:
-            return await line.post(path, body, self._base.context)
-        except EngineTimeout:
-            await asyncio.to_thread(self._base.end_if_stuck, use.child)
+            async with response:
+                return self._renamed(await line.read(response), use.child)
+        finally:
+            self._base.end(use)
+
+    async def _open(
+        self, path: str, body: Callable[[Use], bytes]
+    ) -> tuple[Use, Line, aiohttp.ClientResponse]:
+        """A turn, and the reply that has begun in it. What a child that is gone was never told is
+        told its successor."""
+        try:
+            return await self._posted(path, body)
+        except _Gone:
+            return await self._posted(path, body)
+
+    async def _posted(
+        self, path: str, body: Callable[[Use], bytes]
+    ) -> tuple[Use, Line, aiohttp.ClientResponse]:
+        use = await self._use()
+        try:
+            line = self._line(use.child)
+            return use, line, await line.post(path, body(use), self._base.context)
+        except BaseException as error:  # a cancelled one too gives its turn back
+            self._base.end(use)
+            if isinstance(error, EngineTimeout):
+                await asyncio.to_thread(self._base.end_if_stuck, use.child)
+            elif isinstance(error, EngineUnreachable) and error.may_be_retried:
+                await asyncio.to_thread(use.child.kill)  # nobody listens there any more
+                raise _Gone(str(error), False) from None
             raise
 
     def _line(self, child: Child) -> Line:
@@ -212,6 +212,10 @@ class LocalEngine:
 
     def _renamed(self, sent: bytes, child: Child) -> bytes:
         return sent.replace(*self._renaming(child))
+
+
+class _Gone(EngineUnreachable):
+    """The child had ended before it was told anything."""
 
 
 class LocalStream:

@@ -84,5 +84,7 @@ class Line:
             yield
         except TimeoutError:
             raise EngineTimeout(f"{self._name}: no answer in time") from None
-        except (aiohttp.ClientError, ConnectionError):
-            raise EngineUnreachable(f"{self._name}: the model's process has ended") from None
+        except (aiohttp.ClientError, ConnectionError) as error:
+            asked = not isinstance(error, aiohttp.ClientConnectorError)
+            said = f"{self._name}: the model's process has ended"
+            raise EngineUnreachable(said, asked) from None
