@@ -9,7 +9,13 @@ from pydantic import BaseModel
 
 from shoal.assembly import Models
 from shoal.config import Config, read_config
-from shoal.engines import EchoOptions, RecordedOptions, RemoteOptions
+from shoal.engines import (
+    AdapterOptions,
+    EchoOptions,
+    LocalOptions,
+    RecordedOptions,
+    RemoteOptions,
+)
 from shoal.errors import ConfigError
 from shoal.routing.promise import PromiseOptions
 
@@ -17,6 +23,8 @@ ENGINES: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
     "remote": (RemoteOptions, {"engine": '"remote"', "base_url": '"http://x/v1"'}),
     "recorded": (RecordedOptions, {"engine": '"recorded"', "path": '"calls.jsonl"'}),
     "echo": (EchoOptions, {"engine": '"echo"'}),
+    "local": (LocalOptions, {"engine": '"local"', "path": '"m.gguf"'}),
+    "adapter": (AdapterOptions, {"engine": '"adapter"', "base": '"m"', "path": '"a.gguf"'}),
 }
 SECTIONS = [
     name
@@ -65,6 +73,8 @@ NUMERIC = {
         "max_messages",
         "max_in_flight",
         "retries",
+        "queue",
+        "scale",
         "growth",
         "alpha",
         "augment",

@@ -1,6 +1,7 @@
 """Tiny random models as GGUF files, made of numpy and the ``gguf`` package alone."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import gguf
@@ -69,7 +70,7 @@ def write_parrot(path: Path, says: str, *, template: str | None = CHAT_TEMPLATE)
     letters = [byte_letters()[byte] for byte in says.encode()]
     assert len(set(letters)) == len(letters), "each token can have one successor"
     chain = [tokens.index(token) for token in ("<|assistant|>", *letters, "<|end|>")]
-    follows = dict(zip(chain, chain[1:], strict=False))
+    follows = dict(pairwise(chain))
     embeddings = np.zeros((len(tokens), width), np.float32)
     for token in range(len(tokens)):
         embeddings[token, follows.get(token, tokens.index("<|end|>"))] = 1.0

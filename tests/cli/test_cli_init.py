@@ -6,12 +6,26 @@ from command_line import Desk
 from pydantic import BaseModel
 
 from shoal.config import Config, read_config
-from shoal.engines import AnthropicOptions, EchoOptions, RecordedOptions, RemoteOptions
+from shoal.engines import (
+    AdapterOptions,
+    AnthropicOptions,
+    EchoOptions,
+    LocalOptions,
+    RecordedOptions,
+    RemoteOptions,
+)
 from shoal.planning.options import AgentOptions
 from shoal.routing.promise import PromiseOptions
 
 SECTIONS = ("gateway", "tracing", "store", "learn", "promise")
-ENGINES = (RemoteOptions, AnthropicOptions, RecordedOptions, EchoOptions)
+ENGINES = (
+    RemoteOptions,
+    AnthropicOptions,
+    RecordedOptions,
+    EchoOptions,
+    LocalOptions,
+    AdapterOptions,
+)
 PRICES = {"input_price", "output_price", "cached_price", "cache_write_price", "reasoning_price"}
 
 

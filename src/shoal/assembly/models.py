@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from shoal.engines import (
     AdapterOptions,
-    EchoOptions,
     EndpointOptions,
     Engine,
     EngineOptions,
@@ -137,8 +136,9 @@ def _open(name: str, options: EngineOptions, others: Mapping[str, EngineOptions]
 
 
 def _fallback_of(options: EngineOptions) -> tuple[str, ...]:
-    has_some = isinstance(options, EndpointOptions | LocalOptions | AdapterOptions)
-    return options.fallback if has_some else ()
+    if isinstance(options, EndpointOptions | LocalOptions | AdapterOptions):
+        return options.fallback
+    return ()
 
 
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:

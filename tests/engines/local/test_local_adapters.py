@@ -91,7 +91,7 @@ def test_one_of_another_base_is_refused(
         ("base", "is no adapter"),
         ("gone", "no such file"),
     ):
-        with pytest.raises(ConfigError, match="models.x.path") as refusal:
+        with pytest.raises(ConfigError, match=r"models\.x\.path") as refusal:
             LocalEngine("x", options, adapter_options(tmp_path, name))
         assert why in str(refusal.value)
     assert open_bases() == ()

@@ -13,6 +13,7 @@ TEMPLATE = "tokenizer.chat_template"
 _GB = 1_000_000_000
 _LEAST_CONTEXT = 256
 
+
 def check_model(path: Path, place: str, template: str | None) -> Header:
     """The head of a model's file, once it is sure that llama.cpp can be asked to load it.
 
@@ -56,8 +57,8 @@ def check_memory(header: Header, name: str, context: int, slots: int) -> None:
     fitting = need.fitting(available)
     said = (
         f"{name}: is too large: {need.weights / _GB:.1f} GB of weights, "
-        f"{need.a_token * context * slots / _GB:.1f} GB for {slots} x {context:,} tokens of context "
-        f"and {need.rest / _GB:.1f} GB beside; {available / _GB:.1f} GB are available. "
+        f"{need.a_token * context * slots / _GB:.1f} GB for {slots} x {context:,} tokens of "
+        f"context and {need.rest / _GB:.1f} GB beside; {available / _GB:.1f} GB are available. "
     )
     if fitting // slots >= _LEAST_CONTEXT:
         raise ConfigError(said + f"It would fit with context_tokens = {fitting // slots}")

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -27,6 +28,7 @@ _HOST = Path(__file__).with_name("host.py")
 _LONGEST_SOCKET = 90  # characters; systems take some 104
 _SAID_LINES, _SAID_CHARACTERS = 20, 600
 _END_S = 3.0
+_MOST_GRAMMARS = 10_000
 _running: "weakref.WeakSet[Child]" = weakref.WeakSet()
 
 
@@ -63,7 +65,7 @@ class Child:
         self._folder = Path(tempfile.mkdtemp(prefix="shoal-"))
         if len(str(self._folder)) > _LONGEST_SOCKET - 10:
             self._folder.rmdir()
-            self._folder = Path(tempfile.mkdtemp(prefix="shoal-", dir="/tmp"))  # noqa: S108
+            self._folder = Path(tempfile.mkdtemp(prefix="shoal-", dir="/tmp"))
         self.socket = str(self._folder / "s.sock")
         self._said: deque[str] = deque(maxlen=_SAID_LINES)
         self._process = subprocess.Popen(
@@ -78,6 +80,7 @@ class Child:
         self._hearing.start()
         self._load()
         self.takes_tools = self._props_say_tools()
+        self._held: dict[bytes, bool] = {}
 
     @property
     def is_alive(self) -> bool:
@@ -109,6 +112,41 @@ class Child:
             return reply.status, reply.read()
         finally:
             connection.close()
+
+    def has_tried(self, grammar: str) -> bool | None:
+        """What ``holds_to`` has found before; None if it was not asked."""
+        return self._held.get(_digest(grammar))
+
+    def holds_to(self, grammar: str, timeout_s: float) -> bool:
+        """Whether llama.cpp holds an answer to a grammar for JSON; found out by a try the first
+        time, for it says nothing where it does not. Blocks, for as long as a slot must be waited
+        for.
+
+        What no JSON begins with is made as likely as can be: if it comes, nothing held the model.
+
+        Raises:
+            OSError, http.client.HTTPException, ValueError: it does not answer.
+        """
+        known = self.has_tried(grammar)
+        if known is not None:
+            return known
+        _, told = self.ask("POST", "/tokenize", b'{"content":"]"}')
+        never = int(json.loads(told)["tokens"][-1])
+        trial = {
+            "prompt": "a",
+            "n_predict": 1,
+            "temperature": 0,
+            "cache_prompt": False,
+            "grammar": grammar,
+            "logit_bias": [[never, 1000]],
+            "lora": [{"id": index, "scale": 0} for index in range(len(self.loading.adapters))],
+        }
+        status, told = self.ask("POST", "/completion", json.dumps(trial).encode(), timeout_s)
+        held = status == 200 and "]" not in json.loads(told)["content"]
+        if len(self._held) >= _MOST_GRAMMARS:
+            self._held.clear()
+        self._held[_digest(grammar)] = held
+        return held
 
     def close(self) -> None:
         """End it. Waits a moment, then ends it by force; safe to call again."""
@@ -179,6 +217,10 @@ def _environment() -> dict[str, str]:
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH")
     own = {name: os.environ[name] for name in kept if name in os.environ}
     return own | {"OMP_WAIT_POLICY": "passive", "PYTHONUNBUFFERED": "1"}
+
+
+def _digest(grammar: str) -> bytes:
+    return hashlib.sha256(grammar.encode()).digest()
 
 
 @atexit.register

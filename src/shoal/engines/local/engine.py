@@ -14,8 +14,8 @@ from shoal.chat import Answer, AnswerStream, Format, Piece, Request
 from shoal.engines.local.base_model import Adapter, BaseModel, BaseSettings, Use
 from shoal.engines.local.bases import open_base, release_base
 from shoal.engines.local.child import Child
-from shoal.engines.local.generating import said_in
-from shoal.engines.local.guard import local_body
+from shoal.engines.local.generating import held_by, said_in
+from shoal.engines.local.guard import Asked, local_body, read_asked
 from shoal.engines.local.line import Line
 from shoal.engines.options import CHATML, AdapterOptions, LocalOptions
 from shoal.engines.remote import joined
@@ -93,13 +93,13 @@ class LocalEngine:
             EngineTimeout: it took too long.
         """
         request = replace(request, stream=False) if request.stream else request
-        reply = await self._ask(_CHAT, partial(self._body, request))
+        reply = await self._ask(_CHAT, read_asked(request))
         return FORMATS["chat"].decode_answer(reply)
 
     async def stream(self, request: Request) -> AnswerStream:
         """The answer as it comes; raises what ``answer`` raises, once the prompt has been read."""
         request = request if request.stream else replace(request, stream=True)
-        use, line, response = await self._open(_CHAT, partial(self._body, request))
+        use, line, response = await self._open(_CHAT, read_asked(request))
         decoder = _Renaming(self._renaming(use.child), not asks_usage(request))
         return LocalStream(self._name, line, response, decoder, partial(self._base.end, use))
 
@@ -122,7 +122,7 @@ class LocalEngine:
             raise Untranslatable(f"input: at most {_MOST_TEXTS:,} texts at once", "input")
         encoding = form_of(request).encoding_format or "float"
         body = msgspec.json.encode({"input": request.texts, "encoding_format": encoding})
-        return decode_embedded(await self._ask(_EMBEDDINGS, lambda use: body))
+        return decode_embedded(await self._ask(_EMBEDDINGS, body))
 
     @property
     def counts_tokens(self) -> bool:
@@ -134,7 +134,7 @@ class LocalEngine:
 
         Raises: what ``answer`` raises.
         """
-        reply = await self._ask(_COUNT, partial(self._body, replace(request, stream=False)))
+        reply = await self._ask(_COUNT, read_asked(replace(request, stream=False)))
         try:
             return Reply(encode_count(int(bytes(members_of(reply)["input_tokens"]))))
         except (KeyError, ValueError):
@@ -162,12 +162,21 @@ class LocalEngine:
     def _start(self) -> None:
         self._base.end(self._base.start(self._adapter))
 
-    def _body(self, request: Request, use: Use) -> bytes:
-        takes_tools = use.child.takes_tools
-        return local_body(request, takes_tools, use.adapters, use.adapter, self._scale)
+    async def _body(self, asked: Asked, use: Use) -> bytes:
+        child, held = use.child, asked.held
+        if asked.request.tools and not child.takes_tools:
+            raise Untranslatable("tools: the model's chat template has no place for tools", "tools")
+        if held is not None:
+            holds = child.has_tried(held.grammar)
+            if holds is None:
+                tried = partial(held_by, child, held.grammar, self._name, self._timeout_s)
+                holds = await asyncio.to_thread(tried)
+            if not holds:
+                raise held.refusal
+        return local_body(asked, use.adapters, use.adapter, self._scale)
 
-    async def _ask(self, path: str, body: Callable[[Use], bytes]) -> bytes:
-        use, line, response = await self._open(path, body)
+    async def _ask(self, path: str, asked: Asked | bytes) -> bytes:
+        use, line, response = await self._open(path, asked)
         try:
             async with response:
                 return self._renamed(await line.read(response), use.child)
@@ -175,22 +184,23 @@ class LocalEngine:
             self._base.end(use)
 
     async def _open(
-        self, path: str, body: Callable[[Use], bytes]
+        self, path: str, asked: Asked | bytes
     ) -> tuple[Use, Line, aiohttp.ClientResponse]:
         """A turn, and the reply that has begun in it. What a child that is gone was never told is
         told its successor."""
         try:
-            return await self._posted(path, body)
+            return await self._posted(path, asked)
         except _Gone:
-            return await self._posted(path, body)
+            return await self._posted(path, asked)
 
     async def _posted(
-        self, path: str, body: Callable[[Use], bytes]
+        self, path: str, asked: Asked | bytes
     ) -> tuple[Use, Line, aiohttp.ClientResponse]:
         use = await self._use()
         try:
+            body = asked if isinstance(asked, bytes) else await self._body(asked, use)
             line = self._line(use.child)
-            return use, line, await line.post(path, body(use), self._base.context)
+            return use, line, await line.post(path, body, self._base.context)
         except BaseException as error:  # a cancelled one too gives its turn back
             self._base.end(use)
             if isinstance(error, EngineTimeout):

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from shoal.chat import Usage
 from shoal.engines.local.base_model import Adapter, BaseModel, Use
-from shoal.engines.local.schemas import check_grammar, check_schema
+from shoal.engines.local.child import Child
+from shoal.engines.local.schemas import check_grammar, held_to
 from shoal.errors import EngineTimeout, EngineUnreachable, MalformedRequest
 
 
@@ -70,20 +71,22 @@ def generate(
         "stop": list(stop),
         "seed": seed,
     }
-    if schema is not None:
-        check_schema(msgspec.json.encode(schema), "schema")
-        body["json_schema"] = schema
-    if grammar:
+    held = None if schema is None else held_to(msgspec.json.encode(schema), "schema")
+    if held is not None:
+        body["grammar"] = held.grammar
+    elif grammar:
         check_grammar(grammar, "grammar")
         body["grammar"] = grammar
     chat = not isinstance(prompt, str)
     body["messages" if chat else "prompt"] = list(prompt) if chat else prompt
     if alternatives > 0:
-        body |= {"logprobs": True, "top_logprobs": alternatives} if chat else {
-            "logprobs": alternatives
-        }
+        body |= (
+            {"logprobs": True, "top_logprobs": alternatives} if chat else {"logprobs": alternatives}
+        )
     path = "/v1/chat/completions" if chat else "/v1/completions"
     with base.used(adapter) as use:
+        if held and not held_by(use.child, held.grammar, base.name, timeout_s):
+            raise held.refusal
         return _read(base, _asked(base, use, path, body, timeout_s))
 
 
@@ -105,6 +108,20 @@ def _asked(base: BaseModel, use: Use, path: str, body: dict[str, Any], timeout_s
     if status != 200:
         raise MalformedRequest(f"{base.name}: {said_in(reply)}")
     return reply
+
+
+def held_by(child: Child, grammar: str, name: str, timeout_s: float) -> bool:
+    """``child.holds_to``, its errors in Shoal's words.
+
+    Raises:
+        EngineTimeout, EngineUnreachable: it does not answer.
+    """
+    try:
+        return child.holds_to(grammar, timeout_s)
+    except TimeoutError:
+        raise EngineTimeout(f"{name}: no answer within {timeout_s:g} s") from None
+    except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError):
+        raise EngineUnreachable(f"{name}: the model's process has ended") from None
 
 
 def said_in(reply: bytes) -> str:

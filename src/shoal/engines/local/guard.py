@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from shoal.chat import Request
-from shoal.engines.local.schemas import check_grammar, check_schema
+from shoal.engines.local.schemas import Held, check_grammar, check_schema, held_to
 from shoal.errors import MalformedRequest, Untranslatable
 from shoal.formats import FORMATS
 from shoal.formats.json_text import members_of
@@ -29,8 +29,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "frequency_penalty": (-2, 2),
     "repeat_penalty": (0.1, 10),
 }
-_KEPT = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "stream")
-_TOLD = ("<s>",)
+_KEPT = ("messages", "tools", "tool_choice", "parallel_tool_calls", "stream")
 
 
 class _Params(Struct):
@@ -84,11 +83,16 @@ _FORMAT = msgspec.json.Decoder(_ResponseFormat)
 _PARTS = msgspec.json.Decoder(list[_Kind])
 
 
-def local_body(
-    request: Request, takes_tools: bool, adapters: int, adapter: int | None, scale: float = 1.0
-) -> bytes:
-    """What llama.cpp is sent: of the ``adapters`` that it has loaded the one numbered ``adapter``
-    is in force, none for None.
+class Asked(Struct, frozen=True):
+    """A request, read and checked: its parameters, and what its answer is to be held to."""
+
+    request: Request
+    params: "_Params"
+    held: Held | None = None
+
+
+def read_asked(request: Request) -> Asked:
+    """A request as a local model is asked it.
 
     Raises:
         MalformedRequest: a field is of the wrong type, or beyond its bounds.
@@ -96,21 +100,30 @@ def local_body(
     """
     params = read_params(request)
     _check_messages(request)
-    _check_tools(request, takes_tools)
-    fields: dict[str, Any] = dict(_sampling(params))
-    if request.response_format:
-        _check_format(request.response_format)
-        if params.grammar is not UNSET:
-            raise MalformedRequest("grammar: not together with response_format", "grammar")
+    held = _held(request.response_format) if request.response_format else None
+    if held is not None and params.grammar is not UNSET:
+        raise MalformedRequest("grammar: not together with response_format", "grammar")
+    if held is not None and request.tools:
+        raise Untranslatable("response_format: not together with tools", "response_format")
+    _check_tools(request)
+    return Asked(request, params, held)
+
+
+def local_body(asked: Asked, adapters: int, adapter: int | None, scale: float = 1.0) -> bytes:
+    """What llama.cpp is sent: of the ``adapters`` that it has loaded the one numbered ``adapter``
+    is in force, none for None."""
+    fields: dict[str, Any] = dict(_sampling(asked.params))
+    if asked.held is not None:
+        fields["grammar"] = asked.held.grammar
     fields["lora"] = [
         {"id": index, "scale": scale if index == adapter else 0.0} for index in range(adapters)
     ]
     fields["cache_prompt"] = adapters == 0  # what an adapter has read the base would read wrong
-    if request.stream:
+    if asked.request.stream:
         fields["stream_options"] = {"include_usage": True}
-    whole = members_of(FORMATS["chat"].encode_request(request, Target("m", False)))
-    asked = {name: whole[name] for name in _KEPT if name in whole}
-    return msgspec.json.encode(asked | fields)
+    whole = members_of(FORMATS["chat"].encode_request(asked.request, Target("m", False)))
+    kept = {name: whole[name] for name in _KEPT if name in whole}
+    return msgspec.json.encode(kept | fields)
 
 
 def read_params(request: Request) -> _Params:
@@ -149,7 +162,10 @@ def _check_lists(params: _Params) -> None:
     if len(stops) > _MOST_STOPS or any(not 0 < len(stop) <= _LONGEST_STOP for stop in stops):
         raise _beyond("stop", f"at most {_MOST_STOPS} texts of 1 to {_LONGEST_STOP:,} characters")
     for token, bias in (params.logit_bias or {}).items():
-        if not (token.isascii() and token.isdecimal() and len(token) < 10) or not -100 <= bias <= 100:
+        if (
+            not (token.isascii() and token.isdecimal() and len(token) < 10)
+            or not -100 <= bias <= 100
+        ):
             raise _beyond("logit_bias", "numbers of tokens, each with a number from -100 to 100")
     if len(params.logit_bias or {}) > _MOST_BIASES:
         raise _beyond("logit_bias", f"at most {_MOST_BIASES:,} tokens")
@@ -180,15 +196,13 @@ def _check_messages(request: Request) -> None:
             raise Untranslatable(f"{place}: a local model reads text, and no {kind}", place)
 
 
-def _check_tools(request: Request, takes_tools: bool) -> None:
+def _check_tools(request: Request) -> None:
     if not request.tools:
         return
     try:
         tools = _TOOLS.decode(request.tools)
     except msgspec.ValidationError as error:
         raise MalformedRequest(f"tools: {error}", "tools") from None
-    if tools and not takes_tools:
-        raise Untranslatable("tools: the model's chat template has no place for tools", "tools")
     if len(tools) > _MOST_TOOLS:
         raise _beyond("tools", f"at most {_MOST_TOOLS}")
     for index, tool in enumerate(tools):
@@ -197,19 +211,23 @@ def _check_tools(request: Request, takes_tools: bool) -> None:
         check_schema(bytes(tool.function.parameters), f"tools[{index}].function.parameters")
 
 
-def _check_format(text: str) -> None:
+def _held(text: str) -> Held | None:
+    """What a response format holds an answer to; None for any text."""
     try:
         asked = _FORMAT.decode(text)
     except msgspec.ValidationError as error:
         raise MalformedRequest(f"response_format: {error}", "response_format") from None
-    if asked.type not in ("text", "json_object", "json_schema"):
-        raise Untranslatable(f"response_format.type: no {asked.type!r} here", "response_format")
     if asked.type == "json_schema":
         if asked.json_schema is None:
             raise MalformedRequest("response_format.json_schema is missing", "response_format")
-        check_schema(bytes(asked.json_schema.schema), "response_format.json_schema.schema")
-    elif not isinstance(asked.schema, UnsetType):
-        check_schema(bytes(asked.schema), "response_format.schema")
+        place = "response_format.json_schema.schema"
+        return held_to(bytes(asked.json_schema.schema), place)
+    if asked.type == "json_object":
+        schema = b'{"type":"object"}' if isinstance(asked.schema, UnsetType) else asked.schema
+        return held_to(bytes(schema), "response_format.schema")
+    if asked.type != "text":
+        raise Untranslatable(f"response_format.type: no {asked.type!r} here", "response_format")
+    return None
 
 
 def _beyond(name: str, expected: str) -> MalformedRequest:

@@ -18,7 +18,7 @@ def main() -> None:
     _die_first()
     try:
         server = _server(settings)  # kept: it ends with its last reference
-    except Exception as error:  # whatever it is, the parent has to be told
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent has to be told
         _say({"failed": str(error)})
         os._exit(1)
     _say({"ready": server is not None})
