@@ -40,8 +40,12 @@ def rss_mb(pid: int) -> float:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that come from it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """A process and all that come from it, whichever of its threads started them."""
+    children = [
+        child
+        for thread in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in thread.read_text().split()
+    ]
     return [pid, *(found for child in children for found in family(int(child)))]
 
 

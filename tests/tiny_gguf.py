@@ -47,10 +47,12 @@ def write_model(
     heads: int = HEADS,
     kv_heads: int = KV_HEADS,
     inner: int = INNER,
+    words: int = 0,
 ) -> Path:
-    """A random Llama with a byte-level vocabulary; with a larger ``sharpness`` it is surer."""
+    """A random Llama with a byte-level vocabulary; with a larger ``sharpness`` it is surer.
+    ``words`` made-up tokens more make it as large as real ones are."""
     rng = np.random.default_rng(seed)
-    tokens = vocabulary()
+    tokens = [*vocabulary(), *(f"Ġword{number}" for number in range(words))]
     sizes = (width, layers, heads, kv_heads, inner)
     writer = _new_writer(path, architecture, context, sizes, tokens, template)
     for name, shape in shapes(len(tokens), width, layers, kv_heads * width // heads, inner):
