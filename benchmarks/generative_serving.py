@@ -116,7 +116,7 @@ async def rate(server: Server, slots: int, tokens: int) -> float:
 async def firsts(ours: Server, theirs: Server, calls: int) -> tuple[list[float], list[float]]:
     """Seconds to the first token of each, in turns, with the prompt read before."""
     found: tuple[list[float], list[float]] = ([], [])
-    for server, times in zip((ours, theirs), found, strict=True):
+    for server in (ours, theirs):
         with asking(server) as session:
             await answer(session, server.url, 2, **server.body)
             await session.close()
