@@ -2,7 +2,8 @@
 
 Random models, which know nothing, are asked with 1,000 schemas: made up of all keywords that
 answers can be held to, and those of the tools in the function-calling prompts (recorded). Each
-answer is checked by jsonschema-rs. Then the CPU a token, held and free, with a vocabulary of 32,000.
+answer is checked by jsonschema-rs. Then the CPU a token, held and free, with a vocabulary of
+32,000.
 ``python -m benchmarks.generative_schemas``; needs the extra ``local``.
 """
 

@@ -79,7 +79,7 @@ class Server(Struct, frozen=True):
 
 
 async def answer(session: aiohttp.ClientSession, url: str, tokens: int, **more: object) -> float:
-    """Have so many tokens streamed; the seconds until the first came."""
+    """Have so many tokens sent, streamed unless said; the seconds until the first came."""
     body = {
         "model": "m",
         "messages": [{"role": "user", "content": "tell me of the thing"}],
@@ -102,11 +102,11 @@ def asking(server: Server) -> Iterator[aiohttp.ClientSession]:
     yield session
 
 
-async def rate(server: Server, slots: int, tokens: int) -> float:
+async def rate(server: Server, slots: int, tokens: int, stream: bool = True) -> float:
     """Tokens per CPU-second with ``slots`` calls at once."""
     with asking(server) as session:
         before = server.cpu_s()
-        more = server.body
+        more = server.body | {"stream": stream}
         await asyncio.gather(*(answer(session, server.url, tokens, **more) for _ in range(slots)))
         spent = server.cpu_s() - before
         await session.close()
@@ -180,16 +180,24 @@ async def compare(folder: Path, path: Path, kind: str, tokens: int, repeats: int
         with gateway(folder, path, slots, False) as ours, llama_server(path, slots) as theirs:
             for server in (ours, theirs):
                 await rate(server, slots, 4)
-            rates: dict[str, list[float]] = {"ours": [], "theirs": []}
-            for turn in range(repeats):
-                pair = [("ours", ours), ("theirs", theirs)]
-                for name, server in pair if turn % 2 else reversed(pair):
-                    rates[name].append(await rate(server, slots, tokens))
-            ratios = [a / b for a, b in zip(rates["ours"], rates["theirs"], strict=True)]
-            mine, other = interval(rates["ours"]), interval(rates["theirs"])
-            print(f"| {kind}, {slots} | {mine} | {other} | {interval(ratios)} |", flush=True)
+            for way in ("whole", "streamed"):
+                told = await compared(ours, theirs, slots, tokens, repeats, way == "streamed")
+                print(f"| {kind}, {slots}, {way} | {told} |", flush=True)
             if slots == 1 and kind == "q4_0":
                 await print_first(ours, theirs)
+
+
+async def compared(
+    ours: Server, theirs: Server, slots: int, tokens: int, repeats: int, stream: bool
+) -> str:
+    """Both rates, asked for in turns, and their ratio."""
+    rates: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for turn in range(repeats):
+        pair = [("ours", ours), ("theirs", theirs)]
+        for name, server in pair if turn % 2 else reversed(pair):
+            rates[name].append(await rate(server, slots, tokens, stream))
+    ratios = [a / b for a, b in zip(rates["ours"], rates["theirs"], strict=True)]
+    return " | ".join(map(interval, (rates["ours"], rates["theirs"], ratios)))
 
 
 async def print_first(ours: Server, theirs: Server, calls: int = 60) -> None:
@@ -215,7 +223,7 @@ async def main_async(asked: argparse.Namespace, folder: Path) -> None:
         write_model(paths[kind], kind=KINDS[kind], sharpness=1.0, words=WORDS, **SIZES)
         size = paths[kind].stat().st_size / 1e6
         print(f"{kind}: {size:.0f} MB, written in {time.process_time() - began:.0f} s CPU")
-    print("| model, calls at once | Shoal: tokens per CPU-second | llama.cpp | ratio |")
+    print("| model, calls at once, answers | Shoal: tokens per CPU-second | llama.cpp | ratio |")
     print("|---|---|---|---|")
     for kind, path in paths.items():
         await compare(folder, path, kind, asked.tokens, asked.repeats)
