@@ -52,6 +52,25 @@ async def test_an_answer_is_held_to_a_schema(engine: LocalEngine) -> None:
         jsonschema_rs.validate(SCHEMA, json.loads(answer.text))
 
 
+async def test_an_answer_that_is_not_held_to_its_end_is_no_answer(engine: LocalEngine) -> None:
+    """LLGuidance finds no number to begin with here, and llama.cpp goes on without it."""
+    number = {"type": "number", "maximum": -335, "multipleOf": 5}
+    lost = held_to({"type": "object", "properties": {"a": number}, "required": ["a"]})
+    with pytest.raises(EngineUnreachable, match="does not keep its schema"):
+        await engine.answer(lost)
+    stream = await engine.stream(lost)
+    seen = []
+    with pytest.raises(EngineUnreachable, match="does not keep its schema"):
+        seen += [piece async for piece in stream]
+    assert not any(piece.last for piece in seen)
+
+
+async def test_what_is_cut_off_is_held_as_far_as_it_goes(engine: LocalEngine) -> None:
+    for tokens in range(1, 30):
+        answer = await engine.answer(held_to(SCHEMA, max_tokens=tokens, temperature=1, seed=1))
+        assert answer.finish_reason in ("length", "stop")
+
+
 async def test_an_answer_is_held_to_a_grammar(engine: LocalEngine) -> None:
     said = {
         (await engine.answer(asked(grammar='root ::= "yes" | "no"', temperature=1, seed=seed))).text

@@ -15,8 +15,9 @@ from shoal.engines.local.base_model import Adapter, BaseModel, BaseSettings, Use
 from shoal.engines.local.bases import open_base, release_base
 from shoal.engines.local.child import Child
 from shoal.engines.local.generating import held_by, said_in
-from shoal.engines.local.guard import Asked, local_body, read_asked
+from shoal.engines.local.guard import Asked, breaks, local_body, read_asked
 from shoal.engines.local.line import Line
+from shoal.engines.local.schemas import LET_GO
 from shoal.engines.options import CHATML, AdapterOptions, LocalOptions
 from shoal.engines.remote import joined
 from shoal.engines.upstream import Reply
@@ -93,15 +94,20 @@ class LocalEngine:
             EngineTimeout: it took too long.
         """
         request = replace(request, stream=False) if request.stream else request
-        reply = await self._ask(_CHAT, read_asked(request))
-        return FORMATS["chat"].decode_answer(reply)
+        asked = read_asked(request)
+        answer = FORMATS["chat"].decode_answer(await self._ask(_CHAT, asked))
+        if breaks(asked, answer):
+            raise EngineUnreachable(f"{self._name}: {LET_GO}")
+        return answer
 
     async def stream(self, request: Request) -> AnswerStream:
         """The answer as it comes; raises what ``answer`` raises, once the prompt has been read."""
         request = request if request.stream else replace(request, stream=True)
-        use, line, response = await self._open(_CHAT, read_asked(request))
+        asked = read_asked(request)
+        use, line, response = await self._open(_CHAT, asked)
         decoder = _Renaming(self._renaming(use.child), not asks_usage(request))
-        return LocalStream(self._name, line, response, decoder, partial(self._base.end, use))
+        end = partial(self._base.end, use)
+        return LocalStream(self._name, line, response, decoder, asked, end)
 
     async def embed(self, request: EmbeddingRequest) -> Embedded:
         """A vector for each text.
@@ -237,11 +243,12 @@ class LocalStream:
         line: Line,
         response: aiohttp.ClientResponse,
         decoder: "_Renaming",
+        asked: Asked,
         end: Callable[[], None],
     ) -> None:
         """``end`` gives the turn back."""
         self._name, self._line, self._response, self._end = name, line, response, end
-        self._reader = StreamReader(decoder)
+        self._asked, self._reader = asked, StreamReader(decoder)
         self._over = False
 
     @property
@@ -253,7 +260,8 @@ class LocalStream:
         """Whole events; those that came together are one piece.
 
         Raises:
-            EngineUnreachable: the model's process has ended, or could not go on.
+            EngineUnreachable: the model's process has ended, or could not go on, or was not held to
+                the schema to its end.
             EngineTimeout: it fell silent.
         """
         reader = self._reader
@@ -261,6 +269,8 @@ class LocalStream:
             async with aclosing(self._line.pieces(self._response)) as pieces:
                 async for received in pieces:
                     for piece in joined(reader.feed(received)):
+                        if piece.last and breaks(self._asked, reader.answer):
+                            raise EngineUnreachable(f"{self._name}: {LET_GO}")
                         yield piece
                     if reader.failure is not None:
                         raise self._failed(reader.failure)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from shoal.chat import Usage
 from shoal.engines.local.base_model import Adapter, BaseModel, Use
 from shoal.engines.local.child import Child
-from shoal.engines.local.schemas import check_grammar, held_to
+from shoal.engines.local.schemas import LET_GO, check_grammar, held_to
 from shoal.errors import EngineTimeout, EngineUnreachable, MalformedRequest
 
 
@@ -87,7 +87,10 @@ def generate(
     with base.used(adapter) as use:
         if held and not held_by(use.child, held.grammar, base.name, timeout_s):
             raise held.refusal
-        return _read(base, _asked(base, use, path, body, timeout_s))
+        found = _read(base, _asked(base, use, path, body, timeout_s))
+    if held and not held.keeps(found.text, found.finish_reason == "length"):
+        raise EngineUnreachable(f"{base.name}: {LET_GO}")
+    return found
 
 
 def _asked(base: BaseModel, use: Use, path: str, body: dict[str, Any], timeout_s: float) -> bytes:

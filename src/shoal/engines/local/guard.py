@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from shoal.chat import Request
+from shoal.chat import Answer, Request
 from shoal.engines.local.schemas import Held, check_grammar, check_schema, held_to
 from shoal.errors import MalformedRequest, Untranslatable
 from shoal.formats import FORMATS
@@ -89,6 +89,13 @@ class Asked(Struct, frozen=True):
     request: Request
     params: "_Params"
     held: Held | None = None
+
+
+def breaks(asked: Asked, answer: Answer) -> bool:
+    """Whether an answer breaks the schema that it should have been held to."""
+    if asked.held is None or answer.tool_calls:
+        return False
+    return not asked.held.keeps(answer.text, answer.finish_reason == "length")
 
 
 def read_asked(request: Request) -> Asked:

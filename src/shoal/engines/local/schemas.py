@@ -10,10 +10,14 @@ and is busy for minutes with a list of 20,000 words (all measured). So both are 
 that no honest one reaches.
 """
 
+import json
+import sys
+
 import msgspec
 from msgspec import Struct
 
 from shoal.errors import MalformedRequest, Untranslatable
+from shoal.formats.json_schema import is_readable, is_valid
 
 _MOST_BYTES, _DEEPEST = 200_000, 48
 _MOST_NODES, _MOST_WORDS, _MOST_OPTIONAL = 2_000, 1_000, 150
@@ -34,6 +38,9 @@ _COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator
 """A model that is unsure could go on with blanks for ever."""
 
 
+LET_GO = "the answer does not keep its schema; llama.cpp could not hold the model to it"
+
+
 class _Count:
     def __init__(self) -> None:
         self.nodes = self.words = 0
@@ -46,6 +53,19 @@ class Held(Struct, frozen=True):
 
     grammar: str
     refusal: Untranslatable
+    schema: str
+
+    def keeps(self, text: str, cut_off: bool) -> bool:
+        """Whether an answer keeps the schema, as far as it goes. It may not: LLGuidance gives up
+        where it finds no way on (a number below 0 that is a multiple of 5), and llama.cpp then goes
+        on without it."""
+        try:
+            value = json.loads(text, parse_float=_finite)
+        except RecursionError:
+            return False
+        except ValueError:
+            return cut_off and _is_begun(text)
+        return is_valid(self.schema, value)
 
 
 def held_to(text: bytes, place: str) -> Held:
@@ -58,7 +78,9 @@ def held_to(text: bytes, place: str) -> Held:
     why = f"; it may be for {', '.join(sorted(doubtful))}" if doubtful else ""
     refusal = Untranslatable(f"{place}: no answer can be held to this schema{why}", place)
     grammar = "%llguidance {}\nstart: %json " + msgspec.json.encode(schema).decode()
-    return Held(grammar, refusal)
+    if not is_readable(text.decode()):
+        raise MalformedRequest(f"{place}: is no JSON schema that can be read", place)
+    return Held(grammar, refusal, text.decode())
 
 
 def check_schema(text: bytes, place: str) -> set[str]:
@@ -167,3 +189,17 @@ def _check_reference(schema: dict[str, object], place: str) -> None:
 
 def _texts(values: list[object]) -> bool:
     return all(isinstance(value, str) for value in values)
+
+
+def _finite(text: str) -> float:
+    """A number, or the largest there is: JSON has no bounds, and 3E6352 is one."""
+    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
+
+
+def _is_begun(text: str) -> bool:
+    """Whether this is how some JSON begins."""
+    try:
+        msgspec.json.decode(text.rstrip("\N{REPLACEMENT CHARACTER}"))
+    except (msgspec.DecodeError, RecursionError) as error:
+        return "truncated" in str(error)
+    return True
