@@ -15,6 +15,9 @@ from served_desk import Served, children, command, is_alive, served, wait_for
 from shoal.assembly import Models
 from shoal.config import read_config
 from shoal.errors import ConfigError
+
+pytest.importorskip("xllamacpp", reason="needs the extra local")
+
 from tiny_gguf import write_adapter, write_model, write_parrot
 
 MODELS = """

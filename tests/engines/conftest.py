@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from scripted_upstream import ScriptedUpstream, running_upstream
 
-from tiny_gguf import write_parrot
-
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[ScriptedUpstream]:
@@ -18,4 +16,7 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 @pytest.fixture(scope="session")
 def parrot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's file that answers everything with "é?"."""
+    pytest.importorskip("xllamacpp", reason="needs the extra local")
+    from tiny_gguf import write_parrot
+
     return write_parrot(tmp_path_factory.mktemp("models") / "parrot.gguf", "é?")

@@ -55,6 +55,7 @@ class Models:
 
         Raises:
             ConfigError: a key or a file is missing, a file is damaged, or a fallback is no model.
+            MissingExtra: a local model, and llama.cpp is not installed.
         """
         if CACHE in options:
             raise ConfigError(

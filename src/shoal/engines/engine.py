@@ -85,6 +85,7 @@ def open_engine(
 
     Raises:
         ConfigError: its key or its file is missing, or its file is damaged.
+        MissingExtra: it runs on this machine, and llama.cpp is not installed.
     """
     if isinstance(options, LocalOptions | AdapterOptions):
         return _open_local(name, options, others or {})

@@ -23,6 +23,7 @@ from shoal.errors import (
     EngineBusy,
     EngineUnreachable,
     MalformedRequest,
+    MissingExtra,
     Untranslatable,
 )
 from shoal.formats.embeddings import decode_embeddings
@@ -306,6 +307,7 @@ print(next(iter(engine._lines)).pid)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])
 def test_its_process_ends_with_the_one_that_started_it(models: Path, how: str) -> None:
     code = LEFT.replace("{how}", how)
@@ -324,3 +326,11 @@ def test_its_process_ends_with_the_one_that_started_it(models: Path, how: str) -
             return
         signal.sigtimedwait([], 0.02)
     pytest.fail("it still runs")
+
+
+def test_the_extra_is_named_where_it_is_missing(
+    options: LocalOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.engines.local.engine.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"the local model m needs .*shoal\[local\]"):
+        LocalEngine("m", options)

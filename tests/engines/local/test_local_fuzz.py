@@ -154,7 +154,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     opened.loop.close()
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(body=bodies())
 def test_whatever_is_asked(runner: Runner, body: dict[str, object]) -> None:
     before = runner.pid

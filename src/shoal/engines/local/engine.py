@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import aiohttp
@@ -27,6 +28,7 @@ from shoal.errors import (
     EngineRefused,
     EngineTimeout,
     EngineUnreachable,
+    MissingExtra,
     Untranslatable,
 )
 from shoal.formats import FORMATS
@@ -49,11 +51,14 @@ class LocalEngine:
 
     Raises:
         ConfigError: a file is missing, damaged, too large, or does not fit the other.
+        MissingExtra: llama.cpp is not installed.
     """
 
     def __init__(
         self, name: str, options: LocalOptions, adapter: AdapterOptions | None = None
     ) -> None:
+        if find_spec("xllamacpp") is None:
+            raise MissingExtra("local", f"the local model {name}")
         self._name = name
         self._base = open_base(adapter.base if adapter else name, base_settings(name, options))
         self._adapter: Adapter | None = None
