@@ -20,9 +20,9 @@ from pathlib import Path
 import aiohttp
 import gguf
 from msgspec import Struct
+from msgspec.structs import replace
 
 from benchmarks.processes import (
-    cpu_s,
     family,
     free_port,
     load_average,
@@ -74,8 +74,23 @@ class Server(Struct, frozen=True):
     processes: Callable[[], Sequence[int]]
     body: dict[str, object] = {}
 
+    idle: float = 0.0
+    """CPU seconds that they take a second while nobody asks."""
+
     def cpu_s(self) -> float:
-        return sum(cpu_s(pid) for pid in self.processes())
+        """By the scheduler's own count, in nanoseconds; ticks are too coarse for a call."""
+        files = (
+            file
+            for pid in self.processes()
+            for file in Path(f"/proc/{pid}/task").glob("*/schedstat")
+        )
+        return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+
+    async def with_idle(self) -> "Server":
+        """The same, its idle share measured."""
+        before, seconds = self.cpu_s(), 4.0
+        await asyncio.sleep(seconds)
+        return replace(self, idle=(self.cpu_s() - before) / seconds)
 
 
 async def answer(session: aiohttp.ClientSession, url: str, tokens: int, **more: object) -> float:
@@ -102,15 +117,16 @@ def asking(server: Server) -> Iterator[aiohttp.ClientSession]:
     yield session
 
 
-async def rate(server: Server, slots: int, tokens: int, stream: bool = True) -> float:
-    """Tokens per CPU-second with ``slots`` calls at once."""
+async def rate(server: Server, slots: int, tokens: int, stream: bool = True) -> tuple[float, float]:
+    """Tokens per CPU-second with ``slots`` calls at once; and that without what the processes would
+    have taken idle, which on a busy machine is more, for it goes by the clock."""
     with asking(server) as session:
-        before = server.cpu_s()
+        before, began = server.cpu_s(), time.perf_counter()
         more = server.body | {"stream": stream}
         await asyncio.gather(*(answer(session, server.url, tokens, **more) for _ in range(slots)))
-        spent = server.cpu_s() - before
+        spent, waited = server.cpu_s() - before, time.perf_counter() - began
         await session.close()
-    return slots * tokens / spent
+    return slots * tokens / spent, slots * tokens / (spent - server.idle * waited)
 
 
 async def firsts(ours: Server, theirs: Server, calls: int) -> tuple[list[float], list[float]]:
@@ -180,6 +196,8 @@ async def compare(folder: Path, path: Path, kind: str, tokens: int, repeats: int
         with gateway(folder, path, slots, False) as ours, llama_server(path, slots) as theirs:
             for server in (ours, theirs):
                 await rate(server, slots, 4)
+            ours, theirs = await ours.with_idle(), await theirs.with_idle()
+            print(f"idle: {ours.idle * 1e3:.1f} and {theirs.idle * 1e3:.1f} ms CPU a second")
             for way in ("whole", "streamed"):
                 told = await compared(ours, theirs, slots, tokens, repeats, way == "streamed")
                 print(f"| {kind}, {slots}, {way} | {told} |", flush=True)
@@ -191,13 +209,17 @@ async def compared(
     ours: Server, theirs: Server, slots: int, tokens: int, repeats: int, stream: bool
 ) -> str:
     """Both rates, asked for in turns, and their ratio."""
-    rates: dict[str, list[float]] = {"ours": [], "theirs": []}
+    rates: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
     for turn in range(repeats):
         pair = [("ours", ours), ("theirs", theirs)]
         for name, server in pair if turn % 2 else reversed(pair):
             rates[name].append(await rate(server, slots, tokens, stream))
-    ratios = [a / b for a, b in zip(rates["ours"], rates["theirs"], strict=True)]
-    return " | ".join(map(interval, (rates["ours"], rates["theirs"], ratios)))
+    whole, net = (
+        [a[column] / b[column] for a, b in zip(rates["ours"], rates["theirs"], strict=True)]
+        for column in (0, 1)
+    )
+    both = [[each[0] for each in found] for found in rates.values()]
+    return " | ".join(map(interval, (*both, whole, net)))
 
 
 async def print_first(ours: Server, theirs: Server, calls: int = 60) -> None:
@@ -223,8 +245,12 @@ async def main_async(asked: argparse.Namespace, folder: Path) -> None:
         write_model(paths[kind], kind=KINDS[kind], sharpness=1.0, words=WORDS, **SIZES)
         size = paths[kind].stat().st_size / 1e6
         print(f"{kind}: {size:.0f} MB, written in {time.process_time() - began:.0f} s CPU")
-    print("| model, calls at once, answers | Shoal: tokens per CPU-second | llama.cpp | ratio |")
-    print("|---|---|---|---|")
+    print(
+        "| model, calls at once, answers | Shoal: tokens per CPU-second | llama.cpp | ratio |",
+        end="",
+    )
+    print(" idle left out |")
+    print("|---|---|---|---|---|")
     for kind, path in paths.items():
         await compare(folder, path, kind, asked.tokens, asked.repeats)
     sizes = {"width": SIZES["width"], "layers": SIZES["layers"], "inner": SIZES["inner"]}
