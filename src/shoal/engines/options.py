@@ -166,9 +166,10 @@ class LocalOptions(Prices):
 
     ``context_tokens`` is of each call (default: 4,096, or what the model was trained with if that
     is less), ``slots`` how many calls are worked on at once, ``queue`` how many more may wait.
-    ``threads`` default: one for each slot, as far as there are idle cores. ``chat_template`` takes
-    the place of the file's own. ``prompt_cache`` lets a call go on from what its slot has read
-    before; with adapters on the file it is off. ``pooling`` makes vectors of texts. It is free,
+    ``threads`` default: one for each slot and no more than cores, or as many as are idle.
+    ``chat_template`` takes the place of the file's own. ``prompt_cache`` lets a call go on from
+    what its slot has read before; with adapters on the file it is off. ``pooling`` makes vectors of
+    texts. It is free,
     unless prices are made up for it.
     """
 

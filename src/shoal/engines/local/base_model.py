@@ -26,9 +26,9 @@ class BaseSettings(Struct, frozen=True):
     """How a model file is loaded.
 
     ``context_tokens`` is of each of ``slots``, the calls that are worked on at once; ``queue`` more
-    may wait. ``threads`` 0: as many as there are idle cores for. ``chat_template`` is a template's
-    text, "chatml", or "" for the file's own; ``pooling`` makes vectors of texts ("mean", "last",
-    "cls"; "": none).
+    may wait. ``threads`` 0: one for each slot, or as many as there are idle cores.
+    ``chat_template`` is a template's text, "chatml", or "" for the file's own; ``pooling`` makes
+    vectors of texts ("mean", "last", "cls"; "": none).
     """
 
     path: Path
@@ -226,13 +226,13 @@ class BaseModel:
 
     def _loading(self, adapters: tuple[str, ...]) -> Loading:
         settings = self.settings
-        idle = idle_cores()
+        threads = settings.threads or max(min(settings.slots, cores()), idle_cores())
         return Loading(
             path=str(settings.path),
             context=self.context,
             slots=settings.slots,
-            threads=settings.threads or min(settings.slots, idle),
-            prompt_threads=settings.threads or idle,
+            threads=threads,
+            prompt_threads=threads,
             connections=settings.slots + settings.queue + 4,  # each call holds one until its end
             adapters=adapters,
             chat_template=settings.chat_template,
@@ -241,11 +241,15 @@ class BaseModel:
         )
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return mine or 1
+
+
 def idle_cores() -> int:
-    """Cores that this process may use and that had nothing to do in the last minute, at least 1:
-    two threads that share a core with others wait for each other more than they work."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) - round(os.getloadavg()[0]))
+    """Of them those that had nothing to do in the last minute; may be less than none."""
+    return cores() - round(os.getloadavg()[0])
 
 
 def _has(child: Child, adapter: Adapter | None) -> bool:
