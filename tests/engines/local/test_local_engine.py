@@ -172,6 +172,7 @@ async def test_a_process_that_dies_is_replaced(engine: LocalEngine) -> None:
         assert not stream.answer.complete
         await asyncio.to_thread(use.child.kill)  # waits until it is gone
         assert (await engine.answer(asked())).text == said
+        assert len(engine._lines) == 1
 
 
 async def test_one_that_dies_again_and_again_is_left_alone(engine: LocalEngine) -> None:

@@ -168,6 +168,8 @@ class LocalEngine:
                 self._starting = asyncio.create_task(asyncio.to_thread(self._start))
             # one that is not waited for any more is there for the next call
             await asyncio.shield(self._starting)
+            for child in [child for child in self._lines if not child.is_alive]:
+                await self._lines.pop(child).aclose()
         raise EngineUnreachable(f"{self._name}: the model's process ends as it starts", False)
 
     def _start(self) -> None:
