@@ -63,14 +63,17 @@ def write_model(
 
 
 def write_parrot(path: Path, says: str, *, template: str | None = CHAT_TEMPLATE) -> Path:
-    """A model that answers everything with ``says``, whose characters are all different, and ends.
+    """A model that answers everything with ``says``, and ends.
 
-    It looks at nothing but the last token: its embedding points at the token that comes next.
+    It looks at nothing but the last token: its embedding points at the token that comes next. A
+    text in which a byte comes twice is a token by itself, so that each has one successor.
     """
     tokens = vocabulary()
-    width = 32 * -(-len(tokens) // 32)
     letters = [byte_letters()[byte] for byte in says.encode()]
-    assert len(set(letters)) == len(letters), "each token can have one successor"
+    if len(set(letters)) < len(letters):
+        letters = ["".join(letters)]
+        tokens += letters
+    width = 32 * -(-len(tokens) // 32)
     chain = [tokens.index(token) for token in ("<|assistant|>", *letters, "<|end|>")]
     follows = dict(pairwise(chain))
     embeddings = np.zeros((len(tokens), width), np.float32)

@@ -113,6 +113,23 @@ async def test_tools_need_a_template_that_has_a_place_for_them(
     await able.aclose()
 
 
+async def test_calls_of_tools_are_read(tmp_path: Path) -> None:
+    written = '<tool_call>{"name": "w", "arguments": {"days": 3}}</tool_call>'
+    path = write_parrot(tmp_path / "m.gguf", written, template=TOOLS_TEMPLATE)
+    engine = LocalEngine("m", LocalOptions(engine="local", path=path))
+    request = asked(tools=[{"type": "function", "function": {"name": "w", "parameters": SCHEMA}}])
+    answer = await engine.answer(request)
+    stream = await engine.stream(request)
+    async for _ in stream:
+        pass
+    for told in (answer, stream.answer):
+        assert told.finish_reason == "tool_calls"
+        assert [(call.name, json.loads(call.arguments)) for call in told.tool_calls] == [
+            ("w", {"days": 3})
+        ]
+    await engine.aclose()
+
+
 async def test_vectors(models: Path) -> None:
     options = LocalOptions(engine="local", path=models / "base.gguf", pooling="mean")
     engine = LocalEngine("m", options)
