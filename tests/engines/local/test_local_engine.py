@@ -117,7 +117,8 @@ async def test_calls_of_tools_are_read(tmp_path: Path) -> None:
     written = '<tool_call>{"name": "w", "arguments": {"days": 3}}</tool_call>'
     path = write_parrot(tmp_path / "m.gguf", written, template=TOOLS_TEMPLATE)
     engine = LocalEngine("m", LocalOptions(engine="local", path=path))
-    request = asked(tools=[{"type": "function", "function": {"name": "w", "parameters": SCHEMA}}])
+    days = {"type": "object", "properties": {"days": {"type": "integer"}}, "required": ["days"]}
+    request = asked(tools=[{"type": "function", "function": {"name": "w", "parameters": days}}])
     answer = await engine.answer(request)
     stream = await engine.stream(request)
     async for _ in stream:

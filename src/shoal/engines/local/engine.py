@@ -21,7 +21,7 @@ from shoal.engines.local.line import Line
 from shoal.engines.local.schemas import LET_GO
 from shoal.engines.options import CHATML, AdapterOptions, LocalOptions
 from shoal.engines.remote import joined
-from shoal.engines.upstream import Reply
+from shoal.engines.reply import Reply
 from shoal.errors import (
     ConfigError,
     EngineError,
