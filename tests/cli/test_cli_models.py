@@ -19,7 +19,7 @@ from shoal.engines.weights.kept import KeptModels
 
 REPOSITORY = "maker/small-GGUF"
 FILE = "small-Q4_K_M.gguf"
-CONTENT = b"GGUF" + bytes(range(256)) * 40_000
+CONTENT = b"GGUF" + bytes(range(256)) * 60_000
 
 
 @pytest.fixture
@@ -27,6 +27,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     files = {FILE: CONTENT, "small-Q8_0.gguf": CONTENT * 2, "README.md": b"words"}
     with served(FakeHub(REPOSITORY, files)) as found:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.url)
+        template = found.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
         yield found
@@ -65,7 +67,7 @@ def test_one_of_the_hub_is_fetched_named_and_removed(desk: Desk, hub: FakeHub) -
 
 def test_what_was_killed_goes_on_where_it_was(desk: Desk, hub: FakeHub) -> None:
     before = desk.config.read_text()
-    hub.pause_at = 6_000_000
+    hub.pause_at = 12_000_000
     first = adding(desk, hub)
     assert hub.paused.wait(60)
     first.send_signal(signal.SIGKILL)
