@@ -272,6 +272,9 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
             continue
         if isinstance(model.get("path"), str):
             model["path"] = model["path"] and str(folder / model["path"])
+        template = model.get("chat_template")
+        if isinstance(template, str) and template.endswith(".jinja"):
+            model["chat_template"] = str(folder / template)
         tokenizer = model.get("tokenizer")
         if isinstance(tokenizer, str) and names_file(tokenizer, folder):
             model["tokenizer"] = tokenizer and str(folder / tokenizer)

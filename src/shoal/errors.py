@@ -23,7 +23,7 @@ ShoalError
 │   ├── EngineUnreachable      502  nobody listens, the connection broke, or the reply is no answer
 │   ├── EngineTimeout          504
 │   ├── MaxLatencyExceeded     504  the answer was not there as soon as the caller wanted it
-│   ├── EngineBusy             503  it failed so often that it is left alone for a while
+│   ├── EngineBusy             503  it failed so often, or has so much to do, that it is left alone
 │   ├── GatewayStopped         503  the gateway was stopped before the answer came
 │   ├── EncoderMissing         503  the weights of the local encoder are nowhere to be found
 │   ├── RunFailed              502  the run of an agent came to nothing
@@ -285,19 +285,19 @@ class MaxLatencyExceeded(EngineError):
 
 
 class EngineBusy(EngineError):
-    """The engine has failed again and again, and is left alone for so many seconds."""
+    """The engine has failed again and again, or has too much to do, and is left alone for so many
+    seconds; ``why`` says which, if it is not the first."""
 
     status = 503
     code = "upstream_unavailable"
     is_outage = True
     may_cost = False
 
-    def __init__(self, name: str, wait_s: float) -> None:
+    def __init__(self, name: str, wait_s: float, why: str = "") -> None:
         self.retry_after = str(max(1, math.ceil(wait_s)))
-        super().__init__(
-            f"{name}: the upstream failed several times in a row and is asked again in "
-            f"{self.retry_after} s"
-        )
+        failed = "the upstream failed several times in a row and is asked again in "
+        said = f"{why}; ask again in " if why else failed
+        super().__init__(f"{name}: {said}{self.retry_after} s")
 
 
 class GatewayStopped(EngineError):

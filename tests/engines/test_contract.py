@@ -13,6 +13,7 @@ from shoal.engines import (
     EchoOptions,
     Engine,
     EngineOptions,
+    LocalOptions,
     RecordedOptions,
     RemoteOptions,
     open_engine,
@@ -45,9 +46,9 @@ async def as_llm(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@pytest.fixture(params=["remote", "recorded", "echo"])
+@pytest.fixture(params=["remote", "recorded", "echo", "local"])
 async def engine(
-    request: pytest.FixtureRequest, upstream: ScriptedUpstream, tmp_path: Path
+    request: pytest.FixtureRequest, upstream: ScriptedUpstream, tmp_path: Path, parrot: Path
 ) -> AsyncIterator[Engine]:
     upstream.handler = as_llm
     path = tmp_path / "calls.jsonl"
@@ -57,6 +58,7 @@ async def engine(
         "remote": RemoteOptions(engine="remote", base_url=upstream.base_url),
         "recorded": RecordedOptions(engine="recorded", path=path),
         "echo": EchoOptions(engine="echo"),
+        "local": LocalOptions(engine="local", path=parrot),
     }
     opened = open_engine("m", options[request.param])
     yield opened

@@ -4,7 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from shoal.engines import EchoOptions, EndpointOptions, Engine, EngineOptions, open_engine
+from shoal.engines import (
+    AdapterOptions,
+    EchoOptions,
+    EndpointOptions,
+    Engine,
+    EngineOptions,
+    LocalOptions,
+    Windowed,
+    open_engine,
+)
 from shoal.errors import ConfigError, UnknownModel
 from shoal.routing.context import listed_window
 from shoal.routing.prices import Tariff
@@ -54,7 +63,7 @@ class Models:
             )
         for name, option in options.items():
             _check_fallback(name, option, options)
-        return cls({name: _open(name, option) for name, option in options.items()})
+        return cls({name: _open(name, option, options) for name, option in options.items()})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._models)
@@ -114,10 +123,12 @@ def tariff_of(name: str, options: EngineOptions) -> Tariff:
     )
 
 
-def _open(name: str, options: EngineOptions) -> Model:
-    source = None if isinstance(options, EchoOptions) else options.tokenizer
+def _open(name: str, options: EngineOptions, others: Mapping[str, EngineOptions]) -> Model:
+    source = getattr(options, "tokenizer", None)
     tokenizer = open_tokenizer(source, f"models.{name}.tokenizer") if source else None
-    engine, tariff = open_engine(name, options), tariff_of(name, options)
+    engine, tariff = open_engine(name, options, others), tariff_of(name, options)
+    if isinstance(engine, Windowed):
+        return Model(name, engine, tariff, _fallback_of(options), context=engine.context_tokens)
     if not isinstance(options, EndpointOptions):
         return Model(name, engine, tariff, tokenizer=tokenizer)
     context = options.context_tokens or listed_window(tariff.model, tariff.provider)
@@ -125,8 +136,13 @@ def _open(name: str, options: EngineOptions) -> Model:
     return Model(name, engine, tariff, options.fallback, options.local, context, where, tokenizer)
 
 
+def _fallback_of(options: EngineOptions) -> tuple[str, ...]:
+    has_some = isinstance(options, EndpointOptions | LocalOptions | AdapterOptions)
+    return options.fallback if has_some else ()
+
+
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:
-    for other in option.fallback if isinstance(option, EndpointOptions) else ():
+    for other in _fallback_of(option):
         if other == name or other not in known:
             others = ", ".join(sorted(known.keys() - {name})) or "none"
             raise ConfigError(

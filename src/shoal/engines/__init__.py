@@ -8,13 +8,16 @@ from shoal.engines.engine import (
     Engine,
     ResponseKeeper,
     TokenCounter,
+    Windowed,
     open_engine,
 )
 from shoal.engines.options import (
+    AdapterOptions,
     AnthropicOptions,
     EchoOptions,
     EndpointOptions,
     EngineOptions,
+    LocalOptions,
     RecordedOptions,
     RemoteOptions,
 )
@@ -22,18 +25,21 @@ from shoal.engines.upstream import NeverAsked, Reply
 from shoal.engines.written import WrittenStream
 
 __all__ = [
+    "AdapterOptions",
     "AnthropicOptions",
     "EchoOptions",
     "Embedder",
     "EndpointOptions",
     "Engine",
     "EngineOptions",
+    "LocalOptions",
     "NeverAsked",
     "RecordedOptions",
     "RemoteOptions",
     "Reply",
     "ResponseKeeper",
     "TokenCounter",
+    "Windowed",
     "WrittenStream",
     "open_engine",
 ]

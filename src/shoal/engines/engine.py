@@ -1,13 +1,21 @@
 """What every engine can do, and how one is made from its options."""
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from shoal.chat import Answerer, Request, Streamer
 from shoal.engines.echo import EchoEngine
-from shoal.engines.options import EchoOptions, EngineOptions, RecordedOptions
+from shoal.engines.options import (
+    AdapterOptions,
+    EchoOptions,
+    EngineOptions,
+    LocalOptions,
+    RecordedOptions,
+)
 from shoal.engines.recorded import RecordedEngine
 from shoal.engines.remote import RemoteEngine
 from shoal.engines.upstream import Reply
+from shoal.errors import ConfigError
 from shoal.formats.embeddings import Embedded, EmbeddingRequest
 from shoal.formats.responses.kept import AskedResponse
 
@@ -49,6 +57,15 @@ class TokenCounter(Protocol):
 
 
 @runtime_checkable
+class Windowed(Protocol):
+    """An engine that knows how long its model's context is."""
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens of a request and its answer together, at most."""
+
+
+@runtime_checkable
 class ResponseKeeper(Protocol):
     """An engine whose upstream may keep responses, to be fetched by their ids."""
 
@@ -61,14 +78,36 @@ class ResponseKeeper(Protocol):
         """
 
 
-def open_engine(name: str, options: EngineOptions) -> Engine:
-    """The engine that ``options`` describe, called ``name``.
+def open_engine(
+    name: str, options: EngineOptions, others: Mapping[str, EngineOptions] | None = None
+) -> Engine:
+    """The engine that ``options`` describe, called ``name``; ``others`` are those that an adapter's
+    base is one of.
 
     Raises:
         ConfigError: its key or its file is missing, or its file is damaged.
     """
+    if isinstance(options, LocalOptions | AdapterOptions):
+        return _open_local(name, options, others or {})
     if isinstance(options, RecordedOptions):
         return RecordedEngine(name, options)
     if isinstance(options, EchoOptions):
         return EchoEngine(name)
     return RemoteEngine(name, options)
+
+
+def _open_local(
+    name: str, options: LocalOptions | AdapterOptions, others: Mapping[str, EngineOptions]
+) -> Engine:
+    from shoal.engines.local.engine import LocalEngine  # for those few that have one
+
+    if isinstance(options, LocalOptions):
+        return LocalEngine(name, options)
+    base = others.get(options.base)
+    if not isinstance(base, LocalOptions):
+        local = [name for name, other in others.items() if isinstance(other, LocalOptions)]
+        raise ConfigError(
+            f"models.{name}.base: expected the name of a local model "
+            f"({', '.join(local) or 'none'}), found {options.base!r}"
+        )
+    return LocalEngine(name, base, options)

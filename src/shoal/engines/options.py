@@ -148,6 +148,64 @@ class EchoOptions(Prices):
     output_price: Price | None = 0.0
 
 
+CHATML = "chatml"
+_TEMPLATE = "a file with a chat template (.jinja), or 'chatml'"
+
+
+def _checked_template(value: str) -> str:
+    if value != CHATML and not value.endswith(".jinja"):
+        raise ValueError(f"expected {_TEMPLATE}")
+    return value
+
+
+ChatTemplate = Annotated[str, AfterValidator(_checked_template)]
+
+
+class LocalOptions(Prices):
+    """A GGUF file, run by llama.cpp on this machine: nothing it is told leaves it.
+
+    ``context_tokens`` is of each call (default: 4,096, or what the model was trained with if that
+    is less), ``slots`` how many calls are worked on at once, ``queue`` how many more may wait.
+    ``threads`` default: one for each slot, as far as there are idle cores. ``chat_template`` takes
+    the place of the file's own. ``prompt_cache`` lets a call go on from what its slot has read
+    before; with adapters on the file it is off. ``pooling`` makes vectors of texts. It is free,
+    unless prices are made up for it.
+    """
+
+    engine: Literal["local"]
+    path: Path
+    input_price: Price | None = 0.0
+    output_price: Price | None = 0.0
+    context_tokens: int | None = Field(default=None, ge=64)
+    slots: int = Field(default=2, ge=1, le=64)
+    queue: int = Field(default=32, ge=0, le=1000)
+    threads: int | None = Field(default=None, ge=1, le=512)
+    chat_template: ChatTemplate | None = None
+    prompt_cache: bool = True
+    pooling: Literal["mean", "last", "cls"] | None = None
+    timeout_s: Seconds = 600
+    fallback: tuple[str, ...] = ()
+
+
+class AdapterOptions(Prices):
+    """A LoRA adapter (GGUF) on the local model ``base``, asked by a name of its own. Base and
+    adapters are loaded once; each call says which of them answers."""
+
+    engine: Literal["adapter"]
+    base: str = Field(min_length=1)
+    path: Path
+    scale: float = Field(default=1.0, gt=0, le=100)
+    input_price: Price | None = 0.0
+    output_price: Price | None = 0.0
+    fallback: tuple[str, ...] = ()
+
+
 EngineOptions = Annotated[
-    RemoteOptions | RecordedOptions | EchoOptions | AnthropicOptions, Field(discriminator="engine")
+    RemoteOptions
+    | RecordedOptions
+    | EchoOptions
+    | AnthropicOptions
+    | LocalOptions
+    | AdapterOptions,
+    Field(discriminator="engine"),
 ]

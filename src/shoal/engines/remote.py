@@ -252,7 +252,7 @@ class RemoteStream:
         reader = self._reader
         async with aclosing(self._upstream.pieces(self._response, self._begun)) as pieces:
             async for received in pieces:
-                for piece in _joined(reader.feed(received)):
+                for piece in joined(reader.feed(received)):
                     yield piece
                 if reader.failure is not None:
                     raise _safe(reader.failure, self._upstream)
@@ -316,7 +316,7 @@ def _safe(failure: EngineError, upstream: Upstream, request_id: str = "") -> Eng
     return EngineUnreachable(upstream.safe_text(str(failure)))
 
 
-def _joined(pieces: Sequence[Piece]) -> Iterator[Piece]:
+def joined(pieces: Sequence[Piece]) -> Iterator[Piece]:
     """One piece of all that came together, and the last one by itself."""
     begun = [piece for piece in pieces if not piece.last]
     if len(begun) > 1:
