@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,8 @@ def test_what_was_killed_goes_on_where_it_was(desk: Desk, hub: FakeHub) -> None:
     hub.pause_at = 12_000_000
     first = adding(desk, hub)
     assert hub.paused.wait(60)
+    while not any(part.stat().st_size >= 10_000_000 for part in desk.folder.rglob("*.incomplete")):
+        time.sleep(0.05)  # the hub's client writes pieces of 10 MB
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert desk.config.read_text() == before, "nothing half-added"

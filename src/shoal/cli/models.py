@@ -46,13 +46,11 @@ def list_models(
     settings = read_config(config)
     kept = kept_models(settings).all()
     wrong = {name: _wrong(model, check) for name, model in kept.items()}
+    names = dict.fromkeys([*settings.models, *kept])
     if as_json:
-        show_json([{"name": name, "settings": settings.models.get(name), "kept": kept.get(name),
-                    "wrong": wrong.get(name, "")}
-                   for name in dict.fromkeys([*settings.models, *kept])])  # fmt: skip
+        show_json([_told(name, settings, kept.get(name), wrong.get(name, "")) for name in names])
         return
-    rows = [_row(name, settings, kept.get(name), wrong.get(name, ""))
-            for name in dict.fromkeys([*settings.models, *kept])]  # fmt: skip
+    rows = [_row(name, settings, kept.get(name), wrong.get(name, "")) for name in names]
     if not rows:
         say(f"{config} names no model yet: `shoal models find`, `shoal models fit`.")
         return
@@ -195,6 +193,12 @@ def _wrong(model: KeptModel, check: bool) -> str:
         return model.state
     same = digest_of(Path(model.path)) == model.sha256
     return "" if same else "its digest is not the one it was added with"
+
+
+def _told(name: str, settings: Config, kept: KeptModel | None, wrong: str) -> dict[str, object]:
+    options = settings.models.get(name)
+    stated = options.model_dump(mode="json", exclude_unset=True) if options else None
+    return {"name": name, "settings": stated, "kept": kept, "wrong": wrong}
 
 
 def _row(name: str, settings: Config, kept: KeptModel | None, wrong: str) -> Row:

@@ -13,6 +13,7 @@ TEMPLATE = "tokenizer.chat_template"
 _GB = 1_000_000_000
 _LEAST_CONTEXT = 256
 
+
 def check_model(path: Path, place: str, template: str | None) -> Header:
     """The head of a model's file, once it is sure that llama.cpp can be asked to load it.
 

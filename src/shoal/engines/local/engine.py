@@ -191,9 +191,7 @@ class LocalEngine:
         async with await self._post(line, use, path, body) as response:
             return await line.read(response)
 
-    async def _post(
-        self, line: Line, use: Use, path: str, body: bytes
-    ) -> aiohttp.ClientResponse:
+    async def _post(self, line: Line, use: Use, path: str, body: bytes) -> aiohttp.ClientResponse:
         try:
             return await line.post(path, body, self._base.context)
         except EngineTimeout:

@@ -79,9 +79,9 @@ def generate(
     chat = not isinstance(prompt, str)
     body["messages" if chat else "prompt"] = list(prompt) if chat else prompt
     if alternatives > 0:
-        body |= {"logprobs": True, "top_logprobs": alternatives} if chat else {
-            "logprobs": alternatives
-        }
+        body |= (
+            {"logprobs": True, "top_logprobs": alternatives} if chat else {"logprobs": alternatives}
+        )
     path = "/v1/chat/completions" if chat else "/v1/completions"
     with base.used(adapter) as use:
         return _read(base, _asked(base, use, path, body, timeout_s))

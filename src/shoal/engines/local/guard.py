@@ -149,7 +149,10 @@ def _check_lists(params: _Params) -> None:
     if len(stops) > _MOST_STOPS or any(not 0 < len(stop) <= _LONGEST_STOP for stop in stops):
         raise _beyond("stop", f"at most {_MOST_STOPS} texts of 1 to {_LONGEST_STOP:,} characters")
     for token, bias in (params.logit_bias or {}).items():
-        if not (token.isascii() and token.isdecimal() and len(token) < 10) or not -100 <= bias <= 100:
+        if (
+            not (token.isascii() and token.isdecimal() and len(token) < 10)
+            or not -100 <= bias <= 100
+        ):
             raise _beyond("logit_bias", "numbers of tokens, each with a number from -100 to 100")
     if len(params.logit_bias or {}) > _MOST_BIASES:
         raise _beyond("logit_bias", f"at most {_MOST_BIASES:,} tokens")
