@@ -78,7 +78,7 @@ def served(hub: FakeHub) -> Iterator[FakeHub]:
             self.end_headers()
             if not body:
                 return
-            if hub.pause_at and status == 200 and len(content) > hub.pause_at:
+            if hub.pause_at and status == 206 and len(content) > hub.pause_at:
                 self.wfile.write(content[: hub.pause_at])
                 self.wfile.flush()
                 hub.pause_at = 0

@@ -20,7 +20,7 @@ from shoal.engines.weights.kept import KeptModels
 
 REPOSITORY = "maker/small-GGUF"
 FILE = "small-Q4_K_M.gguf"
-CONTENT = b"GGUF" + bytes(range(256)) * 60_000
+CONTENT = b"GGUF" + bytes(range(256)) * 30_000
 
 
 @pytest.fixture
@@ -31,13 +31,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         template = found.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
         yield found
 
 
 def adding(desk: Desk, hub: FakeHub) -> subprocess.Popen[str]:
     """``shoal models add`` in a process of its own, to be killed."""
-    own = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    own = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "shoal", "models", "add", "small", f"{REPOSITORY}/{FILE}"),
@@ -66,13 +65,14 @@ def test_one_of_the_hub_is_fetched_named_and_removed(desk: Desk, hub: FakeHub) -
     assert not Path(kept.path).exists()
 
 
+@pytest.mark.slow
 def test_what_was_killed_goes_on_where_it_was(desk: Desk, hub: FakeHub) -> None:
     before = desk.config.read_text()
-    hub.pause_at = 12_000_000
+    hub.pause_at = 6_000_000
     first = adding(desk, hub)
     assert hub.paused.wait(60)
-    while not any(part.stat().st_size >= 10_000_000 for part in desk.folder.rglob("*.incomplete")):
-        time.sleep(0.05)  # the hub's client writes pieces of 10 MB
+    while not any(part.stat().st_size for part in desk.folder.rglob("*.part")):
+        time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert desk.config.read_text() == before, "nothing half-added"
@@ -81,7 +81,8 @@ def test_what_was_killed_goes_on_where_it_was(desk: Desk, hub: FakeHub) -> None:
     assert second.returncode == 0, err
     kept = KeptModels(read_config(desk.config).store.path / "models").get("small")
     assert Path(kept.path).read_bytes() == CONTENT
-    assert hub.ranges, "it began from nothing"
+    assert hub.ranges[0] == "bytes=0-"
+    assert int(hub.ranges[1].removeprefix("bytes=").rstrip("-")) > 0, "it began from nothing"
 
 
 def test_what_is_not_what_the_hub_told_is_refused(desk: Desk, hub: FakeHub) -> None:

@@ -2,11 +2,19 @@
 
 import asyncio
 import re
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath
 from shoal.cli.printing import Column, Row, say, show_json, show_table
@@ -26,6 +34,8 @@ ModelName = Annotated[str, typer.Argument(metavar="NAME", help="As callers ask f
 
 _COLUMNS = (Column("NAME", shrinks=True), Column("ENGINE"), Column("LOCAL"), Column("SIZE", True),
             Column("WRITES", True), Column("WHERE", shrinks=True))  # fmt: skip
+_BAR = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn())  # fmt: skip
 _FOUND = (Column("PROGRAM"), Column("ADDRESS"), Column("MODEL", shrinks=True))
 
 
@@ -149,9 +159,12 @@ def _from_hub(name: str, source: HubSource, folder: Path) -> KeptModel:
     say(f"{told.repository}/{files[0].name} at commit {told.commit[:12]}, "
         f"{sum(file.size for file in files) / 1e9:.1f} GB")  # fmt: skip
     place = folder / told.repository.replace("/", "--") / told.commit[:12]
-    came = fetch(told, files, place)
+    with Progress(*_BAR, console=Console(stderr=True), transient=True) as progress:
+        bars = {file: progress.add_task(file.name, total=file.size) for file in files}
+        paths = fetch(told, files, place, lambda file, here: progress.update(
+            bars[file], completed=here))  # fmt: skip
     source_text = f"{told.repository}/{files[0].name}@{told.commit}"
-    return _kept(name, came.paths, source_text, told.commit, own=True)
+    return _kept(name, paths, source_text, told.commit, own=True)
 
 
 def _from_file(name: str, path: Path) -> KeptModel:
@@ -165,9 +178,7 @@ def _from_file(name: str, path: Path) -> KeptModel:
     return _kept(name, paths, str(path), "", own=False)
 
 
-def _kept(
-    name: str, paths: tuple[Path, ...], source: str, revision: str, *, own: bool
-) -> KeptModel:
+def _kept(name: str, paths: Sequence[Path], source: str, revision: str, *, own: bool) -> KeptModel:
     first = paths[0].absolute()
     return KeptModel(
         name=name,
@@ -234,8 +245,7 @@ def _delete(model: KeptModel, folder: Path) -> None:
         Path(file).unlink(missing_ok=True)
     place = Path(model.files[0]).parent
     while place != folder and place.is_relative_to(folder):
-        rest = [one for one in place.iterdir() if one.name != ".cache"]  # the hub's own notes
-        if rest:
+        if any(place.iterdir()):
             return
-        shutil.rmtree(place, ignore_errors=True)
+        place.rmdir()
         place = place.parent

@@ -1,13 +1,15 @@
-"""Model files from the Hugging Face hub, by ``huggingface_hub``: it resumes what broke off, and
-shows its progress; here what came is compared with the digest that the hub told."""
+"""Model files from the Hugging Face hub: found by ``huggingface_hub``, compared with the digest
+that the hub told."""
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
+from shoal.engines.weights.download import PART, download
 from shoal.engines.weights.source import HubSource, quantisation_of, shards_of
 from shoal.errors import ArtifactError
 
@@ -34,11 +36,8 @@ class Listing(Struct, frozen=True):
     files: tuple[HubFile, ...]
 
 
-class Fetched(Struct, frozen=True):
-    """Files that lie here now, the one to be opened first, and the commit they are of."""
-
-    paths: tuple[Path, ...]
-    commit: str
+Told = Callable[[HubFile, int], None]
+"""Told how many bytes of a file are there."""
 
 
 def listing(source: HubSource) -> Listing:
@@ -91,36 +90,40 @@ def chosen(source: HubSource, found: Listing) -> list[HubFile]:
     return [by_name[name] for name in parts]
 
 
-def fetch(found: Listing, files: Sequence[HubFile], folder: Path) -> Fetched:
+def fetch(found: Listing, files: Sequence[HubFile], folder: Path, told: Told) -> list[Path]:
     """Load the files into ``folder``; what is there already is not loaded again.
 
     Raises:
         ArtifactError: the disk is too small, the hub cannot be reached, or what came is not what
             the hub told.
     """
-    from huggingface_hub import hf_hub_download
-
     folder.mkdir(parents=True, exist_ok=True)
     _check_room(files, folder)
-    paths = []
-    for file in files:
+    return [_fetched(found, file, folder / file.name, told) for file in files]
+
+
+def _fetched(found: Listing, file: HubFile, path: Path, told: Told) -> Path:
+    from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_url
+
+    if not path.is_file():
+        url = hf_hub_url(found.repository, file.name, revision=found.commit)
         try:
-            came = hf_hub_download(
-                found.repository, file.name, revision=found.commit, local_dir=folder
-            )
+            place = get_hf_file_metadata(url)
         except Exception as error:  # the hub's HTTP client has errors of its own
             raise ArtifactError(
-                f"{found.repository}: {file.name} did not come whole: {_said(error)}; the same "
-                f"command goes on where it broke off"
+                f"{found.repository}: {file.name} is not to be had: {_said(error)}"
             ) from error
-        path = Path(came)
-        if file.sha256 and digest_of(path) != file.sha256:
-            path.unlink()
-            raise ArtifactError(
-                f"{path}: is not what the hub told (its SHA-256 is another); removed, try again"
-            )
-        paths.append(path)
-    return Fetched(tuple(paths), found.commit)
+        # Where the hub names another host, the address itself is the permission.
+        token = get_token() if place.location == url else None
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download(place.location, headers, path, file.size, partial(told, file))
+    if file.sha256 and digest_of(path) != file.sha256:
+        path.unlink()
+        raise ArtifactError(
+            f"{path}: is not what the hub told (its SHA-256 is another); removed, try again"
+        )
+    return path
 
 
 def digest_of(path: Path) -> str:
@@ -137,13 +140,19 @@ def digest_of(path: Path) -> str:
 
 
 def _check_room(files: Sequence[HubFile], folder: Path) -> None:
-    missing = sum(file.size for file in files if not (folder / file.name).is_file())
+    missing = sum(file.size - _there(folder / file.name) for file in files)
     free = shutil.disk_usage(folder).free
     if missing + _SPARE > free:
         raise ArtifactError(
             f"{folder}: {missing / 1e9:.1f} GB are to come, and {free / 1e9:.1f} GB of the disk "
             f"are free"
         )
+
+
+def _there(path: Path) -> int:
+    """Bytes of a file that have come already."""
+    parts = (path, path.with_name(path.name + PART))
+    return next((part.stat().st_size for part in parts if part.is_file()), 0)
 
 
 def _told(files: Sequence[HubFile]) -> str:
