@@ -92,6 +92,11 @@ COMMANDS = {
     "version": Place("version", "version", "Print the version."),
     "calls": Place("calls", "app", "Recorded calls: list, show, export, import."),
     "tasks": Place("tasks", "app", "Kinds of call that recur: list, show, change."),
+    "models": Place(
+        "models_fit",  # adds its own to those of ``models``
+        "app",
+        "Models: list, add, find, see what fits here, try, remove.",
+    ),
     "keys": Place("keys", "app", "Keys of callers: create, list, show, revoke, rotate."),
     "runs": Place("runs", "app", "Runs of plans: list, show, approve, resume, cancel."),
     "agents": Place("agents", "app", "Agents: list them, learn which plan a goal asks for."),
