@@ -48,7 +48,7 @@ async def as_llm(request: web.Request) -> web.StreamResponse:
 
 @pytest.fixture(params=["remote", "recorded", "echo", "local"])
 async def engine(
-    request: pytest.FixtureRequest, upstream: ScriptedUpstream, tmp_path: Path, parrot: Path
+    request: pytest.FixtureRequest, upstream: ScriptedUpstream, tmp_path: Path
 ) -> AsyncIterator[Engine]:
     upstream.handler = as_llm
     path = tmp_path / "calls.jsonl"
@@ -58,7 +58,6 @@ async def engine(
         "remote": RemoteOptions(engine="remote", base_url=upstream.base_url),
         "recorded": RecordedOptions(engine="recorded", path=path),
         "echo": EchoOptions(engine="echo"),
-        "local": LocalOptions(engine="local", path=parrot),
     }
     if request.param == "local":
         parrot = request.getfixturevalue("parrot")
