@@ -99,6 +99,38 @@ class Alternatives(Struct, frozen=True):
     tokens: tuple[tuple[str, float], ...]
 
 
+class Sample(Struct, frozen=True, omit_defaults=True):
+    """One call of a model that a strategy made on the way to an answer.
+
+    ``agrees`` says whether what came of it is the answer that was given, None where that was not
+    asked. ``cost`` is in USD, None if unknown; ``error`` one of few words for why it came to
+    nothing.
+    """
+
+    model: str
+    agrees: bool | None = None
+    usage: Usage | None = None
+    cost: float | None = None
+    latency_ms: float = 0.0
+    error: str = ""
+
+
+class Deliberation(Struct, frozen=True, omit_defaults=True):
+    """How an answer was worked out by a strategy that asked a model more than once.
+
+    ``most`` is how many candidates might have been looked at, ``agreement`` the share of those
+    looked at that say what the answer says, None where nothing was compared; ``stopped`` why there
+    were no more. ``cost`` is in USD, of all ``samples``; None if unknown.
+    """
+
+    strategy: str
+    most: int
+    samples: tuple[Sample, ...]
+    agreement: float | None = None
+    stopped: str = ""
+    cost: float | None = None
+
+
 class Answer(Struct, frozen=True):
     """What an answerer replied.
 
@@ -108,6 +140,7 @@ class Answer(Struct, frozen=True):
     end. ``request_id`` is what the provider's support knows the exchange by, ``id`` what callers
     may name the answer by later, where the provider keeps it; "" if it told none.
     ``alternatives`` are of the places near both ends of the text where the model was in two minds.
+    ``deliberation`` is how a strategy came to it, None if a model was asked once.
     """
 
     text: str = ""
@@ -123,6 +156,7 @@ class Answer(Struct, frozen=True):
     request_id: str = ""
     id: str = ""
     alternatives: tuple[Alternatives, ...] = ()
+    deliberation: Deliberation | None = None
 
 
 class CallDelta(Struct, frozen=True):

@@ -24,6 +24,8 @@ from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.gateway.options import GatewayOptions, TracingOptions
 from shoal.planning.options import AgentOptions, plans_id
+from shoal.reasoning import Strategy, parse_strategy
+from shoal.reasoning.options import ReasoningOptions, StrategyName
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.qdrant_place import QdrantPlace
 from shoal.routing.answer_cache import AnswerCache, CacheOptions, TaskCacheOptions
@@ -48,13 +50,14 @@ _KEY_NAMES = ("key", "api_key", "apikey", "token", "secret", "password")
 
 class TaskOptions(BudgetOptions, TaskCacheOptions, LessonOptions):
     """``[tasks.NAME]``: what is promised of one task, where that differs, its budgets, how long its
-    answers are cached, and how it is to be learned."""
+    answers are cached, how it is to be learned, and by which ``strategy`` the LLM answers it."""
 
     alpha: float | None = None
     confidence: float | None = None
     audit_rate: float | None = None
     per_label: bool | None = None
     reference: Literal["llm", "people"] | None = None
+    strategy: StrategyName | None = None
 
 
 class Config(BaseSettings):
@@ -77,6 +80,7 @@ class Config(BaseSettings):
     privacy: PrivacyOptions = PrivacyOptions()
     cache: CacheOptions = CacheOptions()
     cascade: CascadeOptions = CascadeOptions()
+    reasoning: ReasoningOptions = ReasoningOptions()
     tasks: dict[str, TaskOptions] = Field(default_factory=dict)
     models: dict[str, EngineOptions] = Field(default_factory=dict)
     collections: dict[str, CollectionOptions] = Field(default_factory=dict)
@@ -141,6 +145,11 @@ class Config(BaseSettings):
         """How the answers of each task are judged that has a way of its own."""
         found = {name: _part(JudgingOptions, own) for name, own in self.tasks.items()}
         return {name: options for name, options in found.items() if options.model_fields_set}
+
+    def strategies(self) -> dict[str, Strategy]:
+        """How the LLM answers calls of each task that has a strategy."""
+        stated = {name: own.strategy for name, own in self.tasks.items()}
+        return {name: parse_strategy(said) for name, said in stated.items() if said is not None}
 
     def answer_cache(self) -> AnswerCache:
         """A cache for the tasks that have one, empty."""

@@ -17,6 +17,7 @@ ShoalError
 │   ├── NotAllowed             403  the key is good, but not for this
 │   ├── PriceUnknown           403  there is a budget, and nobody knows what the call would cost
 │   ├── MaxCostExceeded        403  the call could cost more than it was said that it may
+│   ├── EffortExceeded         403  what a strategy may spend does not pay for one call
 │   ├── RateLimited            429  more requests or tokens a minute than the key may have
 │   └── BudgetExceeded         429  the call could cost more than is left of a budget
 ├── EngineError            an engine could not answer (HTTP 502 unless said)
@@ -199,6 +200,20 @@ class MaxCostExceeded(RequestError):
             f"{name}: this call could cost up to {upper:.6g} USD, and may cost {most:.6g} "
             "(x-shoal-max-cost, or what its run has left). Nothing was sent; limit the answer's "
             "tokens, or allow more"
+        )
+
+
+class EffortExceeded(RequestError):
+    """What a strategy may spend on a request does not pay for one more call of a model."""
+
+    status = 403
+    code = "strategy_budget_exceeded"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name}: the budget of the strategy does not pay for one answer. Nothing was sent; "
+            "allow more, or limit the answer's tokens",
+            "shoal.budget",
         )
 
 

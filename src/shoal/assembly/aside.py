@@ -9,6 +9,7 @@ from shoal.assembly.counting import Counting
 from shoal.assembly.handled import Handled, Said
 from shoal.assembly.models import Model
 from shoal.assembly.spending import record_spending
+from shoal.assembly.stating import for_call
 from shoal.chat import Usage
 from shoal.errors import EngineError
 from shoal.routing.context import check_context
@@ -37,26 +38,29 @@ class Aside:
         """
         shield, began = handled.shield, time.perf_counter()
         assert shield is not None
+        model = for_call(model, handled)
         shield.check(model)
         check_context(shield.request, model.name, model.context)
         try:
             asked = await model.engine.answer(shield.request_for(model))
         except EngineError as error:
             if error.may_cost and self._purpose:
-                record_spending(self._store, self._spent(handled, model, None))
+                record_spending(self._store, self._spent(handled, model, None, None))
             raise
         took = (time.perf_counter() - began) * 1e3
         answer = shield.restored(asked, model)
         usage = await self._counting.usage(handled.request, answer, model, shield)
         answer = replace(answer, usage=usage)
-        spent = self._spent(handled, model, usage)
+        spent = self._spent(handled, model, usage, model.cost(answer))
         if not answer.complete:
             if self._purpose:
                 record_spending(self._store, spent)
             raise EngineError(f"the answer of {model.name} broke off")
         return Said(model, answer, spent, took)
 
-    def _spent(self, handled: Handled, model: Model, usage: Usage | None) -> Spending:
+    def _spent(
+        self, handled: Handled, model: Model, usage: Usage | None, cost: float | None
+    ) -> Spending:
         return Spending(
             at=time.time(),
             key=handled.caller.key,
@@ -64,6 +68,6 @@ class Aside:
             task=handled.receipt.task_id,
             purpose=self._purpose or "call",
             usage=usage,
-            cost=model.tariff.cost(usage),
+            cost=cost,
             llm_cost=0.0,
         )

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from msgspec import Struct
-
+from shoal.assembly.model import LOCAL, Model
+from shoal.assembly.strategies import reasoned
 from shoal.engines import (
     AdapterOptions,
     EndpointOptions,
@@ -13,48 +13,35 @@ from shoal.engines import (
     Windowed,
     open_engine,
 )
-from shoal.errors import ConfigError, UnknownModel
+from shoal.errors import ConfigError, MalformedRequest, UnknownModel
+from shoal.reasoning import Strategy, split_name
+from shoal.reasoning.options import ReasoningOptions
 from shoal.routing.context import listed_window
 from shoal.routing.prices import Tariff
 from shoal.routing.receipt import CACHE
-from shoal.routing.tokenizer import Tokenizer, open_tokenizer
+from shoal.routing.tokenizer import open_tokenizer
 
-LOCAL = "local"  # the residency of every local model
-
-
-class Model(Struct, frozen=True):
-    """One model that callers may ask for; ``fallback`` names those to ask when it cannot answer.
-    What a ``local`` one is told does not leave this machine. ``context`` is in tokens,
-    ``residency`` where its endpoints are, "" if unknown. ``tokenizer`` counts what they did not."""
-
-    name: str
-    engine: Engine
-    tariff: Tariff
-    fallback: tuple[str, ...] = ()
-    local: bool = True
-    context: int | None = None
-    residency: str = ""
-    tokenizer: Tokenizer | None = None
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """Where what it is told is kept; empty where nobody said."""
-        stated = {self.residency} if self.residency else set()
-        return frozenset(stated | {LOCAL} if self.local else stated)
+__all__ = ["LOCAL", "Model", "Models", "check_models", "tariff_of"]
 
 
 class Models:
-    """All models, by name."""
+    """All models, by name; by a name like ``granite+vote:5`` each with a strategy, too."""
 
-    def __init__(self, models: Mapping[str, Model]) -> None:
+    def __init__(
+        self, models: Mapping[str, Model], reasoning: ReasoningOptions | None = None
+    ) -> None:
         self._models = dict(models)
+        self._reasoning = reasoning or ReasoningOptions()
 
     @classmethod
-    def open(cls, options: Mapping[str, EngineOptions]) -> "Models":
+    def open(
+        cls, options: Mapping[str, EngineOptions], reasoning: ReasoningOptions | None = None
+    ) -> "Models":
         """Open the engine of each model, and its tokenizer.
 
         Raises:
-            ConfigError: a key or a file is missing, a file is damaged, or a fallback is no model.
+            ConfigError: a key or a file is missing, a file is damaged, a fallback is no model, or a
+                name reads like that of another model with a strategy.
             MissingExtra: a local model, and llama.cpp is not installed.
         """
         if CACHE in options:
@@ -63,7 +50,9 @@ class Models:
             )
         for name, option in options.items():
             _check_fallback(name, option, options)
-        return cls({name: _open(name, option, options) for name, option in options.items()})
+            _check_name(name, options)
+        opened = {name: _open(name, option, options) for name, option in options.items()}
+        return cls(opened, reasoning)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._models)
@@ -73,16 +62,30 @@ class Models:
 
         Raises:
             UnknownModel: none of that name; the message lists those there are.
+            MalformedRequest: its strategy takes more samples than may be taken.
         """
         found = self._models.get(name)
+        split = None if found is not None else split_name(name)
+        if split is not None and split[0] in self._models:
+            return self.reasoned(self._models[split[0]], split[1])
         if found is None:
             there = ", ".join(self) or "none"
             raise UnknownModel(f"no model named {name!r}; shoal.toml names: {there}", "model")
         return found
 
+    def reasoned(self, model: Model, strategy: Strategy) -> Model:
+        """A model with a strategy.
+
+        Raises:
+            UnknownModel: the strategy asks models that there are not.
+            MalformedRequest: it takes more samples than may be taken.
+        """
+        return reasoned(model, strategy, self._models, self._reasoning)
+
     def provider(self, name: str) -> str:
         """Whose model it is; "" where nobody said, or where there is none of that name."""
-        found = self._models.get(name)
+        split = split_name(name) or (name,)
+        found = self._models.get(name) or self._models.get(split[0])
         return (found.tariff.provider or "") if found else ""
 
     def fallbacks(self, model: Model) -> list[Model]:
@@ -103,10 +106,14 @@ def check_models(place: str, names: Iterable[str], models: Models) -> None:
     """
     known = list(models)
     for name in names:
-        if name not in known:
+        try:
+            models.get(name)
+        except MalformedRequest as error:
+            raise ConfigError(f"{place}: {error}") from None
+        except UnknownModel:
             raise ConfigError(
                 f"{place}: expected names of models ({', '.join(known) or 'none'}), found {name!r}"
-            )
+            ) from None
 
 
 def tariff_of(name: str, options: EngineOptions) -> Tariff:
@@ -140,6 +147,15 @@ def _fallback_of(options: EngineOptions) -> tuple[str, ...]:
     if isinstance(options, EndpointOptions | LocalOptions | AdapterOptions):
         return options.fallback
     return ()
+
+
+def _check_name(name: str, known: Mapping[str, EngineOptions]) -> None:
+    split = split_name(name)
+    if split is not None and split[0] in known:
+        raise ConfigError(
+            f"models.{name}: reads like {split[0]} with the strategy {split[1]}; choose another "
+            "name"
+        )
 
 
 def _check_fallback(name: str, option: EngineOptions, known: Mapping[str, EngineOptions]) -> None:

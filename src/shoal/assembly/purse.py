@@ -8,12 +8,13 @@ from shoal.assembly.budget_watch import BudgetWatch
 from shoal.assembly.handled import Handled
 from shoal.assembly.models import Model
 from shoal.assembly.spending import Recorded, record_spending
+from shoal.assembly.strategies import upper
 from shoal.chat import Answer, Request
 from shoal.engines import NeverAsked
 from shoal.errors import EngineError, MaxCostExceeded, PriceUnknown, ShoalError
 from shoal.routing.budget import BudgetOptions, Budgets, Reservation
 from shoal.routing.caller import Caller
-from shoal.routing.estimate import expected_usage, upper_cost
+from shoal.routing.estimate import expected_usage
 from shoal.routing.rate_limits import Allowance, RateLimits
 from shoal.storage import Spending, Store
 
@@ -85,21 +86,21 @@ class Purse:
         most = handled.caller.max_cost
         if most is None:
             return
-        upper = self.upper(handled, model)
-        if upper is None:
+        highest = self.upper(handled, model)
+        if highest is None:
             raise PriceUnknown(
                 f"{model.name}: nobody knows its price, and this call may cost {most:.6g} USD "
                 "(x-shoal-max-cost, or what its run has left); state input_price and output_price "
                 "of the model in shoal.toml"
             )
-        if upper > most:
-            raise MaxCostExceeded(model.name, upper, most)
+        if highest > most:
+            raise MaxCostExceeded(model.name, highest, most)
 
     def upper(self, handled: Handled, model: Model) -> float | None:
         """USD that a model may cost at most for a call; None if the price is unknown."""
         post = handled.post
         rates = post.rung.card.rates if post and post.rung else None
-        return upper_cost(handled.request, model.tariff, self._assumed_output, rates)
+        return upper(model, handled.request, self._assumed_output, rates)
 
     def settle(self, handled: Handled, answer: Answer, recorded: Recorded) -> None:
         """Count what a call took in truth. ``recorded`` is when the store has it, or what is held

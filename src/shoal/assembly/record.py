@@ -109,15 +109,17 @@ def settled(handled: Handled, answer: Answer | None) -> Receipt:
     receipt, model = handled.receipt, handled.model
     elapsed = (time.perf_counter() - handled.began) * 1e3
     waited = round(receipt.waited_ms, 3)
-    receipt = replace(receipt, latency_ms=round(elapsed, 3), waited_ms=waited)
+    told = answer.deliberation if answer is not None else None
+    receipt = replace(receipt, latency_ms=round(elapsed, 3), waited_ms=waited, deliberation=told)
     if answer is None or model is None:
         return receipt
     if handled.cached is not None:
         return replace(receipt, cost=0.0, llm_cost=model.tariff.cost(answer.usage))
     beside = _sum([one.spent.cost for one in handled.said])
     if handled.answerer is not None:
-        cost = _sum([handled.answerer.tariff.cost(answer.usage), beside])
-        return replace(receipt, cost=cost, llm_cost=model.tariff.cost(answer.usage))
+        cost = _sum([handled.answerer.cost(answer), beside])
+        alone = handled.answerer if handled.answerer.name == model.name else model
+        return replace(receipt, cost=cost, llm_cost=alone.cost(answer))
     rates = handled.rung.card.rates if handled.rung else None
     would_have_used = estimated_usage(handled.request, rates) if rates else None
     return replace(

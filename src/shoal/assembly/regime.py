@@ -8,6 +8,7 @@ from typing import Self
 from shoal.assembly.models import Models, check_models
 from shoal.assembly.runs.agent import Agent
 from shoal.assembly.shield import Discretion
+from shoal.reasoning import Strategy
 from shoal.retrieval.options import CollectionOptions
 from shoal.routing.answer_cache import AnswerCache
 from shoal.routing.cascade_options import CascadeOptions
@@ -36,12 +37,14 @@ class Regime:
         collections: Mapping[str, CollectionOptions] | None = None,
         agents: Mapping[str, Agent] | None = None,
         tools: Toolset | None = None,
+        strategies: Mapping[str, Strategy] | None = None,
     ) -> None:
         """``promises`` by task name, ``default`` for the others. ``privacy`` None: no rules;
         ``cache`` None: nothing is cached; ``cascade`` None: no rungs but specialists and the LLM;
         ``judging``: tasks, by name, whose answers are judged in ways of their own;
         ``collections``: how questions are answered from those, by name, that are not asked as by
-        default; ``agents`` and ``tools``, which are closed with the engines: None for none. A cache
+        default; ``agents`` and ``tools``, which are closed with the engines: None for none;
+        ``strategies`` by which the LLM answers calls of tasks, by name, that ask for none. A cache
         belongs to one regime, so a reload empties it.
 
         Raises:
@@ -60,6 +63,12 @@ class Regime:
         self.discretion = Discretion(self.privacy)
         self._promises, self._default = dict(promises), default
         self._judging = dict(judging or {})
+        self._strategies = dict(strategies or {})
+        for name, strategy in self._strategies.items():
+            place = f"tasks.{name}.strategy"
+            check_models(place, strategy.models, models)
+            for model in models:
+                check_models(place, [f"{model}+{strategy}"], models)
         self._holders = 0
         self._unheld = asyncio.Event()
         self._unheld.set()
@@ -71,6 +80,10 @@ class Regime:
     def judging(self, task: str) -> JudgingOptions:
         """How answers of a task are judged, by name."""
         return self._judging.get(task, _AS_CONTRACTS_SAY)
+
+    def strategy(self, task: str) -> Strategy | None:
+        """How the LLM answers calls of a task, by name, that ask for no strategy; None: at once."""
+        return self._strategies.get(task)
 
     def hold(self) -> Self:
         """A call begins, or something that it has started: ``let_go`` once for each."""

@@ -53,6 +53,10 @@ class Shield(Struct, frozen=True):
         Raises:
             NoAnswerer: it may not.
         """
+        for one in model.asked:
+            self._check(one)
+
+    def _check(self, model: Model) -> None:
         check_residency(model, self.residency)
         if self.local_only and not model.local:
             raise NoAnswerer(

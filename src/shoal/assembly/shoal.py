@@ -30,6 +30,7 @@ from shoal.assembly.roster import Post, Roster, RosterReader
 from shoal.assembly.rungs import Rungs, by_rung, why_not_small
 from shoal.assembly.runs.agents import Agents
 from shoal.assembly.shield import shield
+from shoal.assembly.stating import refuse_strategy, stated
 from shoal.assembly.token_counts import count_tokens
 from shoal.assembly.trying import Trying
 from shoal.assembly.witness import Witness
@@ -131,11 +132,10 @@ class Shoal:
         self, request: Request, episode: str, caller: Caller, regime: Regime
     ) -> Handled:
         began = time.perf_counter()
-        model = regime.models.get(request.model)
-        caller.require_model(model.name)
-        shielded = await shield(request, regime.privacy)
         found = self._roster.find(request)
         match, post = found or (None, None)
+        request, model = stated(request, regime, post, caller)
+        shielded = await shield(request, regime.privacy)
         caller.require_task(post.task.name if post else "")
         cache_key, cached = look_up(regime, post, caller, shielded, request)
         purse = self._purse
@@ -179,6 +179,7 @@ class Shoal:
     ) -> Handled:
         began = time.perf_counter()
         caller.require_model(request.model)
+        refuse_strategy(request)
         caller.require_task("")
         shielded = await shield(request, regime.privacy)
         allowance = self._purse.admit_request(caller)
@@ -254,6 +255,7 @@ class Shoal:
             usage = Usage()
         answer = replace(answer, usage=usage)
         handled = replace(handled, receipt=settled(handled, answer))
+        answer = replace(answer, deliberation=None)  # the receipt has it
         discretion = handled.regime.discretion
         request, kept = await discretion.kept(handled.request, answer)
         receipt = discretion.kept_receipt(handled.receipt)

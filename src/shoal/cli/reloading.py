@@ -33,7 +33,7 @@ def regime_of(config: Config) -> Regime:
             not be read, or a tool not be made.
         MissingExtra: a tool needs an optional part.
     """
-    models, judging = Models.open(config.models), config.judging_options()
+    models, judging = Models.open(config.models, config.reasoning), config.judging_options()
     register_hooks(judging, config.folder)
     return Regime(
         models,
@@ -46,6 +46,7 @@ def regime_of(config: Config) -> Regime:
         config.collections,
         agents_of(config.agents),
         build_toolset(config.tools, config.folder),
+        config.strategies(),
     )
 
 

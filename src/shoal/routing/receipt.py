@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from shoal.chat import Answer, AnswerStream
+from shoal.chat import Answer, AnswerStream, Deliberation
 
 CACHE = "cache"
 """Who answered, where the exact cache did."""
@@ -46,6 +46,7 @@ class Receipt(Struct, frozen=True):
     own; "" where nobody said. ``cited`` are the passages that an answer from a collection rests
     on, by the digests of their words, so that the receipt tells nothing of a document. ``episode``
     is which the call belongs to, "" while that is not known.
+    ``deliberation`` is how a strategy came to the answer, None if a model was asked once.
     """
 
     call_id: str
@@ -66,6 +67,7 @@ class Receipt(Struct, frozen=True):
     provider: str = ""
     cited: tuple[str, ...] = ()
     episode: str = ""
+    deliberation: Deliberation | None = None
 
 
 class Served(Struct, frozen=True):

@@ -23,6 +23,7 @@ from shoal.formats.json_text import (
     replace_members,
 )
 from shoal.formats.request_fields import read_fields, read_model, read_stream, read_text
+from shoal.formats.strategy_field import take_asked
 from shoal.formats.untranslatable import translatable_params
 from shoal.formats.wire_format import Target
 
@@ -126,13 +127,14 @@ def decode_request(body: bytes, max_messages: int | None = None) -> Request:
             as many as there are).
     """
     fields = read_fields(body, "messages", max_messages)
+    body, asked = take_asked(fields, body)
     params = {name: value for name, value in fields.items() if name not in _READ}
     return Request(
         model=read_model(fields),
         messages=_messages(fields),
         tools=read_text(fields, "tools", b"[", "a list of tools"),
         response_format=read_text(fields, "response_format", b"{", "an object"),
-        params=join_members(params).decode(),
+        params=join_members({**params, **asked}).decode(),
         stream=read_stream(fields),
         body=body,
     )

@@ -15,6 +15,7 @@ from shoal.formats.messages.settings import (
 from shoal.formats.messages.tools import read_tools, write_tools
 from shoal.formats.messages.turns import read_turns, write_turns
 from shoal.formats.request_fields import read_fields, read_model, read_stream, read_text
+from shoal.formats.strategy_field import take_asked
 from shoal.formats.untranslatable import translatable_params, without_own
 from shoal.formats.wire_format import Target
 
@@ -32,12 +33,14 @@ def decode_request(body: bytes, max_messages: int | None = None) -> Request:
             number).
     """
     fields = read_fields(body, "messages", max_messages)
+    body, asked = take_asked(fields, body)
     model, stream = read_model(fields), read_stream(fields)
     if "messages" not in fields:
         raise MalformedRequest("'messages' is missing", "messages")
     messages, strange = read_turns(fields.get("system", _NULL), fields["messages"])
     tools, strange_tools = read_tools(read_text(fields, "tools", b"[", "a list of tools"))
     settings = read_settings(fields)
+    settings.params |= asked
     return Request(
         model=model,
         messages=messages,

@@ -25,6 +25,7 @@ from shoal.formats.responses.tools import (
     write_tools,
 )
 from shoal.formats.responses.wire_items import NULL, opening_of
+from shoal.formats.strategy_field import take_asked
 from shoal.formats.untranslatable import UNTRANSLATABLE
 from shoal.formats.wire_format import Target
 
@@ -43,12 +44,13 @@ def decode_request(body: bytes, max_messages: int | None = None) -> Request:
         TooManyMessages: items and their parts are more than ``max_messages`` (None: any number).
     """
     fields = read_fields(body, "input", max_messages)
+    body, asked = take_asked(fields, body)
     model, stream = read_model(fields), read_stream(fields)
     missing: list[str] = []
     text = members_or_none(bytes(fields.get("text", NULL))) or {}
     messages = _messages(fields, missing)
     tools = read_tools(read_text(fields, "tools", b"[", "a list of tools"), missing)
-    params = read_params(fields, missing)
+    params = read_params(fields, missing) | asked
     params[OWN] = own_params(fields)
     if missing:
         params[UNTRANSLATABLE] = msgspec.json.encode(missing)

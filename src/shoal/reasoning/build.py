@@ -1,0 +1,151 @@
+"""Puts the answerer together that a strategy describes."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from shoal.chat import Answerer, Usage
+from shoal.errors import MalformedRequest
+from shoal.reasoning.best_of import BestOf
+from shoal.reasoning.chain_of_thought import ChainOfThought
+from shoal.reasoning.chaining import Folded, Mapped
+from shoal.reasoning.checking import Checker, Scorer
+from shoal.reasoning.consistency import SelfConsistency, Voting
+from shoal.reasoning.ensemble import Fused, Panel
+from shoal.reasoning.forcing import BudgetForcing
+from shoal.reasoning.refine import Refined
+from shoal.reasoning.strategy import Step, Strategy
+from shoal.tasks import Contract
+
+_GROWTH = 1_024  # tokens of words and thoughts that a turn adds to the next one's input
+
+
+class Terms(Struct, frozen=True):
+    """How a strategy works on one request: what the task's answers look like, what tells good ones
+    from others, and within which limits. ``window`` is the model's context in tokens, None if that
+    is unknown."""
+
+    contract: Contract | None = None
+    checkers: tuple[Checker, ...] = ()
+    scorer: Scorer | None = None
+    risk: float = 0.05
+    at_once: int = 4
+    window: int | None = None
+
+
+def reasoner(
+    strategy: Strategy, first: Answerer, others: Mapping[str, Answerer], terms: Terms
+) -> Answerer:
+    """The answerer that asks ``first``, and ``others`` by name, as the strategy says.
+
+    Raises:
+        MalformedRequest: a step needs a checker, or a window, that there is not.
+    """
+    found = first
+    for step in strategy.steps:
+        found = _around(step, found, [others[name] for name in step.models], terms)
+    return found
+
+
+def _around(step: Step, inner: Answerer, others: Sequence[Answerer], terms: Terms) -> Answerer:
+    voting = Voting(terms.contract, terms.checkers, terms.risk)
+    match step.kind:
+        case "cot":
+            return ChainOfThought(inner)
+        case "vote":
+            return SelfConsistency(inner, step.count, voting, terms.at_once)
+        case "best":
+            _need_checkers(step, bool(terms.checkers or terms.scorer))
+            return BestOf(inner, step.count, terms.checkers, terms.scorer, terms.at_once)
+        case "refine":
+            _need_checkers(step, bool(terms.checkers))
+            return Refined(inner, step.count, terms.checkers)
+        case "think":
+            return BudgetForcing(inner, step.count)
+        case "wait":
+            return BudgetForcing(inner, waits=step.count)
+        case "panel":
+            return Panel((inner, *others), voting, terms.at_once)
+        case "fuse":
+            return Fused(inner, others, voting)
+        case "map":
+            return Mapped(inner, _window(step, terms))
+        case "fold":
+            return Folded(inner, _window(step, terms))
+
+
+def _need_checkers(step: Step, there: bool) -> None:
+    if not there:
+        raise MalformedRequest(
+            f"the strategy {step.kind} needs something that finds what is wrong with an answer: "
+            "name validators in the request (shoal.validators), or in shoal.toml "
+            "([tasks.NAME] validators)",
+            "shoal.strategy",
+        )
+
+
+def _window(step: Step, terms: Terms) -> int:
+    if step.count:
+        return step.count
+    if terms.window is None:
+        raise MalformedRequest(
+            f"the strategy {step.kind} needs to know how much the model can read: set "
+            f"context_tokens of the model in shoal.toml, or say {step.kind}:TOKENS",
+            "shoal.strategy",
+        )
+    return terms.window
+
+
+def most_usage(strategy: Strategy, one: Usage) -> tuple[tuple[str, Usage], ...]:
+    """The most tokens that a strategy may take, by the models that it asks ("": the first), where
+    one call takes at most ``one``. Reckoned: each turn after the first reads what was said before.
+    """
+    total: dict[str, Usage] = {"": one}
+    for step in strategy.steps:
+        times, turns = _calls(step, one)
+        longer = (turns - 1) * (one.output_tokens + _GROWTH)
+        grow = _scaled(times * turns, longer)
+        total = {name: grow(usage) for name, usage in total.items()}
+        for name in step.models:
+            total[name] = _plus(total.get(name), one)
+        if step.kind == "fuse":
+            read = len(step.models) * (one.output_tokens + _GROWTH)
+            total[""] = _scaled(1, read)(total[""])
+    return tuple(total.items())
+
+
+def _calls(step: Step, one: Usage) -> tuple[int, int]:
+    """How many times what stands before is asked anew, and how many turns each time."""
+    match step.kind:
+        case "vote" | "best":
+            return step.count, 1
+        case "refine":
+            return 1, 1 + step.count
+        case "cot" | "think":
+            return 1, 2
+        case "wait":
+            return 1, 2 + step.count
+        case "map" | "fold":
+            parts = 2 * (-(-one.input_tokens // max(step.count // 2, 256)))
+            return 1, 1 + parts
+        case _:
+            return 1, 1
+
+
+def _scaled(times: int, longer: int) -> Callable[[Usage], Usage]:
+    def grow(usage: Usage) -> Usage:
+        return Usage(
+            times * (usage.input_tokens + longer), times * usage.output_tokens, estimated=True
+        )
+
+    return grow
+
+
+def _plus(known: Usage | None, one: Usage) -> Usage:
+    if known is None:
+        return Usage(one.input_tokens, one.output_tokens, estimated=True)
+    return Usage(
+        known.input_tokens + one.input_tokens,
+        known.output_tokens + one.output_tokens,
+        estimated=True,
+    )
