@@ -1,4 +1,4 @@
-"""Strategies through a real gateway: asked for by a model's name, in the body, or set for a task."""
+"""Strategies through a real gateway: asked for by a name, in the body, or set for a task."""
 
 import itertools
 import json
