@@ -133,7 +133,10 @@ def not_worth_asking(handled: Handled, names: Sequence[str], share: float) -> st
         return ""
     if not in_tool_loop(handled.request.messages):
         return ""
-    tariffs = [handled.regime.models.get(name).tariff for name in names]
+    asked = [handled.regime.models.get(name) for name in names]
+    tariffs = [
+        one.tariff for one in asked for _ in range(one.strategy.samples if one.strategy else 1)
+    ]
     if worth_asking(tariffs, share, llm.tariff, strand.usage):
         return ""
     return "the LLM holds this tool loop, and its cache the conversation: asking others saves less"

@@ -122,7 +122,7 @@ def reasoned(base: Model, strategy: Strategy, models: Known, options: ReasoningO
         members += [] if found in members else [found]
     windows = [one.context for one in members if one.context is not None]
     window = min(windows, default=None)
-    terms = Terms(risk=options.risk, at_once=options.at_once, window=window)
+    terms = Terms(risk=options.risk, worth=options.worth, at_once=options.at_once, window=window)
     name = f"{base.name}+{strategy}"
     return Model(
         name,

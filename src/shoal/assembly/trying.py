@@ -90,7 +90,8 @@ class Trying:
         self, handled: Handled, tried: Try, spent: Spending | None = None
     ) -> Recorded:
         kept = await handled.regime.discretion.storable(tried.answer) or SILENT
-        tried = replace(tried, answer=replace(kept, body=b""))
+        told = kept.deliberation and replace(kept.deliberation, samples=())  # they are paid for
+        tried = replace(tried, answer=replace(kept, body=b"", deliberation=told))
 
         def write(conn: Connection) -> bool:
             if spent is not None:

@@ -20,15 +20,16 @@ from sqlalchemy import Connection
 
 from shoal.chat import Answer
 from shoal.errors import LearningError
-from shoal.flywheel.agreement_trial import Proven, attempt_agreement, is_wrong
+from shoal.flywheel.agreement_trial import Proven
 from shoal.flywheel.certification import Verdict, file_verdict, nearest_reason
+from shoal.flywheel.choirs import Choir, Heard, cheapest
 from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.lessons import digest_of, token_rates
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import serving_card
 from shoal.flywheel.trial import KEPT_MISTAKES
 from shoal.guarantees import Calibration, delta_at
-from shoal.routing.agreement import Agreed, Voices, weigh
+from shoal.routing.agreement import Voices
 from shoal.routing.filing import KIND, agreement_id
 from shoal.routing.privacy import PrivacyOptions, scrub_input
 from shoal.routing.promise import PromiseOptions
@@ -39,14 +40,6 @@ from shoal.specialists.senses import Senses
 from shoal.storage import Example, Ground, Mistake, Store, Try
 from shoal.tasks import CallContract, Contract, Matcher, Task, comparator_name, read
 from shoal.tasks.answer_label import label_of
-
-
-class Heard(Struct, frozen=True):
-    """One example: what each voice said, and the LLM's answer."""
-
-    example: Example
-    voices: Voices
-    reference: Answer
 
 
 class Hearing(Struct, frozen=True):
@@ -110,12 +103,9 @@ class AgreementExaminer:
         nth = len(self._store.attempts.list(rung)) + 1
         delta = delta_at(nth, promise.delta)
         validators = validators_of(own.validators)
-        agreed = [weigh(contract, each.voices, validators) for each in heard]
-        wrong = [
-            is_wrong(contract, one, each.reference) for one, each in zip(agreed, heard, strict=True)
-        ]
-        seen = [one.seen for one in agreed]
-        found = attempt_agreement(seen, wrong, promise.alpha, delta, self._senses())
+        found = cheapest(
+            self._models, contract, heard, validators, promise.alpha, delta, self._senses()
+        )
         verdict = Verdict(
             rung,
             len(heard),
@@ -128,20 +118,20 @@ class AgreementExaminer:
             per_label=promise.per_label,
             after=hearing.after,
         )
-        if found.proven is None:
+        if found.proven is None or found.choir is None:
             reason = f"agreement of {', '.join(self._models)}: {nearest_reason(found.refusals)}"
             verdict = replace(verdict, reason=reason)
             file_verdict(self._store, verdict, nth, check=check)
             return verdict
-        right = 1 - sum(wrong) / len(wrong)
-        card = self._card(replace(task, contract=contract), heard, found.proven, right)
+        choir = found.choir
+        card = self._card(replace(task, contract=contract), choir, found.proven)
         reference, days = self._label(card.llm), self._options.lapse_days
         grounds = Grounds(promise, nth, delta, reference, "held-out", days)
-        points, mistakes = _evidence(contract, heard, agreed, wrong, found.proven)
+        points, mistakes = _evidence(contract, choir, found.proven)
         certificate = replace(
             issued(task.name, card, found.proven.selection, grounds),
             slices=points.slices(points.signals >= found.proven.selection.threshold, promise.delta),
-            models=self._models,
+            models=choir.models,
             after=hearing.after,
             signal=found.proven.signal,
             validators=own.validators,
@@ -188,21 +178,21 @@ class AgreementExaminer:
         own = float("-inf") if after and own is None else own
         return Voices(example.request, given.text, tuple(said[name].answer for name in wanted), own)
 
-    def _card(self, task: Task, heard: Sequence[Heard], proven: Proven, agreement: float) -> Card:
-        examples = [each.example for each in heard]
+    def _card(self, task: Task, choir: Choir, proven: Proven) -> Card:
+        examples = [each.example for each in choir.heard]
         senses = self._senses() if proven.trust is not None else None
         return Card(
             id=str(uuid_utils.uuid7()),
             task=agreement_id(task.id),
             kind=KIND,
-            recipe=" + ".join(self._models),
+            recipe=" + ".join(choir.models),
             contract=task.contract,
             llm=examples[0].request.model,
             encoder=senses.digest if senses else "",
             artifact=self._artifact(proven),
-            examples=len(heard),
-            agreement=agreement,
-            data_digest=_digest(heard),
+            examples=len(choir.heard),
+            agreement=choir.right,
+            data_digest=_digest(choir.heard),
             trained_at=time.time(),
             cpu_seconds=proven.cpu_seconds,
             rates=token_rates(examples),
@@ -218,16 +208,12 @@ class AgreementExaminer:
 
 
 def _evidence(
-    contract: Contract,
-    heard: Sequence[Heard],
-    agreed: Sequence[Agreed],
-    wrong: Sequence[bool],
-    proven: Proven,
+    contract: Contract, choir: Choir, proven: Proven
 ) -> tuple[Calibration, tuple[Mistake, ...]]:
     """What the signal was proven on: its points, and the surest of the answers that would have been
     served and differ."""
     at = np.flatnonzero(proven.tested).tolist()
-    rows = [(heard[i], agreed[i], wrong[i]) for i in at]
+    rows = [(choir.heard[i], choir.agreed[i], choir.wrong[i]) for i in at]
     points = Calibration.of(
         proven.scores,
         [bad for *_, bad in rows],

@@ -88,13 +88,17 @@ _Tried = tuple[str, "Proven | Refusal", float]
 
 def _by_share(seen: Sequence[Seen], wrong: NDArray[np.bool_], alpha: float, delta: float) -> _Tried:
     signals = np.array([each.share for each in seen])
-    levels = shares(len(seen[0].support))
+    levels = shares(len(seen[0].support), any(_has_votes(each) for each in seen))
     found = select_level(
         signals, wrong, levels, alpha, delta, first_of([each.text for each in seen])
     )
     if isinstance(found, Refusal):
         return SHARE, found, 0.0
     return SHARE, Proven(SHARE, found, None, 0.0, np.ones(len(seen), bool), signals), 0.0
+
+
+def _has_votes(seen: Seen) -> bool:
+    return any(one is not None for one in seen.sure)
 
 
 def _by_learning(

@@ -7,7 +7,7 @@ came keeps its bytes.
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.chat import Answer, Message, Request
@@ -21,7 +21,7 @@ class _Asked(Struct):
     temperature: float | None = None
     seed: int | None = None
     n: int | None = None
-    stop: Raw | None = None
+    stop: str | list[str] | None = None
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
     max_output_tokens: int | None = None
@@ -45,8 +45,7 @@ def choices_of(request: Request) -> int:
 def is_formal(request: Request, room: int) -> bool:
     """Whether the answer must have a form that leaves no room for thoughts of ``room`` tokens."""
     limit = limit_of(request)
-    stop = _read(request).stop
-    stops = stop is not None and bytes(stop) not in (b"null", b"[]", b'""')
+    stops = bool(_read(request).stop)
     short = limit is not None and limit < room
     return bool(request.response_format or request.tools or stops or short)
 

@@ -10,15 +10,20 @@ from collections.abc import Sequence
 
 from shoal.chat import Answer, Answerer, Deliberation, Request
 from shoal.errors import EffortExceeded
+from shoal.guarantees.sequential import anytime_upper_bound
 from shoal.reasoning.asking import varied
 from shoal.reasoning.checking import Checker, Scorer, complaint_of
 from shoal.reasoning.consistency import BUDGET
 from shoal.reasoning.sampling import Candidate, concluded, in_vain, samples_of, together
 
+_DOUBT = 0.05
+
 
 class BestOf:
     """Up to ``n`` samples of one answerer; with ``checkers`` the first that passes, else the one
     that ``scorer`` puts first. Where none passes it is the scorer's choice, or the first that came.
+    It gives up when a sample passes with a chance of at most ``worth`` (by the confidence sequence
+    of ``guarantees.sequential``); 0: never.
 
     Raises:
         ValueError: neither checkers nor a scorer.
@@ -31,10 +36,11 @@ class BestOf:
         checkers: Sequence[Checker] = (),
         scorer: Scorer | None = None,
         at_once: int = 4,
+        worth: float = 0.0,
     ) -> None:
         if not checkers and scorer is None:
             raise ValueError("expected something that tells good answers from others")
-        self._inner, self._n, self._at_once = inner, n, at_once
+        self._inner, self._n, self._at_once, self._worth = inner, n, at_once, worth
         self._checkers, self._scorer = tuple(checkers), scorer
 
     @property
@@ -64,8 +70,17 @@ class BestOf:
                 stopped = f"sample {passed.index(True) + 1} passes"
             elif spent and size == 1:
                 stopped = BUDGET
+            elif self._is_hopeless(len(found)):
+                stopped = f"another would pass with a chance of at most {self._worth:.2g}"
             at_once = 1 if spent else at_once
         return await self._chosen(request, found, passed, stopped)
+
+    def _is_hopeless(self, failed: int) -> bool:
+        """Whether, at 95 % confidence at every time at once, the chance that a sample passes is at
+        most what one is worth."""
+        if not (self._worth and self._checkers):
+            return False
+        return anytime_upper_bound(0, failed, _DOUBT) <= self._worth
 
     def _round(self, taken: int, at_once: int) -> int:
         left = self._n - taken

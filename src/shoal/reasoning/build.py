@@ -29,6 +29,7 @@ class Terms(Struct, frozen=True):
     checkers: tuple[Checker, ...] = ()
     scorer: Scorer | None = None
     risk: float = 0.05
+    worth: float = 0.0
     at_once: int = 4
     window: int | None = None
 
@@ -56,7 +57,9 @@ def _around(step: Step, inner: Answerer, others: Sequence[Answerer], terms: Term
             return SelfConsistency(inner, step.count, voting, terms.at_once)
         case "best":
             _need_checkers(step, bool(terms.checkers or terms.scorer))
-            return BestOf(inner, step.count, terms.checkers, terms.scorer, terms.at_once)
+            return BestOf(
+                inner, step.count, terms.checkers, terms.scorer, terms.at_once, terms.worth
+            )
         case "refine":
             _need_checkers(step, bool(terms.checkers))
             return Refined(inner, step.count, terms.checkers)

@@ -55,10 +55,11 @@ class Material(Struct, frozen=True):
                 f"that in parts, at least {_LEAST_ROOM} are needed",
                 "messages",
             )
-        parts = parts_of(request.messages[at].text, room)
-        if len(parts) > _MOST_PARTS:
+        whole = request.messages[at].text
+        parts = parts_of(whole, room) if sizes[at] <= _MOST_PARTS * room else ()
+        if not 1 <= len(parts) <= _MOST_PARTS:
             raise MalformedRequest(
-                f"messages[{at}]: would be read in {len(parts)} parts, at most {_MOST_PARTS} are",
+                f"messages[{at}]: would be read in more than {_MOST_PARTS} parts",
                 "messages",
             )
         return cls(request, at, parts, room)
@@ -105,8 +106,8 @@ def parts_of(text: str, tokens: int) -> tuple[str, ...]:
     most = max(1, tokens * _BYTES_A_TOKEN)
     parts: list[str] = []
     left = text.strip()
-    while _bytes(left) > most:
-        head = left.encode(errors="replace")[:most].decode(errors="ignore") or left[:1]
+    while len(left) > most or _bytes(left) > most:
+        head = left[:most].encode(errors="replace")[:most].decode(errors="ignore") or left[:1]
         cut = next((end for one in _BREAKS if (end := _last(one, head))), len(head))
         parts.append(left[:cut].strip())
         left = left[cut:].strip()

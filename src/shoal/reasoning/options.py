@@ -22,10 +22,13 @@ StrategyName = Annotated[str, AfterValidator(checked_strategy)]
 class ReasoningOptions(BaseModel):
     """``max_samples`` is how many candidates a strategy may ask for, ``at_once`` how many calls of
     models it makes at the same time. A vote that stops early differs from the whole one with a
-    chance of at most ``risk``; 0: it stops only where it cannot turn."""
+    chance of at most ``risk``; 0: it stops only where it cannot turn. The best of several, where
+    none has passed its checks yet, gives up when another would pass with a chance of at most
+    ``worth``; 0: never."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_samples: int = Field(default=32, ge=1, le=1_000)
     at_once: int = Field(default=4, ge=1, le=100)
     risk: float = Field(default=0.05, ge=0, lt=0.5, allow_inf_nan=False)
+    worth: float = Field(default=0, ge=0, lt=0.5, allow_inf_nan=False)

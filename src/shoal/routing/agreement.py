@@ -28,6 +28,8 @@ from shoal.tasks.wording import flattened
 SILENT = Answer(complete=False)
 """In place of an answer that counts for nothing."""
 
+_STEPS = 10
+_OF_VOTES = range(4, _STEPS + 1)  # under four tenths of its samples no vote is worth a test
 _LONGEST = 100  # characters of an answer by which it is told from others
 
 
@@ -54,9 +56,13 @@ class Agreed(Struct, frozen=True):
     seen: Seen
 
 
-def shares(voices: int) -> tuple[float, ...]:
-    """The signals that so many voices can have where at least two agree, or the only one counts."""
-    return tuple(most / (voices - 1) for most in range(1, voices)) if voices > 1 else (1.0,)
+def shares(voices: int, votes: bool = False) -> tuple[float, ...]:
+    """The signals that so many voices can have where at least two agree, or the only one counts;
+    ``votes``: as thresholds, where some of the voices are votes of samples."""
+    found = tuple(most / (voices - 1) for most in range(1, voices)) if voices > 1 else (1.0,)
+    if not votes:
+        return found
+    return tuple(sorted({round(one * step / _STEPS, 9) for one in found for step in _OF_VOTES}))
 
 
 def weigh(contract: Contract, voices: Voices, validators: Sequence[Validator] = ()) -> Agreed:
@@ -73,7 +79,14 @@ def weigh(contract: Contract, voices: Voices, validators: Sequence[Validator] = 
         if support.count(True) > most.count(True):
             chosen, most = one, support
     said_so = "" if chosen is None else flattened(chosen.text)[:_LONGEST]
-    return Agreed(chosen, Seen(voices.request, voices.text, most, voices.own, said_so))
+    sure = tuple(_sure(one) for one in said)
+    return Agreed(chosen, Seen(voices.request, voices.text, most, voices.own, said_so, sure))
+
+
+def _sure(answer: Answer | None) -> float | None:
+    """The share of the samples that say so, of an answer that is a vote; None of another."""
+    told = answer.deliberation if answer is not None else None
+    return told.agreement if told is not None else None
 
 
 def _says(contract: Contract, one: Answer | None, other: Answer | None) -> bool | None:

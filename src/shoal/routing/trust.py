@@ -31,6 +31,8 @@ class Seen(Struct, frozen=True):
     ``text`` is the task's input, ``support`` of each voice whether it says the same as the chosen
     answer, None if it says nothing that counts. ``own`` is how sure the specialist was of its
     answer, the first voice; None if no specialist has one. ``answer`` is the chosen one's text.
+    ``sure`` is, of each voice that is a vote of samples, the share of these that say what it says;
+    None of others.
     """
 
     request: Request
@@ -38,14 +40,22 @@ class Seen(Struct, frozen=True):
     support: tuple[bool | None, ...]
     own: float | None = None
     answer: str = ""
+    sure: tuple[float | None, ...] = ()
 
     @property
     def share(self) -> float:
         """Of the voices beside the chosen one, how many say the same; of a single voice 1 if it
-        counts."""
+        counts. Where voices that say it are votes of samples, times how sure these are on the
+        average."""
         others = len(self.support) - 1
         same = sum(one is True for one in self.support)
-        return max(0, same - 1) / others if others else float(same)
+        agreeing = max(0, same - 1) / others if others else float(same)
+        votes = [
+            sure
+            for sure, says in zip(self.sure, self.support, strict=False)
+            if sure is not None and says
+        ]
+        return agreeing * sum(votes) / len(votes) if votes else agreeing
 
 
 class Trust:
