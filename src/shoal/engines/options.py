@@ -131,12 +131,14 @@ class AnthropicOptions(EndpointOptions):
 
 
 class RecordedOptions(Prices):
-    """Recorded calls, played back; ``latency="recorded"`` also takes the time they took.
-    ``tokenizer`` is as for endpoints."""
+    """Recorded calls, played back; ``latency="recorded"`` also takes the time they took. Where a
+    request was recorded several times, its answers are played in turn, and then the last one again
+    and again, or, with ``again="all"``, all of them. ``tokenizer`` is as for endpoints."""
 
     engine: Literal["recorded"]
     path: Path
     latency: Literal["none", "recorded"] = "none"
+    again: Literal["last", "all"] = "last"
     tokenizer: TokenizerName | None = None
 
 

@@ -36,8 +36,8 @@ class RecordedEngine:
 
     The file holds JSON lines (compressed if it ends in ``.gz``) of a Chat Completions ``request``,
     its ``response`` and, if known, ``latency_ms``. Requests are looked up by their messages, tools
-    and response format, whatever the model. Several recordings of one request are played in their
-    order, the last one again and again.
+    and response format, whatever the model. Several recordings of one request, samples of a model,
+    are played in their order, then the last one again and again, or all of them anew.
 
     Raises:
         ConfigError: no such file, or a line that is no recorded call; names the line.
@@ -47,6 +47,7 @@ class RecordedEngine:
         self._name = name
         self._path = options.path
         self._takes_time = options.latency == "recorded"
+        self._begins_anew = options.again == "all"
         self._recordings: dict[str, list[_Recording]] = defaultdict(list)
         self._played: dict[str, int] = {}
         for digest, recording in _recordings(options.path):
@@ -91,7 +92,7 @@ class RecordedEngine:
             )
         turn = self._played.get(digest, 0)
         self._played[digest] = turn + 1
-        return known[min(turn, len(known) - 1)]
+        return known[turn % len(known) if self._begins_anew else min(turn, len(known) - 1)]
 
 
 def _recordings(path: Path) -> Iterator[tuple[str, _Recording]]:
