@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shoal.assembly.record import CallView
-from shoal.chat import Answer, Message
+from shoal.chat import Answer, Deliberation, Message
 from shoal.cli.figures import moment, money, one_line, percent
 from shoal.errors import NotFound
 from shoal.guarantees import Certificate
@@ -31,6 +31,8 @@ def _lines(store: Store, call: CallView, task: str) -> Iterator[str]:
     if receipt.tried:
         yield "Rungs tried:"
         yield from map(_rung, receipt.tried)
+    if receipt.deliberation is not None:
+        yield from _worked_out(receipt.deliberation)
     if call.reasons:
         yield "What decided (for the answer above 0, against it below):"
         yield from (f"- {reason.weight:+.3f} {one_line(reason.what)}" for reason in call.reasons)
@@ -77,6 +79,16 @@ def _rung(tried: Tried) -> str:
         measured = f", signal {tried.signal:.4f} {sign} threshold {tried.threshold:.4f}"
     took = f", {tried.latency_ms:.1f} ms" if tried.latency_ms else ""
     return f"- {tried.answerer} {verdict}{measured}{took}: {tried.reason}"
+
+
+def _worked_out(told: Deliberation) -> Iterator[str]:
+    agreed = "" if told.agreement is None else f", {percent(told.agreement)} agree"
+    asked = f"{len(told.samples)} calls of models"
+    yield f"Worked out by {told.strategy}: {asked}{agreed}; {told.stopped}"
+    for sample in told.samples:
+        said = {True: "agrees", False: "does not agree", None: "answered"}[sample.agrees]
+        said = f"failed: {sample.error}" if sample.error else said
+        yield f"- {sample.model} {said}, {sample.latency_ms:.1f} ms, {money(sample.cost)}"
 
 
 def _audit(audit: Audit | None) -> str:
