@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import csv
 import json
+import math
 import random
 import re
 import tempfile
@@ -132,6 +133,26 @@ def asked(text: str) -> Request:
     return Request("gpt-4", (Message("user", text),))
 
 
+def exact(known: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Over all orders: the share solved by the best of n, and of n samples those taken."""
+    checks = Makes24()
+    passing = [
+        sum(not checks.complaint(asked(puzzle), Answer(text)) for text in samples)
+        for puzzle, samples in known
+    ]
+    for n in (1, 10, 94, 100):
+        missed = np.array([_none(n, good) for good in passing])
+        taken = np.array([sum(_none(t, good) for t in range(n)) for good in passing])
+        print(f"best of {n}, over all orders | {interval(1 - missed)} | {interval(taken / n)}")
+        if n < SAMPLES:
+            print(f"  of {SAMPLES}: {interval(taken / SAMPLES)}")
+
+
+def _none(n: int, good: int) -> float:
+    """The chance that none of n of the samples is one of the good ones."""
+    return math.comb(SAMPLES - good, n) / math.comb(SAMPLES, n)
+
+
 async def measured(
     known: Sequence[tuple[str, Sequence[str]]], orders: int, build: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -190,6 +211,7 @@ async def game_of_24(orders: int) -> None:
                 )
             )
     print("strategy | solved | samples of n")
+    exact(known)
     for name, n, build in strategies:
         began = time.process_time()
         solved, taken = await measured(known, orders, build)
@@ -210,18 +232,18 @@ class Told:
         return Answer(self._text)
 
 
-PRICES = {  # USD per million tokens, input and output: list prices when they were recorded
-    "6b_finetuning": (0.4, 0.4),
+PRICES = {  # USD per million tokens, input and output, the cheapest first
+    "6b_finetuning": (0.4, 0.4),  # those without a price of their own: as GPT-3 bases of their size
     "6b_verification": (0.4, 0.4),
     "mixtral-8x7b": (0.6, 0.6),
-    "davinci002_direct": (20.0, 20.0),
-    "davinci002_cot": (20.0, 20.0),
+    "davinci002_direct": (2.0, 2.0),
+    "davinci002_cot": (2.0, 2.0),
+    "175b_finetuning": (2.0, 2.0),
+    "175b_verification": (2.0, 2.0),
     "gpt-4-1106": (10.0, 30.0),
-    "175b_finetuning": (20.0, 20.0),
-    "175b_verification": (20.0, 20.0),
 }
 CHEAP = ("6b_finetuning", "6b_verification", "mixtral-8x7b")
-_OUTPUT = 120  # tokens of a worked answer, about what GPT-4's and Mixtral's have
+_OUTPUT = 105  # tokens of a worked answer: GPT-4's recorded ones have 419 characters on average
 
 
 def cost_of(name: str, question: str) -> float:
@@ -242,6 +264,7 @@ async def eight_systems() -> None:
             ("6b_verification", "mixtral-8x7b", "gpt-4-1106"),
             2,
         ),
+        "all eight by price: two that agree": (everyone, 2),
         "vote of all eight": (everyone, 0),
     }
     print("\nrule | accuracy | USD a thousand questions | asked")

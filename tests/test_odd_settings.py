@@ -80,6 +80,8 @@ NUMERIC = {
         "augment",
         "confidence",
         "sample",
+        "risk",
+        "worth",
     )
 }
 

@@ -24,7 +24,7 @@ from shoal.errors import ConfigError
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.gateway.options import GatewayOptions, TracingOptions
 from shoal.planning.options import AgentOptions, plans_id
-from shoal.reasoning import Strategy, parse_strategy
+from shoal.reasoning import Strategy, parse_strategy, split_name
 from shoal.reasoning.options import ReasoningOptions, StrategyName
 from shoal.retrieval.options import CollectionOptions
 from shoal.retrieval.qdrant_place import QdrantPlace
@@ -159,7 +159,8 @@ class Config(BaseSettings):
 
     def reference_label(self, model: str) -> str:
         """What certificates call a model: one that plays back recordings is called recorded."""
-        recorded = isinstance(self.models.get(model), RecordedOptions)
+        name = model if model in self.models else (split_name(model) or (model,))[0]
+        recorded = isinstance(self.models.get(name), RecordedOptions)
         return f"{model} (recorded)" if recorded else model
 
 

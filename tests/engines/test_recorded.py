@@ -46,6 +46,14 @@ async def test_answers_are_played_in_order_and_the_last_repeated(tmp_path: Path,
     assert texts == ["1", "2", "x", "2", "2"]
 
 
+async def test_or_all_of_them_anew(tmp_path: Path) -> None:
+    path = written(tmp_path / "calls.jsonl", call("a", "1"), call("a", "2"), call("a", "3"))
+    options = RecordedOptions(engine="recorded", path=path, again="all")
+    played = RecordedEngine("recorded", options)
+    texts = [(await played.answer(asking("a"))).text for _ in range(5)]
+    assert texts == ["1", "2", "3", "1", "2"]
+
+
 async def test_the_recorded_bytes_are_passed_on(tmp_path: Path) -> None:
     path = tmp_path / "calls.jsonl"
     response = b'{"choices": [ {"message":{"content":"\\u00e9"}}],"odd":1.50}'

@@ -1,5 +1,6 @@
 """Strategies through a real gateway: asked for by a name, in the body, or set for a task."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -153,15 +154,18 @@ async def test_a_vote_in_every_format(
     assert used.get("output_tokens", used.get("completion_tokens")) == 5
 
 
-async def test_a_stream_is_the_final_answer(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_stream_is_the_final_answer(
+    http: aiohttp.ClientSession, tmp_path: Path, path: str
+) -> None:
     async with place(tmp_path) as at:
-        at.says(["b"])
-        asked = body(PATHS[0], "small+vote:5", stream=True)
-        async with http.post(f"{at.url}/v1/{PATHS[0]}", json=asked) as reply:
+        at.says(["bingo"])
+        asked = body(path, "small+vote:5", stream=True)
+        async with http.post(f"{at.url}/v1/{path}", json=asked) as reply:
             text = await reply.text()
         assert reply.status == 200
-        assert text.count('"content":"b"') == 1
-        assert text.rstrip().endswith("data: [DONE]")
+        deltas = [line for line in text.splitlines() if "delta" in line and "bingo" in line]
+        assert len(deltas) == 1
         (receipt,) = at.receipts()
         assert len(at.sent()) == 3
     assert receipt.deliberation is not None
@@ -267,3 +271,30 @@ async def test_what_is_wrong_is_told(
         assert status in (400, 404)
         assert reply["error"]["param"] == param
         assert at.sent() == []
+
+
+async def test_a_client_that_hangs_up_stops_all_samples(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    asked, gone, begun = 0, asyncio.Semaphore(0), asyncio.Event()
+
+    async def hang(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            begun.set()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            gone.release()
+        return web.Response()
+
+    async with place(tmp_path) as at:
+        at.upstream.handler = hang
+        calling = asyncio.create_task(post(http, at, PATHS[0], body(PATHS[0], "small+vote:5")))
+        await asyncio.wait_for(begun.wait(), 10)
+        calling.cancel()
+        async with asyncio.timeout(10):
+            for _ in range(3):
+                await gone.acquire()
+    assert asked == 3

@@ -7,7 +7,6 @@ from shoal.assembly.strategies import reasoned
 from shoal.engines import (
     AdapterOptions,
     EndpointOptions,
-    Engine,
     EngineOptions,
     LocalOptions,
     Windowed,

@@ -41,7 +41,7 @@ def stated(
     if model.strategy is None:
         caller.require_model(model.name)
         return request, model
-    if model.name not in caller.spec.models:
+    if not {request.model, model.name}.intersection(caller.spec.models):
         for member in model.members:
             caller.require_model(member.name)
     limit = _narrower(asked.limit if asked else Limit(), caller.max_cost)

@@ -154,16 +154,20 @@ def upper(
     model: Model, request: Request, assumed_output: int, rates: TokenRates | None
 ) -> float | None:
     """USD that a model may cost at most for a request; None if a price is unknown."""
-    one = expected_usage(request, assumed_output, rates)
-    if model.strategy is None or not isinstance(model.engine, ReasonedEngine):
+    most = most_cost(model, expected_usage(request, assumed_output, rates))
+    limit = model.engine.limit.usd if isinstance(model.engine, ReasonedEngine) else None
+    return most if most is None or limit is None else min(most, limit)
+
+
+def most_cost(model: Model, one: Usage) -> float | None:
+    """USD of an answer of a model, one call of which takes at most these tokens; None if a price is
+    unknown."""
+    if model.strategy is None:
         return model.tariff.cost(one)
     tariffs = {"": model.tariff, **{each.name: each.tariff for each in model.members}}
     costs = [tariffs[name].cost(usage) for name, usage in most_usage(model.strategy, one)]
     known = [cost for cost in costs if cost is not None]
-    if len(known) < len(costs):
-        return None
-    limit = model.engine.limit.usd
-    return sum(known) if limit is None else min(sum(known), limit)
+    return sum(known) if len(known) == len(costs) else None
 
 
 def _metered(model: Model, effort: Effort) -> Answerer:

@@ -1,15 +1,21 @@
 """What one run may call, with its contracts and prices, as of now."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from shoal.assembly.asking import PREFIX as ASK
 from shoal.assembly.models import Model
 from shoal.assembly.regime import Regime
 from shoal.assembly.roster import Post, Roster
 from shoal.assembly.runs.grants import Grants, Names
+from shoal.assembly.strategies import most_cost
 from shoal.chat import Usage
+from shoal.errors import RequestError
 from shoal.planning.catalogue import Catalogue, CollectionOffer, ModelOffer, TaskOffer
+from shoal.reasoning import split_name
 from shoal.tasks.contract import (
     Contract,
     Field,
@@ -22,6 +28,8 @@ from shoal.tasks.describe import explain
 from shoal.tools.tool import Json, ToolSpec
 
 T = TypeVar("T")
+
+_MANY = 1_000  # tokens, over which what a strategy adds by itself is spread
 
 
 def catalogue_of(
@@ -36,6 +44,7 @@ def catalogue_of(
     names = list(collections)
     spared = any(map(_may_serve, roster.posts.values())) or regime.cache.is_used
     models = [_model(regime.models.get(name), spared) for name in regime.models]
+    models += _with_strategies(regime, grants.models or (), spared)
     models += [_asked(name) for name in names if not _costs(name, regime)]
     there = [CollectionOffer(name=name) for name in names]
     withheld = set[str]()
@@ -116,11 +125,25 @@ def _costs(collection: str, regime: Regime) -> bool:
     return own is not None and own.model is not None
 
 
+def _with_strategies(regime: Regime, names: Iterable[str], spared: bool) -> list[ModelOffer]:
+    """Those of the names that are a model's with a strategy."""
+    found = list[ModelOffer]()
+    for name in names:
+        if name in regime.models or split_name(name) is None:
+            continue
+        with suppress(RequestError):  # a key may name what there is not, or not any more
+            found.append(replace(_model(regime.models.get(name), spared), name=name))
+    return found
+
+
 def _model(model: Model, spared: bool) -> ModelOffer:
-    price = model.tariff.cost
+    """Of one with a strategy about what it takes, for a call of it is held to what its run has left
+    in any case."""
+    many = 1 if model.strategy is None else _MANY
+    read, written = most_cost(model, Usage(many, 0)), most_cost(model, Usage(0, many))
     return ModelOffer(
         name=model.name,
-        input_price=price(Usage(1, 0)),
-        output_price=price(Usage(0, 1)),
+        input_price=None if read is None else read / many,
+        output_price=None if written is None else written / many,
         spared=spared,
     )
