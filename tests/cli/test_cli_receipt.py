@@ -24,7 +24,7 @@ def test_every_sample_has_a_line(tmp_path: Path) -> None:
     with Store.open(StoreOptions(path=tmp_path / "data")) as store:
         text = describe(store, call, "none")
     at = text.splitlines().index(
-        "Worked out by vote:5: 3 calls of models, 50.0 % agree; the vote cannot turn any more"
+        "Worked out by vote:5: 3 calls of models, 50 % agree; the vote cannot turn any more"
     )
     lines = text.splitlines()[at + 1 : at + 4]
     assert [line.split(",")[0] for line in lines] == [
