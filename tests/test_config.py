@@ -344,3 +344,20 @@ def test_a_task_may_have_people_as_its_reference(tmp_path: Path) -> None:
     file.write_text('[promise]\nreference = "the boss"\n')
     with pytest.raises(ConfigError, match=r"promise\.reference"):
         read_config(file)
+
+
+def test_a_tasks_strategy_is_written_out(file: Path) -> None:
+    text = "[reasoning]\nmax_samples = 9\nrisk = 0.01\n[tasks.topic]\nstrategy = 'cot+vote'\n"
+    config = read(file, text)
+    assert {name: str(one) for name, one in config.strategies().items()} == {"topic": "cot+vote:5"}
+    assert (config.reasoning.max_samples, config.reasoning.risk) == (9, 0.01)
+    with pytest.raises(
+        ConfigError, match=r"tasks\.topic\.strategy: .*there is no strategy 'guess'"
+    ):
+        read(file, "[tasks.topic]\nstrategy = 'guess'\n")
+
+
+def test_a_recorded_model_with_a_strategy_is_recorded_too(file: Path) -> None:
+    config = read(file, "[models.gpt]\nengine = 'recorded'\npath = 'calls.jsonl'\n")
+    assert config.reference_label("gpt+vote:5") == "gpt+vote:5 (recorded)"
+    assert config.reference_label("other+vote:5") == "other+vote:5"

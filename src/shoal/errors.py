@@ -204,15 +204,17 @@ class MaxCostExceeded(RequestError):
 
 
 class EffortExceeded(RequestError):
-    """What a strategy may spend on a request does not pay for one more call of a model."""
+    """What a strategy may spend on a request does not pay for one more call of a model;
+    ``may_cost`` if others were made before, in vain."""
 
     status = 403
     code = "strategy_budget_exceeded"
+    may_cost = False
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"{name}: the budget of the strategy does not pay for one answer. Nothing was sent; "
-            "allow more, or limit the answer's tokens",
+            f"{name}: the budget of the strategy does not pay for an answer; allow more, or limit "
+            "the answer's tokens",
             "shoal.budget",
         )
 

@@ -17,6 +17,7 @@ from keyword_desk import (
 
 from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.assembly.models import check_models
+from shoal.assembly.strategies import upper
 from shoal.chat import Answer, Request, Usage
 from shoal.engines import EchoOptions
 from shoal.errors import ConfigError, NotAllowed, UnknownModel
@@ -144,10 +145,8 @@ def test_settings_name_models_with_strategies() -> None:
         Regime(models, {}, PromiseOptions(), strategies={"x": parse_strategy("vote:9")})
 
 
-@pytest.mark.parametrize("name", ["vote", "vote:5", "cot+vote:3", "think:500", "wait:2", "fold"])
+@pytest.mark.parametrize("name", ["vote", "vote:5", "cot+vote:3", "think:500", "wait:2"])
 def test_what_it_may_cost_is_reckoned_beforehand(name: str) -> None:
-    from shoal.assembly.strategies import upper
-
     models = Models({"gpt": Model("gpt", Clerk(), PRICES, context=8_000)})
     asked = request_of(text_of(0), max_tokens=50)
     alone = upper(models.get("gpt"), asked, 100, None)
@@ -155,3 +154,14 @@ def test_what_it_may_cost_is_reckoned_beforehand(name: str) -> None:
     assert alone is not None
     assert whole is not None
     assert whole >= 2 * alone
+
+
+def test_reading_in_parts_costs_in_proportion_to_what_is_read() -> None:
+    models = Models({"gpt": Model("gpt", Clerk(), PRICES, context=8_000)})
+    short, long = (request_of("word " * words, max_tokens=50) for words in (10, 20_000))
+    model = models.get("gpt+fold")
+    assert upper(model, short, 100, None) == upper(models.get("gpt"), short, 100, None)
+    alone, whole = (upper(one, long, 100, None) for one in (models.get("gpt"), model))
+    assert alone is not None
+    assert whole is not None
+    assert alone < whole < 20 * alone

@@ -227,6 +227,21 @@ async def test_a_budget_is_kept(http: aiohttp.ClientSession, tmp_path: Path) -> 
         assert (status, reply["error"]["code"]) == (403, "strategy_budget_exceeded")
 
 
+async def test_what_was_spent_in_vain_counts_all_the_same(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """A first turn is paid for, the second not any more."""
+    field = {"strategy": "think:20", "budget": {"tokens": 55}}
+    async with place(tmp_path) as at:
+        at.says(["thoughts"])
+        status, reply = await post(http, at, PATHS[0], body(PATHS[0], shoal=field))
+        assert (status, reply["error"]["code"]) == (403, "strategy_budget_exceeded")
+        assert len(at.sent()) == 1
+        at.receipts()  # all is written
+        (row,) = at.store.spend.list("model", "")
+    assert (row.group, row.calls) == ("small+think:20", 0)
+
+
 async def test_what_a_call_may_cost_bounds_its_strategy(
     http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

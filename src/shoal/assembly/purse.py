@@ -11,7 +11,7 @@ from shoal.assembly.spending import Recorded, record_spending
 from shoal.assembly.strategies import upper
 from shoal.chat import Answer, Request
 from shoal.engines import NeverAsked
-from shoal.errors import EngineError, MaxCostExceeded, PriceUnknown, ShoalError
+from shoal.errors import EffortExceeded, EngineError, MaxCostExceeded, PriceUnknown, ShoalError
 from shoal.routing.budget import BudgetOptions, Budgets, Reservation
 from shoal.routing.caller import Caller
 from shoal.routing.estimate import expected_usage
@@ -163,6 +163,6 @@ class Holding:
 
 def _may_cost(error: BaseException) -> bool:
     """Whether a model that came to nothing may have been asked, and want money for that."""
-    if isinstance(error, EngineError):
+    if isinstance(error, EngineError | EffortExceeded):
         return error.may_cost
     return not isinstance(error, ShoalError | NeverAsked)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from shoal.assembly.model import Model
 from shoal.chat import Answer, Answerer, Request, Usage
 from shoal.engines import WrittenStream
-from shoal.errors import EngineError, MalformedRequest, ShoalError, UnknownModel
+from shoal.errors import EffortExceeded, EngineError, MalformedRequest, ShoalError, UnknownModel
 from shoal.formats.strategy_field import ASKED
 from shoal.reasoning import Checker, Effort, Limit, Metered, Strategy, Terms, reasoner
 from shoal.reasoning.asking import choices_of, with_params
@@ -77,7 +77,7 @@ class ReasonedEngine:
             answer = await answerer.answer(plain)
         except ShoalError as error:
             if any(one.usage for one in samples_of(error, self._name)):
-                raise _dear(error) from error
+                raise _dear(error) from None
             raise
         assert answer.deliberation is not None
         told = replace(answer.deliberation, strategy=str(self._strategy))
@@ -165,7 +165,9 @@ def most_cost(model: Model, one: Usage) -> float | None:
     if model.strategy is None:
         return model.tariff.cost(one)
     tariffs = {"": model.tariff, **{each.name: each.tariff for each in model.members}}
-    costs = [tariffs[name].cost(usage) for name, usage in most_usage(model.strategy, one)]
+    window = min((each.context for each in model.members if each.context), default=None)
+    most = most_usage(model.strategy, one, window)
+    costs = [tariffs[name].cost(usage) for name, usage in most]
     known = [cost for cost in costs if cost is not None]
     return sum(known) if len(known) == len(costs) else None
 
@@ -184,8 +186,10 @@ def _counter(model: Model) -> Callable[[Request, Answer], Usage | None]:
     return lambda request, answer: counted_usage(request, answer, model.tokenizer)
 
 
-def _dear(error: ShoalError) -> EngineError:
+def _dear(error: ShoalError) -> ShoalError:
     """The failure as one that has cost something, so that what was set aside counts as spent."""
-    dear = error if isinstance(error, EngineError) else EngineError(str(error))
+    known = isinstance(error, EngineError | EffortExceeded)
+    dear = error if known else EngineError(str(error))
+    assert isinstance(dear, EngineError | EffortExceeded)
     dear.may_cost = True
     return dear

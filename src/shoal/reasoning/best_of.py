@@ -14,7 +14,14 @@ from shoal.guarantees.sequential import anytime_upper_bound
 from shoal.reasoning.asking import varied
 from shoal.reasoning.checking import Checker, Scorer, complaint_of
 from shoal.reasoning.consistency import BUDGET
-from shoal.reasoning.sampling import Candidate, concluded, in_vain, samples_of, together
+from shoal.reasoning.sampling import (
+    Candidate,
+    asked_at_all,
+    concluded,
+    in_vain,
+    samples_of,
+    together,
+)
 
 _DOUBT = 0.05
 
@@ -61,7 +68,7 @@ class BestOf:
             asked = range(len(found), len(found) + size)
             new = await together([self._inner.answer(varied(request, at)) for at in asked])
             spent = any(isinstance(one, EffortExceeded) for one in new)
-            kept = [one for one in new if not isinstance(one, EffortExceeded)]
+            kept = [one for one in new if asked_at_all(one)]
             found += kept
             if not any(isinstance(one, Answer) for one in found):
                 raise in_vain(new, self._inner.name)

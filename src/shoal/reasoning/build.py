@@ -8,7 +8,7 @@ from shoal.chat import Answerer, Usage
 from shoal.errors import MalformedRequest
 from shoal.reasoning.best_of import BestOf
 from shoal.reasoning.chain_of_thought import ChainOfThought
-from shoal.reasoning.chaining import Folded, Mapped
+from shoal.reasoning.chaining import MOST_PARTS, Folded, Mapped, most_chained
 from shoal.reasoning.checking import Checker, Scorer
 from shoal.reasoning.consistency import SelfConsistency, Voting
 from shoal.reasoning.ensemble import Fused, Panel
@@ -43,12 +43,15 @@ def reasoner(
         MalformedRequest: a step needs a checker, or a window, that there is not.
     """
     found = first
+    parts = max(1, MOST_PARTS // strategy.samples)
     for step in strategy.steps:
-        found = _around(step, found, [others[name] for name in step.models], terms)
+        found = _around(step, found, [others[name] for name in step.models], terms, parts)
     return found
 
 
-def _around(step: Step, inner: Answerer, others: Sequence[Answerer], terms: Terms) -> Answerer:
+def _around(
+    step: Step, inner: Answerer, others: Sequence[Answerer], terms: Terms, parts: int
+) -> Answerer:
     voting = Voting(terms.contract, terms.checkers, terms.risk)
     match step.kind:
         case "cot":
@@ -72,9 +75,9 @@ def _around(step: Step, inner: Answerer, others: Sequence[Answerer], terms: Term
         case "fuse":
             return Fused(inner, others, voting)
         case "map":
-            return Mapped(inner, _window(step, terms))
+            return Mapped(inner, _window(step, terms), parts)
         case "fold":
-            return Folded(inner, _window(step, terms))
+            return Folded(inner, _window(step, terms), parts)
 
 
 def _need_checkers(step: Step, there: bool) -> None:
@@ -99,12 +102,20 @@ def _window(step: Step, terms: Terms) -> int:
     return terms.window
 
 
-def most_usage(strategy: Strategy, one: Usage) -> tuple[tuple[str, Usage], ...]:
+def most_usage(
+    strategy: Strategy, one: Usage, window: int | None = None
+) -> tuple[tuple[str, Usage], ...]:
     """The most tokens that a strategy may take, by the models that it asks ("": the first), where
-    one call takes at most ``one``. Reckoned: each turn after the first reads what was said before.
+    one call takes at most ``one`` and the model reads ``window`` tokens (None: nobody knows).
+    Reckoned: each turn after the first reads what was said before.
     """
     total: dict[str, Usage] = {"": one}
     for step in strategy.steps:
+        if step.kind in ("map", "fold"):
+            total = {
+                name: most_chained(usage, step.count or window) for name, usage in total.items()
+            }
+            continue
         times, turns = _calls(step, one)
         longer = (turns - 1) * (one.output_tokens + _GROWTH)
         grow = _scaled(times * turns, longer)
@@ -128,9 +139,6 @@ def _calls(step: Step, one: Usage) -> tuple[int, int]:
             return 1, 2
         case "wait":
             return 1, 2 + step.count
-        case "map" | "fold":
-            parts = 2 * (-(-one.input_tokens // max(step.count // 2, 256)))
-            return 1, 1 + parts
         case _:
             return 1, 1
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shoal.chat import Answer, Answerer, Deliberation, Request
+from shoal.chat import Answer, Answerer, Deliberation, Request, Usage
 from shoal.errors import MalformedRequest, ShoalError
 from shoal.reasoning.asking import freely, limit_of
 from shoal.reasoning.sampling import Candidate, concluded, in_vain, samples_of, together
@@ -21,7 +21,7 @@ _BYTES_A_TOKEN = 3  # few, so that a part surely fits
 _ENDS = 600  # characters of the material's beginning and end that go with every part
 _NOTES = 512  # tokens of notes on one part
 _NOTHING = "NOTHING"
-_MOST_PARTS = 200
+MOST_PARTS = 200
 _OVERHEAD = 2 * _ENDS + 2 * _NOTES + 200  # tokens of ends, notes and words around a part
 _LEAST_ROOM = 64
 _BREAKS = tuple(re.compile(one) for one in (r"\n\s*\n", r"\n", r"(?<=[.!?])\s+", r"\s+"))
@@ -36,8 +36,9 @@ class Material(Struct, frozen=True):
     room: int
 
     @classmethod
-    def of(cls, request: Request, tokens: int) -> "Material":
-        """What is read in parts so that each fits into ``tokens`` with all the rest.
+    def of(cls, request: Request, tokens: int, most: int = MOST_PARTS) -> "Material":
+        """What is read in parts, ``most`` of them, so that each fits into ``tokens`` with all the
+        rest.
 
         Raises:
             MalformedRequest: the rest leaves no room, or there would be too many parts.
@@ -56,10 +57,10 @@ class Material(Struct, frozen=True):
                 "messages",
             )
         whole = request.messages[at].text
-        parts = parts_of(whole, room) if sizes[at] <= _MOST_PARTS * room else ()
-        if not 1 <= len(parts) <= _MOST_PARTS:
+        parts = parts_of(whole, room) if sizes[at] <= most * room else ()
+        if not 1 <= len(parts) <= most:
             raise MalformedRequest(
-                f"messages[{at}]: would be read in more than {_MOST_PARTS} parts",
+                f"messages[{at}]: would be read in more than {most} parts",
                 "messages",
             )
         return cls(request, at, parts, room)
@@ -94,6 +95,17 @@ class Material(Struct, frozen=True):
         messages = list(self.request.messages)
         messages[self.at] = replace(messages[self.at], text=words, parts="")
         return replace(self.request, messages=tuple(messages), body=b"")
+
+
+def most_chained(one: Usage, window: int | None) -> Usage:
+    """The most tokens that reading in parts may take, where asked whole it took ``one``."""
+    if window is None or one.input_tokens + one.output_tokens <= window:
+        return one
+    room = max(window - one.output_tokens - _OVERHEAD, _LEAST_ROOM)
+    parts = min(MOST_PARTS, -(-2 * one.input_tokens // room))  # each is half full at least
+    calls = 2 * parts + 1  # notes may be read in parts again
+    read, written = min(window, one.input_tokens + _OVERHEAD), one.output_tokens + calls * _NOTES
+    return Usage(calls * read, written, estimated=True)
 
 
 def parts_of(text: str, tokens: int) -> tuple[str, ...]:
@@ -133,8 +145,8 @@ class _Chained:
 
     kind = ""
 
-    def __init__(self, inner: Answerer, tokens: int) -> None:
-        self._inner, self._tokens = inner, tokens
+    def __init__(self, inner: Answerer, tokens: int, most_parts: int = MOST_PARTS) -> None:
+        self._inner, self._tokens, self._most_parts = inner, tokens, most_parts
 
     @property
     def name(self) -> str:
@@ -148,7 +160,7 @@ class _Chained:
             MalformedRequest: what is asked beside the material does not fit.
             ShoalError: a part could not be read, or the answer not be given.
         """
-        material = Material.of(request, self._tokens)
+        material = Material.of(request, self._tokens, self._most_parts)
         if len(material.parts) == 1:
             answer = await self._inner.answer(request)
             return self._concluded(answer, [answer], "it fits into one call")

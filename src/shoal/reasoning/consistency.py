@@ -17,7 +17,14 @@ from shoal.guarantees.voting import fewest, standing
 from shoal.reasoning.asking import varied
 from shoal.reasoning.checking import Checker, complaint_of
 from shoal.reasoning.comparing import Same, comparator, counts
-from shoal.reasoning.sampling import Candidate, concluded, in_vain, samples_of, together
+from shoal.reasoning.sampling import (
+    Candidate,
+    asked_at_all,
+    concluded,
+    in_vain,
+    samples_of,
+    together,
+)
 from shoal.tasks import Contract
 
 BUDGET = "the budget is spent"
@@ -132,7 +139,7 @@ class SelfConsistency:
             asked = range(begun, begun + min(wanted, at_once))
             found = await together([self._inner.answer(varied(request, at)) for at in asked])
             spent = any(isinstance(one, EffortExceeded) for one in found)
-            await ballot.count([one for one in found if not isinstance(one, EffortExceeded)])
+            await ballot.count([one for one in found if asked_at_all(one)])
             if not any(isinstance(one, Answer) for one in ballot.candidates):
                 raise in_vain(found, self._inner.name)
             stopped = BUDGET if spent and len(asked) == 1 else ""

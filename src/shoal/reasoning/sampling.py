@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from shoal.chat import Answer, Deliberation, Sample, Usage
-from shoal.errors import ShoalError
+from shoal.errors import EffortExceeded, ShoalError
 
 Candidate = Answer | ShoalError
 """What came of asking once."""
@@ -29,6 +29,11 @@ async def together(asking: Sequence[Coroutine[Any, Any, Answer]]) -> list[Candid
     finally:
         for task in tasks:
             task.cancel()
+
+
+def asked_at_all(candidate: Candidate) -> bool:
+    """Whether anything was asked: not where the budget did not even pay for the first turn."""
+    return not isinstance(candidate, EffortExceeded) or bool(candidate.tried)
 
 
 def samples_of(candidate: Candidate, model: str, agrees: bool | None = None) -> tuple[Sample, ...]:
