@@ -27,9 +27,9 @@ from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import promote
 from shoal.reasoning import parse_strategy
 from shoal.reasoning.options import ReasoningOptions
-from shoal.routing.agreement import agreement_id
 from shoal.routing.caller import Caller
 from shoal.routing.cascade_options import CascadeOptions
+from shoal.routing.filing import agreement_id
 from shoal.routing.key_ring import KeySpec
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
