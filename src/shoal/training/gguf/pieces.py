@@ -24,7 +24,7 @@ def read_pieces(path: Path) -> tuple[list[str], list[int], list[float], bool]:
     try:
         told.ParseFromString(path.read_bytes())
         pieces = SentencePieceProcessor(model_proto=told.SerializeToString())
-    except Exception as error:  # protobuf's and sentencepiece's own kinds of error are not public
+    except Exception as error:  # noqa: BLE001  protobuf's own kinds of error are not public
         raise ArtifactError(f"{path}: is no SentencePiece model: {error}") from None
     if told.trainer_spec.model_type != form.TrainerSpec.BPE:
         raise ArtifactError(f"{path}: is no BPE; llama.cpp's decoders know BPE alone")

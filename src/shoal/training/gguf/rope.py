@@ -68,7 +68,7 @@ def _llama3(config: CheckpointConfig, rope: dict[str, Any]) -> NDArray[np.float3
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
     waves = 2 * math.pi * rope["rope_theta"] ** (np.arange(0, width, 2) / width)
     smooth = np.clip((before / waves - low) / (high - low), 0, 1)
-    return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
+    return np.asarray(1 / ((1 - smooth) / factor + smooth), np.float32)
 
 
 def _longrope(writer: GGUFWriter, config: CheckpointConfig, rope: dict[str, Any]) -> Factors:

@@ -85,24 +85,15 @@ def _header(file: Path) -> dict[str, Rows]:
         raise ArtifactError(f"{file}: no such file; the weights must be safetensors") from None
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{file}: cannot be read as safetensors: {error}") from None
+    told.pop("__metadata__", None)
     start = 8 + length
-    end = max(
-        (item["data_offsets"][1] for name, item in told.items() if _is_tensor(name)), default=0
-    )
+    end = max((item["data_offsets"][1] for item in told.values()), default=0)
     if size != start + end:
         raise ArtifactError(
             f"{file}: has {size:,} bytes, its header tells of {start + end:,}; fetch it again"
         )
     mapped = np.memmap(file, np.uint8, "r")
-    return {
-        name: _rows(file, name, mapped[start:], item)
-        for name, item in told.items()
-        if _is_tensor(name)
-    }
-
-
-def _is_tensor(name: str) -> bool:
-    return name != "__metadata__"
+    return {name: _rows(file, name, mapped[start:], item) for name, item in told.items()}
 
 
 def _rows(file: Path, name: str, data: NDArray[np.uint8], item: dict[str, Any]) -> Rows:

@@ -1,0 +1,101 @@
+"""The door to the training of generative models; each stage can be run again after a kill.
+
+    fine_tune → merge → to_gguf, or fine_tune → adapter_to_gguf
+
+Importing this loads neither torch nor gguf; what needs them refuses by the name of the extra.
+"""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoal.errors import MissingExtra
+from shoal.tasks import Contract
+from shoal.training.lora.lessons import Lesson
+from shoal.training.lora.options import TuningOptions
+
+if TYPE_CHECKING:
+    from shoal.training.gguf.tensors import Precision
+    from shoal.training.lora.judging import Judged
+    from shoal.training.lora.progress import Progress
+    from shoal.training.lora.tuning import Tuned
+
+
+def fine_tune(
+    base: Path,
+    lessons: Sequence[Lesson],
+    folder: Path,
+    options: TuningOptions | None = None,
+    *,
+    calibration: Sequence[str] = (),
+    teacher: Path | None = None,
+    watch: "Callable[[Progress], None] | None" = None,
+) -> "Tuned":
+    """Tune the checkpoint in ``base`` on the lessons; ``folder`` holds the training and then the
+    adapter. Killed at whatever moment, the same call goes on where it was.
+
+    ``calibration`` are the requests (``preparation.text_of``) that the certificate will rest on:
+    lessons like them are left out. ``teacher`` is the checkpoint that recipe "distil" learns from.
+
+    Raises:
+        MissingExtra: the extra ``train`` is not installed.
+        ArtifactError: the base (or teacher) is missing or damaged.
+        LearningError: nothing to learn from, no chat template, a model too large for this machine,
+            a teacher with other tokens, or none for recipe "distil".
+    """
+    _need("train", "fine-tuning", "torch", "transformers", "peft", "trl")
+    from shoal.errors import LearningError
+    from shoal.training.lora.tuning import tune
+
+    options = options or TuningOptions()
+    if (options.recipe == "distil") != (teacher is not None):
+        raise LearningError("a teacher belongs to the recipe 'distil', and it to a teacher")
+    return tune(base, lessons, folder, options, calibration, teacher, watch)
+
+
+def merge(base: Path, adapter: Path, folder: Path) -> Path:
+    """Write base and adapter as one checkpoint; see ``shoal.training.lora.merging``."""
+    _need("train", "merging an adapter", "torch", "transformers", "peft")
+    from shoal.training.lora.merging import merge as merged
+
+    return merged(base, adapter, folder)
+
+
+def to_gguf(folder: Path, path: Path, precision: "Precision" = "q8_0", name: str = "") -> Path:
+    """Write a checkpoint as GGUF; see ``shoal.training.gguf.conversion``."""
+    _need("local", "writing GGUF", "gguf")
+    from shoal.training.gguf.conversion import convert
+
+    return convert(folder, path, precision, name)
+
+
+def adapter_to_gguf(adapter: Path, base: Path, path: Path) -> Path:
+    """Write an adapter as GGUF; see ``shoal.training.gguf.adapter``."""
+    _need("local", "writing GGUF", "gguf")
+    from shoal.training.gguf.adapter import convert_adapter
+
+    return convert_adapter(adapter, base, path)
+
+
+def evaluate(
+    base: Path,
+    adapter: Path | None,
+    contract: Contract,
+    lessons: Sequence[Lesson],
+    tokens: int = 256,
+) -> "Judged":
+    """Let the model answer the lessons and compare by the contract's comparator.
+
+    Raises:
+        MissingExtra: the extra ``train`` is not installed.
+    """
+    _need("train", "evaluating", "torch", "transformers", "peft")
+    from shoal.training.lora.judging import judge, write
+
+    return judge(contract, lessons, write(base, adapter, lessons, tokens))
+
+
+def _need(extra: str, what: str, *modules: str) -> None:
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        raise MissingExtra(extra, what)

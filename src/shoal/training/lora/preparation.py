@@ -1,0 +1,117 @@
+"""Lessons → tokens and what of them the loss is on; what cannot be learned from is named."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from shoal.errors import LearningError
+from shoal.training.lora.chat_tokens import ChatTokens, Row
+from shoal.training.lora.contamination import Calibration
+from shoal.training.lora.lessons import Lesson, Turn, as_asked, step_by_step, thinking
+from shoal.training.lora.options import TuningOptions
+
+_TURNS = {
+    "supervised": as_asked,
+    "distil": as_asked,
+    "step-by-step": step_by_step,
+    "reasoning": thinking,
+}
+
+
+class Dropped(Struct, frozen=True):
+    """A lesson that was left out, and why in plain words."""
+
+    key: str
+    why: str
+
+
+class Prepared(NamedTuple):
+    """``rows`` to learn from, ``held_out`` to stop by, and what was ``dropped``."""
+
+    rows: list[Row]
+    held_out: list[Row]
+    dropped: list[Dropped]
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many were dropped, by reason."""
+        return dict(Counter(lesson.why for lesson in self.dropped))
+
+
+def prepare(
+    lessons: Sequence[Lesson],
+    tokenizer: Any,
+    options: TuningOptions,
+    calibration: Sequence[str] = (),
+) -> Prepared:
+    """Tokens of the lessons by the tokenizer's chat template, without those that are empty, too
+    long, there twice, or calibration examples (``calibration`` are their requests' texts).
+
+    The held-out part is drawn by the digest of a request, so that one request is never on both
+    sides, and another run draws the same.
+
+    Raises:
+        LearningError: the tokenizer has no chat template, or nothing is left to learn from.
+    """
+    kept, dropped = _sound(lessons, options, calibration)
+    chat = ChatTokens(tokenizer)
+    sides: tuple[list[Row], list[Row]] = ([], [])
+    for lesson in kept:
+        rows = [chat.row(turn) for turn in _TURNS[options.recipe](lesson)]
+        if why := _refusal(rows, options):
+            dropped.append(Dropped(lesson.key, why))
+            continue
+        sides[_is_held_out(lesson, options)].extend(rows)
+    if not sides[0]:
+        reasons = Prepared([], [], dropped).reasons
+        told = "; ".join(f"{count} × {why}" for why, count in reasons.items())
+        raise LearningError(f"no lesson is left to learn from: {told or 'there were none'}")
+    return Prepared(*sides, dropped)
+
+
+def text_of(lesson: Lesson) -> str:
+    """The request as one text, as calibration texts must be given."""
+    return "\n".join(message.text for message in lesson.messages)
+
+
+def _sound(
+    lessons: Sequence[Lesson], options: TuningOptions, calibration: Sequence[str]
+) -> tuple[list[Lesson], list[Dropped]]:
+    texts = [text_of(lesson) for lesson in lessons]
+    taken = Calibration(calibration, texts, options.near)
+    seen, kept, dropped = set[tuple[str, str]](), list[Lesson](), list[Dropped]()
+    for lesson, text in zip(lessons, texts, strict=True):
+        answer = lesson.answer.text.strip() or str(lesson.answer.tool_calls or "")
+        if not answer:
+            why = "its answer is empty"
+        elif (text, answer) in seen:
+            why = "it is there twice"
+        elif how := taken.has(text):
+            why = f"it is {how} a calibration example"
+        else:
+            seen.add((text, answer))
+            kept.append(lesson)
+            continue
+        dropped.append(Dropped(lesson.key, why))
+    return kept, dropped
+
+
+def _refusal(rows: Sequence[Row], options: TuningOptions) -> str:
+    if not rows:
+        return "it has no rationale"
+    if max(len(row.ids) for row in rows) > options.max_tokens:
+        return f"request and answer are over {options.max_tokens:,} tokens"
+    return ""
+
+
+def _is_held_out(lesson: Lesson, options: TuningOptions) -> bool:
+    import hashlib
+
+    seed = options.seed.to_bytes(8, "little", signed=True)
+    drawn = hashlib.blake2b(text_of(lesson).encode(), digest_size=8, key=seed).digest()
+    return int.from_bytes(drawn, "little") < options.held_out * 2**64
+
+
+__all__ = ["Dropped", "Prepared", "Row", "Turn", "prepare", "text_of"]
