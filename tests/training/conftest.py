@@ -1,6 +1,8 @@
 """A tiny encoder to be tuned, and messages to tune it on. Without torch nothing here is run."""
 
 import importlib.util
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,17 @@ def messages() -> tuple[list[Input], list[str]]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny checkpoint by its name, made once."""
+    home = tmp_path_factory.mktemp("models")
+
+    @cache
+    def made(name: str) -> Path:
+        from tiny_models import tiny_model
+
+        return tiny_model(name, home / name)
+
+    return made

@@ -1,11 +1,15 @@
-"""Joules spent since a moment, where the machine tells: RAPL of the processors, NVML of the GPUs."""
+"""Joules spent since a moment, where the machine tells: RAPL for processors, NVML for GPUs."""
 
 import importlib
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 RAPL = Path("/sys/class/powercap")
+Counter = tuple[Callable[[], float], float]
+"""Reads joules, and the joules after which it begins at nought again (0: never)."""
 
 
 class Meter:
@@ -17,7 +21,7 @@ class Meter:
         self._joules = 0.0
 
     def read(self) -> float | None:
-        """Joules so far of the whole machine, not of this process alone; None where nobody tells."""
+        """Joules so far, of the whole machine and not of this process; None where nobody tells."""
         if not self._counters:
             return None
         now = [read() for read, _ in self._counters]
@@ -27,33 +31,41 @@ class Meter:
         return self._joules
 
 
-def _processors(folder: Path) -> list[tuple[Callable[[], float], float]]:
+def _processors(folder: Path) -> list[Counter]:
     """Packages only: their cores and memory are counted in them. Often root alone may read."""
-    found = []
+    found = list[Counter]()
     for package in sorted(folder.glob("intel-rapl:*")):
         if package.name.count(":") != 1:
             continue
+        read = partial(_microjoules, package / "energy_uj")
         try:
-            limit = float((package / "max_energy_range_uj").read_text()) / 1e6
-            float((package / "energy_uj").read_text())
+            read()
+            found.append((read, _microjoules(package / "max_energy_range_uj")))
         except (OSError, ValueError):
             continue
-        found.append((lambda path=package / "energy_uj": float(path.read_text()) / 1e6, limit))
     return found
 
 
-def _gpus() -> list[tuple[Callable[[], float], float]]:
+def _microjoules(path: Path) -> float:
+    return float(path.read_text()) / 1e6
+
+
+def _gpus() -> list[Counter]:
     if importlib.util.find_spec("pynvml") is None:
         return []
-    nvml = importlib.import_module("pynvml")
+    nvml: Any = importlib.import_module("pynvml")
     try:
         nvml.nvmlInit()
         handles = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+        found = list[Counter]()
         for handle in handles:
-            nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+            read = partial(_millijoules, nvml, handle)
+            read()
+            found.append((read, 0.0))
     except nvml.NVMLError:
         return []
-    return [
-        (lambda handle=handle: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, 0.0)
-        for handle in handles
-    ]
+    return found
+
+
+def _millijoules(nvml: Any, handle: Any) -> float:
+    return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3

@@ -1,8 +1,9 @@
 """Lessons in, an adapter out, with trl's trainer and peft's layers.
 
-A folder holds one training: ``checkpoints/`` while it goes on, ``adapter/`` and ``report.json`` when
-it is done. Run again after a kill at whatever moment, it goes on from the last whole checkpoint; run
-again when done, it hands back what there is; with other lessons, options or base it begins anew.
+A folder holds one training: ``checkpoints/`` while it goes on, ``adapter/`` and ``report.json``
+when it is done. Run again after a kill at whatever moment, it goes on from the last whole
+checkpoint; run again when done, it hands back what there is; with other lessons, options or base it
+begins anew.
 """
 
 import hashlib
