@@ -70,10 +70,10 @@ TINY = {
     "granite": Tiny(
         "Granite",
         {
-            "attention_multiplier": 0.2,
-            "embedding_multiplier": 3.0,
-            "residual_multiplier": 0.3,
-            "logits_scaling": 4.0,
+            "attention_multiplier": 0.3,
+            "embedding_multiplier": 2.0,
+            "residual_multiplier": 0.7,
+            "logits_scaling": 2.0,
             "tie_word_embeddings": True,
         },
         lambda _: bytes_of("digits", _GRANITE_MARKS),
