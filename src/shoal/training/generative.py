@@ -1,6 +1,6 @@
 """The door to the training of generative models; each stage can be run again after a kill.
 
-    fine_tune → merge → to_gguf, or fine_tune → adapter_to_gguf
+    fine_tune → merge → to_gguf, or fine_tune → adapter_to_gguf; tune_rewriter → to_ctranslate2
 
 Importing this loads neither torch nor gguf; what needs them refuses by the name of the extra.
 """
@@ -16,10 +16,11 @@ from shoal.training.lora.lessons import Lesson
 from shoal.training.lora.options import TuningOptions
 
 if TYPE_CHECKING:
+    from shoal.training.encoder_decoder import RewritingOptions
     from shoal.training.gguf.tensors import Precision
     from shoal.training.lora.judging import Judged
+    from shoal.training.lora.outcome import Tuned
     from shoal.training.lora.progress import Progress
-    from shoal.training.lora.tuning import Tuned
 
 
 def fine_tune(
@@ -76,6 +77,35 @@ def adapter_to_gguf(adapter: Path, base: Path, path: Path) -> Path:
     from shoal.training.gguf.adapter import convert_adapter
 
     return convert_adapter(adapter, base, path)
+
+
+def tune_rewriter(
+    base: Path,
+    lessons: Sequence[Lesson],
+    folder: Path,
+    options: "RewritingOptions | None" = None,
+    *,
+    calibration: Sequence[str] = (),
+    watch: "Callable[[Progress], None] | None" = None,
+) -> "Tuned":
+    """Tune all weights of an encoder–decoder (T5), as ``fine_tune`` does an adapter.
+
+    Raises:
+        MissingExtra, ArtifactError, LearningError: as ``fine_tune`` does.
+    """
+    _need("train", "fine-tuning", "torch", "transformers", "trl")
+    from shoal.training.encoder_decoder import RewritingOptions, tune_encoder_decoder
+
+    told = options or RewritingOptions()
+    return tune_encoder_decoder(base, lessons, folder, told, calibration, watch)
+
+
+def to_ctranslate2(folder: Path, served: Path, quantization: str = "int8") -> Path:
+    """Write an encoder–decoder for ``shoal.engines.encoder_decoder``."""
+    _need("train", "converting an encoder–decoder", "torch", "transformers")
+    from shoal.training.encoder_decoder import to_ctranslate2 as written
+
+    return written(folder, served, quantization)
 
 
 def evaluate(

@@ -9,7 +9,7 @@ from msgspec import Struct
 from shoal.errors import LearningError
 from shoal.training.lora.options import Method
 
-_BYTES = {"lora": 2.0, "dora": 2.0, "qlora": 0.6}
+_BYTES = {"lora": 2.0, "dora": 2.0, "qlora": 0.6, "full": 8.0}
 """A weight of the frozen model: 16 bits, or 4 with the scales of their blocks."""
 _ACTIVATIONS = 1.3  # adapter, its gradients and moments, activations with checkpointing
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Method = Literal["auto", "lora", "dora", "qlora"]
+Method = Literal["auto", "lora", "dora", "qlora", "full"]
 Recipe = Literal["supervised", "distil", "step-by-step", "reasoning"]
 
 

@@ -1,5 +1,6 @@
 """Lessons → tokens and what of them the loss is on; what cannot be learned from is named."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from msgspec import Struct
 from shoal.errors import LearningError
 from shoal.training.lora.chat_tokens import ChatTokens, Row
 from shoal.training.lora.contamination import Calibration
-from shoal.training.lora.lessons import Lesson, Turn, as_asked, step_by_step, thinking
+from shoal.training.lora.lessons import Lesson, as_asked, step_by_step, thinking
 from shoal.training.lora.options import TuningOptions
 
 _TURNS = {
@@ -55,7 +56,7 @@ def prepare(
     Raises:
         LearningError: the tokenizer has no chat template, or nothing is left to learn from.
     """
-    kept, dropped = _sound(lessons, options, calibration)
+    kept, dropped = sound(lessons, options.near, calibration)
     chat = ChatTokens(tokenizer)
     sides: tuple[list[Row], list[Row]] = ([], [])
     for lesson in kept:
@@ -63,11 +64,9 @@ def prepare(
         if why := _refusal(rows, options):
             dropped.append(Dropped(lesson.key, why))
             continue
-        sides[_is_held_out(lesson, options)].extend(rows)
+        sides[is_held_out(lesson, options.held_out, options.seed)].extend(rows)
     if not sides[0]:
-        reasons = Prepared([], [], dropped).reasons
-        told = "; ".join(f"{count} × {why}" for why, count in reasons.items())
-        raise LearningError(f"no lesson is left to learn from: {told or 'there were none'}")
+        raise nothing_left(dropped)
     return Prepared(*sides, dropped)
 
 
@@ -76,11 +75,13 @@ def text_of(lesson: Lesson) -> str:
     return "\n".join(message.text for message in lesson.messages)
 
 
-def _sound(
-    lessons: Sequence[Lesson], options: TuningOptions, calibration: Sequence[str]
+def sound(
+    lessons: Sequence[Lesson], near: float, calibration: Sequence[str]
 ) -> tuple[list[Lesson], list[Dropped]]:
+    """Those with an answer, each once and no calibration example (see ``Calibration``); and the
+    others."""
     texts = [text_of(lesson) for lesson in lessons]
-    taken = Calibration(calibration, texts, options.near)
+    taken = Calibration(calibration, texts, near)
     seen, kept, dropped = set[tuple[str, str]](), list[Lesson](), list[Dropped]()
     for lesson, text in zip(lessons, texts, strict=True):
         answer = lesson.answer.text.strip() or str(lesson.answer.tool_calls or "")
@@ -106,12 +107,15 @@ def _refusal(rows: Sequence[Row], options: TuningOptions) -> str:
     return ""
 
 
-def _is_held_out(lesson: Lesson, options: TuningOptions) -> bool:
-    import hashlib
+def is_held_out(lesson: Lesson, share: float, seed: int) -> bool:
+    """Whether a lesson is of the held-out share, which its request alone decides."""
+    key = seed.to_bytes(8, "little", signed=True)
+    drawn = hashlib.blake2b(text_of(lesson).encode(), digest_size=8, key=key).digest()
+    return int.from_bytes(drawn, "little") < share * 2**64
 
-    seed = options.seed.to_bytes(8, "little", signed=True)
-    drawn = hashlib.blake2b(text_of(lesson).encode(), digest_size=8, key=seed).digest()
-    return int.from_bytes(drawn, "little") < options.held_out * 2**64
 
-
-__all__ = ["Dropped", "Prepared", "Row", "Turn", "prepare", "text_of"]
+def nothing_left(dropped: list[Dropped]) -> LearningError:
+    """Says why every lesson was dropped."""
+    reasons = Prepared([], [], dropped).reasons
+    told = "; ".join(f"{count} × {why}" for why, count in reasons.items())
+    return LearningError(f"no lesson is left to learn from: {told or 'there were none'}")
