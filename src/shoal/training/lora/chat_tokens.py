@@ -14,10 +14,12 @@ IGNORED = -100
 
 
 class Row(NamedTuple):
-    """Tokens (n,) and labels (n,): the token where the loss is on it, else -100."""
+    """Tokens (n,) and labels (n,): the token where the loss is on it, else -100. ``asked`` are the
+    messages before the answer."""
 
     ids: list[int]
     labels: list[int]
+    asked: tuple[dict[str, Any], ...] = ()
 
 
 class ChatTokens:
@@ -57,7 +59,7 @@ class ChatTokens:
             min(len(before), len(ids)),
         )
         ids = ids[:start] + self._ended(ids[start:])
-        return Row(ids, [IGNORED] * start + ids[start:])
+        return Row(ids, [IGNORED] * start + ids[start:], turn.messages)
 
     def _ended(self, answer: list[int]) -> list[int]:
         """Up to the token that ends the answer: what templates write after it is never written by

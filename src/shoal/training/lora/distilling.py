@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from trl import SFTTrainer
+from trl import DistillationTrainer, SFTTrainer
 from trl.experimental.gkd import GKDTrainer
 
 from shoal.errors import LearningError
@@ -51,6 +51,10 @@ class Distiller(Keeping, SFTTrainer):
         )
         loss = ((1 - self._share) * own + self._share * theirs) / count
         return (loss, outputs) if return_outputs else loss
+
+
+class OnPolicyDistiller(Keeping, DistillationTrainer):
+    """trl's own: the student writes, the teacher says token by token how it would have gone on."""
 
 
 def same_tokens(student: Any, teacher: Any, folder: Path) -> None:

@@ -17,7 +17,8 @@ class TuningOptions(Struct, frozen=True):
     that is learned from. ``held_out`` of the lessons judge when to stop: after ``patience``
     judgements, ``judgements`` to an epoch, none of them better. ``packing`` puts several short
     texts in a row, None where a GPU makes it worth while. ``teacher_share`` is how much of the loss
-    is the teacher's, the rest the answers' (recipe "distil").
+    is the teacher's, the rest the answers' (recipe "distil"); ``on_policy`` lets the student write the
+    answers itself and learns from the teacher alone what it thinks of them (Agarwal et al. 2023).
     """
 
     method: Method = "auto"
@@ -35,6 +36,7 @@ class TuningOptions(Struct, frozen=True):
     judgements: int = 2
     packing: bool | None = None
     teacher_share: float = 0.5
+    on_policy: bool = False
     temperature: float = 1.0
     near: float = 0.8
     seed: int = 0

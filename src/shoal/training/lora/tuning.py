@@ -15,9 +15,9 @@ from typing import Any
 import peft
 import transformers
 from datasets import Dataset
-from trl import SFTConfig, SFTTrainer
+from trl import DistillationConfig, SFTConfig, SFTTrainer
 
-from shoal.training.lora.chat_tokens import Row
+from shoal.training.lora.chat_tokens import IGNORED, Row
 from shoal.training.lora.hardware import Hardware, choose
 from shoal.training.lora.keeping import Keeping, last_whole
 from shoal.training.lora.lessons import Lesson, digest
@@ -82,9 +82,6 @@ def _trainer(
         callbacks.append(transformers.EarlyStoppingCallback(options.patience))
     told: dict[str, Any] = {
         "model": model_of(base, hardware, method),
-        "args": _settings(prepared, folder, options, hardware),
-        "train_dataset": dataset(prepared.rows),
-        "eval_dataset": dataset(prepared.held_out) if prepared.held_out else None,
         "processing_class": tokenizer,
         "callbacks": callbacks,
         "peft_config": peft.LoraConfig(
@@ -97,61 +94,102 @@ def _trainer(
         ),
     }
     if teacher is None:
-        trainer: Any = _SupervisedTrainer(**told)
+        trainer: Any = _SupervisedTrainer(**told, **_supervised(prepared, folder, options))
     else:
-        from shoal.training.lora.distilling import Distiller, same_tokens
-
-        same_tokens(tokenizer, tokenizer_of(teacher), teacher)
-        trainer = Distiller(
-            **told,
-            teacher=model_of(teacher, hardware),
-            share=options.teacher_share,
-            temperature=options.temperature,
-        )
+        trainer = _distiller(told, prepared, folder, options, teacher)
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
 
 
-def _settings(
-    prepared: Prepared, folder: Path, options: TuningOptions, hardware: Hardware
-) -> SFTConfig:
-    is_gpu = hardware.device == "cuda"
+def _distiller(
+    told: dict[str, Any], prepared: Prepared, folder: Path, options: TuningOptions, teacher: Path
+) -> Any:
+    from shoal.training.lora.distilling import Distiller, OnPolicyDistiller, same_tokens
+
+    same_tokens(told["processing_class"], tokenizer_of(teacher), teacher)
+    model = model_of(teacher, Hardware.found())
+    if not options.on_policy:
+        return Distiller(
+            **told,
+            **_supervised(prepared, folder, options),
+            teacher=model,
+            share=options.teacher_share,
+            temperature=options.temperature,
+        )
+    longest = max(sum(label != IGNORED for label in row.labels) for row in prepared.rows)
+    settings = DistillationConfig(
+        **common_settings(prepared, folder, options, len(prepared.rows), options.batch),
+        max_completion_length=longest + 8,
+        temperature=options.temperature,
+        beta=0.5,
+    )
+    told["processing_class"].padding_side = "left"
+    return OnPolicyDistiller(
+        **told,
+        teacher_model=model,
+        args=settings,
+        train_dataset=_asked(prepared.rows),
+        eval_dataset=_asked(prepared.held_out) if prepared.held_out else None,
+    )
+
+
+def _supervised(prepared: Prepared, folder: Path, options: TuningOptions) -> dict[str, Any]:
+    is_gpu = Hardware.found().device == "cuda"
     packing = is_gpu if options.packing is None else options.packing
     tokens = sum(len(row.ids) for row in prepared.rows)
     rows = math.ceil(tokens / options.max_tokens) if packing else len(prepared.rows)
     batch = max(1, min(options.batch, rows // 4)) if packing else options.batch
-    per_epoch = max(1, math.ceil(rows / batch))
-    every = max(1, per_epoch // options.judgements)
-    judged = "steps" if prepared.held_out else "no"
-    return SFTConfig(
-        output_dir=str(folder / CHECKPOINTS),
-        num_train_epochs=options.epochs,
-        per_device_train_batch_size=batch,
-        per_device_eval_batch_size=options.batch,
-        learning_rate=options.rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, per_epoch * options.epochs // 20),
+    settings = SFTConfig(
+        **common_settings(prepared, folder, options, rows, batch),
         max_length=options.max_tokens if packing else None,
         packing=packing,
         eval_packing=False,
-        eval_strategy=judged,
-        eval_steps=every if prepared.held_out else None,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=3,
-        load_best_model_at_end=bool(prepared.held_out),
-        metric_for_best_model="eval_loss" if prepared.held_out else None,
-        greater_is_better=False if prepared.held_out else None,
-        logging_steps=max(1, every // 4),
-        bf16=hardware.has_bfloat16,
-        use_cpu=hardware.device == "cpu",
-        gradient_checkpointing=is_gpu,
-        dataloader_pin_memory=is_gpu,
-        disable_tqdm=True,
-        report_to=[],
-        seed=options.seed,
-        data_seed=options.seed,
     )
+    return {
+        "args": settings,
+        "train_dataset": dataset(prepared.rows),
+        "eval_dataset": dataset(prepared.held_out) if prepared.held_out else None,
+    }
+
+
+def common_settings(
+    prepared: Prepared, folder: Path, options: TuningOptions, rows: int, batch: int
+) -> dict[str, Any]:
+    """What all of trl's trainers are told, for so many ``rows`` in batches of so many."""
+    hardware = Hardware.found()
+    is_gpu, judges = hardware.device == "cuda", bool(prepared.held_out)
+    per_epoch = max(1, math.ceil(rows / batch))
+    every = max(1, per_epoch // options.judgements)
+    return {
+        "output_dir": str(folder / CHECKPOINTS),
+        "num_train_epochs": options.epochs,
+        "per_device_train_batch_size": batch,
+        "per_device_eval_batch_size": options.batch,
+        "learning_rate": options.rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": max(1, per_epoch * options.epochs // 20),
+        "eval_strategy": "steps" if judges else "no",
+        "eval_steps": every if judges else None,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "save_total_limit": 3,
+        "load_best_model_at_end": judges,
+        "metric_for_best_model": "eval_loss" if judges else None,
+        "greater_is_better": False if judges else None,
+        "logging_steps": max(1, every // 4),
+        "bf16": hardware.has_bfloat16,
+        "use_cpu": hardware.device == "cpu",
+        "gradient_checkpointing": is_gpu,
+        "dataloader_pin_memory": is_gpu,
+        "disable_tqdm": True,
+        "report_to": [],
+        "seed": options.seed,
+        "data_seed": options.seed,
+    }
+
+
+def _asked(rows: Sequence[Row]) -> Dataset:
+    return Dataset.from_dict({"prompt": [[*row.asked] for row in rows]})
 
 
 def dataset(rows: Sequence[Row]) -> Dataset:
