@@ -17,8 +17,9 @@ class TuningOptions(Struct, frozen=True):
     that is learned from. ``held_out`` of the lessons judge when to stop: after ``patience``
     judgements, ``judgements`` to an epoch, none of them better. ``packing`` puts several short
     texts in a row, None where a GPU makes it worth while. ``teacher_share`` is how much of the loss
-    is the teacher's, the rest the answers' (recipe "distil"); ``on_policy`` lets the student write the
-    answers itself and learns from the teacher alone what it thinks of them (Agarwal et al. 2023).
+    is the teacher's, the rest the answers' (recipe "distil"); ``on_policy`` lets the student write
+    the answers itself and learn what the teacher thinks of them (Agarwal et al. 2023). Requests are
+    calibration examples from ``near`` of their word triples on.
     """
 
     method: Method = "auto"

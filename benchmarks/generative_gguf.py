@@ -1,0 +1,56 @@
+"""GGUF against transformers, token by token, for each architecture that Shoal writes.
+
+    python -m benchmarks.generative_gguf [NAME …]
+
+Tiny checkpoints of the real classes (``tests/training/tiny_models.py``), as they are (random
+weights, so that many tokens are nearly as likely as the likeliest) and after a LoRA tuning on 16
+lessons, merged. Agreement: of the tokens that transformers writes greedily in float32, the share
+that llama.cpp finds likeliest after the same tokens before. Extras: ``train`` and ``local``.
+"""
+
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "training"))
+
+PRECISIONS = ("f16", "q8_0", "q4_0")
+
+
+def row(name: str, home: Path) -> str:
+    """One line of the table."""
+    import llama_cpp
+    from test_training_whole_way import OPTIONS, Way, agreement, greedy
+    from tiny_lessons import LESSONS
+    from tiny_models import tiny_model
+
+    from shoal.training.generative import fine_tune, merge, to_gguf
+
+    base = tiny_model(name, home / "base")
+    tuned = merge(base, fine_tune(base, LESSONS, home / "run", OPTIONS).adapter, home / "merged")
+    cells = []
+    for folder in (base, tuned):
+        way = Way(base, base, folder, *greedy(folder))
+        for precision in PRECISIONS:
+            path = to_gguf(folder, home / f"{folder.name}-{precision}.gguf", precision)
+            model: Any = llama_cpp.LlamaCpp(path)
+            cells.append(f"{agreement(model, way):.1%}")
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    from tiny_models import TINY
+
+    began = time.process_time()
+    print("| checkpoint | random: f16 | Q8_0 | Q4_0 | tuned: f16 | Q8_0 | Q4_0 |")
+    print("|---|---|---|---|---|---|---|")
+    for name in sys.argv[1:] or TINY:
+        with TemporaryDirectory() as home:
+            print(row(name, Path(home)), flush=True)
+    print(f"{time.process_time() - began:.0f} CPU-seconds")
+
+
+if __name__ == "__main__":
+    main()
