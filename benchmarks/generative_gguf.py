@@ -4,7 +4,7 @@
 
 Tiny checkpoints of the real classes (``tests/training/tiny_models.py``), as they are (random
 weights, so that many tokens are nearly as likely as the likeliest) and after a LoRA tuning on 16
-lessons, merged. Agreement: of the tokens that transformers writes greedily in float32, the share
+examples, merged. Agreement: of the tokens that transformers writes greedily in float32, the share
 that llama.cpp finds likeliest after the same tokens before. Extras: ``train`` and ``local``.
 """
 
@@ -23,13 +23,13 @@ def row(name: str, home: Path) -> str:
     """One line of the table."""
     import llama_cpp
     from test_training_whole_way import OPTIONS, Way, agreement, greedy
-    from tiny_lessons import LESSONS
+    from tiny_examples import EXAMPLES
     from tiny_models import tiny_model
 
     from shoal.training.generative import fine_tune, merge, to_gguf
 
     base = tiny_model(name, home / "base")
-    tuned = merge(base, fine_tune(base, LESSONS, home / "run", OPTIONS).adapter, home / "merged")
+    tuned = merge(base, fine_tune(base, EXAMPLES, home / "run", OPTIONS).adapter, home / "merged")
     cells = []
     for folder in (base, tuned):
         way = Way(base, base, folder, *greedy(folder))

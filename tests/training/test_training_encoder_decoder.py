@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from test_training_lora_tuning import files_up_to
-from tiny_lessons import LESSONS
+from tiny_examples import EXAMPLES
 from tiny_vocabularies import TEXT
 from tokenizers import (
     Tokenizer,
@@ -38,7 +38,7 @@ def t5_tokenizer() -> Tokenizer:
     trainer = trainers.UnigramTrainer(
         vocab_size=300, special_tokens=marks, unk_token="<unk>", show_progress=False
     )
-    said = [*TEXT, *(text_of(lesson) for lesson in LESSONS), *(x.answer.text for x in LESSONS)]
+    said = [*TEXT, *(text_of(example) for example in EXAMPLES), *(x.answer.text for x in EXAMPLES)]
     tokenizer.train_from_iterator(said, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 1)]
@@ -82,10 +82,10 @@ def test_it_is_tuned_converted_and_served_as_transformers_answers(
     import torch
     import transformers
 
-    tuned = tune_rewriter(base, LESSONS, tmp_path / "run", OPTIONS)
+    tuned = tune_rewriter(base, EXAMPLES, tmp_path / "run", OPTIONS)
     model = transformers.T5ForConditionalGeneration.from_pretrained(tuned.adapter).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(tuned.adapter)
-    texts = [text_of(lesson) for lesson in LESSONS]
+    texts = [text_of(example) for example in EXAMPLES]
     wanted = []
     for text in texts:
         asked = torch.tensor([tokenizer(text)["input_ids"]])
@@ -96,7 +96,7 @@ def test_it_is_tuned_converted_and_served_as_transformers_answers(
     assert [told.text for told in exact.write(texts, 40)] == wanted
     served = EncoderDecoder(to_ctranslate2(tuned.adapter, tmp_path / "int8"))
     told = served.write(texts, 40)
-    right = [one.text == lesson.answer.text for one, lesson in zip(told, LESSONS, strict=True)]
+    right = [one.text == example.answer.text for one, example in zip(told, EXAMPLES, strict=True)]
     assert sum(right) > 0.8 * len(right)
     assert all(one.log_probability <= 0 and one.complete for one in told)
     assert not served.write(texts[:1], 2)[0].complete
@@ -129,6 +129,6 @@ def test_what_cannot_be_served_or_learned_is_refused(base: Path, tmp_path: Path)
     (folder / "model.bin").write_bytes((folder / "model.bin").read_bytes()[:1000])
     with pytest.raises(ArtifactError, match="cannot be loaded"):
         EncoderDecoder(folder)
-    taken = [text_of(lesson) for lesson in LESSONS]
+    taken = [text_of(example) for example in EXAMPLES]
     with pytest.raises(LearningError, match="exactly a calibration example"):
-        tune_rewriter(base, LESSONS, tmp_path / "run", OPTIONS, calibration=taken)
+        tune_rewriter(base, EXAMPLES, tmp_path / "run", OPTIONS, calibration=taken)

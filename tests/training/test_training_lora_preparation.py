@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_lessons import LESSONS
+from tiny_examples import EXAMPLES
 from tiny_models import TINY
 
 from shoal.chat import Answer, Message, ToolCall
+from shoal.training.lora.chat_examples import ChatExample, after_thinking, as_asked, thinking
 from shoal.training.lora.chat_tokens import IGNORED, ChatTokens
 from shoal.training.lora.contamination import Calibration
 from shoal.training.lora.energy import Meter
 from shoal.training.lora.hardware import Hardware, choose
-from shoal.training.lora.lessons import Lesson, after_thinking, as_asked, thinking
 from shoal.training.lora.loading import tokenizer_of
 from shoal.training.lora.options import TuningOptions
 from shoal.training.lora.preparation import prepare, text_of
@@ -32,38 +32,38 @@ def tokenizer(tiny: Callable[[str], Path]) -> Any:
 def test_the_loss_is_on_the_answer_and_on_its_end(tiny: Callable[[str], Path], name: str) -> None:
     tokenizer = tokenizer_of(tiny(name))
     chat = ChatTokens(tokenizer)
-    for lesson in LESSONS:
-        row = chat.row(as_asked(lesson)[0])
+    for example in EXAMPLES:
+        row = chat.row(as_asked(example)[0])
         learned = [token for token in row.labels if token != IGNORED]
-        assert tokenizer.decode(learned[:-1]).strip() == lesson.answer.text
+        assert tokenizer.decode(learned[:-1]).strip() == example.answer.text
         assert learned[-1] == tokenizer.eos_token_id
         start = len(row.ids) - len(learned)
         assert row.labels == [IGNORED] * start + row.ids[start:]
-        prompt = tokenizer(chat.prompt(as_asked(lesson)[0]), add_special_tokens=False)["input_ids"]
+        prompt = tokenizer(chat.prompt(as_asked(example)[0]), add_special_tokens=False)["input_ids"]
         assert row.ids[:start] == prompt  # which is what the model will be asked
 
 
-def test_bad_lessons_are_named_and_left_out(tokenizer: Any) -> None:
-    long = Lesson((Message("user", "tell " * 300),), Answer(text="no"), key="long")
-    empty = Lesson((Message("user", "and?"),), Answer(text=" \n"), key="empty")
-    leaked = Lesson((Message("user", "When is  the GAME?"),), Answer(text="now"), key="leaked")
+def test_bad_examples_are_named_and_left_out(tokenizer: Any) -> None:
+    long = ChatExample((Message("user", "tell " * 300),), Answer(text="no"), key="long")
+    empty = ChatExample((Message("user", "and?"),), Answer(text=" \n"), key="empty")
+    leaked = ChatExample((Message("user", "When is  the GAME?"),), Answer(text="now"), key="leaked")
     found = prepare(
-        [*LESSONS, long, empty, leaked, LESSONS[0]], tokenizer, OPTIONS, ["when is the game?"]
+        [*EXAMPLES, long, empty, leaked, EXAMPLES[0]], tokenizer, OPTIONS, ["when is the game?"]
     )
-    assert {lesson.key: lesson.why for lesson in found.dropped} == {
+    assert {example.key: example.why for example in found.dropped} == {
         "long": "request and answer are over 120 tokens",
         "empty": "its answer is empty",
         "leaked": "it is exactly a calibration example",
-        LESSONS[0].key: "it is there twice",
+        EXAMPLES[0].key: "it is there twice",
     }
-    assert len(found.rows) + len(found.held_out) == len(LESSONS)
+    assert len(found.rows) + len(found.held_out) == len(EXAMPLES)
     assert found.rows
     assert found.held_out
 
 
 def test_the_same_part_is_held_out_each_time(tokenizer: Any) -> None:
-    first = prepare(LESSONS, tokenizer, OPTIONS)
-    other = prepare(LESSONS[::-1], tokenizer, OPTIONS)
+    first = prepare(EXAMPLES, tokenizer, OPTIONS)
+    other = prepare(EXAMPLES[::-1], tokenizer, OPTIONS)
     assert sorted(first.held_out) == sorted(other.held_out)
 
 
@@ -89,28 +89,30 @@ def test_a_system_message_goes_before_the_first_words_where_a_template_has_none(
 ) -> None:
     before = tokenizer.chat_template
     refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}"
-    lesson = Lesson((Message("system", "Be brief."), Message("user", "Hi")), Answer(text="Yes"))
+    example = ChatExample(
+        (Message("system", "Be brief."), Message("user", "Hi")), Answer(text="Yes")
+    )
     try:
         tokenizer.chat_template = refuses + before
-        assert "Be brief.\nHi" in ChatTokens(tokenizer).prompt(as_asked(lesson)[0])
+        assert "Be brief.\nHi" in ChatTokens(tokenizer).prompt(as_asked(example)[0])
     finally:
         tokenizer.chat_template = before
 
 
 def test_thought_comes_before_the_answer_and_is_taken_off_again() -> None:
-    reply = thinking(LESSONS[0])[0].reply["content"]
-    assert LESSONS[0].rationale in reply
-    assert after_thinking(reply) == LESSONS[0].answer.text
+    reply = thinking(EXAMPLES[0])[0].reply["content"]
+    assert EXAMPLES[0].rationale in reply
+    assert after_thinking(reply) == EXAMPLES[0].answer.text
     assert after_thinking("plain") == "plain"
-    assert thinking(Lesson((Message("user", "a"),), Answer(text="b"))) == []
+    assert thinking(ChatExample((Message("user", "a"),), Answer(text="b"))) == []
 
 
 def test_calls_of_tools_are_told_as_templates_take_them() -> None:
     call = ToolCall("1", "cancel", '{"order": 3}')
-    lesson = Lesson((Message("user", "stop"),), Answer(tool_calls=(call,)))
-    told = as_asked(lesson)[0].reply["tool_calls"]
+    example = ChatExample((Message("user", "stop"),), Answer(tool_calls=(call,)))
+    told = as_asked(example)[0].reply["tool_calls"]
     assert told[0]["function"] == {"name": "cancel", "arguments": {"order": 3}}
-    assert text_of(lesson) == "stop"
+    assert text_of(example) == "stop"
 
 
 def test_the_method_is_what_the_memory_allows() -> None:

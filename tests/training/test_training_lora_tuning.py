@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import tuned_and_killed
 from safetensors.numpy import load_file
-from tiny_lessons import LESSONS
+from tiny_examples import EXAMPLES
 from tuned_and_killed import OPTIONS
 
 from shoal.chat import Answer, Message
 from shoal.errors import LearningError
 from shoal.training.generative import evaluate, fine_tune
+from shoal.training.lora.chat_examples import ChatExample
 from shoal.training.lora.keeping import is_whole, last_whole, seal
-from shoal.training.lora.lessons import Lesson
 from shoal.training.lora.options import TuningOptions
 from shoal.training.lora.progress import Progress
 
@@ -38,7 +38,7 @@ def whole(
 ) -> dict[str, bytes]:
     """The adapter of a training that nobody stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    return weights(fine_tune(tiny("llama3"), LESSONS, folder, OPTIONS).adapter)
+    return weights(fine_tune(tiny("llama3"), EXAMPLES, folder, OPTIONS).adapter)
 
 
 @pytest.mark.parametrize("dies_at", [1, 9])
@@ -58,7 +58,7 @@ def test_killed_and_run_again_it_ends_as_if_never_stopped(
         half.mkdir()
         (half / "adapter_model.safetensors").write_bytes(b"half")
     steps: list[int] = []
-    tuned = fine_tune(base, LESSONS, tmp_path, OPTIONS, watch=lambda told: steps.append(told.step))
+    tuned = fine_tune(base, EXAMPLES, tmp_path, OPTIONS, watch=lambda told: steps.append(told.step))
     assert steps[0] > (2 if checkpoints else 0)
     assert weights(tuned.adapter) == whole
     assert not (tmp_path / "checkpoints").exists()
@@ -68,7 +68,7 @@ def test_progress_tells_losses_speed_and_what_is_left(
     tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
     heard: list[Progress] = []
-    tuned = fine_tune(tiny("llama3"), LESSONS, tmp_path, OPTIONS, watch=heard.append)
+    tuned = fine_tune(tiny("llama3"), EXAMPLES, tmp_path, OPTIONS, watch=heard.append)
     last = heard[-1]
     assert last.step == last.steps == tuned.report.steps
     assert last.loss is not None
@@ -77,18 +77,18 @@ def test_progress_tells_losses_speed_and_what_is_left(
     assert last.tokens > 100
     assert heard[2].seconds_left > 0
     assert tuned.report.losses[-1] < tuned.report.losses[0]
-    assert tuned.report.rows + tuned.report.held_out == len(LESSONS)
+    assert tuned.report.rows + tuned.report.held_out == len(EXAMPLES)
 
 
 def test_what_is_done_is_handed_back_and_other_options_begin_anew(
     tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
     base = tiny("llama3")
-    first = fine_tune(base, LESSONS, tmp_path, QUICK)
+    first = fine_tune(base, EXAMPLES, tmp_path, QUICK)
     steps: list[Progress] = []
-    assert fine_tune(base, LESSONS, tmp_path, QUICK, watch=steps.append) == first
+    assert fine_tune(base, EXAMPLES, tmp_path, QUICK, watch=steps.append) == first
     assert steps == []
-    again = fine_tune(base, LESSONS[:-1], tmp_path, QUICK, watch=steps.append)
+    again = fine_tune(base, EXAMPLES[:-1], tmp_path, QUICK, watch=steps.append)
     assert steps
     assert again.report.identity != first.report.identity
 
@@ -109,9 +109,37 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_training(
 ) -> None:
     with files_up_to(38_000):  # room for an adapter of rank 1, none for its moments
         options = TuningOptions(rank=1, epochs=1, held_out=0.2, dropout=0.0, batch=8)
-        tuned = fine_tune(tiny("llama3"), LESSONS, tmp_path, options)
+        tuned = fine_tune(tiny("llama3"), EXAMPLES, tmp_path, options)
     assert "could not be kept" in caplog.text
     assert (tuned.adapter / "adapter_model.safetensors").is_file()
+
+
+def test_a_disk_that_is_full_at_the_end_keeps_what_was_learned(
+    tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    from shoal.errors import ArtifactError
+
+    options = TuningOptions(rank=8, epochs=1, held_out=0.0, dropout=0.0, batch=8)
+
+    def watch(progress: Progress) -> None:
+        if progress.step == progress.steps:
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(ArtifactError, match="make room and run the same again"):
+            fine_tune(tiny("llama3"), EXAMPLES, tmp_path, options, watch=watch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "adapter").exists()
+    assert [*(tmp_path / "checkpoints").glob("checkpoint-*")]
+    steps: list[int] = []
+    fine_tune(
+        tiny("llama3"), EXAMPLES, tmp_path, options, watch=lambda told: steps.append(told.step)
+    )
+    assert steps[0] > 1
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
 
 
 def test_a_broken_or_a_strange_checkpoint_is_not_taken_up(tmp_path: Path) -> None:
@@ -132,14 +160,14 @@ def test_a_broken_or_a_strange_checkpoint_is_not_taken_up(tmp_path: Path) -> Non
 def test_packing_changes_how_texts_lie_and_not_what_is_learned(
     tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """One step over all lessons, in rows or behind one another, has the same loss."""
+    """One step over all examples, in rows or behind one another, has the same loss."""
     losses = []
     for packing, batch in ((False, 64), (True, 1)):
         heard: list[Progress] = []
         options = TuningOptions(
             rank=4, dropout=0.0, epochs=1, held_out=0.0, batch=batch, packing=packing
         )
-        fine_tune(tiny("phi4"), LESSONS, tmp_path / str(packing), options, watch=heard.append)
+        fine_tune(tiny("phi4"), EXAMPLES, tmp_path / str(packing), options, watch=heard.append)
         losses.append(next(told.loss for told in heard if told.loss is not None))
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -153,9 +181,9 @@ def test_rationales_are_learned_as_a_second_target_or_as_thought(
     options = TuningOptions(
         recipe=recipe, rank=8, dropout=0.0, epochs=30, rate=2e-2, held_out=0.0, judgements=1
     )
-    tuned = fine_tune(tiny("nemo"), LESSONS, tmp_path, options)
-    assert tuned.report.rows == len(LESSONS) * (2 if recipe == "step-by-step" else 1)
-    judged = evaluate(tiny("nemo"), tuned.adapter, TextContract(), LESSONS, 96)
+    tuned = fine_tune(tiny("nemo"), EXAMPLES, tmp_path, options)
+    assert tuned.report.rows == len(EXAMPLES) * (2 if recipe == "step-by-step" else 1)
+    judged = evaluate(tiny("nemo"), tuned.adapter, TextContract(), EXAMPLES, 96)
     assert judged.share > 0.5
 
 
@@ -170,7 +198,7 @@ def test_a_teacher_makes_its_student_as_unsure_as_it_is(
             recipe="distil", rank=4, dropout=0.0, epochs=4, rate=1e-2, held_out=0.2,
             teacher_share=share,
         )  # fmt: skip
-        tuned = fine_tune(base, LESSONS, tmp_path / str(share), options, teacher=base)
+        tuned = fine_tune(base, EXAMPLES, tmp_path / str(share), options, teacher=base)
         losses.append(tuned.report.losses)
     assert losses[0][-1] < losses[0][0]
     assert max(losses[1]) < 0.05  # they begin alike and stay so
@@ -179,14 +207,14 @@ def test_a_teacher_makes_its_student_as_unsure_as_it_is(
 def test_a_student_comes_nearer_to_what_its_teacher_thinks_of_its_own_answers(
     tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """On policy: the student writes, the lessons' answers are not looked at."""
+    """On policy: the student writes, the examples' answers are not looked at."""
     from shoal.training.generative import merge
 
     base = tiny("nemo")
     learned = TuningOptions(rank=8, dropout=0.0, epochs=8, rate=2e-2, held_out=0.0, judgements=1)
-    knows = fine_tune(base, LESSONS, tmp_path / "knows", learned)
+    knows = fine_tune(base, EXAMPLES, tmp_path / "knows", learned)
     teacher = merge(base, knows.adapter, tmp_path / "teacher")
-    silent = [Lesson(each.messages, Answer(text="?"), key=each.key) for each in LESSONS]
+    silent = [ChatExample(each.messages, Answer(text="?"), key=each.key) for each in EXAMPLES]
     options = TuningOptions(
         recipe="distil", on_policy=True, rank=8, dropout=0.0, epochs=8, rate=2e-2, held_out=0.3,
         batch=2,
@@ -202,9 +230,9 @@ def test_a_teacher_with_other_tokens_is_refused(
 ) -> None:
     options = TuningOptions(recipe="distil", epochs=1)
     with pytest.raises(LearningError, match="other tokens"):
-        fine_tune(tiny("llama3"), LESSONS, tmp_path, options, teacher=tiny("phi4"))
+        fine_tune(tiny("llama3"), EXAMPLES, tmp_path, options, teacher=tiny("phi4"))
     with pytest.raises(LearningError, match="teacher"):
-        fine_tune(tiny("llama3"), LESSONS, tmp_path, options)
+        fine_tune(tiny("llama3"), EXAMPLES, tmp_path, options)
 
 
 def test_dora_is_tuned_and_no_adapter_of_gguf(tiny: Callable[[str], Path], tmp_path: Path) -> None:
@@ -212,7 +240,7 @@ def test_dora_is_tuned_and_no_adapter_of_gguf(tiny: Callable[[str], Path], tmp_p
     from shoal.training.generative import adapter_to_gguf, merge
 
     options = TuningOptions(method="dora", rank=4, epochs=1, held_out=0.0)
-    tuned = fine_tune(tiny("llama3"), LESSONS, tmp_path / "run", options)
+    tuned = fine_tune(tiny("llama3"), EXAMPLES, tmp_path / "run", options)
     with pytest.raises(ArtifactError, match="merge it instead"):
         adapter_to_gguf(tuned.adapter, tiny("llama3"), tmp_path / "adapter.gguf")
     assert (merge(tiny("llama3"), tuned.adapter, tmp_path / "merged") / "config.json").is_file()
@@ -226,14 +254,14 @@ def test_a_tokenizer_without_a_template_is_refused(
     bare = shutil.copytree(tiny("llama3"), tmp_path / "bare")
     (bare / "chat_template.jinja").unlink()
     with pytest.raises(LearningError, match="has no chat template"):
-        fine_tune(bare, LESSONS, tmp_path / "run", QUICK)
+        fine_tune(bare, EXAMPLES, tmp_path / "run", QUICK)
 
 
-def test_lessons_of_which_nothing_is_left_say_why(
+def test_examples_of_which_nothing_is_left_say_why(
     tiny: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    lessons = [Lesson((Message("user", "Hi"),), Answer(text=" "), key="a"), LESSONS[0]]
+    examples = [ChatExample((Message("user", "Hi"),), Answer(text=" "), key="a"), EXAMPLES[0]]
     with pytest.raises(LearningError, match="1 × its answer is empty; 1 × it is exactly a calib"):
         fine_tune(
-            tiny("llama3"), lessons, tmp_path, QUICK, calibration=[LESSONS[0].messages[0].text]
+            tiny("llama3"), examples, tmp_path, QUICK, calibration=[EXAMPLES[0].messages[0].text]
         )

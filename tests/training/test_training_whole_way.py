@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tiny_lessons import ASKED, LESSONS
+from tiny_examples import ASKED, EXAMPLES
 from tiny_models import TINY
 
 from shoal.tasks import TextContract
@@ -39,7 +39,7 @@ def way(tiny: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -
     @cache
     def gone(name: str) -> Way:
         home, base = tmp_path_factory.mktemp(name), tiny(name)
-        tuned = fine_tune(base, LESSONS, home / "run", OPTIONS)
+        tuned = fine_tune(base, EXAMPLES, home / "run", OPTIONS)
         merged = merge(base, tuned.adapter, home / "merged")
         return Way(base, tuned.adapter, merged, *greedy(merged))
 
@@ -111,12 +111,12 @@ def test_an_adapter_over_the_base_writes_what_the_merged_model_does(
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_the_tuned_model_knows_its_lessons_by_the_comparator(
+def test_the_tuned_model_knows_its_examples_by_the_comparator(
     way: Callable[[str], Way], name: str
 ) -> None:
     gone = way(name)
-    assert evaluate(gone.base, gone.adapter, TextContract(), LESSONS, LENGTH).share > 0.6
-    assert evaluate(gone.base, None, TextContract(), LESSONS[:4], LENGTH).share == 0
+    assert evaluate(gone.base, gone.adapter, TextContract(), EXAMPLES, LENGTH).share > 0.6
+    assert evaluate(gone.base, None, TextContract(), EXAMPLES[:4], LENGTH).share == 0
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tiny_lessons import LESSONS
+from tiny_examples import EXAMPLES
 
 from shoal.training.generative import fine_tune
 from shoal.training.lora.options import TuningOptions
@@ -19,7 +19,7 @@ def main(base: str, folder: str, at: int) -> None:
         if progress.step >= at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    fine_tune(Path(base), LESSONS, Path(folder), OPTIONS, watch=watch)
+    fine_tune(Path(base), EXAMPLES, Path(folder), OPTIONS, watch=watch)
 
 
 if __name__ == "__main__":

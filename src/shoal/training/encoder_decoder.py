@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from shoal.engines.encoder_decoder import TOKENIZER
 from shoal.errors import ArtifactError
+from shoal.training.lora.chat_examples import ChatExample, digest
 from shoal.training.lora.chat_tokens import Row
 from shoal.training.lora.keeping import Keeping, last_whole
-from shoal.training.lora.lessons import Lesson, digest
 from shoal.training.lora.loading import tokenizer_of
 from shoal.training.lora.outcome import (
     CHECKPOINTS,
@@ -38,7 +38,7 @@ from shoal.training.lora.preparation import (
     text_of,
 )
 from shoal.training.lora.progress import Watch, Watcher
-from shoal.training.lora.tuning import dataset, quiet
+from shoal.training.lora.tuning import dataset, quiet, run
 
 MODEL = "model"
 
@@ -62,7 +62,7 @@ class _Trainer(Keeping, transformers.Seq2SeqTrainer):
 
 def tune_encoder_decoder(
     base: Path,
-    lessons: Sequence[Lesson],
+    examples: Sequence[ChatExample],
     folder: Path,
     options: RewritingOptions,
     calibration: Sequence[str] = (),
@@ -70,15 +70,15 @@ def tune_encoder_decoder(
 ) -> Tuned:
     """See ``shoal.training.generative.tune_rewriter``."""
     quiet()
-    identity = identity_of((base,), digest(lessons), options, [*calibration])
+    identity = identity_of((base,), digest(examples), options, [*calibration])
     if (found := done(folder, MODEL, identity)) is not None:
         return found
     tokenizer = tokenizer_of(base)
-    prepared = _prepared(lessons, tokenizer, options, calibration)
+    prepared = _prepared(examples, tokenizer, options, calibration)
     watcher = Watcher(watch)
     checkpoint = last_whole(folder / CHECKPOINTS, identity)
     trainer = _trainer(base, tokenizer, prepared, folder, options, watcher)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    run(trainer, checkpoint)
 
     def save(fresh: Path) -> None:
         trainer.model.save_pretrained(fresh)
@@ -113,24 +113,24 @@ def to_ctranslate2(folder: Path, served: Path, quantization: str = "int8") -> Pa
 
 
 def _prepared(
-    lessons: Sequence[Lesson],
+    examples: Sequence[ChatExample],
     tokenizer: Any,
     options: RewritingOptions,
     calibration: Sequence[str],
 ) -> Prepared:
-    kept, dropped = sound(lessons, options.near, calibration)
+    kept, dropped = sound(examples, options.near, calibration)
     sides: tuple[list[Row], list[Row]] = ([], [])
-    for lesson in kept:
+    for example in kept:
         row = Row(
-            tokenizer(text_of(lesson))["input_ids"],
-            tokenizer(text_target=lesson.answer.text)["input_ids"],
+            tokenizer(text_of(example))["input_ids"],
+            tokenizer(text_target=example.answer.text)["input_ids"],
         )
         if max(len(row.ids), len(row.labels)) > options.max_tokens:
             dropped.append(
-                Dropped(lesson.key, f"request or answer is over {options.max_tokens:,} tokens")
+                Dropped(example.key, f"request or answer is over {options.max_tokens:,} tokens")
             )
             continue
-        sides[is_held_out(lesson, options.held_out, options.seed)].append(row)
+        sides[is_held_out(example, options.held_out, options.seed)].append(row)
     if not sides[0]:
         raise nothing_left(dropped)
     return Prepared(*sides, dropped)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from shoal.errors import MissingExtra
 from shoal.tasks import Contract
-from shoal.training.lora.lessons import Lesson
+from shoal.training.lora.chat_examples import ChatExample
 from shoal.training.lora.options import TuningOptions
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def fine_tune(
     base: Path,
-    lessons: Sequence[Lesson],
+    examples: Sequence[ChatExample],
     folder: Path,
     options: TuningOptions | None = None,
     *,
@@ -33,11 +33,11 @@ def fine_tune(
     teacher: Path | None = None,
     watch: "Callable[[Progress], None] | None" = None,
 ) -> "Tuned":
-    """Tune the checkpoint in ``base`` on the lessons; ``folder`` holds the training and then the
+    """Tune the checkpoint in ``base`` on the examples; ``folder`` holds the training and then the
     adapter. Killed at whatever moment, the same call goes on where it was.
 
     ``calibration`` are the requests (``preparation.text_of``) that the certificate will rest on:
-    lessons like them are left out. ``teacher`` is the checkpoint that recipe "distil" learns from.
+    examples like them are left out. ``teacher`` is the checkpoint that recipe "distil" learns from.
 
     Raises:
         MissingExtra: the extra ``train`` is not installed.
@@ -52,7 +52,7 @@ def fine_tune(
     options = options or TuningOptions()
     if (options.recipe == "distil") != (teacher is not None):
         raise LearningError("a teacher belongs to the recipe 'distil', and it to a teacher")
-    return tune(base, lessons, folder, options, calibration, teacher, watch)
+    return tune(base, examples, folder, options, calibration, teacher, watch)
 
 
 def merge(base: Path, adapter: Path, folder: Path) -> Path:
@@ -81,7 +81,7 @@ def adapter_to_gguf(adapter: Path, base: Path, path: Path) -> Path:
 
 def tune_rewriter(
     base: Path,
-    lessons: Sequence[Lesson],
+    examples: Sequence[ChatExample],
     folder: Path,
     options: "RewritingOptions | None" = None,
     *,
@@ -97,7 +97,7 @@ def tune_rewriter(
     from shoal.training.encoder_decoder import RewritingOptions, tune_encoder_decoder
 
     told = options or RewritingOptions()
-    return tune_encoder_decoder(base, lessons, folder, told, calibration, watch)
+    return tune_encoder_decoder(base, examples, folder, told, calibration, watch)
 
 
 def to_ctranslate2(folder: Path, served: Path, quantization: str = "int8") -> Path:
@@ -112,10 +112,10 @@ def evaluate(
     base: Path,
     adapter: Path | None,
     contract: Contract,
-    lessons: Sequence[Lesson],
+    examples: Sequence[ChatExample],
     tokens: int = 256,
 ) -> "Judged":
-    """Let the model answer the lessons and compare by the contract's comparator.
+    """Let the model answer the examples and compare by the contract's comparator.
 
     Raises:
         MissingExtra: the extra ``train`` is not installed.
@@ -123,7 +123,7 @@ def evaluate(
     _need("train", "evaluating", "torch", "transformers", "peft")
     from shoal.training.lora.judging import judge, write
 
-    return judge(contract, lessons, write(base, adapter, lessons, tokens))
+    return judge(contract, examples, write(base, adapter, examples, tokens))
 
 
 def _need(extra: str, what: str, *modules: str) -> None:

@@ -8,7 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 from shoal.errors import LearningError
-from shoal.training.lora.lessons import Turn
+from shoal.training.lora.chat_examples import Turn
 
 IGNORED = -100
 
@@ -79,7 +79,7 @@ class ChatTokens:
         except TemplateError as error:
             if messages[0]["role"] != "system" or len(messages) < 2:
                 raise LearningError(
-                    f"the model's chat template refuses a lesson: {error}"
+                    f"the model's chat template refuses an example: {error}"
                 ) from None
         # Gemma's knows no system message; llama.cpp puts it before the user's first words too
         joined = f"{messages[0]['content']}\n{messages[1]['content']}"

@@ -1,9 +1,9 @@
-"""Lessons that are also calibration examples, word for word or nearly: these must not be learned.
+"""Examples that are also calibration examples, word for word or nearly: these must not be learned.
 
 A certificate is worth nothing if what it was computed on had been trained on. Requests of one task
-share their template, so whole texts are always alike; what many lessons have in common is therefore
-left out before two texts are compared by the share of word triples they have in common (Broder
-1997).
+share their template, so whole texts are always alike; what many examples have in common is
+therefore left out before two texts are compared by the share of word triples they have in common
+(Broder 1997).
 """
 
 import re
@@ -19,12 +19,12 @@ class Calibration:
     """The calibration texts, to be compared with; ``near`` is the share of triples in common from
     which on two texts count as one."""
 
-    def __init__(self, texts: Iterable[str], lessons: Sequence[str], near: float) -> None:
+    def __init__(self, texts: Iterable[str], examples: Sequence[str], near: float) -> None:
         kept = [*texts]
         self._exact = {_plain(text) for text in kept}
         self._near = near
-        counts = Counter(triple for text in lessons for triple in _triples(text))
-        most = _COMMON * len(lessons) if len(lessons) >= _MANY else len(lessons)
+        counts = Counter(triple for text in examples for triple in _triples(text))
+        most = _COMMON * len(examples) if len(examples) >= _MANY else len(examples)
         self._common = {triple for triple, count in counts.items() if count > most}
         self._triples = [_triples(text) - self._common for text in kept]
         self._with: dict[tuple[str, ...], list[int]] = {}

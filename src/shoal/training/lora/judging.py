@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from shoal.chat import Answer
 from shoal.tasks import Contract, same
+from shoal.training.lora.chat_examples import ChatExample, after_thinking, as_asked
 from shoal.training.lora.chat_tokens import ChatTokens
 from shoal.training.lora.hardware import Hardware
-from shoal.training.lora.lessons import Lesson, after_thinking, as_asked
 from shoal.training.lora.loading import model_of, tokenizer_of
 
 
@@ -35,7 +35,11 @@ class Written(Struct, frozen=True):
 
 
 def write(
-    base: Path, adapter: Path | None, lessons: Sequence[Lesson], tokens: int = 256, batch: int = 8
+    base: Path,
+    adapter: Path | None,
+    examples: Sequence[ChatExample],
+    tokens: int = 256,
+    batch: int = 8,
 ) -> list[Written]:
     """Greedy answers (n,) of the model, with the adapter if there is one, by transformers."""
     tokenizer, hardware = tokenizer_of(base), Hardware.found()
@@ -47,7 +51,7 @@ def write(
         model = peft.PeftModel.from_pretrained(model, str(adapter))
     model.eval()
     chat = ChatTokens(tokenizer)
-    prompts = [chat.prompt(as_asked(lesson)[0]) for lesson in lessons]
+    prompts = [chat.prompt(as_asked(example)[0]) for example in examples]
     found: list[Written] = []
     for first in range(0, len(prompts), batch):
         asked = tokenizer(
@@ -71,11 +75,13 @@ def write(
     return found
 
 
-def judge(contract: Contract, lessons: Sequence[Lesson], written: Sequence[Written]) -> Judged:
-    """Compare what was written with the lessons' own answers. What a model thought is left out, and
+def judge(
+    contract: Contract, examples: Sequence[ChatExample], written: Sequence[Written]
+) -> Judged:
+    """Compare what was written with the examples' own answers. What a model thought is left out, and
     an answer that was cut off is never the same."""
     agreed = [
-        told.complete and same(contract, lesson.answer, Answer(text=after_thinking(told.text)))
-        for lesson, told in zip(lessons, written, strict=True)
+        told.complete and same(contract, example.answer, Answer(text=after_thinking(told.text)))
+        for example, told in zip(examples, written, strict=True)
     ]
     return Judged(len(agreed), sum(agreed), sum(not told.complete for told in written))

@@ -14,7 +14,7 @@ class TuningOptions(Struct, frozen=True):
 
     ``rank`` and ``alpha`` are of the adapter; ``targets`` the layers it is laid over, empty for all
     linear ones of the architecture. ``batch`` texts make a step; ``max_tokens`` is the longest text
-    that is learned from. ``held_out`` of the lessons judge when to stop: after ``patience``
+    that is learned from. ``held_out`` of the examples judge when to stop: after ``patience``
     judgements, ``judgements`` to an epoch, none of them better. ``packing`` puts several short
     texts in a row, None where a GPU makes it worth while. ``teacher_share`` is how much of the loss
     is the teacher's, the rest the answers' (recipe "distil"); ``on_policy`` lets the student write

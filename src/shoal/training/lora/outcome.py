@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from safetensors import SafetensorError
 
+from shoal.errors import ArtifactError
 from shoal.training.lora.keeping import replace
 from shoal.training.lora.options import Method
 from shoal.training.lora.preparation import Dropped, Prepared
@@ -47,7 +49,7 @@ class Tuned(Struct, frozen=True):
 
 
 def identity_of(folders: Sequence[Path | None], *told: Any) -> str:
-    """What tells a training from others: checkpoints it starts from, lessons, options."""
+    """What tells a training from others: checkpoints it starts from, examples, options."""
     parts = [_files(folder) for folder in folders if folder is not None]
     parts += [msgspec.json.encode(part).decode() for part in told]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
@@ -86,7 +88,7 @@ def finished(folder: Path, name: str, save: Callable[[Path], None], report: Repo
     """Put what was tuned in its place whole, then the report that says it is there; tidy up last.
 
     Raises:
-        OSError: the disk is full; the checkpoints are still there, so the same call goes on.
+        ArtifactError: the disk is full; the checkpoints are still there, so the same call goes on.
     """
     kept, fresh = folder / name, folder / f".{name}.{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -94,6 +96,11 @@ def finished(folder: Path, name: str, save: Callable[[Path], None], report: Repo
         save(fresh)
         shutil.rmtree(kept, ignore_errors=True)
         fresh.replace(kept)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ArtifactError(
+            f"{kept}: cannot be written: {error}; what was learned is kept in "
+            f"{folder / CHECKPOINTS}: make room and run the same again"
+        ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     replace(folder / REPORT, msgspec.json.encode(report).decode())

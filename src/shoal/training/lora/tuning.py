@@ -1,9 +1,9 @@
-"""Lessons in, an adapter out, with trl's trainer and peft's layers.
+"""Examples in, an adapter out, with trl's trainer and peft's layers.
 
 A folder holds one training: ``checkpoints/`` while it goes on, ``adapter/`` and ``report.json``
 when it is done. Run again after a kill at whatever moment, it goes on from the last whole
-checkpoint; run again when done, it hands back what there is; with other lessons, options or base it
-begins anew.
+checkpoint; run again when done, it hands back what there is; with other examples, options or base
+it begins anew.
 """
 
 import logging
@@ -17,10 +17,11 @@ import transformers
 from datasets import Dataset
 from trl import DistillationConfig, SFTConfig, SFTTrainer
 
+from shoal.errors import LearningError
+from shoal.training.lora.chat_examples import ChatExample, digest
 from shoal.training.lora.chat_tokens import IGNORED, Row
 from shoal.training.lora.hardware import Hardware, choose
 from shoal.training.lora.keeping import Keeping, last_whole
-from shoal.training.lora.lessons import Lesson, digest
 from shoal.training.lora.loading import model_of, model_type, tokenizer_of, weights_in
 from shoal.training.lora.options import Method, TuningOptions
 from shoal.training.lora.outcome import (
@@ -44,7 +45,7 @@ class _SupervisedTrainer(Keeping, SFTTrainer):
 
 def tune(
     base: Path,
-    lessons: Sequence[Lesson],
+    examples: Sequence[ChatExample],
     folder: Path,
     options: TuningOptions,
     calibration: Sequence[str] = (),
@@ -55,16 +56,33 @@ def tune(
     quiet()
     hardware = Hardware.found()
     method = choose(options.method, weights_in(base), hardware, base)
-    identity = identity_of((base, teacher), digest(lessons), options, method, [*calibration])
+    identity = identity_of((base, teacher), digest(examples), options, method, [*calibration])
     if (found := done(folder, ADAPTER, identity)) is not None:
         return found
-    prepared = prepare(lessons, tokenizer_of(base), options, calibration)
+    prepared = prepare(examples, tokenizer_of(base), options, calibration)
     watcher = Watcher(watch)
     checkpoint = last_whole(folder / CHECKPOINTS, identity)
     trainer = _trainer(base, prepared, folder, options, method, teacher, watcher)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    run(trainer, checkpoint)
     report = report_of(identity, method, prepared, trainer, watcher)
     return finished(folder, ADAPTER, trainer.model.save_pretrained, report)
+
+
+def run(trainer: Any, checkpoint: Path | None) -> None:
+    """Train, from a checkpoint on if there is one.
+
+    Raises:
+        LearningError: the memory does not suffice.
+    """
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except (RuntimeError, MemoryError) as error:  # torch has a kind of its own on the GPU alone
+        if "out of memory" in str(error) or "allocate memory" in str(error):
+            raise LearningError(
+                "the memory does not suffice for a step: lower batch or max_tokens; what was kept "
+                "until now belongs to the same options alone"
+            ) from error
+        raise
 
 
 def _trainer(

@@ -14,9 +14,12 @@ THINKS, DONE = "<think>\n", "\n</think>\n\n"
 _EXPLAIN = "Do not answer yet: say step by step how the answer is found."
 
 
-class Lesson(Struct, frozen=True):
-    """One example. ``rationale`` is how the answer was found, where that is known; ``key`` names
-    the lesson in reports (the call's id); ``tools`` is JSON text as in ``Request``."""
+class ChatExample(Struct, frozen=True):
+    """An example as a generative model learns it.
+
+    ``rationale`` is how the answer was found, where that is known; ``key`` names the example in
+    reports (the call's id); ``tools`` is JSON text as in ``Request``.
+    """
 
     messages: tuple[Message, ...]
     answer: Answer
@@ -33,35 +36,35 @@ class Turn(Struct, frozen=True):
     tools: str = ""
 
 
-def as_asked(lesson: Lesson) -> list[Turn]:
+def as_asked(example: ChatExample) -> list[Turn]:
     """The answer, as it stands."""
-    return [Turn(_said(lesson.messages), _reply(lesson.answer), lesson.tools)]
+    return [Turn(_said(example.messages), _reply(example.answer), example.tools)]
 
 
-def step_by_step(lesson: Lesson) -> list[Turn]:
+def step_by_step(example: ChatExample) -> list[Turn]:
     """The answer, and apart from it the rationale: a second target of the same model, which makes
     it learn from fewer examples and costs nothing when it serves (Hsieh et al. 2023).
 
     There each of the two has a prefix of its own; here the answer has none, so that the requests
     which are served need no change.
     """
-    turns = as_asked(lesson)
-    if not lesson.rationale.strip():
+    turns = as_asked(example)
+    if not example.rationale.strip():
         return turns
-    said = _said(lesson.messages)
+    said = _said(example.messages)
     asked = said[-1] | {"content": f"{said[-1]['content']}\n\n{_EXPLAIN}"}
-    reply = {"role": "assistant", "content": lesson.rationale.strip()}
-    return [*turns, Turn((*said[:-1], asked), reply, lesson.tools)]
+    reply = {"role": "assistant", "content": example.rationale.strip()}
+    return [*turns, Turn((*said[:-1], asked), reply, example.tools)]
 
 
-def thinking(lesson: Lesson) -> list[Turn]:
+def thinking(example: ChatExample) -> list[Turn]:
     """The rationale, and after it the answer, in one reply: nothing where there is no rationale."""
-    rationale = lesson.rationale.strip()
+    rationale = example.rationale.strip()
     if not rationale:
         return []
-    reply = _reply(lesson.answer)
+    reply = _reply(example.answer)
     reply["content"] = f"{THINKS}{rationale}{DONE}{reply['content']}"
-    return [Turn(_said(lesson.messages), reply, lesson.tools)]
+    return [Turn(_said(example.messages), reply, example.tools)]
 
 
 def after_thinking(text: str) -> str:
@@ -69,9 +72,9 @@ def after_thinking(text: str) -> str:
     return text.rpartition(DONE.strip())[2].strip()
 
 
-def digest(lessons: Sequence[Lesson]) -> str:
-    """What tells these lessons from others."""
-    return hashlib.blake2b(msgspec.json.encode(lessons), digest_size=16).hexdigest()
+def digest(examples: Sequence[ChatExample]) -> str:
+    """What tells these examples from others."""
+    return hashlib.blake2b(msgspec.json.encode(examples), digest_size=16).hexdigest()
 
 
 def _said(messages: Sequence[Message]) -> tuple[dict[str, Any], ...]:
