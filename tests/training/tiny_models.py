@@ -86,7 +86,7 @@ TINY = {
     "mistral": Tiny(
         "Mistral",
         {"head_dim": 32, "sliding_window": None},
-        lambda folder: pieces_of(folder, ["[INST]", "[/INST]"], True, "<s>", "</s>"),
+        lambda folder: pieces_of(folder, ["[INST]", "[/INST]"], True, "<s>", "</s>", first=True),
         "<s>",
         "</s>",
         "[INST]ROLE\nTEXT</s>",

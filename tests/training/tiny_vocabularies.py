@@ -65,10 +65,17 @@ def bytes_of(cut: str, special: list[str], ignore_merges: bool = False, bos: str
 
 
 def pieces_of(
-    folder: Path, special: list[str], prefix: bool, bos: str, eos: str, swallows: bool = False
+    folder: Path,
+    special: list[str],
+    prefix: bool,
+    bos: str,
+    eos: str,
+    swallows: bool = False,
+    first: bool = False,
 ) -> Tokenizer:
     """SentencePiece BPE with bytes to fall back on; leaves its ``tokenizer.model`` in ``folder``.
-    Marks that ``swallows`` take the space after them, as Phi-3's do."""
+    Marks that ``swallows`` take the space after them, as Phi-3's do; ``first``: a space is put
+    before the very first piece alone, as Mistral's newer ones do."""
     import sentencepiece as spm
     from sentencepiece import sentencepiece_model_pb2 as form
 
@@ -104,6 +111,9 @@ def pieces_of(
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), *marks] if prefix else marks
     )
+    if first:
+        tokenizer.normalizer = None
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     ends: list[Any] = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     tokenizer.decoder = decoders.Sequence([*ends, decoders.Strip(" ", 1, 0)] if prefix else ends)
     plain = {"<unk>", "<s>", "<|endoftext|>"}

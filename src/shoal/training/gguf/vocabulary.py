@@ -145,9 +145,13 @@ def _scores(model: Mapping[str, Any], tokens: list[str]) -> list[float]:
 
 
 def _has_prefix(told: Mapping[str, Any]) -> bool:
-    """Whether a space is put before a text."""
+    """Whether a space is put before each piece of text between marks, as llama.cpp then does.
+
+    Newer tokenizers put it before the very first piece alone (scheme "first"). A chat begins with
+    a mark, so there it is before none, and the file says so.
+    """
     normalizer, cutter = told.get("normalizer") or {}, told.get("pre_tokenizer") or {}
     steps = normalizer.get("normalizers", [normalizer])
     if any(step.get("type") == "Prepend" for step in steps):
         return True
-    return cutter.get("type") == "Metaspace" and cutter.get("prepend_scheme") != "never"
+    return cutter.get("type") == "Metaspace" and cutter.get("prepend_scheme", "always") == "always"

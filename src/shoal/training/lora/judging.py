@@ -78,8 +78,8 @@ def write(
 def judge(
     contract: Contract, examples: Sequence[ChatExample], written: Sequence[Written]
 ) -> Judged:
-    """Compare what was written with the examples' own answers. What a model thought is left out, and
-    an answer that was cut off is never the same."""
+    """Compare what was written with the examples' own answers. What a model thought is left out,
+    and an answer that was cut off is never the same."""
     agreed = [
         told.complete and same(contract, example.answer, Answer(text=after_thinking(told.text)))
         for example, told in zip(examples, written, strict=True)
