@@ -111,6 +111,18 @@ def test_an_adapter_over_the_base_writes_what_the_merged_model_does(
 
 
 @pytest.mark.parametrize("name", TINY)
+def test_the_local_engine_takes_both_files(
+    way: Callable[[str], Way], tmp_path: Path, name: str
+) -> None:
+    from shoal.engines.local.checks import check_adapter, check_model
+
+    gone = way(name)
+    header = check_model(to_gguf(gone.base, tmp_path / "base.gguf", "q4_0"), "base", None)
+    adapter = adapter_to_gguf(gone.adapter, gone.base, tmp_path / "adapter.gguf")
+    check_adapter(adapter, "adapter", header, "base")
+
+
+@pytest.mark.parametrize("name", TINY)
 def test_the_tuned_model_knows_its_examples_by_the_comparator(
     way: Callable[[str], Way], name: str
 ) -> None:
