@@ -1,6 +1,6 @@
 """All kinds of specialists there are."""
 
-from shoal.specialists import call, decision, fields, label, match, memo, multi_label
+from shoal.specialists import call, decision, fields, label, match, memo, multi_label, text
 from shoal.specialists.kind import Kind
 
 KINDS: tuple[Kind, ...] = (
@@ -11,6 +11,7 @@ KINDS: tuple[Kind, ...] = (
     match.KIND,
     decision.KIND,
     call.KIND,
+    text.KIND,
 )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from shoal.errors import ArtifactError
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Specialist
+from shoal.specialists.text import restore_text
 from shoal.specialists.tuned_fields import restore_tuned_fields
 from shoal.specialists.tuned_label import restore_tuned_label
 from shoal.specialists.tuned_match import restore_tuned_match
@@ -22,5 +23,7 @@ def restore_tuned(
             return restore_tuned_fields(contract, model, arrays, senses)
         case "match":
             return restore_tuned_match(contract, model, arrays, senses)
+        case "text":
+            return restore_text(contract, model, arrays, senses)
         case kind:
             raise ArtifactError(f"a {kind!r} cannot be fine-tuned by this version: train it again")

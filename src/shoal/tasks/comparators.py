@@ -10,7 +10,7 @@ the task's contract states.
 True
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from shoal.chat import Answer
 from shoal.errors import ConfigError
@@ -18,6 +18,10 @@ from shoal.errors import ConfigError
 Same = Callable[[Answer, Answer], bool]
 """Whether two answers are the same one. It must be symmetric, must hold of any answer and itself,
 and must not raise: answers of any text reach it. Threads share it."""
+
+Key = Callable[[Answer], Hashable | None]
+"""What all answers have in common that are the same one as this; None for what is no answer at
+all, as SQL that does not run."""
 
 _known: dict[str, Same] = {}
 
@@ -39,3 +43,13 @@ def registered(name: str) -> Same:
             f"not ([tasks.NAME] comparator)"
         )
     return _known[name]
+
+
+def key_of(name: str) -> Key | None:
+    """The method ``key`` of the comparator of this name; None if it has none.
+
+    Raises:
+        ConfigError: there is no such comparator.
+    """
+    found: Key | None = getattr(registered(name), "key", None)
+    return found

@@ -6,6 +6,7 @@ authorizer that lets nothing but reading through, for so many steps of SQLite's 
 
 import sqlite3
 from collections import Counter
+from collections.abc import Hashable
 from pathlib import Path
 
 from shoal.chat import Answer, Request
@@ -97,6 +98,13 @@ class SameRows:
             return Counter(self._database.rows(first)) == Counter(self._database.rows(second))
         except sqlite3.Error:
             return False
+
+    def key(self, answer: Answer) -> Hashable | None:
+        """The rows, in any order; None for a text that does not run."""
+        try:
+            return frozenset(Counter(self._database.rows(sql_in(answer.text))).items())
+        except sqlite3.Error:
+            return None
 
 
 def sql_in(text: str) -> str:

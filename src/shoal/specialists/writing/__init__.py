@@ -1,0 +1,1 @@
+"""What a specialist that writes is made of: pieces, vocabulary, decoders and the search."""

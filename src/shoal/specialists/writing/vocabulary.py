@@ -1,0 +1,168 @@
+"""The units that a writer writes: pieces that its outputs have in common, and merges of these.
+
+Values that outputs copy from their inputs (a city, an order number) are no units: they are copied
+or, if they cannot be, spelled sign by sign. What is often written in a row becomes one unit, as in
+byte-pair encoding (Sennrich et al. 2016), so that SQL of 110 words takes 20 steps.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from shoal.specialists.writing.pieces import Source, split
+
+START, END = 0, 1
+_MOST_UNITS = 6_000
+_MOST_MERGES = 600
+_MOST_LEARNED = 100_000  # pieces from which merges are learned: enough to count on
+_COPIED = 0.9  # of a piece's occurrences: then it is copied, and no unit
+_LIFT = 3.0  # times as usual in an output whose input has it: else it is there by chance
+
+
+class Unit(NamedTuple):
+    """One unit of an output: its id, -1 if it can only be copied, and its text."""
+
+    id: int
+    text: str
+
+
+class Vocabulary:
+    """``units`` by id, the first two START and END; ``merges`` pairs of ids, the first learned
+    first, each making the next of the last ``len(merges)`` units."""
+
+    def __init__(self, units: Sequence[str], merges: Sequence[tuple[int, int]]) -> None:
+        self.units, self.merges = tuple(units), tuple((int(a), int(b)) for a, b in merges)
+        base = len(self.units) - len(self.merges)
+        self._ids = {unit: at for at, unit in enumerate(self.units[:base]) if at > END}
+        self._made = {pair: base + at for at, pair in enumerate(self.merges)}
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @property
+    def pieces(self) -> dict[str, int]:
+        """The ids of the units that are no merges, by text."""
+        return self._ids
+
+    @classmethod
+    def learn(
+        cls, sources: Sequence[Source], outputs: Sequence[str], least: float = 0.02
+    ) -> "Vocabulary":
+        """From the inputs (n,) and outputs (n,). Pairs that occur in a row in ``least`` of the
+        outputs, on average, are merged."""
+        pieces = [split(output) for output in outputs]
+        counts = _Counts.of(sources, pieces)
+        ranked = counts.written.most_common()
+        kept = [p for p, _ in ranked if not counts.copied_only(p)][:_MOST_UNITS]
+        signs = sorted({sign for each in outputs for sign in each} | {" "})
+        units = ["", "", *kept, *(sign for sign in signs if sign not in set(kept))]
+        ids = {unit: at for at, unit in enumerate(units) if at > END}
+        loose = {ids[p] for p in kept if counts.often_copied(p)}
+        rows = [[ids.get(p, -1) for p in each] for each in pieces]
+        merges = _merged(rows, units, loose, max(4.0, least * len(outputs)))
+        return cls(units, merges)
+
+    def encode(self, source: Source, output: str) -> list[Unit] | None:
+        """The units of an output, without START and END; None if it has a sign that can neither be
+        written nor copied."""
+        found: list[Unit] = []
+        for piece in split(output):
+            if piece in self._ids or piece in source.places:
+                found.append(Unit(self._ids.get(piece, -1), piece))
+                continue
+            if any(sign not in self._ids for sign in piece):
+                return None
+            found += [Unit(self._ids[sign], sign) for sign in piece]
+        return self._joined(found)
+
+    def _joined(self, row: list[Unit]) -> list[Unit]:
+        while len(row) > 1:
+            pairs = [(a.id, b.id) for a, b in zip(row, row[1:], strict=False)]
+            made = min((self._made[pair] for pair in pairs if pair in self._made), default=None)
+            if made is None:
+                break
+            joined, at = list[Unit](), 0
+            while at < len(row):
+                if at < len(pairs) and self._made.get(pairs[at]) == made:
+                    joined.append(Unit(made, self.units[made]))
+                    at += 2
+                else:
+                    joined.append(row[at])
+                    at += 1
+            row = joined
+        return row
+
+
+class _Counts(NamedTuple):
+    """Of each piece: how often it is written, and how often it could have been copied then; in how
+    many inputs it is offered, in how many outputs written, and in how many examples both."""
+
+    written: Counter[str]
+    copied: Counter[str]
+    offering: Counter[str]
+    writing: Counter[str]
+    both: Counter[str]
+    examples: int
+
+    @classmethod
+    def of(cls, sources: Sequence[Source], pieces: Sequence[Sequence[str]]) -> "_Counts":
+        found = cls(*(Counter[str]() for _ in range(5)), len(pieces))
+        for source, each in zip(sources, pieces, strict=True):
+            found.written.update(each)
+            found.copied.update(piece for piece in each if piece in source.places)
+            found.offering.update(source.places.keys())
+            found.writing.update(set(each))
+            found.both.update(set(each) & source.places.keys())
+        return found
+
+    def copied_only(self, piece: str) -> bool:
+        """Whether the piece is written because the input has it. Of a word that most inputs and
+        most outputs have that cannot be said."""
+        if not self.often_copied(piece, _COPIED):
+            return False
+        given = self.both[piece] / max(1, self.offering[piece])
+        return given >= min(1.0, _LIFT * self.writing[piece] / max(1, self.examples))
+
+    def often_copied(self, piece: str, share: float = 0.5) -> bool:
+        """Whether that share of its occurrences could have been copied; never of a mere sign."""
+        return piece.strip().isalnum() and self.copied[piece] >= share * self.written[piece]
+
+
+def _merged(
+    rows: Sequence[Sequence[int]], units: list[str], loose: set[int], least: float
+) -> list[tuple[int, int]]:
+    """The merges, whose texts are added to ``units``."""
+    line: list[int] = []
+    for row in rows:
+        if len(line) + len(row) >= _MOST_LEARNED:
+            break
+        line += (-1 if unit in loose else unit for unit in row)
+        line.append(-1)
+    least *= len(line) / max(1, sum(len(row) + 1 for row in rows))
+    now, merges = np.array(line, np.int64), list[tuple[int, int]]()
+    while len(merges) < _MOST_MERGES and len(now) > 1:
+        codes = np.where((now[:-1] < 0) | (now[1:] < 0), -1, (now[:-1] << 32) + now[1:])
+        pairs, counts = np.unique(codes[codes >= 0], return_counts=True)
+        if not len(counts) or counts.max() < least:
+            break
+        best = int(pairs[counts.argmax()])
+        first, second = best >> 32, best & 0xFFFFFFFF
+        at = np.flatnonzero(codes == best)
+        if first == second:  # of three in a row the first two
+            at = _apart(at)
+        units.append(units[first] + units[second])
+        merges.append((first, second))
+        now[at] = len(units) - 1
+        now = np.delete(now, at + 1)
+    return merges
+
+
+def _apart(places: np.ndarray) -> np.ndarray:
+    """Those that do not follow the one kept before at once."""
+    kept: list[int] = []
+    for place in places.tolist():
+        if not kept or place > kept[-1] + 1:
+            kept.append(place)
+    return np.array(kept)
