@@ -55,7 +55,10 @@ def test_the_list_says_where_each_task_stands(serving_desk: Desk) -> None:
         "2123-10-21"
     )
     assert reply.split() == ["reply", "observe", "free", "text", "6", "0", "%", "$0.01"]
-    assert why_not == "  its answers are free text: no specialist learns that yet"
+    assert why_not == (
+        "  its answers are free text: no specialist learns that yet without fine-tuning "
+        "(fine_tune = true under [learn])"
+    )
 
 
 def test_why_a_task_has_no_certificate(busy_desk: Desk) -> None:

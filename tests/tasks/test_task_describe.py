@@ -43,7 +43,7 @@ def test_conditions_marks_and_long_texts() -> None:
     text = describe(task, 3, None)
     assert text.startswith("task chat (t1), pinned, ignored\n")
     assert "at an unknown price" in text
-    assert "not for a specialist" in text
+    assert "by fine-tuning alone" in text
     assert "only if: slot message is 'hi'" in text
     assert "only if: the input contains 'you'" in text
     assert "[…600 characters…]" in text

@@ -23,7 +23,7 @@ def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_recipe_keeps_its_calibration_examples_apart() -> None:
-    assert [recipe.kind for recipe in RECIPES] == ["label", "fields", "match"]
+    assert [recipe.kind for recipe in RECIPES] == ["label", "fields", "match", "text"]
     assert all(recipe.held_out and recipe.encoder for recipe in RECIPES)
 
 

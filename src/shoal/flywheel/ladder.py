@@ -26,9 +26,13 @@ def recipes_for(
     Raises:
         LearningError: none can; says why.
     """
-    found, reasons = [], list[str]()
-    if fine_tune:
-        found = [r for r in recipes.RECIPES if not recipes.refusal(task.contract, inputs, r)]
+    found, reasons, untuned = list[Recipe](), list[str](), list[str]()
+    for recipe in recipes.RECIPES if fine_tune else ():
+        reason = recipes.refusal(task.contract, inputs, recipe)
+        if not reason:
+            found.append(recipe)
+        elif _by_tuning_alone(recipe, task):
+            untuned.append(f"its answers are {explain(task.contract)}: {reason}")
     for kind in KINDS:
         if not kind.fits(task.contract):
             continue
@@ -40,9 +44,15 @@ def recipes_for(
                 found.append(recipe)
     if found:
         return tuple(sorted(found, key=lambda recipe: recipe.cost))
-    if reasons:
-        raise LearningError(reasons[-1])
+    if reasons or untuned:
+        raise LearningError([*reasons, *untuned][-1])
     raise LearningError(f"its answers are {explain(task.contract)}: no specialist learns that yet")
+
+
+def _by_tuning_alone(recipe: Recipe, task: Task) -> bool:
+    """Whether the task's contract is the recipe's to learn, and its kind has no lighter one."""
+    kind = kind_of(recipe.kind)
+    return kind is not None and not kind.recipes and kind.fits(task.contract)
 
 
 def why_not(task: Task, inputs: Sequence[Input] = ()) -> str:

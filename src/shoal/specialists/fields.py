@@ -19,7 +19,7 @@ from shoal.specialists.conversations import left_out_together
 from shoal.specialists.copied import CopiedFields, Values
 from shoal.specialists.files import write_model
 from shoal.specialists.head import Head
-from shoal.specialists.kind import Kind, Recipe
+from shoal.specialists.kind import BY_TUNING, Kind, Recipe
 from shoal.specialists.machine import KernelMachine
 from shoal.specialists.notation import Finding
 from shoal.specialists.senses import Senses
@@ -264,7 +264,7 @@ def _refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str
         if field.kind in ("text", "json"):
             return (
                 f"field {field.name!r} holds {field.kind}, which is neither a label nor copied "
-                "from the input: no specialist learns that yet"
+                f"from the input: {BY_TUNING}"
             )
         if field.kind in COPIED_KINDS and not recipe.encoder:
             return f"field {field.name!r} is copied from the input, which takes the encoder"

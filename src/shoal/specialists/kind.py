@@ -28,6 +28,9 @@ class Recipe(Struct, frozen=True):
     held_out: bool = False
 
 
+BY_TUNING = "no specialist learns that yet without fine-tuning (fine_tune = true under [learn])"
+"""Why answers that have to be written are not learned."""
+
 Fits = Callable[[Contract], bool]
 """Whether outputs of this contract are the kind's to predict, whatever the inputs."""
 

@@ -20,7 +20,7 @@ import numpy as np
 from shoal.chat import ToolCall
 from shoal.errors import ArtifactError, LearningError
 from shoal.specialists.files import write_model
-from shoal.specialists.kind import Kind, Recipe
+from shoal.specialists.kind import BY_TUNING, Kind, Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Reason, Trained
 from shoal.tasks.comparator import same
@@ -228,7 +228,7 @@ def _refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str
     seldom = "its inputs seldom recur: a memo would seldom answer"
     if is_closed(contract):
         return seldom
-    open_ended = f"its answers are {explain(contract)}: no specialist learns that yet"
+    open_ended = f"its answers are {explain(contract)}: {BY_TUNING}"
     return f"{open_ended}, and {seldom}" if inputs else open_ended
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from shoal.chat import Answer
 from shoal.errors import LearningError
 from shoal.specialists.files import write_model
-from shoal.specialists.kind import Kind, Recipe
+from shoal.specialists.kind import BY_TUNING, Kind, Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Reason, Trained
 from shoal.specialists.tuned_encoder import TUNED, tuned_encoder
@@ -221,9 +221,7 @@ def _train(
     senses: Senses | None,
     recipe: Recipe,
 ) -> Trained:
-    raise LearningError(
-        "what is written is learned by fine-tuning alone: fine_tune = true under [learn]"
-    )
+    raise LearningError(f"its answers are written: {BY_TUNING}")
 
 
 KIND = Kind("text", (), _fits, _refusal, _train, restore_text)

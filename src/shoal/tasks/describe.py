@@ -74,7 +74,8 @@ def _lines(
     yield f"calls: {volume:,} recorded, answered by the LLM {price}"
     yield f"answers: {explain(task.contract)}"
     yield f"same answer: {comparator_name(task.contract)}"
-    learnable = "a specialist can learn it" if is_closed(task.contract) else "not for a specialist"
+    how = "" if is_closed(task.contract) else ", by fine-tuning alone"
+    learnable = f"a specialist can learn it{how}"
     yield f"learning: {learnable}"
     for condition in task.conditions:
         yield f"only if: {_condition(condition)}"

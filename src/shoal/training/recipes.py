@@ -20,6 +20,7 @@ RECIPES = (
     Recipe("label", TUNED, encoder=True, cost=8, share=0.5, held_out=True),
     Recipe("fields", TUNED, encoder=True, cost=8, share=0.5, held_out=True),
     Recipe("match", TUNED, encoder=True, cost=20, share=0.4, held_out=True),
+    Recipe("text", TUNED, encoder=True, cost=25, share=1.0, held_out=True),
 )
 
 _EXTRA = "fine-tuning needs the extra `train`: pip install 'shoal[train]'"
@@ -37,7 +38,7 @@ def refusal(contract: Contract, inputs: Sequence[Input], recipe: Recipe) -> str:
     kind = kind_of(recipe.kind)
     if kind is None or not kind.fits(contract):
         return f"its answers are none that a {recipe.kind} gives"
-    return kind.refusal(contract, inputs, kind.recipes[-1])
+    return kind.refusal(contract, inputs, kind.recipes[-1] if kind.recipes else recipe)
 
 
 def train(
@@ -74,5 +75,10 @@ def train(
 
             matcher = tune_match(contract, inputs, outputs, senses, folder=aids.folder)
             return Trained(matcher, [])
+        case "text":
+            from shoal.training.text import tune_text
+
+            writer = tune_text(contract, inputs, outputs, senses, folder=aids.folder)
+            return Trained(writer, [])
         case kind:
             raise LearningError(f"no recipe fine-tunes a {kind}")

@@ -187,7 +187,9 @@ def tune_text(
         learner.teach(examples, "whole")
         learner.validation = []
         more = structs.replace(
-            loop, epochs=max(1, round(epochs * options.whole)), rate=loop.rate / 3,
+            loop,
+            epochs=max(1, round(epochs * options.whole)),
+            rate=loop.rate / 3,
             head_rate=loop.head_rate / 3,
         )
         fit(learner, more, folder and folder / "whole", show)
@@ -222,7 +224,7 @@ def _specialist(
     sureness: Sureness,
     senses: Senses,
 ) -> TextSpecialist:
-    each = [decoder.arrays() for decoder in learner.decoders]  # type: ignore[operator]
+    each = [decoder.arrays() for decoder in learner.decoders]
     arrays = {name: np.stack([one[name] for one in each]).astype(np.float16) for name in SHAPES}
     arrays |= encoder_arrays(tuned_tensors(learner.encoder))
     return TextSpecialist(contract, arrays, vocabulary, longest, sureness, senses)

@@ -3,8 +3,8 @@
 Each decoder is an LSTM (Hochreiter & Schmidhuber 1997) over what was written so far, attention over
 the input's words, a second LSTM over both, attention again, and one softmax over the units of the
 vocabulary and the input's words (See et al. 2017, Gu et al. 2016); a word may be copied in several
-forms. Weights are stacked: the first axis of every array is the decoder, k of them. The distribution
-of the next unit is the mean of theirs.
+forms. Weights are stacked: the first axis of every array is the decoder, k of them. The
+distribution of the next unit is the mean of theirs.
 """
 
 from typing import Any, NamedTuple
@@ -107,7 +107,7 @@ class Decoders:
         """What comes next after ``ids`` (b,), END for a piece that is no unit, read from words with
         weights ``read`` (b, s): probabilities (k, b, units and pieces beyond), and states."""
         w, memory = self._w, page.memory
-        x = w["embedding"][:, ids] + read @ memory @ w["read"]
+        x = w["embedding"][:, ids] + np.asarray(read @ memory @ w["read"], np.float32)
         h1, c1 = _cell(x, hidden.h1, hidden.c1, w["first"], w["first_bias"])
         seen1 = _attend(h1 @ w["look_first"], memory)
         h2, c2 = _cell(
@@ -135,9 +135,7 @@ class Decoders:
         return found
 
 
-def _cell(
-    x: Floats, h: Floats, c: Floats, weight: Floats, bias: Floats
-) -> tuple[Floats, Floats]:
+def _cell(x: Floats, h: Floats, c: Floats, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
     """One step of an LSTM; gates in torch's order: input, forget, cell, output."""
     gates = np.concatenate([x, h], 2) @ weight + bias[:, None]
     d = h.shape[2]

@@ -63,12 +63,10 @@ class Source:
         return sorted({at for at, _ in self.places.get(piece, ())})
 
 
-def pooling(
-    spans: Sequence[tuple[int, int]], offsets: NDArray[np.int32]
-) -> NDArray[np.float32]:
+def pooling(spans: Sequence[tuple[int, int]], offsets: NDArray[np.int32]) -> NDArray[np.float32]:
     """(s, t): the share of each of t tokens, at offsets (t, 2), in the state of each of s words:
     the mean over those that the word overlaps. Of a word that no token overlaps, 0."""
     places = np.array(spans, np.int32).reshape(-1, 2)
     over = (offsets[None, :, 0] < places[:, None, 1]) & (offsets[None, :, 1] > places[:, None, 0])
     found = over.astype(np.float32)
-    return found / np.maximum(found.sum(axis=1, keepdims=True), 1)
+    return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1), np.float32)

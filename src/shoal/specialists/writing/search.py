@@ -44,11 +44,12 @@ def drafts(
     done: dict[str, Draft] = {}
     for _ in range(longest + 1):
         grown, hidden = _grown(decoders, page, hidden, open_, beam, none)
-        for one in grown:
+        best = max([d.log_probability for d in done.values()] + [g.total for g in grown])
+        rows = [at for at, one in enumerate(grown) if one.total >= best - _HOPELESS]
+        for one in (grown[at] for at in rows):
             if one.ended:
                 _keep(done, one)
-        best = max([d.log_probability for d in done.values()] + [g.total for g in grown])
-        rows = [at for at, one in enumerate(grown) if _goes_on(one, best)]
+        rows = [at for at in rows if not grown[at].ended]
         if len(done) >= beam:
             worst = sorted(d.log_probability for d in done.values())[-beam]
             rows = [at for at in rows if grown[at].total > worst]
@@ -57,10 +58,6 @@ def drafts(
         hidden = hidden.rows(np.array(rows, np.intp))
         open_ = [grown[at] for at in rows]
     return sorted(done.values(), key=lambda draft: -draft.log_probability)[:beam]
-
-
-def _goes_on(one: _Hypothesis, best: float) -> bool:
-    return not one.ended and one.total >= best - _HOPELESS
 
 
 def _keep(done: dict[str, Draft], one: _Hypothesis) -> None:

@@ -7,6 +7,7 @@ byte-pair encoding (Sennrich et al. 2016), so that SQL of 110 words takes 20 ste
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ _MOST_UNITS = 6_000
 _MOST_MERGES = 600
 _MOST_LEARNED = 100_000  # pieces from which merges are learned: enough to count on
 _COPIED = 0.9  # of a piece's occurrences: then it is copied, and no unit
+_AT_TIMES = 0.5  # then it stays a unit by itself
 _LIFT = 3.0  # times as usual in an output whose input has it: else it is there by chance
 
 
@@ -55,11 +57,11 @@ class Vocabulary:
         pieces = [split(output) for output in outputs]
         counts = _Counts.of(sources, pieces)
         ranked = counts.written.most_common()
-        kept = [p for p, _ in ranked if not counts.copied_only(p)][:_MOST_UNITS]
+        kept = [p for p, _ in ranked if not counts.copied_in(p, _COPIED)][:_MOST_UNITS]
         signs = sorted({sign for each in outputs for sign in each} | {" "})
         units = ["", "", *kept, *(sign for sign in signs if sign not in set(kept))]
         ids = {unit: at for at, unit in enumerate(units) if at > END}
-        loose = {ids[p] for p in kept if counts.often_copied(p)}
+        loose = {ids[p] for p in kept if counts.copied_in(p, _AT_TIMES)}
         rows = [[ids.get(p, -1) for p in each] for each in pieces]
         merges = _merged(rows, units, loose, max(4.0, least * len(outputs)))
         return cls(units, merges)
@@ -79,7 +81,7 @@ class Vocabulary:
 
     def _joined(self, row: list[Unit]) -> list[Unit]:
         while len(row) > 1:
-            pairs = [(a.id, b.id) for a, b in zip(row, row[1:], strict=False)]
+            pairs = [(a.id, b.id) for a, b in pairwise(row)]
             made = min((self._made[pair] for pair in pairs if pair in self._made), default=None)
             if made is None:
                 break
@@ -108,7 +110,7 @@ class _Counts(NamedTuple):
 
     @classmethod
     def of(cls, sources: Sequence[Source], pieces: Sequence[Sequence[str]]) -> "_Counts":
-        found = cls(*(Counter[str]() for _ in range(5)), len(pieces))
+        found = cls(Counter(), Counter(), Counter(), Counter(), Counter(), len(pieces))
         for source, each in zip(sources, pieces, strict=True):
             found.written.update(each)
             found.copied.update(piece for piece in each if piece in source.places)
@@ -117,17 +119,14 @@ class _Counts(NamedTuple):
             found.both.update(set(each) & source.places.keys())
         return found
 
-    def copied_only(self, piece: str) -> bool:
-        """Whether the piece is written because the input has it. Of a word that most inputs and
-        most outputs have that cannot be said."""
-        if not self.often_copied(piece, _COPIED):
+    def copied_in(self, piece: str, share: float) -> bool:
+        """Whether that share of its occurrences is there because the input has it. Of mere signs,
+        and of a word that most inputs and most outputs have, that cannot be said."""
+        if not piece.strip().isalnum() or self.copied[piece] < share * self.written[piece]:
             return False
         given = self.both[piece] / max(1, self.offering[piece])
-        return given >= min(1.0, _LIFT * self.writing[piece] / max(1, self.examples))
-
-    def often_copied(self, piece: str, share: float = 0.5) -> bool:
-        """Whether that share of its occurrences could have been copied; never of a mere sign."""
-        return piece.strip().isalnum() and self.copied[piece] >= share * self.written[piece]
+        usual = self.writing[piece] / max(1, self.examples)
+        return usual <= 1 / 2 and given >= min(1.0, _LIFT * usual)
 
 
 def _merged(
