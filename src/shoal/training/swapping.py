@@ -115,7 +115,7 @@ def _span(source: Source, units: Sequence[Unit]) -> tuple[int, int] | None:
 
 
 def _kind(units: Sequence[Unit]) -> str:
-    before = "".join(unit.text for unit in units[-4:])
+    before = "".join(unit.text if unit.id >= 0 else "\0" for unit in units[-6:])
     return re.sub(r"\d+", "", before)[-_CONTEXT:]
 
 

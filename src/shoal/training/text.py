@@ -29,7 +29,7 @@ from shoal.training.loop import Learner, LoopOptions, fit
 from shoal.training.split import validation_rows
 from shoal.training.swapping import Swapper
 from shoal.training.texts import TokenisedTexts, in_order
-from shoal.training.writing import Decoder, Example, WriterSizes, targets
+from shoal.training.writing import Decoder, Example, Targets, WriterSizes, targets
 
 MOST_WORD_PIECES = 256  # that the encoder reads, [CLS] and [SEP] included
 _LEAST = 30  # examples
@@ -50,12 +50,12 @@ class TextOptions(Struct, frozen=True):
     swaps: float = 0.5
     smoothing: float = 0.0
     whole: float = 0.15
-    least: float = 0.02
+    least: int = 12
 
     def epochs_of(self, examples: int) -> int:
         """How many epochs so many examples take."""
         fitting = round(_STEPS * self.loop.batch / max(1, examples))
-        return self.epochs or min(60, max(6, fitting))
+        return self.epochs or min(40, max(6, fitting))
 
 
 class TextLearner(Learner):
@@ -133,7 +133,7 @@ class TextLearner(Learner):
         inside = torch.zeros(len(rows), most, dtype=torch.bool)
         for at, example in enumerate(examples):
             inside[at, : len(example.source)] = True
-        given = type(targets(examples, most))(*(t.to(self.device) for t in targets(examples, most)))
+        given = Targets(*(each.to(self.device) for each in targets(examples, most)))
         blank = torch.zeros_like(given.before, dtype=torch.bool)
         if self.training and self.options.blank:
             blank = torch.rand(blank.shape, device=self.device) < self.options.blank

@@ -26,7 +26,7 @@ class WriterSizes(Struct, frozen=True):
 
     decoders: int = 3
     embedding: int = 128
-    hidden: int = 256
+    hidden: int = 192
     out: int = 192
 
 

@@ -7,6 +7,7 @@ forms. Weights are stacked: the first axis of every array is the decoder, k of t
 distribution of the next unit is the mean of theirs.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from shoal.errors import ArtifactError
 from shoal.specialists.writing.pieces import FORMS, Source
-from shoal.specialists.writing.vocabulary import Vocabulary
+from shoal.specialists.writing.vocabulary import START, Vocabulary
 
 Floats = NDArray[np.float32]
 
@@ -74,7 +75,7 @@ class Decoders:
         missing = SHAPES.keys() - arrays.keys()
         if missing:
             raise ArtifactError(f"the writer's files lack {', '.join(sorted(missing))}")
-        self._w = {name: np.asarray(arrays[name], np.float32) for name in SHAPES}
+        self._w = {name: np.ascontiguousarray(arrays[name], np.float32) for name in SHAPES}
         self.vocabulary = vocabulary
         self.count, units, _ = self._w["embedding"].shape
         if units != len(vocabulary) or self._w["forms"].shape[2] != FORMS:
@@ -121,7 +122,8 @@ class Decoders:
         w = self._w
         k, b, _ = out.shape
         units = out @ w["units"] + w["units_bias"][:, None]
-        scale = np.sqrt(page.memory.shape[2])
+        units[:, :, START] = -1e9  # as in training: nothing goes on to where it began
+        scale = math.sqrt(page.memory.shape[2])  # numpy's own would widen all to float64
         copies = (out @ w["point"]) @ page.memory.transpose(0, 2, 1) / scale
         both = _softmax(np.concatenate([units, copies], 2))
         size = units.shape[2]
@@ -139,7 +141,7 @@ def _cell(x: Floats, h: Floats, c: Floats, weight: Floats, bias: Floats) -> tupl
     """One step of an LSTM; gates in torch's order: input, forget, cell, output."""
     gates = np.concatenate([x, h], 2) @ weight + bias[:, None]
     d = h.shape[2]
-    keep = 1 / (1 + np.exp(-np.clip(gates, -30, 30)))
+    keep = 0.5 * np.tanh(0.5 * gates) + 0.5  # the logistic function
     c = keep[:, :, d : 2 * d] * c + keep[:, :, :d] * np.tanh(gates[:, :, 2 * d : 3 * d])
     return keep[:, :, 3 * d :] * np.tanh(c), c
 
@@ -148,7 +150,7 @@ def _attend(query: Floats, memory: Floats) -> Floats:
     """(k, b, d): for each query (k, b, d) the mean of the memory (k, s, d), weighted by fit."""
     if memory.shape[1] == 0:
         return np.zeros_like(query)
-    scores = query @ memory.transpose(0, 2, 1) / np.sqrt(memory.shape[2])
+    scores = query @ memory.transpose(0, 2, 1) / math.sqrt(memory.shape[2])
     return np.asarray(_softmax(scores) @ memory)
 
 

@@ -82,7 +82,6 @@ def _grown(
     ids = np.array([one.last for one in open_], np.intp)
     each, hidden = decoders.step(page, hidden, ids, np.stack([one.read for one in open_]))
     mean = each.mean(axis=0)
-    mean[:, START] = 0
     favourites = each.argmax(axis=2)  # (k, b)
     totals = np.array([one.total for one in open_])[:, None] + np.log(np.maximum(mean, 1e-30))
     size = totals.shape[1]

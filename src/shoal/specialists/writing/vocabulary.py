@@ -17,8 +17,9 @@ from shoal.specialists.writing.pieces import Source, split
 START, END = 0, 1
 _MOST_UNITS = 6_000
 _MOST_MERGES = 600
-_MOST_LEARNED = 100_000  # pieces from which merges are learned: enough to count on
+_MOST_LEARNED = 300_000  # pieces from which merges are learned: enough to count on
 _COPIED = 0.9  # of a piece's occurrences: then it is copied, and no unit
+_LEAST_COUNTED = 4.0  # occurrences of a pair: fewer are chance
 _AT_TIMES = 0.5  # then it stays a unit by itself
 _LIFT = 3.0  # times as usual in an output whose input has it: else it is there by chance
 
@@ -50,10 +51,10 @@ class Vocabulary:
 
     @classmethod
     def learn(
-        cls, sources: Sequence[Source], outputs: Sequence[str], least: float = 0.02
+        cls, sources: Sequence[Source], outputs: Sequence[str], least: int = 12
     ) -> "Vocabulary":
-        """From the inputs (n,) and outputs (n,). Pairs that occur in a row in ``least`` of the
-        outputs, on average, are merged."""
+        """From the inputs (n,) and outputs (n,). Pairs that occur in a row ``least`` times, or in
+        a twentieth of the outputs if that is less, are merged."""
         pieces = [split(output) for output in outputs]
         counts = _Counts.of(sources, pieces)
         ranked = counts.written.most_common()
@@ -63,7 +64,7 @@ class Vocabulary:
         ids = {unit: at for at, unit in enumerate(units) if at > END}
         loose = {ids[p] for p in kept if counts.copied_in(p, _AT_TIMES)}
         rows = [[ids.get(p, -1) for p in each] for each in pieces]
-        merges = _merged(rows, units, loose, max(4.0, least * len(outputs)))
+        merges = _merged(rows, units, loose, min(float(least), len(outputs) / 20))
         return cls(units, merges)
 
     def encode(self, source: Source, output: str) -> list[Unit] | None:
@@ -133,13 +134,13 @@ def _merged(
     rows: Sequence[Sequence[int]], units: list[str], loose: set[int], least: float
 ) -> list[tuple[int, int]]:
     """The merges, whose texts are added to ``units``."""
+    total = sum(map(len, rows))
+    stride = -(-total // _MOST_LEARNED) if total else 1
     line: list[int] = []
-    for row in rows:
-        if len(line) + len(row) >= _MOST_LEARNED:
-            break
+    for row in rows[::stride]:  # of the whole, not of what came first
         line += (-1 if unit in loose else unit for unit in row)
         line.append(-1)
-    least *= len(line) / max(1, sum(len(row) + 1 for row in rows))
+    least = max(_LEAST_COUNTED, least / stride)
     now, merges = np.array(line, np.int64), list[tuple[int, int]]()
     while len(merges) < _MOST_MERGES and len(now) > 1:
         codes = np.where((now[:-1] < 0) | (now[1:] < 0), -1, (now[:-1] << 32) + now[1:])
