@@ -12,7 +12,7 @@ from shoal.specialists.card import Card
 from shoal.specialists.kind import Recipe
 from shoal.specialists.loading import load_specialist
 from shoal.specialists.senses import Senses
-from shoal.specialists.text import KIND, TextSpecialist
+from shoal.specialists.text import KIND, TextSpecialist, texts_of
 from shoal.specialists.writing.sureness import Sureness
 from shoal.tasks import Contract, Field, FieldsContract, Input, LabelContract, TextContract
 from shoal.tasks.comparators import register
@@ -134,3 +134,8 @@ def test_it_fits_what_has_to_be_written_and_only_tuning_learns_it() -> None:
     recipe = Recipe("text", "tuned", encoder=True, cost=1, share=1, held_out=True)
     with pytest.raises(LearningError, match="fine_tune = true"):
         KIND.train(TEXT, [], [], None, recipe)
+
+
+def test_what_is_written_is_the_text_of_the_output() -> None:
+    assert texts_of(TEXT, ["a", None, ""]) == ["a", None, None]
+    assert texts_of(OPEN, [{"note": "x"}, None]) == ['{"note": "x"}', None]

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from shoal.chat import Answer
 from shoal.errors import ConfigError
 from shoal.tasks import LabelContract, TextContract, comparator_name, same
-from shoal.tasks.comparators import register
+from shoal.tasks.comparators import key_of, register
 
 LABELS = LabelContract(("apple", "ant", "bee"))
 
@@ -33,3 +33,21 @@ def test_a_comparator_that_nobody_registered_is_an_error() -> None:
     own = replace(TextContract(), comparator="nobody's")
     with pytest.raises(ConfigError, match='no comparator "nobody\'s"'):
         same(own, Answer(text="a"), Answer(text="b"))
+
+
+def test_a_comparator_may_tell_what_equal_answers_share() -> None:
+    class Keyed:
+        def __call__(self, a: Answer, b: Answer) -> bool:
+            return self.key(a) == self.key(b)
+
+        def key(self, answer: Answer) -> str:
+            return answer.text[:1]
+
+    register("keyed", Keyed())
+    register("not keyed", lambda a, b: True)
+    key = key_of("keyed")
+    assert key is not None
+    assert key(Answer(text="apple")) == key(Answer(text="ant")) == "a"
+    assert key_of("not keyed") is None
+    with pytest.raises(ConfigError, match="nobody"):
+        key_of("nobody's")

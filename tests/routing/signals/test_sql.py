@@ -56,6 +56,8 @@ def test_what_runs(database: SqlDatabase, sql: str, runs: bool) -> None:
 def test_the_same_rows(database: SqlDatabase, first: str, second: str, alike: bool) -> None:
     same = SameRows(database)
     assert same(Answer(text=first), Answer(text=second)) is alike
+    keys = same.key(Answer(text=first)), same.key(Answer(text=second))
+    assert (keys[0] is not None and keys[0] == keys[1]) is (alike and first != "SELEC")
     assert same(Answer(text=second), Answer(text=first)) is alike
 
 
