@@ -113,6 +113,12 @@ def test_too_few_examples_are_refused(tuned_from: Senses) -> None:
         tune_text(TEXT, inputs[:12], outputs[:12], tuned_from, OPTIONS)
     with pytest.raises(LearningError, match="0 answers"):
         tune_text(TEXT, inputs, [None] * len(inputs), tuned_from, OPTIONS)
+    endless = [f"{n} {'a b ' * n}" for n in range(401, 401 + len(inputs))]
+    with pytest.raises(LearningError, match="none of more than 400 units"):
+        tune_text(TEXT, inputs, endless, tuned_from, OPTIONS)
+    long = [Input("word " * 300)] * len(inputs)
+    with pytest.raises(LearningError, match="fewer than 256 word pieces"):
+        tune_text(TEXT, long, outputs, tuned_from, OPTIONS)
 
 
 def test_the_served_decoders_give_the_trained_ones_probabilities() -> None:

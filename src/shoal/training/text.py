@@ -32,6 +32,7 @@ from shoal.training.texts import TokenisedTexts, in_order
 from shoal.training.writing import Decoder, Example, Targets, WriterSizes, targets
 
 MOST_WORD_PIECES = 256  # that the encoder reads, [CLS] and [SEP] included
+MOST_UNITS = 400  # that are written for one answer
 _LEAST = 30  # examples
 _STEPS = 1_500  # of one batch, about: more epochs where examples are few
 _MOST_VALIDATE = 300
@@ -55,7 +56,7 @@ class TextOptions(Struct, frozen=True):
     def epochs_of(self, examples: int) -> int:
         """How many epochs so many examples take."""
         fitting = round(_STEPS * self.loop.batch / max(1, examples))
-        return self.epochs or min(40, max(6, fitting))
+        return self.epochs or min(60, max(6, fitting))
 
 
 class TextLearner(Learner):
@@ -164,10 +165,8 @@ def tune_text(
     """
     options = options or TextOptions()
     given, said = _usable(contract, inputs, outputs, senses)
-    sources = [Source(text) for text in given]
-    vocabulary = Vocabulary.learn(sources, said, options.least)
-    encoded = [vocabulary.encode(s, o) for s, o in zip(sources, said, strict=True)]
-    examples = [Example(s, u) for s, u in zip(sources, encoded, strict=True) if u is not None]
+    vocabulary = Vocabulary.learn([*map(Source, given)], said, options.least)
+    given, said, examples = _written(given, said, vocabulary)
     validates = set(validation_rows(given, one_in=10, few=100)[:_MOST_VALIDATE])
     trains = [example for row, example in enumerate(examples) if row not in validates]
     epochs = options.epochs_of(len(trains))
@@ -208,12 +207,31 @@ def _usable(
     if pairs:
         lengths = senses.encoder.lengths([text for text, _ in pairs])
         pairs = [p for p, n in zip(pairs, lengths, strict=True) if n < MOST_WORD_PIECES]
-    if len(pairs) < _LEAST:
-        raise LearningError(
-            f"{len(pairs)} answers can be learned from: writing takes {_LEAST} at least, of inputs "
-            f"of fewer than {MOST_WORD_PIECES} word pieces"
-        )
+    _require(len(pairs))
     return [text for text, _ in pairs], [said for _, said in pairs]
+
+
+def _written(
+    given: Sequence[str], said: Sequence[str], vocabulary: Vocabulary
+) -> tuple[list[str], list[str], list[Example]]:
+    """Those that are not too long, and what they are to train."""
+    found = []
+    for text, output in zip(given, said, strict=True):
+        source = Source(text)
+        units = vocabulary.encode(source, output)
+        if units is not None and len(units) <= MOST_UNITS:
+            found.append((text, output, Example(source, units)))
+    _require(len(found))
+    return [f[0] for f in found], [f[1] for f in found], [f[2] for f in found]
+
+
+def _require(count: int) -> None:
+    if count < _LEAST:
+        raise LearningError(
+            f"{count} answers can be learned from: writing takes {_LEAST} at least, none empty, "
+            f"none of more than {MOST_UNITS} units, and inputs of fewer than {MOST_WORD_PIECES} "
+            "word pieces"
+        )
 
 
 def _specialist(

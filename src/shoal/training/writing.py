@@ -19,6 +19,7 @@ from shoal.specialists.writing.vocabulary import END, START, Unit
 from shoal.training.bert import Dropout
 
 _NEVER = -1e9
+_LEAST_LIKELY = 1e-30  # probability: less has no logarithm in float32
 
 
 class WriterSizes(Struct, frozen=True):
@@ -43,7 +44,7 @@ class Targets(NamedTuple):
     before: Tensor  # (b, t) ids of what was written before; END for a piece that is no unit
     read: Tensor  # (b, t, s) the words it may have been copied from, weighted
     ids: Tensor  # (b, t) ids of what is written, -1 if it can only be copied
-    copies: Tensor  # (b, t, s, f) bool: which copies write it
+    copies: Tensor  # (m, 4): row, place, word and form of every copy that writes what is there
     real: Tensor  # (b, t) bool, False for padding
 
 
@@ -52,19 +53,19 @@ def targets(examples: Sequence[Example], words: int) -> Targets:
     b, t = len(examples), 1 + max(len(example.units) for example in examples)
     before, ids = np.full((b, t), START, np.int64), np.full((b, t), END, np.int64)
     read = np.zeros((b, t, words), np.float32)
-    copies = np.zeros((b, t, words, FORMS), bool)
+    copies: list[tuple[int, int, int, int]] = []
     real = np.zeros((b, t), bool)
     for row, (source, units) in enumerate(examples):
         real[row, : len(units) + 1] = True
         for at, unit in enumerate(units):
             ids[row, at] = unit.id
             before[row, at + 1] = unit.id if unit.id >= 0 else END
-            for word, form in source.places.get(unit.text, ()):
-                copies[row, at, word, form] = True
+            copies += ((row, at, word, form) for word, form in source.places.get(unit.text, ()))
             reads = source.read(unit.text)
             if reads:
                 read[row, at + 1, reads] = 1 / len(reads)
-    return Targets(*map(torch.from_numpy, (before, read, ids, copies, real)))
+    placed = np.array(copies, np.int64).reshape(-1, 4)
+    return Targets(*map(torch.from_numpy, (before, read, ids, placed, real)))
 
 
 class Decoder(nn.Module):
@@ -120,13 +121,15 @@ class Decoder(nn.Module):
         words = (point / memory.shape[2] ** 0.5).masked_fill(~mask[:, None], _NEVER)
         forms = torch.log_softmax(self.forms(out).float(), -1)  # (b, t, f)
         total = torch.logsumexp(torch.cat([units, words], 2), -1)
-        each = words[:, :, :, None] + forms[:, :, None]  # (b, t, s, f)
-        copied = each.masked_fill(~given.copies, _NEVER).flatten(2).logsumexp(-1)
-        named = units.gather(2, given.ids.clamp(min=0)[:, :, None])[:, :, 0]
-        named = named.masked_fill(given.ids < 0, _NEVER)
-        said = torch.logaddexp(named, copied) - total
+        row, at, word, form = given.copies.unbind(1)
+        each = (words[row, at, word] + forms[row, at, form] - total[row, at]).exp()
+        copied = torch.zeros_like(total).flatten().index_add(0, row * total.shape[1] + at, each)
+        named = units.gather(2, given.ids.clamp(min=0)[:, :, None])[:, :, 0] - total
+        named = named.exp() * (given.ids >= 0)
+        said = (named + copied.view_as(total)).clamp(min=_LEAST_LIKELY).log()
         with torch.no_grad():  # as near as matters: the likeliest copy in one form of one word
-            rival = torch.maximum(units.max(-1).values, each.flatten(2).max(-1).values) - total
+            copy = words.max(-1).values + forms.max(-1).values
+            rival = torch.maximum(units.max(-1).values, copy) - total
             likeliest = said >= rival - 1e-4
         return torch.stack([said, likeliest.to(said.dtype)])
 
