@@ -1,5 +1,6 @@
 """Training what writes: it learns, is served as it was trained, and without torch."""
 
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -113,7 +114,8 @@ def test_too_few_examples_are_refused(tuned_from: Senses) -> None:
         tune_text(TEXT, inputs[:12], outputs[:12], tuned_from, OPTIONS)
     with pytest.raises(LearningError, match="0 answers"):
         tune_text(TEXT, inputs, [None] * len(inputs), tuned_from, OPTIONS)
-    endless = [f"{n} {'a b ' * n}" for n in range(401, 401 + len(inputs))]
+    draw = random.Random(0)
+    endless = [" ".join(draw.choices("abcdefgh", k=420)) for _ in inputs]
     with pytest.raises(LearningError, match="none of more than 400 units"):
         tune_text(TEXT, inputs, endless, tuned_from, OPTIONS)
     long = [Input("word " * 300)] * len(inputs)
