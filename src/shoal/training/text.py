@@ -84,7 +84,8 @@ class TextLearner(Learner):
         self.examples = list(examples)
         self.swapper = Swapper(self.examples)
         self.tokenised = TokenisedTexts(self.senses.encoder, [e.source.text for e in examples])
-        self.lengths = self.tokenised.lengths + np.array([len(e.units) for e in self.examples])
+        # Of a batch the longest output counts: an LSTM takes as long for a step of one as of all.
+        self.lengths = self.tokenised.lengths + 3 * np.array([len(e.units) for e in self.examples])
         said = [[list(unit) for unit in e.units] for e in self.examples]
         told = [stage, self.options, self.tokenised.ids, said]
         self.identity = hashlib.sha256(msgspec_json.encode(told)).hexdigest()

@@ -10,7 +10,7 @@ from shoal.specialists.writing.pieces import Source
 from shoal.specialists.writing.vocabulary import END, START, Unit
 
 BEAM = 5
-_HOPELESS = 5.0  # log-probability behind the best: of what is left, less than 1 %
+_HOPELESS = 4.0  # log-probability behind the best: less than 2 % of it
 
 
 class Draft(Struct, frozen=True):
