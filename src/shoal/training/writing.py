@@ -27,7 +27,7 @@ class WriterSizes(Struct, frozen=True):
 
     decoders: int = 3
     embedding: int = 128
-    hidden: int = 192
+    hidden: int = 256
     out: int = 192
 
 
