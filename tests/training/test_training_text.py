@@ -1,6 +1,5 @@
 """Training what writes: it learns, is served as it was trained, and without torch."""
 
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from shoal.specialists.writing.pieces import Source
 from shoal.specialists.writing.search import log_probability
 from shoal.specialists.writing.vocabulary import Vocabulary
 from shoal.tasks import Input, TextContract
+from shoal.training import text
 from shoal.training.loop import LoopOptions
 from shoal.training.text import TextOptions, tune_text
 from shoal.training.writing import Decoder, Example, WriterSizes, targets
@@ -108,16 +108,15 @@ def test_a_training_that_was_broken_off_ends_as_one_that_was_not(
     assert [*map(resumed.predict, given)] == [*map(whole.predict, given)]
 
 
-def test_too_few_examples_are_refused(tuned_from: Senses) -> None:
+def test_too_few_examples_are_refused(tuned_from: Senses, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, outputs = asked()
     with pytest.raises(LearningError, match="takes 30 at least"):
         tune_text(TEXT, inputs[:12], outputs[:12], tuned_from, OPTIONS)
     with pytest.raises(LearningError, match="0 answers"):
         tune_text(TEXT, inputs, [None] * len(inputs), tuned_from, OPTIONS)
-    draw = random.Random(0)
-    endless = [" ".join(draw.choices("abcdefgh", k=420)) for _ in inputs]
-    with pytest.raises(LearningError, match="none of more than 400 units"):
-        tune_text(TEXT, inputs, endless, tuned_from, OPTIONS)
+    monkeypatch.setattr(text, "MOST_UNITS", 2)
+    with pytest.raises(LearningError, match="none of more than 2 units"):
+        tune_text(TEXT, inputs, outputs, tuned_from, OPTIONS)
     long = [Input("word " * 300)] * len(inputs)
     with pytest.raises(LearningError, match="fewer than 256 word pieces"):
         tune_text(TEXT, long, outputs, tuned_from, OPTIONS)
