@@ -82,12 +82,17 @@ def certify(task: TaskName, config: ConfigPath = DEFAULT_CONFIG) -> None:
         learner = new_learner(settings, store)
         with Console(stderr=True).status(f"Training and testing {found.name} …"):
             verdict = learner.certify(found)
-        say(_spent(len(store.attempts.list(found.id)), learner.promise(found)))
-        if verdict.certificate is None:
-            say(_refusal(verdict))
-            raise typer.Exit(REFUSED)
-        say(verdict.certificate.describe())
-        say(_next(store, found))
+        say_verdict(store, found, verdict, learner.promise(found))
+
+
+def say_verdict(store: Store, task: Task, verdict: Verdict, promise: PromiseOptions) -> None:
+    """Say what an attempt came to, and what to do next; exit status 2 if it was refused."""
+    say(_spent(len(store.attempts.list(task.id)), promise))
+    if verdict.certificate is None:
+        say(_refusal(verdict))
+        raise typer.Exit(REFUSED)
+    say(verdict.certificate.describe())
+    say(_next(store, task))
 
 
 def certificate(

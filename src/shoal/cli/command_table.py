@@ -48,6 +48,11 @@ COMMANDS = {
         "certify",
         "Try to certify a task now; this spends from its error budget.",
     ),
+    "train": Place(
+        "train",
+        "train",
+        "Tune a small language model for a task on this machine, certify it, and have it ready.",
+    ),
     "certificate": Place(
         "certificates", "certificate", "Show a task's certificate, or why it has none."
     ),

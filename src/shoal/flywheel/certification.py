@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,7 @@ from shoal.flywheel.trial import (
     LadderStep,
     Outcome,
     Prepared,
+    TrainApart,
     attempt,
     prepare,
     training_part,
@@ -89,18 +91,23 @@ class Examiner:
         self._senses, self._label = senses, label
         self._privacy = privacy or PrivacyOptions()
         self.unfinished = Unfinished(store.options.path / "training")
+        self.by_hand = Unfinished(store.options.path / "tuning", keeps_failed=True)
         self._augmenter = Augmenter(ask, options.augment, self._privacy)
 
-    def lessons(self, task: Task, promise: PromiseOptions | None = None) -> Lessons:
+    def lessons(
+        self, task: Task, promise: PromiseOptions | None = None, *, by_hand: bool = False
+    ) -> Lessons:
         """What can be learned from now: examples since the promise was last broken; those of a
-        training that was broken off, if it can be resumed. With people as the reference that is to
-        be promised, those judge that they reviewed."""
-        begun = self.unfinished.begun(task.id) if self._options.fine_tune else None
+        training that was broken off, if it can be resumed (``by_hand``: of one that ``train``
+        began). With people as the reference that is to be promised, those judge that they
+        reviewed."""
+        unfinished = self.by_hand if by_hand else self.unfinished
+        begun = unfinished.begun(task.id) if by_hand or self._options.fine_tune else None
         if begun is not None:
             lessons = self._lessons(task, promise, set(begun.calls))
             if begun.is_on(lessons):
                 return lessons
-            self.unfinished.end(task.id)
+            unfinished.end(task.id)
         return self._lessons(task, promise)
 
     def _lessons(
@@ -151,18 +158,42 @@ class Examiner:
         with self.unfinished.training(lessons) as kept:
             return self._certify(kept, promise)
 
+    def train(
+        self, lessons: Lessons, promise: PromiseOptions, recipe: Recipe, train_apart: TrainApart
+    ) -> Verdict:
+        """The same by one recipe that a person asked for, which keeps how far it came in
+        ``lessons.state``.
+
+        Raises:
+            LearningError: nothing can be learned (then nothing is spent), or another process
+                certified the task meanwhile.
+            ArtifactError, MissingExtra, ConfigError: what it needs is missing or does not fit.
+        """
+        with self.by_hand.training(lessons) as kept:
+            held_out = self._options.calibration == "held-out"
+            ready = prepare(kept, recipe, held_out, self._senses, train_apart)
+            return self._tried(kept, promise, (recipe,), lambda _: ready)
+
     def _certify(self, lessons: Lessons, promise: PromiseOptions) -> Verdict:
+        try:
+            recipes = recipes_for(lessons.task, lessons.inputs, self._options.fine_tune)
+        except LearningError as error:
+            nth = len(self._store.attempts.list(lessons.task.id)) + 1
+            return self._refuse(lessons, promise, nth, Outcome(None, ()), str(error))
+        return self._tried(lessons, promise, recipes, partial(self._prepare, lessons))
+
+    def _tried(
+        self,
+        lessons: Lessons,
+        promise: PromiseOptions,
+        recipes: Sequence[Recipe],
+        prepared: Callable[[Recipe], Prepared],
+    ) -> Verdict:
         task = lessons.task
         nth = len(self._store.attempts.list(task.id)) + 1
         delta = delta_at(nth, promise.delta)
         try:
-            outcome = attempt(
-                recipes_for(task, lessons.inputs, self._options.fine_tune),
-                promise.alpha,
-                delta,
-                lambda recipe: self._prepare(lessons, recipe),
-                promise.per_label,
-            )
+            outcome = attempt(recipes, promise.alpha, delta, prepared, promise.per_label)
         except LearningError as error:
             return self._refuse(lessons, promise, nth, Outcome(None, ()), str(error))
         if outcome.candidate is None:

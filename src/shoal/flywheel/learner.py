@@ -159,12 +159,16 @@ class Learner:
             raise LearningError(f"task {task.name}: {reason}")
         if not lessons.lessons:
             raise LearningError(f"task {task.name} has no examples: no call of it has a reference")
-        nth = len(self._store.attempts.list(task.id)) + 1
         if lessons.by_people:
+            nth = self.next_attempt(task)
             needs = review_needs(task, promise, self._options, nth, lessons.inputs)
             if few := too_few_reviews(lessons.size, needs, task.name):
                 raise LearningError(f"task {task.name}: {few}")
         return self.examiner.certify(lessons, promise)
+
+    def next_attempt(self, task: Task) -> int:
+        """The number of the next attempt to certify a task, from 1."""
+        return len(self._store.attempts.list(task.id)) + 1
 
     def _due(self, task: Task, volume: Volume) -> bool:
         """Whether it may pay to count the task's lessons again, which means reading them all."""

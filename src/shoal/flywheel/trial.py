@@ -43,6 +43,8 @@ KEPT_MISTAKES = 50
 HELD_OUT = 3  # one example in so many calibrates, with calibration "held-out"
 
 SensesOf = Callable[[], Senses]
+TrainApart = Callable[[Lessons, Sequence[str]], Specialist]
+"""Trains on lessons; the texts are the inputs of those that will judge, which it may not see."""
 
 
 class Candidate(Struct, frozen=True):
@@ -143,15 +145,24 @@ def _step(ready: Prepared, found: Candidate | Refusal) -> LadderStep:
     )
 
 
-def prepare(lessons: Lessons, recipe: Recipe, held_out: bool, senses: SensesOf) -> Prepared:
-    """Train by one recipe.
+def prepare(
+    lessons: Lessons,
+    recipe: Recipe,
+    held_out: bool,
+    senses: SensesOf,
+    train_apart: TrainApart | None = None,
+) -> Prepared:
+    """Train by one recipe; ``train_apart`` is how, for one that the ladder does not know.
 
     Raises: what ``attempt`` raises.
     """
     began = time.process_time()
     needed = senses() if recipe.encoder else None
     apart = held_out or recipe.held_out
-    specialist, unseen = (_held_out if apart else _cross_fitted)(lessons, recipe, needed)
+    if train_apart is not None:
+        specialist, unseen = _judged_apart(lessons, recipe, train_apart)
+    else:
+        specialist, unseen = (_held_out if apart else _cross_fitted)(lessons, recipe, needed)
     spent = time.process_time() - began
     ms = _answer_ms(specialist, lessons.inputs[-_TIMED:])
     return Prepared(
@@ -312,22 +323,32 @@ def _cross_fitted(
 def _held_out(
     lessons: Lessons, recipe: Recipe, senses: Senses | None
 ) -> tuple[Specialist, _Unseen]:
-    apart = _calibrates(lessons, recipe)
-    specialist = train(training_part(lessons, recipe), recipe, senses).specialist
-    both = zip(lessons.lessons, apart, strict=True)
-    return specialist, [(lesson, specialist.predict(lesson.input)) for lesson, out in both if out]
+    return _judged_apart(lessons, recipe, lambda part, _: train(part, recipe, senses).specialist)
+
+
+def _judged_apart(
+    lessons: Lessons, recipe: Recipe, train_apart: TrainApart
+) -> tuple[Specialist, _Unseen]:
+    both = zip(lessons.lessons, calibrating(lessons, recipe), strict=True)
+    apart = [lesson for lesson, out in both if out]
+    part, texts = training_part(lessons, recipe), [lesson.text for lesson in apart]
+    specialist = train_apart(part, texts)
+    return specialist, [(lesson, specialist.predict(lesson.input)) for lesson in apart]
 
 
 def training_part(lessons: Lessons, recipe: Recipe) -> Lessons:
     """Those that train where others are held out to calibrate."""
-    both = zip(lessons.lessons, _calibrates(lessons, recipe), strict=True)
+    both = zip(lessons.lessons, calibrating(lessons, recipe), strict=True)
     return replace(lessons, lessons=tuple(lesson for lesson, out in both if not out))
 
 
-def _calibrates(lessons: Lessons, recipe: Recipe) -> list[bool]:
-    """Drawn by the input: equal inputs are on the same side, and on the same at every attempt. Of
-    what hangs together by the name of that, of steps of a conversation by how it began: one that
-    trains says much of the next."""
+def calibrating(lessons: Lessons, recipe: Recipe) -> list[bool]:
+    """Of each whether it is held out, to calibrate.
+
+    Drawn by the input: equal inputs are on the same side, and on the same at every attempt. Of what
+    hangs together by the name of that, of steps of a conversation by how it began: one that trains
+    says much of the next.
+    """
     if names := _together(lessons, recipe):
         return [calibrates(names[lesson.call_id]) for lesson in lessons.lessons]
     contract = lessons.task.contract

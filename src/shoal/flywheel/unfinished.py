@@ -47,8 +47,14 @@ class Unfinished:
     What cannot be read or written is passed over: then nothing is resumed.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, home: Path, *, keeps_failed: bool = False) -> None:
+        """``keeps_failed``: a training that failed goes on, too, once what stopped it is mended: a
+        person who began it looks after that."""
+        self._home, self._keeps_failed = home, keeps_failed
+
+    def folder(self, task: str) -> Path:
+        """Where the state of a task's training is kept."""
+        return self._home / task
 
     def begun(self, task: str) -> Begun | None:
         """What the training of a task that was broken off is on; None if there is none, or one
@@ -71,7 +77,8 @@ class Unfinished:
         try:
             yield replace(lessons, state=self._begin(lessons))
         except Exception:  # going on from the same state would come to the same
-            self._forget_state(lessons.task.id)
+            if not self._keeps_failed:
+                self._forget_state(lessons.task.id)
             raise
         self.end(lessons.task.id)
 

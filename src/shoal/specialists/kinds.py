@@ -1,6 +1,16 @@
 """All kinds of specialists there are."""
 
-from shoal.specialists import call, decision, fields, label, match, memo, multi_label, text
+from shoal.specialists import (
+    call,
+    decision,
+    fields,
+    generated,
+    label,
+    match,
+    memo,
+    multi_label,
+    text,
+)
 from shoal.specialists.kind import Kind
 
 KINDS: tuple[Kind, ...] = (
@@ -12,6 +22,7 @@ KINDS: tuple[Kind, ...] = (
     decision.KIND,
     call.KIND,
     text.KIND,
+    generated.KIND,
 )
 
 

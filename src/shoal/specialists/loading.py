@@ -5,6 +5,8 @@ from pathlib import Path
 from shoal.errors import ArtifactError
 from shoal.specialists.card import Card
 from shoal.specialists.files import read_model
+from shoal.specialists.generated import KIND as GENERATED
+from shoal.specialists.generated import restore_generated
 from shoal.specialists.kinds import kind_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Specialist
@@ -27,6 +29,8 @@ def load_specialist(card: Card, folder: Path, senses: Senses | None) -> Speciali
         raise ArtifactError(f"specialist {card.id} is of an unknown kind {card.kind!r}")
     model, arrays = read_model(folder)
     try:
+        if kind is GENERATED:
+            return restore_generated(card.contract, model, folder)
         restore = restore_tuned if card.recipe == TUNED else kind.restore
         return restore(card.contract, model, arrays, senses if card.encoder else None)
     except (KeyError, TypeError, ValueError) as error:

@@ -1,0 +1,104 @@
+"""A tuned local model as a specialist: read, served, saved, refused when its base is another."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from shoal.chat import ToolCall
+from shoal.errors import ArtifactError
+from shoal.specialists.card import Card
+from shoal.specialists.generated import (
+    MODEL,
+    BaseFile,
+    Files,
+    GeneratedSpecialist,
+    spelled,
+    understood,
+)
+from shoal.specialists.loading import load_specialist
+from shoal.specialists.writing.sureness import Sureness
+from shoal.tasks import CallContract, Contract, Input, LabelContract, TextContract
+
+if importlib.util.find_spec("xllamacpp") is None or importlib.util.find_spec("gguf") is None:
+    pytest.skip("the extra `local` is not installed", allow_module_level=True)
+
+from tiny_gguf import write_adapter, write_model, write_parrot
+
+TEXT = TextContract()
+PLACE = LabelContract(("Paris", "Rome"))
+
+
+def card_of(specialist: GeneratedSpecialist, contract: Contract) -> Card:
+    return Card(
+        id="c", task="t", kind=specialist.kind, recipe=specialist.recipe, contract=contract,
+        llm="gpt", encoder="", artifact="", examples=1, agreement=1.0, data_digest="",
+        trained_at=0.0, cpu_seconds=0.0,
+    )  # fmt: skip
+
+
+def parrot(folder: Path, contract: Contract, says: str = "Paris") -> GeneratedSpecialist:
+    write_parrot(folder / MODEL, says)
+    return GeneratedSpecialist(contract, Files(folder, None), "lora", 16, Sureness())
+
+
+def test_what_it_writes_is_read_by_the_contract_and_comes_back_from_its_files(
+    tmp_path: Path,
+) -> None:
+    specialist = parrot(tmp_path, PLACE)
+    found = specialist.predict(Input("Where?"))
+    assert found.output == "Paris"
+    assert 0.5 < found.signal <= 1
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    specialist.save(saved)
+    again = load_specialist(card_of(specialist, PLACE), saved, None)
+    assert again.predict(Input("Where?")) == found
+    specialist.close()
+
+
+def test_what_breaks_the_contract_or_does_not_fit_is_declined(tmp_path: Path) -> None:
+    specialist = parrot(tmp_path, LabelContract(("Rome", "Oslo")))
+    assert specialist.predict(Input("Where?")).output is None
+    assert specialist.predict(Input("long " * 5_000)).output is None
+    specialist.close()
+
+
+def test_an_answer_that_is_cut_off_is_none(tmp_path: Path) -> None:
+    write_parrot(tmp_path / MODEL, "Paris")
+    short = GeneratedSpecialist(TEXT, Files(tmp_path, None), "lora", 2, Sureness())
+    assert short.predict(Input("Where?")).output is None
+    short.close()
+
+
+def test_an_adapter_is_served_on_its_own_base_alone(tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base.gguf")
+    write_adapter(tmp_path / "adapter.gguf")
+    digest = "0" * 64
+    files = Files(tmp_path, BaseFile(str(base), digest))
+    specialist = GeneratedSpecialist(TEXT, files, "lora", 16, Sureness())
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    specialist.save(saved)
+    specialist.close()
+    card = card_of(specialist, TEXT)
+    with pytest.raises(ArtifactError, match="is not the model"):
+        load_specialist(card, saved, None)
+    told = json.loads((saved / "model.json").read_text())
+    told["base"]["path"] = str(tmp_path / "gone.gguf")
+    (saved / "model.json").write_text(json.dumps(told))
+    with pytest.raises(ArtifactError, match=r"gone\.gguf"):
+        load_specialist(card, saved, None)
+
+
+def test_calls_of_tools_are_written_as_json() -> None:
+    contract = CallContract(("find", "send"))
+    calls = (ToolCall("x", "find", '{"order": 12}'), ToolCall("y", "send", '{"to": "Ä"}'))
+    text = spelled(contract, calls)
+    read = understood(contract, f"<think>which?</think>\n{text}")
+    assert isinstance(read, tuple)
+    told = [(c.name, json.loads(c.arguments)) for c in read if isinstance(c, ToolCall)]
+    assert told == [("find", {"order": 12}), ("send", {"to": "Ä"})]
+    for broken in ("", "[]", "{}", '[{"name": "drop", "arguments": {}}]', text[:-2]):
+        assert understood(contract, broken) is None
