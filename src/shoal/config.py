@@ -289,8 +289,9 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
     for model in models.values() if isinstance(models, dict) else ():
         if not isinstance(model, dict):
             continue
-        if isinstance(model.get("path"), str):
-            model["path"] = model["path"] and str(folder / model["path"])
+        for name in ("path", "gate"):
+            if isinstance(model.get(name), str):
+                model[name] = model[name] and str(folder / model[name])
         template = model.get("chat_template")
         if isinstance(template, str) and template.endswith(".jinja"):
             model["chat_template"] = str(folder / template)

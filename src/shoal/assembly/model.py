@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from shoal.assembly.mixture import Mixture
 from shoal.chat import Answer
 from shoal.engines import Engine
 from shoal.reasoning import Strategy
@@ -17,7 +18,8 @@ class Model(Struct, frozen=True):
     """A model; ``fallback`` names those to ask when it cannot answer. What a ``local`` one is told
     does not leave this machine. ``context`` is in tokens, ``residency`` where its endpoints are, ""
     if unknown. ``tokenizer`` counts what they did not. With a ``strategy`` it asks its ``members``,
-    the first of which is the one that is named."""
+    the first of which is the one that is named. Of a ``mixture`` one member answers; ``chosen``
+    says which, and why, once that is known."""
 
     name: str
     engine: Engine
@@ -29,6 +31,8 @@ class Model(Struct, frozen=True):
     tokenizer: Tokenizer | None = None
     strategy: Strategy | None = None
     members: "tuple[Model, ...]" = ()
+    mixture: Mixture | None = None
+    chosen: str = ""
 
     @property
     def labels(self) -> frozenset[str]:

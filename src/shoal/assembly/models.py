@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from shoal.assembly.mixture import open_mixture
 from shoal.assembly.model import LOCAL, Model
 from shoal.assembly.strategies import reasoned
 from shoal.engines import (
     AdapterOptions,
     EndpointOptions,
+    Engine,
     EngineOptions,
     LocalOptions,
+    MixtureOptions,
     Windowed,
     open_engine,
 )
@@ -50,8 +53,13 @@ class Models:
         for name, option in options.items():
             _check_fallback(name, option, options)
             _check_name(name, options)
-        opened = {name: _open(name, option, options) for name, option in options.items()}
-        return cls(opened, reasoning)
+        single = {n: one for n, one in options.items() if not isinstance(one, MixtureOptions)}
+        opened = {name: _open(name, option, single) for name, option in single.items()}
+        engines = {name: model.engine for name, model in opened.items()}
+        for name, option in options.items():
+            if isinstance(option, MixtureOptions):
+                opened[name] = _mixed(name, option, options, engines)
+        return cls({name: opened[name] for name in options}, reasoning)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._models)
@@ -142,8 +150,20 @@ def _open(name: str, options: EngineOptions, others: Mapping[str, EngineOptions]
     return Model(name, engine, tariff, options.fallback, options.local, context, where, tokenizer)
 
 
+def _mixed(
+    name: str,
+    options: MixtureOptions,
+    others: Mapping[str, EngineOptions],
+    engines: Mapping[str, Engine],
+) -> Model:
+    mixture = open_mixture(name, options, others, engines)
+    engine, tariff = mixture.engine, tariff_of(name, options)
+    context = engine.context_tokens
+    return Model(name, engine, tariff, options.fallback, context=context, mixture=mixture)
+
+
 def _fallback_of(options: EngineOptions) -> tuple[str, ...]:
-    if isinstance(options, EndpointOptions | LocalOptions | AdapterOptions):
+    if isinstance(options, EndpointOptions | LocalOptions | AdapterOptions | MixtureOptions):
         return options.fallback
     return ()
 

@@ -77,7 +77,8 @@ async def reach(
             if _is_final(error, model is llm):
                 break
             continue
-        reason = _HOLDS if model in holder else _STANDS_IN if model is not llm else _LLM
+        last = model.chosen or _LLM
+        reason = _HOLDS if model in holder else _STANDS_IN if model is not llm else last
         took = _since(began)
         tried.append(Tried(model.name, True, reason, latency_ms=took, at=_at(took)))
         waited = sum(one.latency_ms for one in tried if one.at)
@@ -87,8 +88,14 @@ async def reach(
     raise first from None
 
 
-def stood_in(llm: Model, reached: Reached) -> str:
-    """Why another model than the LLM has answered."""
+def why(llm: Model, reached: Reached, reason: str) -> str:
+    """Why the model that answered did; ``reason`` is why nothing below the LLM was to."""
+    if reached.model is not llm:
+        return _stood_in(llm, reached)
+    return f"{llm.chosen}; {reason}" if llm.chosen and reason else llm.chosen or reason
+
+
+def _stood_in(llm: Model, reached: Reached) -> str:
     name = reached.model.name
     if reached.tried[-1].reason == _HOLDS:
         return f"{name} stood in for {llm.name} when this tool loop began, and goes on"

@@ -13,6 +13,7 @@ from shoal.assembly.caching import by_cache, keep_cached, look_up
 from shoal.assembly.counting import Counting
 from shoal.assembly.embeddings import Embeddings
 from shoal.assembly.explaining import explain
+from shoal.assembly.gating import gated
 from shoal.assembly.handled import Handled
 from shoal.assembly.kept_responses import KeptResponses
 from shoal.assembly.lazy_encoder import LazyEncoder
@@ -21,7 +22,7 @@ from shoal.assembly.linking import Linking, holder
 from shoal.assembly.loader import Loader
 from shoal.assembly.own_models import OwnModels
 from shoal.assembly.purse import Holding, Purse
-from shoal.assembly.reaching import reach, stood_in
+from shoal.assembly.reaching import reach, why
 from shoal.assembly.record import CallView, call_record, settled, view
 from shoal.assembly.recorder import Recorder
 from shoal.assembly.regime import Regime
@@ -66,7 +67,7 @@ class Shoal:
         """``encoder`` None: one is built when it is needed; ``purse`` None: no budgets but those of
         keys; ``library`` None: no collections."""
         lazy = encoder if isinstance(encoder, LazyEncoder) else LazyEncoder(encoder)
-        self._store, self._regime = store, regime
+        self._store, self._regime, self._lazy = store, regime, lazy
         self._retiring: dict[Regime, asyncio.Task[None]] = {}
         self._purse = purse or Purse(Budgets(store.spend.between, {}), _ASSUMED_OUTPUT)
         self._counting = Counting()
@@ -161,6 +162,7 @@ class Shoal:
         handled = self._linking.begin(handled)
         if cached is not None:
             return by_cache(handled, cached)
+        handled = await gated(handled, self._roster, self._lazy)
         if match is None or post is None:
             return await self._by_llm(handled, why_not_small(post))
         climb = await self._rungs.climb(handled, post)
@@ -477,12 +479,10 @@ class Shoal:
         except ShoalError as error:
             error.tried = (*tried, *error.tried)
             raise
-        if reached.model is not handled.model:
-            reason = stood_in(handled.model, reached)
         receipt = replace(
             handled.receipt,
             answered_by=reached.model.name,
-            reason=reason,
+            reason=why(handled.model, reached, reason),
             tried=(*tried, *reached.tried),
             waited_ms=reached.waited_ms + sum(one.latency_ms for one in tried if one.at),
             provider=models.provider(reached.model.name),

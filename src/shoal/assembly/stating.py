@@ -3,6 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
+from shoal.assembly.gating import member_for
 from shoal.assembly.handled import Handled
 from shoal.assembly.model import Model
 from shoal.assembly.regime import Regime
@@ -49,9 +50,12 @@ def stated(
 
 
 def for_call(model: Model, handled: Handled) -> Model:
-    """A model that is asked beside a call, as the call's task has answers compared and checked; the
-    call's own model is that already."""
-    if model.strategy is None or model is handled.model:
+    """A model that is asked beside a call, as the call's task has answers compared and checked; of
+    a mixture, the member for that task. The call's own model is that already."""
+    if model is handled.model:
+        return model
+    model = member_for(model, handled.receipt.task)
+    if model.strategy is None:
         return model
     return _bound(model, handled.regime, handled.post, None, None)
 

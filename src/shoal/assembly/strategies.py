@@ -54,6 +54,10 @@ class ReasonedEngine:
         kept = self.limit if limit is None else limit
         return ReasonedEngine(self._name, self._strategy, self._members, terms, kept)
 
+    def asking(self, members: Sequence[Model]) -> "ReasonedEngine":
+        """The same with others in its members' places."""
+        return ReasonedEngine(self._name, self._strategy, members, self._terms, self.limit)
+
     async def answer(self, request: Request) -> Answer:
         """The answer, with how it was come to and the tokens of all that was asked.
 

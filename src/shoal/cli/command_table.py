@@ -98,9 +98,9 @@ COMMANDS = {
     "calls": Place("calls", "app", "Recorded calls: list, show, export, import."),
     "tasks": Place("tasks", "app", "Kinds of call that recur: list, show, change."),
     "models": Place(
-        "models_fit",  # adds its own to those of ``models``
+        "models_gate",  # adds its own to those of ``models_fit``, as that to those of ``models``
         "app",
-        "Models: list, add, find, see what fits here, try, remove.",
+        "Models: list, add, find, see what fits here, try, remove, learn a gate.",
     ),
     "keys": Place("keys", "app", "Keys of callers: create, list, show, revoke, rotate."),
     "runs": Place("runs", "app", "Runs of plans: list, show, approve, resume, cancel."),

@@ -1,4 +1,4 @@
-"""``shoal models``: list, add, find, remove."""
+"""``shoal models``: list, add, find, remove; ``models_fit`` and ``models_gate`` add theirs."""
 
 import asyncio
 import re
@@ -27,7 +27,8 @@ from shoal.engines.weights.source import HubSource, read_source, shards_of
 from shoal.errors import ArtifactError, ConfigError
 
 app = typer.Typer(
-    no_args_is_help=True, help="Models: list, add, find, see what fits here, try, remove."
+    no_args_is_help=True,
+    help="Models: list, add, find, see what fits here, try, remove, learn a gate.",
 )
 
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="As callers ask for it.")]

@@ -11,6 +11,7 @@ from shoal.engines.engine import (
     Windowed,
     open_engine,
 )
+from shoal.engines.mixture import MixtureEngine
 from shoal.engines.options import (
     AdapterOptions,
     AnthropicOptions,
@@ -18,6 +19,7 @@ from shoal.engines.options import (
     EndpointOptions,
     EngineOptions,
     LocalOptions,
+    MixtureOptions,
     RecordedOptions,
     RemoteOptions,
 )
@@ -33,6 +35,8 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "LocalOptions",
+    "MixtureEngine",
+    "MixtureOptions",
     "NeverAsked",
     "RecordedOptions",
     "RemoteOptions",

@@ -10,6 +10,7 @@ from shoal.engines.options import (
     EchoOptions,
     EngineOptions,
     LocalOptions,
+    MixtureOptions,
     RecordedOptions,
 )
 from shoal.engines.recorded import RecordedEngine
@@ -89,6 +90,8 @@ def open_engine(
     """
     if isinstance(options, LocalOptions | AdapterOptions):
         return _open_local(name, options, others or {})
+    if isinstance(options, MixtureOptions):
+        raise ConfigError(f"models.{name}: a mixture is made of models that are open")
     if isinstance(options, RecordedOptions):
         return RecordedEngine(name, options)
     if isinstance(options, EchoOptions):

@@ -203,12 +203,31 @@ class AdapterOptions(Prices):
     fallback: tuple[str, ...] = ()
 
 
+class MixtureOptions(Prices):
+    """Several adapters on one base (which may be one ``of`` them) behind one name.
+
+    ``tasks`` says which of them answers calls of a task, by the task's name. What belongs to none
+    goes to the task that it is most like if a ``gate`` was learned (a file that ``shoal models
+    gate`` writes) and is sure, else to ``default`` (by default the base).
+    """
+
+    engine: Literal["mixture"]
+    of: tuple[str, ...] = Field(min_length=1)
+    tasks: dict[str, str] = Field(default_factory=dict)
+    default: str | None = Field(default=None, min_length=1)
+    gate: Path | None = None
+    input_price: Price | None = 0.0
+    output_price: Price | None = 0.0
+    fallback: tuple[str, ...] = ()
+
+
 EngineOptions = Annotated[
     RemoteOptions
     | RecordedOptions
     | EchoOptions
     | AnthropicOptions
     | LocalOptions
-    | AdapterOptions,
+    | AdapterOptions
+    | MixtureOptions,
     Field(discriminator="engine"),
 ]
