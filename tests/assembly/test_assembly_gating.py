@@ -186,3 +186,11 @@ def test_the_base_answers_all_else_unless_another_is_named() -> None:
     assert open_mixture("desk", options, KNOWN, ENGINES).engine.default == "base"
     named = options.model_copy(update={"default": "two"})
     assert open_mixture("desk", named, KNOWN, ENGINES).engine.default == "two"
+
+
+async def test_a_strategy_asks_the_member(store: Store) -> None:
+    async with desk(store) as (shoal, clerks):
+        handled, answer = await ask(shoal, request_of(text_of(0), "desk+vote:3"))
+    assert answer.text == "delivery"
+    assert set(asked(clerks)) == {"triage"}
+    assert "triage answers for desk: the task department" in handled.receipt.reason
