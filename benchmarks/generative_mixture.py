@@ -27,7 +27,20 @@ from shoal.chat import Answer, Message
 from shoal.tasks import TextContract
 from shoal.training.lora.chat_examples import ChatExample
 
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]  # fmt: skip
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 CURRENCIES = {"$": "USD", "€": "EUR", "£": "GBP"}
 HOURS = [
     "twelve",
