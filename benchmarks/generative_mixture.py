@@ -1,6 +1,6 @@
 """Several adapters on one base, each for a task, against one adapter for all of them.
 
-    python -m benchmarks.generative_mixture [--seeds 2] [--examples 240] [--epochs 8]
+    python -m benchmarks.generative_mixture [--seeds 2] [--examples 240] [--epochs 6]
 
 Three made-up tasks of normalisation (dates, amounts, times), answers compared by the task's
 comparator (text). The base is a self-made Granite of 0.7 million weights, first trained (all
@@ -229,13 +229,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--examples", type=int, default=240)
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--base-steps", type=int, default=1200)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--base-steps", type=int, default=600)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--base", type=Path, help="Where the base is, or is to be kept.")
     options = parser.parse_args()
     began, found = time.process_time(), list[dict[str, list[float]]]()
     with TemporaryDirectory() as home:
-        base = self_made(Path(home) / "base", options.base_steps, 0)
-        for seed in range(options.seeds):
+        base = options.base or Path(home) / "base"
+        if not (base / "config.json").is_file():
+            self_made(base, options.base_steps, 0)
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
             found.append(Comparison(Path(home) / str(seed), base, seed, options).rows())
             print(found[-1], file=sys.stderr, flush=True)
     print(f"| who answers | {' | '.join(TASKS)} | mean |\n|---|{'---|' * (len(TASKS) + 1)}")

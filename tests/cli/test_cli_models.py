@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -20,7 +21,24 @@ from shoal.engines.weights.kept import KeptModels
 
 REPOSITORY = "maker/small-GGUF"
 FILE = "small-Q4_K_M.gguf"
-CONTENT = b"GGUF" + bytes(range(256)) * 30_000
+
+
+def gguf(size: int, kind: str = "model", template: bool = True) -> bytes:
+    """A file whose head is a model's, with one tensor of ``size`` bytes."""
+
+    def text(said: str) -> bytes:
+        return struct.pack("<Q", len(said)) + said.encode()
+
+    told = {"general.type": kind, "general.architecture": "llama", "tokenizer.ggml.model": "gpt2"}
+    told |= {"tokenizer.chat_template": "{{ messages }}"} if template else {}
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(told))
+    for key, value in told.items():
+        head += text(key) + struct.pack("<I", 8) + text(value)
+    head += text("output.weight") + struct.pack("<IQIQ", 1, size // 4, 0, 0)
+    return head + bytes(-len(head) % 32) + bytes(range(256)) * (size // 256)
+
+
+CONTENT = gguf(7_680_000)
 
 
 @pytest.fixture
@@ -119,7 +137,14 @@ def test_a_file_stays_where_it_is(desk: Desk, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"PK\3\4 a zip", "no GGUF file"), (b"", "no GGUF file")]
+    ("content", "said"),
+    [
+        (b"PK\3\4 a zip", "no GGUF file"),
+        (b"", "no GGUF file"),
+        (CONTENT[:-1], "is truncated"),
+        (gguf(256, template=False), "holds no chat template"),
+        (gguf(256, "adapter"), "is an adapter: name the local model"),
+    ],
 )
 def test_a_file_that_is_none_changes_nothing(
     desk: Desk, tmp_path: Path, content: bytes, said: str
@@ -161,3 +186,109 @@ def test_what_fits_is_told_without_settings(tmp_path: Path) -> None:
     told = json.loads(desk.printed("models", "fit", "--json", "-c", str(desk.config)))
     assert {one["verdict"] for one in told["fits"]} <= {"well", "slowly", "hardly", "too large"}
     assert "no model called" in desk.refused("models", "fit", "gpt-9", "-c", str(desk.config))
+
+
+@pytest.mark.parametrize("name", ["gpt+vote:3", "cache", "shoal/mine", "a b", 'a"b', "", "x" * 101])
+def test_a_name_that_no_gateway_takes(desk: Desk, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(gguf(256))
+    before = desk.config.read_text()
+    desk.refused("models", "add", name, str(file), "-c", str(desk.config))
+    assert desk.config.read_text() == before
+
+
+def test_odd_names_are_quoted(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / 'a "quoted" \\ folder'
+    folder.mkdir()
+    file = folder / "möglich é.gguf"
+    file.write_bytes(gguf(256))
+    name = "maker/größe@v1.5:q4+x"
+    desk.printed("models", "add", name, str(file), "-c", str(desk.config))
+    assert read_config(desk.config).models[name].path == file  # type: ignore[union-attr]
+    desk.printed("models", "remove", name, "-c", str(desk.config))
+    raw = os.fsencode(folder) + b"/\xff.gguf"
+    Path(os.fsdecode(raw)).write_bytes(gguf(256))
+    told = desk.refused("models", "add", "odd", os.fsdecode(raw), "-c", str(desk.config))
+    assert "rename it" in told
+    assert "odd" not in read_config(desk.config).models
+
+
+def test_what_others_name_is_not_removed(desk: Desk, tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        (tmp_path / f"{name}.gguf").write_bytes(gguf(256))
+        desk.printed("models", "add", name, str(tmp_path / f"{name}.gguf"), "-c", str(desk.config))
+    own = """
+[models.writer]
+engine = "adapter"
+base = "mine"
+path = "w.gguf"
+[models.desk]
+engine = "mixture"
+of = ["writer", "mine"]
+[cascade]
+models = ["other+vote:3"]
+"""
+    desk.config.write_text(desk.config.read_text() + own)
+    told = desk.refused("models", "remove", "mine", "-c", str(desk.config))
+    assert "models.writer.base, models.desk.of names it" in told
+    told = desk.refused("models", "remove", "other", "-c", str(desk.config))
+    assert "cascade.models names it" in told
+    shown = desk.printed("models", "list", "-c", str(desk.config)).splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in shown}
+    assert rows["writer"][:2] == ["adapter", "yes"]
+    assert rows["desk"] == ["mixture", "yes", "writer,", "mine"]
+
+
+def test_a_settings_file_that_is_read_only_or_a_link(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(gguf(256))
+    real = tmp_path / "real.toml"
+    desk.config.rename(real)
+    desk.config.symlink_to(real)
+    desk.printed("models", "add", "mine", str(file), "-c", str(desk.config))
+    assert desk.config.is_symlink()
+    assert "mine" in read_config(real).models
+    monkeypatch.setattr("shoal.cli.settings_block.os.access", lambda _, how: how != os.W_OK)
+    for command in (("remove", "mine"), ("add", "again", str(file))):
+        assert "is read-only" in desk.refused("models", *command, "-c", str(desk.config))
+    assert KeptModels(read_config(real).store.path / "models").get("mine")
+
+
+def test_the_template_that_a_file_lacks(desk: Desk, tmp_path: Path) -> None:
+    file, template = tmp_path / "mine.gguf", tmp_path / "mine.jinja"
+    file.write_bytes(gguf(256, template=False))
+    template.write_text("{{ messages }}")
+    args = (str(file), "-c", str(desk.config), "--chat-template")
+    desk.printed("models", "add", "one", *args, "chatml")
+    desk.printed("models", "add", "two", *args, str(template))
+    models = read_config(desk.config).models
+    assert models["one"].chat_template == "chatml"  # type: ignore[union-attr]
+    assert models["two"].chat_template == str(template)  # type: ignore[union-attr]
+    assert "cannot be read" in desk.refused("models", "add", "x", *args, str(tmp_path / "no.jinja"))
+
+
+def test_an_adapter_and_how_fast_it_is(desk: Desk, tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp", reason="needs the extra local")
+    from tiny_gguf import write_adapter, write_model
+
+    write_model(tmp_path / "tiny.gguf")
+    write_adapter(tmp_path / "one.gguf")
+    args = ("-c", str(desk.config))
+    desk.add_settings('[models.far]\nengine = "remote"\npreset = "openai"\n')  # has no key here
+    desk.printed("models", "add", "tiny", str(tmp_path / "tiny.gguf"), *args)
+    assert "--base (tiny)" in desk.refused(
+        "models", "add", "one", str(tmp_path / "one.gguf"), *args
+    )
+    desk.printed("models", "add", "one", str(tmp_path / "one.gguf"), "--base", "tiny", *args)
+    told = json.loads(desk.printed("models", "bench", "one", "--tokens", "32", "--json", *args))
+    assert told["writing"] > 1
+    assert told["reading"] > 1
+    kept = KeptModels(read_config(desk.config).store.path / "models").get("one")
+    assert kept.speed is not None
+    assert "not a model on this machine" in desk.refused("models", "bench", "far", *args)
+    assert "no model named 'none'" in desk.refused("models", "bench", "none", *args)
+    shown = desk.printed("models", "list", *args)
+    assert "tokens/s" in shown
+    assert " MB" in shown

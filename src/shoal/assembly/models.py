@@ -23,7 +23,7 @@ from shoal.routing.prices import Tariff
 from shoal.routing.receipt import CACHE
 from shoal.routing.tokenizer import open_tokenizer
 
-__all__ = ["LOCAL", "Model", "Models", "check_models", "tariff_of"]
+__all__ = ["LOCAL", "Model", "Models", "check_models", "check_options", "tariff_of"]
 
 
 class Models:
@@ -46,13 +46,7 @@ class Models:
                 name reads like that of another model with a strategy.
             MissingExtra: a local model, and llama.cpp is not installed.
         """
-        if CACHE in options:
-            raise ConfigError(
-                f"models.{CACHE}: the exact cache is called so in receipts; choose another name"
-            )
-        for name, option in options.items():
-            _check_fallback(name, option, options)
-            _check_name(name, options)
+        check_options(options)
         single = {n: one for n, one in options.items() if not isinstance(one, MixtureOptions)}
         opened = {name: _open(name, option, single) for name, option in single.items()}
         engines = {name: model.engine for name, model in opened.items()}
@@ -103,6 +97,21 @@ class Models:
         """Close every engine."""
         for model in self._models.values():
             await model.engine.aclose()
+
+
+def check_options(options: Mapping[str, EngineOptions]) -> None:
+    """See that the models' names, and those that they name as fallbacks, can be what they are.
+
+    Raises:
+        ConfigError: says which cannot.
+    """
+    if CACHE in options:
+        raise ConfigError(
+            f"models.{CACHE}: the exact cache is called so in receipts; choose another name"
+        )
+    for name, option in options.items():
+        _check_fallback(name, option, options)
+        _check_name(name, options)
 
 
 def check_models(place: str, names: Iterable[str], models: Models) -> None:

@@ -18,6 +18,15 @@ def money(dollars: float | None) -> str:
     return f"${dollars:.6f}" if 0 < dollars < 0.01 else f"${dollars:,.2f}"
 
 
+def size(count: float) -> str:
+    """Bytes, as disks are sold.
+
+    >>> size(420_000), size(4_900_000_000)
+    ('0.4 MB', '4.9 GB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
 def percent(part: float, whole: float = 1.0) -> str:
     """A share in percent; "-" of nothing.
 

@@ -1,7 +1,6 @@
 """``shoal models``: list, add, find, remove; ``models_fit`` and ``models_gate`` add theirs."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +16,13 @@ from rich.progress import (
 )
 
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath
+from shoal.cli.figures import size
+from shoal.cli.models_checks import check_new, entry, shown, users_of
 from shoal.cli.printing import Column, Row, say, show_json, show_table
 from shoal.cli.settings_block import append, block, take_out
 from shoal.config import Config, read_config
+from shoal.engines import EngineOptions, MixtureOptions
+from shoal.engines.local.header import read_header
 from shoal.engines.weights.endpoints import Endpoint, found_endpoints
 from shoal.engines.weights.hub import chosen, digest_of, fetch, listing
 from shoal.engines.weights.kept import KeptModel, KeptModels
@@ -79,30 +82,33 @@ def add(
             "for one of its quantisations, and @REVISION.",
         ),
     ],
+    base: Annotated[
+        str, typer.Option(help="Of an adapter: the local model that it was made for.")
+    ] = "",
+    chat_template: Annotated[
+        str, typer.Option(help="Where the file holds none: chatml, or a file (.jinja).")
+    ] = "",
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Fetch a model, or take one that is here, and write it into the settings.
 
     Files of the hub come into the data folder, at one commit, and are compared with the hub's
-    digest; what broke off goes on with the same command. A file of yours stays where it is.
+    digest; what broke off goes on with the same command. A file of yours stays where it is. What a
+    gateway could not load is refused.
     """
     settings = read_config(config)
-    if name in settings.models:
-        raise ConfigError(f"{config}: models.{name} exists already; choose another name")
-    if not re.fullmatch(r"[\w.:/@+-]{1,100}", name) or name.startswith("shoal/"):
-        raise ConfigError(f"{name!r}: no name for a model; expected letters, digits and ._:/-")
+    check_new(name, settings, config)
     shelf, meant = kept_models(settings), read_source(source)
     if isinstance(meant, HubSource):
         model = _from_hub(name, meant, shelf.folder)
     else:
         model = _from_file(name, meant.expanduser().absolute())
-    place = Path(model.path)
+    values = entry(name, Path(model.path), base, chat_template, settings)
     home = config.absolute().parent
-    shown = str(place.relative_to(home)) if place.is_relative_to(home) else str(place)
-    text = block(name, {"engine": "local", "path": shown}, f"{model.source}, added by shoal")
+    text = block(name, shown(values, home), f"{model.source}, added by shoal")
     append(config, text)
     shelf.put(_with_block(model, text))
-    say(f"{config} names it now: models.{name}, {model.size / 1e9:.1f} GB.")
+    say(f"{config} names it now: models.{name}, {size(model.size)}.")
     say("A running gateway takes it with: shoal reload. How fast it is here: "
         f"shoal models bench {name}")  # fmt: skip
 
@@ -142,12 +148,14 @@ def remove(name: ModelName, config: ConfigPath = DEFAULT_CONFIG) -> None:
     settings = read_config(config)
     shelf = kept_models(settings)
     model = shelf.get(name)
+    if users := users_of(name, settings):
+        raise ConfigError(f"{config}: {', '.join(users)} names it: take that out first")
     gone = take_out(config, model.block)
     shelf.forget(name)
     others = {file for other in shelf.all().values() for file in other.files}
     if model.own and others.isdisjoint(model.files):
         _delete(model, shelf.folder)
-        say(f"{name}: {model.size / 1e9:.1f} GB freed.")
+        say(f"{name}: {size(model.size)} freed.")
     if not gone and name in read_config(config).models:
         say(f"{config}: models.{name} was changed by hand; take it out there.")
     else:
@@ -158,7 +166,7 @@ def _from_hub(name: str, source: HubSource, folder: Path) -> KeptModel:
     told = listing(source)
     files = chosen(source, told)
     say(f"{told.repository}/{files[0].name} at commit {told.commit[:12]}, "
-        f"{sum(file.size for file in files) / 1e9:.1f} GB")  # fmt: skip
+        f"{size(sum(file.size for file in files))}")  # fmt: skip
     place = folder / told.repository.replace("/", "--") / told.commit[:12]
     with Progress(*_BAR, console=Console(stderr=True), transient=True) as progress:
         bars = {file: progress.add_task(file.name, total=file.size) for file in files}
@@ -169,10 +177,7 @@ def _from_hub(name: str, source: HubSource, folder: Path) -> KeptModel:
 
 
 def _from_file(name: str, path: Path) -> KeptModel:
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic != b"GGUF":
-        raise ArtifactError(f"{path}: no GGUF file (it does not begin with the letters GGUF)")
+    read_header(path)
     paths = tuple(path.parent / part for part in shards_of(path.name))
     if missing := [part for part in paths if not part.is_file()]:
         raise ArtifactError(f"{missing[0]}: this part of the model is missing")
@@ -215,19 +220,25 @@ def _told(name: str, settings: Config, kept: KeptModel | None, wrong: str) -> di
 
 def _row(name: str, settings: Config, kept: KeptModel | None, wrong: str) -> Row:
     options = settings.models.get(name)
-    where = kept.source if kept else str(
-        getattr(options, "path", None) or getattr(options, "base_url", "") or "")  # fmt: skip
+    where = kept.source if kept else _where(options)
     return Row(
         (
             name,
             options.engine if options else "not in the settings",
-            "yes" if getattr(options, "local", kept is not None) else "no",
-            f"{kept.size / 1e9:.1f} GB" if kept else "",
+            "yes" if getattr(options, "local", True) else "no",
+            size(kept.size) if kept else "",
             f"{kept.speed.writing:.1f} tokens/s" if kept and kept.speed else "",
             where,
         ),
         note=wrong,
     )
+
+
+def _where(options: EngineOptions | None) -> str:
+    """Where a model is that nobody added."""
+    if isinstance(options, MixtureOptions):
+        return ", ".join(options.of)
+    return str(getattr(options, "path", None) or getattr(options, "base_url", "") or "")
 
 
 def _unnamed(found: list[Endpoint], settings: Config) -> list[str]:

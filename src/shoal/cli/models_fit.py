@@ -14,7 +14,8 @@ from shoal.chat import Answerer, Message, Request
 from shoal.cli.context import DEFAULT_CONFIG, AsJson, ConfigPath
 from shoal.cli.models import ModelName, app, kept_models
 from shoal.cli.printing import Column, Row, say, show_json, show_table
-from shoal.config import read_config
+from shoal.config import Config, read_config
+from shoal.engines import AdapterOptions, EngineOptions, MixtureOptions
 from shoal.engines.weights.families import BITS, FAMILIES, families_called
 from shoal.engines.weights.fitting import USUAL_SHARE, Fit, fits, measured_share
 from shoal.engines.weights.kept import Speed
@@ -24,6 +25,7 @@ from shoal.errors import ConfigError, NotFound
 _COLUMNS = (Column("MODEL", shrinks=True), Column("AS"), Column("MEMORY", True),
             Column("WRITES", True), Column("HERE"), Column("HUB", shrinks=True))  # fmt: skip
 _TRIES = 3
+_BRIEF = "Count."
 _PROMPT = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all. " * 16
 
 
@@ -73,9 +75,12 @@ def bench(
     as_json: AsJson = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Try how fast a local model reads and writes here; the median of three."""
+    """Try how fast a local model reads and writes here; the median of three.
+
+    It is loaded for that, beside a gateway that may have it too: bench while that is idle.
+    """
     settings = read_config(config)
-    speed = asyncio.run(_tried(Models.open(settings.models), name, tokens))
+    speed = asyncio.run(_tried(Models.open(needed(name, settings)), name, tokens))
     shelf = kept_models(settings)
     if (model := shelf.all().get(name)) is not None:
         shelf.put(replace(model, speed=speed))
@@ -85,12 +90,38 @@ def bench(
     say(f"{name} reads {speed.reading:.1f} and writes {speed.writing:.1f} tokens a second here.")
 
 
+def needed(name: str, settings: Config) -> dict[str, EngineOptions]:
+    """A model and those that it is made of, without what stands in for it: others may lack keys
+    that this one can do without.
+
+    Raises:
+        NotFound: no model of this name.
+        ConfigError: it is elsewhere.
+    """
+    if name not in settings.models:
+        there = ", ".join(settings.models) or "none"
+        raise NotFound(f"no model named {name!r}; the settings name: {there}")
+    if not getattr(settings.models[name], "local", True):
+        raise ConfigError(f"models.{name}: not a model on this machine")
+    found, left = dict[str, EngineOptions](), [name]
+    while left:
+        one = left.pop()
+        if one in found or one not in settings.models:
+            continue
+        options = settings.models[one]
+        if isinstance(options, MixtureOptions):
+            left += options.of
+        elif isinstance(options, AdapterOptions):
+            left.append(options.base)
+        bare = {"fallback": ()} if hasattr(options, "fallback") else {}
+        found[one] = options.model_copy(update=bare)
+    return found
+
+
 async def _tried(models: Models, name: str, tokens: int) -> Speed:
     try:
         model = models.get(name)
-        if not model.local:
-            raise ConfigError(f"models.{name}: not a model on this machine")
-        await _timed(model.engine, "warm-up", 1)
+        await _timed(model.engine, _BRIEF, 1)
         seen = [await _once(model.engine, tokens, turn) for turn in range(_TRIES)]
     finally:
         await models.aclose()
@@ -99,13 +130,14 @@ async def _tried(models: Models, name: str, tokens: int) -> Speed:
 
 
 async def _once(model: Answerer, tokens: int, turn: int) -> tuple[float, float]:
-    """Tokens a second read, and written, in one try; each with a prompt of its own, so that no
-    cache knows it."""
-    read, one, short = await _timed(model, f"{turn} {_PROMPT}", 1)
-    _, written, long = await _timed(model, f"{turn}, again: {_PROMPT}", tokens)
+    """Tokens a second read, of a prompt that no cache knows, and written, after one that takes no
+    time to read."""
+    read, _, reading = await _timed(model, f"{turn} {_PROMPT}", 1)
+    _, one, short = await _timed(model, _BRIEF, 1)
+    _, written, long = await _timed(model, _BRIEF, tokens)
     if written <= one or long <= short:
         raise ConfigError("its answers are too short to time; try more --tokens")
-    return read / short, (written - one) / (long - short)
+    return read / reading, (written - one) / (long - short)
 
 
 async def _timed(model: Answerer, prompt: str, tokens: int) -> tuple[int, int, float]:

@@ -44,7 +44,10 @@ def take_out(path: Path, text: str) -> bool:
 
 
 def _quoted(value: str | int | float | bool) -> str:
-    return json.encode(value).decode()  # of these, JSON and TOML are written alike
+    try:
+        return json.encode(value).decode()  # of these, JSON and TOML are written alike
+    except UnicodeEncodeError:  # a file name that is no UTF-8
+        raise ConfigError(f"{value!r}: cannot be written into TOML; rename it") from None
 
 
 def _read(path: Path) -> str:
@@ -61,6 +64,9 @@ def _write(path: Path, text: str) -> None:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: would be no TOML any more ({error}); left as it was") from None
+    path = path.resolve()  # a link stays one
+    if not os.access(path, os.W_OK):
+        raise ConfigError(f"{path}: is read-only; left as it was")
     fresh = path.with_name(f".{path.name}.new")
     try:
         fresh.write_text(text, encoding="utf-8")

@@ -49,6 +49,7 @@ class _Params(Struct):
     top_logprobs: int | None = None
     logit_bias: dict[str, float] | None = None
     parallel_tool_calls: bool | None = None
+    ignore_eos: bool | None = None
     grammar: str | UnsetType = UNSET
     chat_template_kwargs: dict[str, bool | int | float | str | None] | None = None
 
@@ -180,7 +181,7 @@ def _check_lists(params: _Params) -> None:
 
 def _sampling(params: _Params) -> dict[str, object]:
     """The parameters in llama.cpp's words."""
-    plain = (*_RANGES, "top_k", "chat_template_kwargs")
+    plain = (*_RANGES, "top_k", "ignore_eos", "chat_template_kwargs")
     found = {name: getattr(params, name) for name in plain}
     found["seed"] = None if params.seed is None else params.seed & _WHOLE
     found["max_tokens"] = params.max_completion_tokens or params.max_tokens

@@ -18,6 +18,7 @@ USUAL_SHARE = 0.4
 
 _WORKING_BYTES = 300_000_000  # buffers of a model that is run
 _SPARE = 0.1  # of the free memory, that stays free
+_TELLING_BYTES = 100_000_000  # smaller ones are read from caches, and are bound by other things
 _WELL, _SLOWLY = 8.0, 2.0  # tokens a second: about as fast as one reads aloud, and a word a second
 _FINEST_FIRST = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
 
@@ -71,11 +72,11 @@ def fits(
 
 def measured_share(models: Iterable[KeptModel], machine: Machine) -> float | None:
     """The share of the memory's speed that the models tried here reached, the mean; None if none
-    was tried."""
+    was tried. Adapters and small models tell nothing of it."""
     shares = [
         model.speed.writing * model.size / machine.bandwidth
         for model in models
-        if model.speed is not None
+        if model.speed is not None and model.size >= _TELLING_BYTES
     ]
     return sum(shares) / len(shares) if shares else None
 
