@@ -12,6 +12,7 @@ from shoal.config import Config, read_config
 from shoal.engines import (
     AdapterOptions,
     EchoOptions,
+    EncoderDecoderOptions,
     LocalOptions,
     MixtureOptions,
     RecordedOptions,
@@ -25,6 +26,10 @@ ENGINES: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
     "recorded": (RecordedOptions, {"engine": '"recorded"', "path": '"calls.jsonl"'}),
     "echo": (EchoOptions, {"engine": '"echo"'}),
     "local": (LocalOptions, {"engine": '"local"', "path": '"m.gguf"'}),
+    "encoder-decoder": (
+        EncoderDecoderOptions,
+        {"engine": '"encoder-decoder"', "path": '"t5"'},
+    ),
     "mixture": (MixtureOptions, {"engine": '"mixture"', "of": '["a", "b"]'}),
     "adapter": (AdapterOptions, {"engine": '"adapter"', "base": '"m"', "path": '"a.gguf"'}),
 }
@@ -76,6 +81,7 @@ NUMERIC = {
         "max_in_flight",
         "retries",
         "queue",
+        "beams",
         "scale",
         "growth",
         "alpha",

@@ -11,6 +11,7 @@ from scripted_upstream import ScriptedUpstream
 from shoal.chat import AnswerStream, Piece, Request, Streamer
 from shoal.engines import (
     EchoOptions,
+    EncoderDecoderOptions,
     Engine,
     EngineOptions,
     LocalOptions,
@@ -21,6 +22,7 @@ from shoal.engines import (
 from shoal.formats import FORMATS, AnswerAssembler
 from shoal.formats.chat_completions import decode_answer as decode
 from shoal.formats.chat_completions import decode_request, encode_answer
+from tiny_translator import write_translator
 from written_streams import envelope, reader, streamed
 
 ASKED = """{"model": "m", "messages": [
@@ -46,7 +48,7 @@ async def as_llm(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@pytest.fixture(params=["remote", "recorded", "echo", "local"])
+@pytest.fixture(params=["remote", "recorded", "echo", "local", "encoder-decoder"])
 async def engine(
     request: pytest.FixtureRequest, upstream: ScriptedUpstream, tmp_path: Path
 ) -> AsyncIterator[Engine]:
@@ -62,6 +64,9 @@ async def engine(
     if request.param == "local":
         parrot = request.getfixturevalue("parrot")
         options["local"] = LocalOptions(engine="local", path=parrot)
+    if request.param == "encoder-decoder":
+        folder = write_translator(tmp_path / "t5", "é?")
+        options["encoder-decoder"] = EncoderDecoderOptions(engine="encoder-decoder", path=folder)
     opened = open_engine("m", options[request.param])
     yield opened
     await opened.aclose()

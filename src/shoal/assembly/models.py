@@ -6,11 +6,9 @@ from shoal.assembly.mixture import open_mixture
 from shoal.assembly.model import LOCAL, Model
 from shoal.assembly.strategies import reasoned
 from shoal.engines import (
-    AdapterOptions,
     EndpointOptions,
     Engine,
     EngineOptions,
-    LocalOptions,
     MixtureOptions,
     Windowed,
     open_engine,
@@ -153,7 +151,7 @@ def _open(name: str, options: EngineOptions, others: Mapping[str, EngineOptions]
     if isinstance(engine, Windowed):
         return Model(name, engine, tariff, _fallback_of(options), context=engine.context_tokens)
     if not isinstance(options, EndpointOptions):
-        return Model(name, engine, tariff, tokenizer=tokenizer)
+        return Model(name, engine, tariff, _fallback_of(options), tokenizer=tokenizer)
     context = options.context_tokens or listed_window(tariff.model, tariff.provider)
     where = options.residency or ""
     return Model(name, engine, tariff, options.fallback, options.local, context, where, tokenizer)
@@ -172,9 +170,8 @@ def _mixed(
 
 
 def _fallback_of(options: EngineOptions) -> tuple[str, ...]:
-    if isinstance(options, EndpointOptions | LocalOptions | AdapterOptions | MixtureOptions):
-        return options.fallback
-    return ()
+    found: tuple[str, ...] = getattr(options, "fallback", ())  # recordings have none, nor echo
+    return found
 
 
 def _check_name(name: str, known: Mapping[str, EngineOptions]) -> None:

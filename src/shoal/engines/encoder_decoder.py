@@ -16,11 +16,13 @@ TOKENIZER, MODEL = "tokenizer.json", "model.bin"
 
 
 class Rewritten(Struct, frozen=True):
-    """What was written, the mean log-probability of its tokens, and whether it came to its end."""
+    """What was written, the mean log-probability of its tokens, whether it came to its end, and how
+    many ``tokens`` it has."""
 
     text: str
     log_probability: float
     complete: bool
+    tokens: int = 0
 
 
 class EncoderDecoder:
@@ -61,8 +63,12 @@ class EncoderDecoder:
         )
         return [self._told(each, tokens) for each in found]
 
+    def count(self, text: str) -> int:
+        """How many tokens a text has."""
+        return len(self._tokenizer.encode(text))
+
     def _told(self, found: Any, tokens: int) -> Rewritten:
         written = found.hypotheses[0]
         numbers = [self._tokenizer.token_to_id(token) for token in written]
         text = self._tokenizer.decode([n for n in numbers if n is not None])
-        return Rewritten(text, float(found.scores[0]), len(written) < tokens)
+        return Rewritten(text, float(found.scores[0]), len(written) < tokens, len(written))

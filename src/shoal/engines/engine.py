@@ -8,6 +8,7 @@ from shoal.engines.echo import EchoEngine
 from shoal.engines.options import (
     AdapterOptions,
     EchoOptions,
+    EncoderDecoderOptions,
     EngineOptions,
     LocalOptions,
     MixtureOptions,
@@ -90,6 +91,10 @@ def open_engine(
     """
     if isinstance(options, LocalOptions | AdapterOptions):
         return _open_local(name, options, others or {})
+    if isinstance(options, EncoderDecoderOptions):
+        from shoal.engines.rewriter import RewriterEngine  # for those few that have one
+
+        return RewriterEngine(name, options)
     if isinstance(options, MixtureOptions):
         raise ConfigError(f"models.{name}: a mixture is made of models that are open")
     if isinstance(options, RecordedOptions):

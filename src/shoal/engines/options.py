@@ -203,6 +203,25 @@ class AdapterOptions(Prices):
     fallback: tuple[str, ...] = ()
 
 
+class EncoderDecoderOptions(Prices):
+    """An encoder–decoder (T5) in a folder as CTranslate2 has them, run in the gateway's process.
+
+    It reads at most ``context_tokens`` and writes at most ``output_tokens``, the likeliest that so
+    many ``beams`` find. ``threads`` work on one call; ``queue`` more may wait.
+    """
+
+    engine: Literal["encoder-decoder"]
+    path: Path
+    context_tokens: int = Field(default=512, ge=1, le=100_000)
+    output_tokens: int = Field(default=256, ge=1, le=100_000)
+    beams: int = Field(default=1, ge=1, le=64)
+    threads: int = Field(default=1, ge=1, le=512)
+    queue: int = Field(default=32, ge=0, le=1000)
+    input_price: Price | None = 0.0
+    output_price: Price | None = 0.0
+    fallback: tuple[str, ...] = ()
+
+
 class MixtureOptions(Prices):
     """Several adapters on one base (which may be one ``of`` them) behind one name.
 
@@ -228,6 +247,7 @@ EngineOptions = Annotated[
     | AnthropicOptions
     | LocalOptions
     | AdapterOptions
-    | MixtureOptions,
+    | MixtureOptions
+    | EncoderDecoderOptions,
     Field(discriminator="engine"),
 ]
