@@ -22,6 +22,8 @@ from shoal.engines.weights.kept import Speed
 from shoal.engines.weights.machine import this_machine
 from shoal.errors import ConfigError, NotFound
 
+__all__ = ["app", "bench", "fit_models", "needed"]
+
 _COLUMNS = (Column("MODEL", shrinks=True), Column("AS"), Column("MEMORY", True),
             Column("WRITES", True), Column("HERE"), Column("HUB", shrinks=True))  # fmt: skip
 _TRIES = 3
