@@ -7,7 +7,7 @@ comparator (text). The base is a self-made Granite of 0.7 million weights, first
 weights) on copying, padding, and numbers of months, as no published weights are at hand. Then, from
 the same base: an adapter for each task; one adapter of the same rank for all; one of three times
 the rank, so that both sides have as many weights. One for all sees every example as often, so both
-sides take as many steps in all. Judged on requests that are not among the examples. Extras:
+sides take as many steps in all; "3 times the steps" gives each member as many as one for all has. Judged on requests that are not among the examples. Extras:
 ``train``. CPU alone, one training at a time.
 """
 
@@ -204,14 +204,23 @@ class Comparison:
             adapter = self._tuned(f"all-{rank}", every, rank)
             found[f"one for all, rank {rank}"] = shares(self._base, adapter, self.tests)
         others = [[each[n][at] for n in each if n != name] for at, name in enumerate(each)]
+        whole = self._options.epochs * len(TASKS)
+        longer = {
+            n: self._tuned(f"{n}-longer", some, RANK, whole) for n, some in self._train.items()
+        }
+        judged = {n: shares(self._base, adapter, self.tests) for n, adapter in longer.items()}
+        name = f"a mixture of three, rank {RANK}, {len(TASKS)} times the steps"
+        found[name] = [judged[n][at] for at, n in enumerate(judged)]
         found["a wrong member"] = [mean(some) for some in others]
         return found
 
-    def _tuned(self, name: str, examples: Sequence[ChatExample], rank: int) -> Path:
+    def _tuned(
+        self, name: str, examples: Sequence[ChatExample], rank: int, epochs: int | None = None
+    ) -> Path:
         from shoal.training.generative import TuningOptions, fine_tune
 
         options = TuningOptions(
-            rank=rank, alpha=2.0 * rank, dropout=0.0, epochs=self._options.epochs, rate=3e-3,
+            rank=rank, alpha=2.0 * rank, dropout=0.0, epochs=epochs or self._options.epochs, rate=3e-3,
             batch=16, held_out=0.0, judgements=1, near=1.0, seed=self._seed,
         )  # fmt: skip
         began = time.process_time()
