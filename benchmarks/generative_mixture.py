@@ -7,8 +7,9 @@ comparator (text). The base is a self-made Granite of 0.7 million weights, first
 weights) on copying, padding, and numbers of months, as no published weights are at hand. Then, from
 the same base: an adapter for each task; one adapter of the same rank for all; one of three times
 the rank, so that both sides have as many weights. One for all sees every example as often, so both
-sides take as many steps in all; "3 times the steps" gives each member as many as one for all has. Judged on requests that are not among the examples. Extras:
-``train``. CPU alone, one training at a time.
+sides take as many steps in all; "3 times the steps" gives each member as many as one for all has.
+Judged on requests that are not among the examples. Extras: ``train``. CPU alone, one training at a
+time.
 """
 
 import argparse
@@ -220,8 +221,9 @@ class Comparison:
         from shoal.training.generative import TuningOptions, fine_tune
 
         options = TuningOptions(
-            rank=rank, alpha=2.0 * rank, dropout=0.0, epochs=epochs or self._options.epochs, rate=3e-3,
-            batch=16, held_out=0.0, judgements=1, near=1.0, seed=self._seed,
+            rank=rank, alpha=2.0 * rank, dropout=0.0, rate=3e-3, batch=16,
+            epochs=epochs or self._options.epochs, held_out=0.0, judgements=1, near=1.0,
+            seed=self._seed,
         )  # fmt: skip
         began = time.process_time()
         tuned = fine_tune(self._base, examples, self._home / name, options)

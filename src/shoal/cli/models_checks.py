@@ -66,7 +66,7 @@ def shown(values: dict[str, str | Path], home: Path) -> dict[str, str | int | fl
 
 def users_of(name: str, settings: Config) -> list[str]:
     """The settings that name a model."""
-    return [place for place, named in _named(settings) if name in (named, _model(named))]
+    return [place for place, named in _named(settings) if name in _models(named)]
 
 
 def _adapter_entry(name: str, path: Path, base: str, settings: Config) -> dict[str, str | Path]:
@@ -97,6 +97,8 @@ def _named(settings: Config) -> Iterator[tuple[str, str]]:
     yield from _each("cascade.models", settings.cascade.models)
     for name, collection in settings.collections.items():
         yield f"collections.{name}.model", collection.model or ""
+    for name, strategy in settings.strategies().items():
+        yield from _each(f"tasks.{name}.strategy", strategy.models)
     for name, agent in settings.agents.items():
         yield f"agents.{name}.planner", agent.planner or ""
         yield from _each(f"agents.{name}.models", agent.models)
@@ -106,6 +108,7 @@ def _each(place: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
     return ((place, name) for name in names)
 
 
-def _model(named: str) -> str:
-    """The model in a name like granite+vote:5."""
-    return (split_name(named) or (named,))[0]
+def _models(named: str) -> set[str]:
+    """The models that a name like granite+vote:5 tells of, and the name itself."""
+    split = split_name(named)
+    return {named} if split is None else {named, split[0], *split[1].models}
