@@ -282,7 +282,7 @@ def test_an_adapter_and_how_fast_it_is(desk: Desk, tmp_path: Path) -> None:
         "models", "add", "one", str(tmp_path / "one.gguf"), *args
     )
     desk.printed("models", "add", "one", str(tmp_path / "one.gguf"), "--base", "tiny", *args)
-    told = json.loads(desk.printed("models", "bench", "one", "--tokens", "32", "--json", *args))
+    told = json.loads(desk.printed("models", "bench", "one", "--tokens", "256", "--json", *args))
     assert told["writing"] > 1
     assert told["reading"] > 1
     kept = KeptModels(read_config(desk.config).store.path / "models").get("one")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from statistics import median
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from msgspec.structs import replace
@@ -92,6 +92,14 @@ def bench(
     say(f"{name} reads {speed.reading:.1f} and writes {speed.writing:.1f} tokens a second here.")
 
 
+class _Timed(NamedTuple):
+    """Tokens read and written, and the seconds that took."""
+
+    read: int
+    written: int
+    seconds: float
+
+
 def needed(name: str, settings: Config) -> dict[str, EngineOptions]:
     """A model and those that it is made of, without what stands in for it: others may lack keys
     that this one can do without.
@@ -121,29 +129,25 @@ def needed(name: str, settings: Config) -> dict[str, EngineOptions]:
 
 
 async def _tried(models: Models, name: str, tokens: int) -> Speed:
+    """The medians of a few tries: of a prompt that no cache knows, and of writing a little and much
+    after one that takes no time to read."""
     try:
-        model = models.get(name)
-        await _timed(model.engine, _BRIEF, 1)
-        seen = [await _once(model.engine, tokens, turn) for turn in range(_TRIES)]
+        engine = models.get(name).engine
+        await _timed(engine, _BRIEF, 1)
+        read = [await _timed(engine, f"{turn} {_PROMPT}", 1) for turn in range(_TRIES)]
+        short = [await _timed(engine, _BRIEF, 1) for _ in range(_TRIES)]
+        long = [await _timed(engine, _BRIEF, tokens) for _ in range(_TRIES)]
     finally:
         await models.aclose()
-    reading, writing = zip(*seen, strict=True)
-    return Speed(median(reading), median(writing), os.cpu_count() or 1, time.time())
-
-
-async def _once(model: Answerer, tokens: int, turn: int) -> tuple[float, float]:
-    """Tokens a second read, of a prompt that no cache knows, and written, after one that takes no
-    time to read."""
-    read, _, reading = await _timed(model, f"{turn} {_PROMPT}", 1)
-    _, one, short = await _timed(model, _BRIEF, 1)
-    _, written, long = await _timed(model, _BRIEF, tokens)
-    if written <= one or long <= short:
+    written = median(one.written for one in long) - median(one.written for one in short)
+    took = median(one.seconds for one in long) - median(one.seconds for one in short)
+    if written <= 0 or took <= 0:
         raise ConfigError("its answers are too short to time; try more --tokens")
-    return read / reading, (written - one) / (long - short)
+    reading = median(one.read / one.seconds for one in read)
+    return Speed(reading, written / took, os.cpu_count() or 1, time.time())
 
 
-async def _timed(model: Answerer, prompt: str, tokens: int) -> tuple[int, int, float]:
-    """Tokens read, tokens written, seconds."""
+async def _timed(model: Answerer, prompt: str, tokens: int) -> _Timed:
     params = f'{{"max_tokens": {tokens}, "temperature": 0, "ignore_eos": true}}'
     request = Request(model.name, (Message("user", prompt),), params=params)
     began = time.perf_counter()
@@ -151,7 +155,7 @@ async def _timed(model: Answerer, prompt: str, tokens: int) -> tuple[int, int, f
     took = time.perf_counter() - began
     if answer.usage is None:
         raise ConfigError(f"models.{model.name}: it does not tell how many tokens it wrote")
-    return answer.usage.input_tokens, answer.usage.output_tokens, took
+    return _Timed(answer.usage.input_tokens, answer.usage.output_tokens, took)
 
 
 def _row(one: Fit) -> Row:
