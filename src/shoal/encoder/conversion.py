@@ -107,7 +107,7 @@ def _tokenizer(weights: Weights, size: Architecture) -> bytes:
 
     path = weights.folder / TOKENIZER
     try:
-        tokenizer = Tokenizer.from_buffer(path.read_bytes())
+        tokenizer = Tokenizer.from_buffer(weights.tokenizer())
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path}: damaged, or not a tokenizer: {error}; {REMEDY}") from error
     if tokenizer.get_vocab_size() > size.vocabulary:  # an id past the table would be read blindly
@@ -130,6 +130,7 @@ def _encoder_spec(size: Architecture, tensors: Tensors) -> Any:
         pre_norm=False,
         activation=Activation.GELU,
         layernorm_embedding=True,
+        head_dim=size.pruned_head_width or None,
     )
     spec.scale_embeddings = False
     table = "embeddings.{}_embeddings.weight"
@@ -144,16 +145,16 @@ def _encoder_spec(size: Architecture, tensors: Tensors) -> Any:
 
 
 def _fill_layer(layer: Any, tensors: Tensors, name: str, size: Architecture) -> None:
-    attention = layer.self_attention
+    attention, inside = layer.self_attention, size.heads * size.head_width
     parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
-    attention.linear[0].weight = np.concatenate(  # CTranslate2 wants the three in one: (3d, d)
-        [tensors.take(f"{part}.weight", size.dim, size.dim) for part in parts]
+    attention.linear[0].weight = np.concatenate(  # CTranslate2 wants the three in one: (3h, d)
+        [tensors.take(f"{part}.weight", inside, size.dim) for part in parts]
     )
     attention.linear[0].bias = np.concatenate(
-        [tensors.take(f"{part}.bias", size.dim) for part in parts]
+        [tensors.take(f"{part}.bias", inside) for part in parts]
     )
     inner = size.feed_forward
-    _fill_linear(attention.linear[1], tensors, f"{name}.attention.output.dense", size.dim, size.dim)
+    _fill_linear(attention.linear[1], tensors, f"{name}.attention.output.dense", size.dim, inside)
     _fill_norm(attention.layer_norm, tensors, f"{name}.attention.output.LayerNorm", size.dim)
     _fill_linear(layer.ffn.linear_0, tensors, f"{name}.intermediate.dense", inner, size.dim)
     _fill_linear(layer.ffn.linear_1, tensors, f"{name}.output.dense", size.dim, inner)

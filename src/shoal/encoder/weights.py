@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes of a BERT encoder, from its ``config.json``."""
+    """The sizes of a BERT encoder, from its ``config.json``. ``heads`` are of ``head_width`` numbers
+    each: of an encoder that lost some, they do not add up to ``dim``."""
 
     layers: int
     heads: int
@@ -49,6 +50,12 @@ class Architecture:
     positions: int
     token_types: int
     norm_epsilon: float
+    pruned_head_width: int = 0
+
+    @property
+    def head_width(self) -> int:
+        """Numbers a head."""
+        return self.pruned_head_width or self.dim // self.heads
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,10 @@ class Weights:
     def tokenizer(self) -> bytes:
         """``tokenizer.json`` as it was published."""
         return (self.folder / TOKENIZER).read_bytes()
+
+    def own_words(self) -> dict[str, Any]:
+        """What a specialist keeps of the word pieces: nothing, for they are as published."""
+        return {}
 
     def architecture(self) -> Architecture:
         """Read the sizes; raises ``ArtifactError`` if this is not an encoder we can run."""

@@ -10,7 +10,7 @@ from shoal.specialists.generated import restore_generated
 from shoal.specialists.kinds import kind_of
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Specialist
-from shoal.specialists.tuned_encoder import TUNED
+from shoal.specialists.tuned_encoder import is_tuned
 from shoal.specialists.tuned_kinds import restore_tuned
 
 
@@ -31,7 +31,7 @@ def load_specialist(card: Card, folder: Path, senses: Senses | None) -> Speciali
     try:
         if kind is GENERATED:
             return restore_generated(card.contract, model, folder)
-        restore = restore_tuned if card.recipe == TUNED else kind.restore
+        restore = restore_tuned if is_tuned(card.recipe) else kind.restore
         return restore(card.contract, model, arrays, senses if card.encoder else None)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"specialist {card.id}: its files do not fit: {error!r}") from error

@@ -7,12 +7,13 @@ from. Nothing here needs torch.
 from typing import Any
 
 from shoal.encoder import Encoder
-from shoal.encoder.tuned import TunedWeights
+from shoal.encoder.tuned import PIECES, TunedWeights
 from shoal.errors import ArtifactError
 from shoal.specialists.senses import Senses
 
 TUNED = "tuned"
-"""The name of the recipe that fine-tunes, for every kind that has it."""
+"""The name of the recipe that fine-tunes, for every kind that has it. Of one that was made smaller
+afterwards, "/" and how follow."""
 _PREFIX = "encoder/"
 
 
@@ -24,11 +25,7 @@ def tuned_encoder(senses: Senses | None, arrays: dict[str, Any]) -> Encoder:
     """
     if senses is None:
         raise ArtifactError("this specialist needs the encoder it was tuned from")
-    tensors = {
-        name.removeprefix(_PREFIX): array
-        for name, array in arrays.items()
-        if name.startswith(_PREFIX)
-    }
+    tensors = encoder_of(arrays)
     if not tensors:
         raise ArtifactError("the specialist's files lack its encoder: train it again")
     base = senses.encoder
@@ -37,4 +34,17 @@ def tuned_encoder(senses: Senses | None, arrays: dict[str, Any]) -> Encoder:
 
 def encoder_arrays(tensors: dict[str, Any]) -> dict[str, Any]:
     """Tuned tensors under the names that ``tuned_encoder`` reads, in float16: int8 serves them."""
-    return {_PREFIX + name: tensor.astype("float16") for name, tensor in tensors.items()}
+    return {
+        _PREFIX + name: tensor if name == PIECES else tensor.astype("float16")
+        for name, tensor in tensors.items()
+    }
+
+
+def is_tuned(recipe: str) -> bool:
+    """Whether a recipe of this name leaves a fine-tuned encoder behind."""
+    return recipe.partition("/")[0] == TUNED
+
+
+def encoder_of(arrays: dict[str, Any]) -> dict[str, Any]:
+    """The encoder's among a specialist's arrays, by their published names."""
+    return {n.removeprefix(_PREFIX): a for n, a in arrays.items() if n.startswith(_PREFIX)}

@@ -10,11 +10,12 @@ vector of type 0 is part of the positions', as in ``encoder.conversion``).
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from shoal.encoder.weights import Architecture, Array
+from shoal.encoder.weights import Architecture, Array, Weights
 
 _NORMS = (("norm_attended", "attention.output.LayerNorm"), ("norm_outer", "output.LayerNorm"))
 _LINEARS = (
@@ -51,9 +52,10 @@ class Block(nn.Module):
 
     def __init__(self, size: Architecture, dropout: float) -> None:
         super().__init__()
-        self.heads = size.heads
-        self.qkv = nn.Linear(size.dim, 3 * size.dim)  # query, key and value in one product
-        self.attended = nn.Linear(size.dim, size.dim)
+        self.heads, self.width = size.heads, size.head_width
+        inside = size.heads * size.head_width  # ``dim``, but where heads were taken out
+        self.qkv = nn.Linear(size.dim, 3 * inside)  # query, key and value in one product
+        self.attended = nn.Linear(inside, size.dim)
         self.norm_attended = nn.LayerNorm(size.dim, size.norm_epsilon)
         self.inner = nn.Linear(size.dim, size.feed_forward)
         self.outer = nn.Linear(size.feed_forward, size.dim)
@@ -68,12 +70,12 @@ class Block(nn.Module):
         return found
 
     def _attend(self, states: Tensor, bias: Tensor) -> Tensor:
-        b, t, d = states.shape
-        qkv = self.qkv(states).view(b, t, 3, self.heads, d // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (b, heads, t, d / heads)
-        weights = query @ key.transpose(-1, -2) / math.sqrt(d // self.heads)
+        b, t, _ = states.shape
+        qkv = self.qkv(states).view(b, t, 3, self.heads, self.width)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (b, heads, t, width)
+        weights = query @ key.transpose(-1, -2) / math.sqrt(self.width)
         weights = self.dropout(torch.softmax(weights + bias, dim=-1))
-        mixed = (weights @ value).transpose(1, 2).reshape(b, t, d)
+        mixed = (weights @ value).transpose(1, 2).reshape(b, t, self.heads * self.width)
         found: Tensor = self.attended(mixed)
         return found
 
@@ -161,3 +163,9 @@ def tuned_tensors(model: Bert) -> dict[str, Array]:
             for own, published in (*_LINEARS, *_NORMS):
                 found[f"{start}.{published}.{part}"] = layer.get_submodule(own).get_parameter(part)
     return {name: tensor.detach().float().cpu().clone().numpy() for name, tensor in found.items()}
+
+
+def kept_tensors(model: Bert, start: Weights) -> dict[str, Any]:
+    """What a specialist keeps of an encoder that was trained from ``start``: what was trained, and
+    the word pieces that were left, where not all were."""
+    return tuned_tensors(model) | start.own_words()

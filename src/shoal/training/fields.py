@@ -25,7 +25,8 @@ from shoal.specialists.tuned_encoder import encoder_arrays, tuned_encoder
 from shoal.specialists.tuned_fields import TunedFields
 from shoal.tasks import Contract, Field, FieldsContract, Input, Output
 from shoal.tasks.contract import COPIED_KINDS, Scalar
-from shoal.training.bert import Bert, load, pooled, tuned_tensors
+from shoal.training.bert import Bert, kept_tensors, load, pooled
+from shoal.training.guide import Guide
 from shoal.training.loop import Learner, LoopOptions, fit
 from shoal.training.split import validation_rows
 from shoal.training.texts import TokenisedTexts, in_order
@@ -116,6 +117,7 @@ def tune_fields(
     options: LoopOptions | None = None,
     folder: Path | None = None,
     show: bool = False,
+    guide: Guide | None = None,
 ) -> TunedFields:
     """Fine-tune on inputs (n,) and reference outputs (n,), None where the reference breaks the
     contract. With ``folder`` training can be resumed.
@@ -144,8 +146,10 @@ def tune_fields(
     if validates:
         validating = TokenisedTexts(senses.encoder, [texts[row] for row in validates])
         learner.validation = validating, targets.part(validates)
+    if guide is not None:
+        guide.attach(learner)
     fit(learner, options, folder, show)
-    arrays = encoder_arrays(tuned_tensors(learner.encoder))
+    arrays = encoder_arrays(kept_tensors(learner.encoder, senses.encoder.weights))
     seen = Senses(tuned_encoder(senses, arrays))
     light = train_fields(contract, inputs, outputs, seen, _LIGHT).specialist
     assert isinstance(light, FieldsSpecialist)

@@ -23,8 +23,9 @@ from shoal.specialists.senses import Senses
 from shoal.specialists.tuned_encoder import encoder_arrays
 from shoal.specialists.tuned_label import Blend, TunedLabel
 from shoal.tasks import Contract, Input, LabelContract, Output
-from shoal.training.bert import Bert, load, pooled, tuned_tensors
+from shoal.training.bert import Bert, kept_tensors, load, pooled
 from shoal.training.hints import Aids, Hint, rationale_vectors, soft_targets
+from shoal.training.guide import Guide
 from shoal.training.loop import Learner, LoopOptions, fit
 from shoal.training.losses import (
     contrastive,
@@ -138,6 +139,7 @@ def tune_label(
     options: LabelOptions | None = None,
     aids: Aids | None = None,
     show: bool = False,
+    guide: Guide | None = None,
 ) -> TunedLabel:
     """Fine-tune on inputs (n,) and reference outputs (n,), None where the reference breaks the
     contract; such examples are left out. ``show`` draws a progress bar.
@@ -170,10 +172,13 @@ def tune_label(
     if validates:
         validating = TokenisedTexts(senses.encoder, [texts[row] for row in validates])
         learner.validation = validating, torch.from_numpy(hard[validates])
+    if guide is not None:
+        guide.attach(learner)
     fit(learner, options.loop, aids.folder, show)
-    light = KernelMachine.train(texts, head.targets(wanted), senses)
+    # Beside a student a second encoder would cost more than it saves: words alone.
+    light = KernelMachine.train(texts, head.targets(wanted), None if guide else senses)
     unit = nn.functional.normalize(learner.prototypes, dim=-1).detach().cpu().numpy()
-    arrays = encoder_arrays(tuned_tensors(learner.encoder)) | {"prototypes": unit}
+    arrays = encoder_arrays(kept_tensors(learner.encoder, senses.encoder.weights)) | {"prototypes": unit}
     blend, curve = Blend(options.scale), Curve(0.0, 1.0)
     if validates:
         cosines = learner.vectors(learner.validation[0]).numpy() @ unit.T  # type: ignore[index]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ from torch import Tensor, nn
 from shoal.training.bert import Bert
 from shoal.training.checkpoint import copies, prefixed, read, under, write
 from shoal.training.texts import shuffled
+
+if TYPE_CHECKING:
+    from shoal.training.guide import Guide
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +57,14 @@ class Learner(nn.Module):
     """What is trained. Subclasses have a loss, and a score if there is a validation part.
 
     ``lengths`` (n,) are the tokens of the n training texts; ``identity`` tells data and options
-    apart from others, so that no checkpoint of another training is taken up.
+    apart from others, so that no checkpoint of another training is taken up. A ``guide`` adds to
+    the loss how far the encoder is from a teacher's.
     """
 
     encoder: Bert
     lengths: np.ndarray
     identity: str
+    guide: "Guide | None" = None
 
     def loss(self, rows: list[int]) -> Tensor:
         """The loss of these training examples."""
@@ -164,6 +170,8 @@ class _Run:
             group["lr"] = group["rate"] * factor
         with torch.autocast(self.learner.device.type, torch.bfloat16):
             loss = self.learner.loss(rows)
+            if self.learner.guide is not None:
+                loss = loss + self.learner.guide.loss()
         loss.backward()
         nn.utils.clip_grad_norm_(self.named.values(), 1.0)
         self.optimizer.step()

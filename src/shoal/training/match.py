@@ -23,7 +23,8 @@ from shoal.specialists.senses import Senses
 from shoal.specialists.tuned_encoder import encoder_arrays
 from shoal.specialists.tuned_match import PairBlend, TunedMatch, joined, light_log_odds
 from shoal.tasks import Contract, Input, Output
-from shoal.training.bert import Bert, load, pooled, tuned_tensors
+from shoal.training.bert import Bert, kept_tensors, load, pooled
+from shoal.training.guide import Guide
 from shoal.training.loop import Learner, LoopOptions, fit
 from shoal.training.split import validation_rows
 from shoal.training.texts import TokenisedTexts, in_order
@@ -101,6 +102,7 @@ def tune_match(
     options: MatchOptions | None = None,
     folder: Path | None = None,
     show: bool = False,
+    guide: Guide | None = None,
 ) -> TunedMatch:
     """Fine-tune on inputs (n,) and reference outputs (n,), None where the reference breaks the
     contract; such examples are left out. With ``folder`` training can be resumed.
@@ -133,13 +135,15 @@ def tune_match(
     )
     validating = TokenisedTexts(senses.encoder, [texts[row] for row in validates])
     learner.validation = validating, wanted[validates]
+    if guide is not None:
+        guide.attach(learner)
     fit(learner, options.loop, folder, show)
     cross = learner.log_odds(validating)
     unseen = [trained.left_out[kept[row]] for row in validates]
     trees = np.array([light_log_odds(light.labels, said) for said in unseen])
     blend = blended(trees, cross, wanted[validates])
     scores = blend.light * trees + blend.cross * cross + blend.constant
-    arrays = encoder_arrays(tuned_tensors(learner.encoder)) | {
+    arrays = encoder_arrays(kept_tensors(learner.encoder, senses.encoder.weights)) | {
         "direction": (_LENGTH * learner.head.weight[0]).detach().float().cpu().numpy(),
         "bias": learner.head.bias.detach().float().cpu().numpy(),
     }

@@ -24,7 +24,8 @@ from shoal.specialists.writing.pieces import Source, pooling
 from shoal.specialists.writing.sureness import Sureness
 from shoal.specialists.writing.vocabulary import Vocabulary
 from shoal.tasks import Contract, Input, Output
-from shoal.training.bert import Bert, load, tuned_tensors
+from shoal.training.bert import Bert, kept_tensors, load
+from shoal.training.guide import Guide
 from shoal.training.loop import Learner, LoopOptions, fit
 from shoal.training.split import validation_rows
 from shoal.training.swapping import Swapper
@@ -156,6 +157,7 @@ def tune_text(
     options: TextOptions | None = None,
     folder: Path | None = None,
     show: bool = False,
+    guide: Guide | None = None,
 ) -> TextSpecialist:
     """Fine-tune on inputs (n,) and reference outputs (n,), None where the reference breaks the
     contract. Inputs of more than 256 word pieces are left out. With ``folder`` training can be
@@ -178,6 +180,8 @@ def tune_text(
         load(weights.architecture(), weights.tensors()), senses, vocabulary, trains, options
     )
     learner.validation = [examples[row] for row in sorted(validates)]
+    if guide is not None:
+        guide.attach(learner)
     fit(learner, loop, folder, show)
     longest = 10 + round(1.5 * max(len(example.units) for example in examples))
     first = _specialist(contract, learner, vocabulary, longest, Sureness(), senses)
@@ -245,5 +249,5 @@ def _specialist(
 ) -> TextSpecialist:
     each = [decoder.arrays() for decoder in learner.decoders]
     arrays = {name: np.stack([one[name] for one in each]).astype(np.float16) for name in SHAPES}
-    arrays |= encoder_arrays(tuned_tensors(learner.encoder))
+    arrays |= encoder_arrays(kept_tensors(learner.encoder, senses.encoder.weights))
     return TextSpecialist(contract, arrays, vocabulary, longest, sureness, senses)
