@@ -1,4 +1,4 @@
-"""A student: an encoder with layers, heads, inner numbers or word pieces taken out of another.
+"""A student: an encoder with layers, heads or inner numbers taken out of another.
 
 What is left is the teacher's, unchanged; it has to be healed by training before it is of use.
 Layers are evenly spaced, the first and the last among them (Sanh et al. 2019 take every other one).
@@ -8,11 +8,10 @@ of what leads out (as Li et al. 2017 choose filters), as many of each layer; no 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from shoal.encoder.tuned import PIECES, SCALES, WORDS
+from shoal.encoder.tuned import WORDS
 from shoal.encoder.weights import Architecture, Array
 from shoal.errors import LearningError
 
@@ -22,17 +21,15 @@ _SELF = ("query", "key", "value")
 @dataclass(frozen=True)
 class Cut:
     """What is left: ``layers`` (0: all), shares of each layer's ``heads`` and inner numbers
-    (``feed_forward``), and, if not None, ``pieces`` (k,): the numbers of the word pieces."""
+    (``feed_forward``)."""
 
     layers: int = 0
     heads: float = 1.0
     feed_forward: float = 1.0
-    pieces: Any = None
 
 
 def student(size: Architecture, tensors: Mapping[str, Array], cut: Cut) -> dict[str, Array]:
-    """The tensors of the student by their published names, word vectors only where pieces were
-    dropped.
+    """The tensors of the student by their published names, without word vectors: those stay.
 
     Raises:
         LearningError: the teacher has not as many layers, or nothing would be left.
@@ -51,8 +48,6 @@ def student(size: Architecture, tensors: Mapping[str, Array], cut: Cut) -> dict[
     for new, old in enumerate(spaced(size.layers, layers)):
         for name, tensor in _layer(size, tensors, old, cut).items():
             found[f"encoder.layer.{new}.{name}"] = tensor
-    if cut.pieces is not None:
-        found |= {PIECES: cut.pieces, WORDS: tensors[WORDS][cut.pieces]}
     return found
 
 
@@ -104,20 +99,3 @@ def _heaviest(weights: Array, share: float) -> np.ndarray:
 def _columns(heads: np.ndarray, width: int) -> np.ndarray:
     return (heads[:, None] * width + np.arange(width)).reshape(-1)
 
-
-def in_int8(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Float tensors under their published names, matrices in int8 with a scale a row, as they are
-    served: what was quantised so comes to the same int8 again, so no answer changes. Position
-    vectors, norms and biases are served as they are, and stay float16.
-    """
-    found: dict[str, Any] = {}
-    for name, tensor in tensors.items():
-        if name == PIECES or tensor.ndim != 2 or "position" in name or "token_type" in name:
-            found[name] = tensor if name == PIECES else tensor.astype(np.float16)
-            continue
-        rows = tensor.astype(np.float32)
-        greatest = np.abs(rows).max(1)
-        scales = (127 / np.where(greatest == 0, 127, greatest)).astype(np.float32)
-        found[name] = np.rint(rows * scales[:, None]).astype(np.int8)
-        found[name + SCALES] = scales
-    return found

@@ -152,7 +152,7 @@ class KernelMachine:
             terms = Terms(vocabulary["words"], vocabulary["chars"], arrays["idf"])
             machine = cls(
                 terms,
-                arrays["weights"],
+                np.asarray(arrays["weights"], np.float32),  # a packed file has them in float16
                 arrays.get("embeddings"),
                 arrays.get("dual"),
                 KernelOptions(*vocabulary["kernel"]),

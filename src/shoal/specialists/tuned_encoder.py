@@ -34,10 +34,14 @@ def tuned_encoder(senses: Senses | None, arrays: dict[str, Any]) -> Encoder:
 
 def encoder_arrays(tensors: dict[str, Any]) -> dict[str, Any]:
     """Tuned tensors under the names that ``tuned_encoder`` reads, in float16: int8 serves them."""
-    return {
-        _PREFIX + name: tensor if name == PIECES else tensor.astype("float16")
-        for name, tensor in tensors.items()
-    }
+    return under_encoder(
+        {n: array if n == PIECES else array.astype("float16") for n, array in tensors.items()}
+    )
+
+
+def under_encoder(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Tensors of an encoder, under the names that they have among a specialist's arrays."""
+    return {_PREFIX + name: tensor for name, tensor in tensors.items()}
 
 
 def is_tuned(recipe: str) -> bool:

@@ -16,8 +16,6 @@ from msgspec import Struct
 from shoal.encoder import Encoder
 from shoal.encoder.student import Cut, student
 from shoal.encoder.tuned import TunedWeights
-from shoal.encoder.vocabulary import needed
-from shoal.encoder.weights import Weights
 from shoal.errors import LearningError
 from shoal.specialists.head import Floats
 from shoal.specialists.senses import Senses
@@ -37,22 +35,19 @@ _LEAST = 1e-3  # a smaller probability is left out
 
 
 class Shape(Struct, frozen=True):
-    """What is left: ``layers`` (0: all), shares of ``heads`` and ``feed_forward``; ``common`` word
-    pieces beside those that occur in training (0: all pieces)."""
+    """What is left: ``layers`` (0: all), shares of ``heads`` and ``feed_forward``."""
 
     layers: int = 0
     heads: float = 1.0
     feed_forward: float = 1.0
-    common: int = 0
 
     @property
     def name(self) -> str:
-        """As cards have it: "3-layers, .5-heads"."""
+        """As cards have it: "3-layers+0.5-heads"; "" of all that there was."""
         parts = [f"{self.layers}-layers"] if self.layers else []
         for share, what in ((self.heads, "heads"), (self.feed_forward, "inner")):
             parts += [f"{share:g}-{what}"] if share < 1 else []
-        parts += ["fewer-pieces"] if self.common else []
-        return "+".join(parts) or "whole"
+        return "+".join(parts)
 
 
 class Teacher(Struct, frozen=True):
@@ -92,9 +87,11 @@ def shrink(
     """
     weights = teacher.weights(senses)
     size, tensors = weights.architecture(), weights.tensors()
-    cut = Cut(shape.layers, shape.heads, shape.feed_forward, _pieces(inputs, shape, senses, weights))
+    cut = Cut(shape.layers, shape.heads, shape.feed_forward)
     began = TunedWeights(senses.encoder.weights.folder, student(size, tensors, cut))
-    guide = Guide(load(size, tensors, 0.0), cut.pieces)
+    if weights.own_words():
+        raise LearningError("word pieces were dropped from it: train it anew before it is cut")
+    guide = Guide(load(size, tensors, 0.0))
     with TemporaryDirectory() as cache:  # what it begins as is of no use afterwards
         start = Senses(Encoder(began, Path(cache)))
         return _healed(contract, inputs, outputs, teacher, senses, start, guide, folder, show)
@@ -154,13 +151,3 @@ def _chances(cosines: Floats) -> Floats:
     weights = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(weights / weights.sum(1, keepdims=True))
 
-
-def _pieces(
-    inputs: Sequence[Input], shape: Shape, senses: Senses, weights: Weights
-) -> np.ndarray | None:
-    if not shape.common:
-        return None
-    if weights.own_words():
-        raise LearningError("its word pieces were dropped before: train it anew to drop others")
-    seen = {piece for ids, _ in senses.encoder.pieces([i.text for i in inputs]) for piece in ids}
-    return needed(weights.tokenizer(), seen, shape.common)

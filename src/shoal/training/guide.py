@@ -10,7 +10,6 @@ The teacher's states do not change, so they are kept, up to a bound, and cost on
 import hashlib
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,14 +28,10 @@ class Guided(Protocol):
 
 
 class Guide:
-    """``teacher`` reads what the student read: ``pieces`` (k,) are the published numbers of the
-    student's word pieces, None where it has all. ``weight`` is that of the loss."""
+    """``teacher`` reads what the student read; ``weight`` is that of the loss."""
 
-    def __init__(
-        self, teacher: Bert, pieces: np.ndarray | None = None, weight: float = 2.0
-    ) -> None:
+    def __init__(self, teacher: Bert, weight: float = 2.0) -> None:
         self._teacher, self._weight = teacher.eval(), weight
-        self._pieces = None if pieces is None else torch.from_numpy(pieces.astype(np.int64))
         self._seen: list[_Seen] = []
         self._kept: dict[bytes, Tensor] = {}
         self._tokens = 0
@@ -74,8 +69,7 @@ class Guide:
             return nn.utils.rnn.pad_sequence(rows, batch_first=True).float()
         self._teacher.to(ids.device)
         with torch.no_grad():
-            published = ids if self._pieces is None else self._pieces.to(ids.device)[ids]
-            states: Tensor = self._teacher(published, mask).float()
+            states: Tensor = self._teacher(ids, mask).float()
         for key, row, real in zip(keys, states, mask, strict=True):
             if key not in self._kept and self._tokens + len(row) <= _KEPT_TOKENS:
                 kept = row[real].half().cpu()
