@@ -36,9 +36,10 @@ from shoal.specialists.specialist import Specialist
 from shoal.specialists.tuned_encoder import encoder_of
 from shoal.specialists.tuned_kinds import restore_tuned
 from shoal.tasks import Input, LabelContract
-from shoal.training.compressing import Shape, Teacher, shrink
+from shoal.training.compressing import Teacher, shrink
 from shoal.training.hints import Aids
 from shoal.training.label import tune_label
+from shoal.training.shapes import Shape
 
 SETS = ("banking77", "clinc150", "support_desk")
 TIMED, ROUNDS = 300, 5

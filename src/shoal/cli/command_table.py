@@ -56,6 +56,11 @@ COMMANDS = {
     "certificate": Place(
         "certificates", "certificate", "Show a task's certificate, or why it has none."
     ),
+    "compress": Place(
+        "compress",
+        "compress",
+        "Make a task's specialist, or a local model's file, smaller; show what that costs.",
+    ),
     "report": Place(
         "report",
         "report",

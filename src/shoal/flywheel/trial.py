@@ -239,6 +239,11 @@ def judge(
     )
 
 
+def judged_rightly(prepared: Prepared) -> list[bool]:
+    """Of each lesson that may judge, whether the prediction for it is the reference's answer."""
+    return [not wrong for wrong in _Judged.of(prepared).wrong.tolist()]
+
+
 class _Judged(Struct, frozen=True):
     """The unseen lessons that may judge, and whether each prediction is wrong (n,)."""
 

@@ -28,26 +28,11 @@ from shoal.training.guide import Guide
 from shoal.training.hints import Aids, Hint
 from shoal.training.label import FULL, tune_label
 from shoal.training.match import tune_match
+from shoal.training.shapes import Shape
 from shoal.training.text import tune_text
 
 _SOFT = 0.5  # of a label's target is the teacher's
 _LEAST = 1e-3  # a smaller probability is left out
-
-
-class Shape(Struct, frozen=True):
-    """What is left: ``layers`` (0: all), shares of ``heads`` and ``feed_forward``."""
-
-    layers: int = 0
-    heads: float = 1.0
-    feed_forward: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """As cards have it: "3-layers+0.5-heads"; "" of all that there was."""
-        parts = [f"{self.layers}-layers"] if self.layers else []
-        for share, what in ((self.heads, "heads"), (self.feed_forward, "inner")):
-            parts += [f"{share:g}-{what}"] if share < 1 else []
-        return "+".join(parts)
 
 
 class Teacher(Struct, frozen=True):
