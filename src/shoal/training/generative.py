@@ -126,6 +126,14 @@ def evaluate(
     return judge(contract, examples, write(base, adapter, examples, tokens))
 
 
+def requantise(source: Path, path: Path, precision: "Precision") -> Path:
+    """Write a GGUF file in fewer bits; see ``shoal.training.gguf.requantising``."""
+    _need("local", "writing GGUF", "gguf")
+    from shoal.training.gguf.requantising import requantise as requantised
+
+    return requantised(source, path, precision)
+
+
 def _need(extra: str, what: str, *modules: str) -> None:
     if any(importlib.util.find_spec(module) is None for module in modules):
         raise MissingExtra(extra, what)

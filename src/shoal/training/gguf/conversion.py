@@ -15,7 +15,7 @@ from shoal.training.gguf.tensors import TYPES, Precision, Tensor, plan
 from shoal.training.gguf.vocabulary import name_for, write_vocabulary
 from shoal.training.gguf.weights import Rows, Weights
 
-_FILE_TYPES: dict[Precision, gguf.LlamaFileType] = {
+FILE_TYPES: dict[Precision, gguf.LlamaFileType] = {
     "f32": gguf.LlamaFileType.ALL_F32,
     "f16": gguf.LlamaFileType.MOSTLY_F16,
     "bf16": gguf.LlamaFileType.MOSTLY_BF16,
@@ -38,7 +38,7 @@ def convert(folder: Path, path: Path, precision: Precision = "q8_0", name: str =
     architecture = architecture_of(config)
     with writing(path, architecture.family) as writer:
         write_settings(writer, config, architecture, name_for(name or folder.name, folder))
-        writer.add_file_type(_FILE_TYPES[precision])
+        writer.add_file_type(FILE_TYPES[precision])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         write_vocabulary(writer, folder, int(config.must("vocab_size")))
         for factors, numbers in write_rope(writer, config).items():

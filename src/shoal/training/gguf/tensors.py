@@ -1,7 +1,7 @@
 """Which tensor of a checkpoint becomes which of the GGUF, of which type, and how its rows stand."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import gguf
 import numpy as np
@@ -25,12 +25,23 @@ TYPES: dict[Precision, Type] = {
 _LEFT_OUT = ("rotary_emb.inv_freq", "masked_bias", "attn.bias")
 
 
+class Readable(Protocol):
+    """The rows of a tensor, wherever they lie."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows first."""
+
+    def read(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
+        """These rows as float32."""
+
+
 class Tensor(NamedTuple):
     """One tensor to be written: its ``rows`` in this ``order`` (None: as they are), plus ``shift``,
     as ``type``."""
 
     name: str
-    rows: Rows
+    rows: Readable
     type: Type
     order: NDArray[np.intp] | None = None
     shift: float = 0.0
