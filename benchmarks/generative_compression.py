@@ -1,4 +1,4 @@
-"""How small a tuned specialist may get: layers dropped and healed, files packed, against its teacher.
+"""How small a tuned specialist may get: fewer layers, healed; packed files; its teacher.
 
     python -m benchmarks.generative_compression banking77|clinc150|support_desk
         [--layers 3] [--heads 1] [--inner 1] [--common 4000] [--folder STATE]
@@ -133,7 +133,8 @@ def told(row: Row, teacher: Row) -> str:
         f"{row.name}: {row.right.mean():.1%} ({low:.1%} to {high:.1%}), "
         f"{kept:.1%} of the teacher's ({k_low:.1%} to {k_high:.1%}); "
         f"{times[0][0]:.2f} ms an answer ({times[0][1]:.2f} x), encoder {times[1][0]:.2f} ms "
-        f"({times[1][1]:.2f} x); files {row.file_mb:.1f} MB, encoder served {row.served_mb:.1f} MB; "
+        f"({times[1][1]:.2f} x); files {row.file_mb:.1f} MB, "
+        f"encoder served {row.served_mb:.1f} MB; "
         f"{row.train_s:.0f} s CPU to train"
     )
 

@@ -91,7 +91,7 @@ def test_a_compressed_specialist_is_certified_as_a_new_one(
 
     shrink = compressing.shrink
     monkeypatch.setattr(compressing, "shrink", _full_disk)
-    with pytest.raises(ArtifactError, match="No space left.*nothing was certified"):
+    with pytest.raises(ArtifactError, match=r"No space left.*nothing was certified"):
         compressor.compress(lessons, PROMISE, variants)
     assert len(store.attempts.list(TASK.id)) == 1
     assert not (store.options.path / "compressed" / TASK.id).exists()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from shoal.flywheel.compressing import Compressed, Variant
     from shoal.flywheel.measuring import Figures
+    from shoal.training.gguf.tensors import Precision
     from shoal.training.model_compressing import ModelFigures
 
 REFUSED = 2  # exit status
@@ -35,6 +36,9 @@ class To(StrEnum):
 
     Q8_0 = "q8_0"
     Q4_0 = "q4_0"
+
+
+_PRECISIONS: "dict[To, Precision]" = {To.Q8_0: "q8_0", To.Q4_0: "q4_0"}
 
 
 def compress(
@@ -85,9 +89,7 @@ def compress(
     _compress_task(read_config(config), what, variants_of(shapes, pieces), as_json)
 
 
-def _compress_task(
-    config: Config, name: str, variants: "Sequence[Variant]", as_json: bool
-) -> None:
+def _compress_task(config: Config, name: str, variants: "Sequence[Variant]", as_json: bool) -> None:
     from shoal.flywheel.compressing import Compressor, teacher_card
 
     with open_store(config) as store:
@@ -115,7 +117,7 @@ def _compress_model(
     from shoal.training.model_compressing import compress_model
 
     asked = _prompts(prompts) if prompts else []
-    precisions = [each.value for each in dict.fromkeys(to)]
+    precisions: list[Precision] = [_PRECISIONS[each] for each in dict.fromkeys(to)]
     with Console(stderr=True).status(f"Compressing {source} …") as status:
         rows = compress_model(
             source, out or source.parent, precisions, asked, lambda said: status.update(f"{said} …")

@@ -98,4 +98,3 @@ def _heaviest(weights: Array, share: float) -> np.ndarray:
 
 def _columns(heads: np.ndarray, width: int) -> np.ndarray:
     return (heads[:, None] * width + np.arange(width)).reshape(-1)
-

@@ -30,7 +30,9 @@ def kept_pieces(tokenizer: bytes, kept: Sequence[int]) -> bytes:
             added["id"] = left[added["content"]]
         _renumber(told.get("post_processor"), left)
     except KeyError as error:
-        raise ArtifactError(f"the specialist's word pieces are not the tokenizer's: {error}") from None
+        raise ArtifactError(
+            f"the specialist's word pieces are not the tokenizer's: {error}"
+        ) from None
     told["model"]["vocab"] = left
     return json.dumps(told).encode()
 

@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes of a BERT encoder, from its ``config.json``. ``heads`` are of ``head_width`` numbers
-    each: of an encoder that lost some, they do not add up to ``dim``."""
+    """The sizes of a BERT encoder, from its ``config.json``. ``heads`` are of ``head_width``
+    numbers each: of an encoder that lost some, they do not add up to ``dim``."""
 
     layers: int
     heads: int

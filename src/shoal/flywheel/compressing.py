@@ -43,8 +43,8 @@ _MODEL = "model.safetensors"
 
 
 class Compressed(Struct, frozen=True):
-    """The table, and the ``verdict`` on the variants; ``kept`` is the folder with the files of those
-    on the front."""
+    """The table, and the ``verdict`` on the variants; ``kept`` is the folder with the files of
+    those on the front."""
 
     rows: list[Figures]
     verdict: Verdict
@@ -256,4 +256,3 @@ class _Work:
 
     def _restored(self, folder: Path) -> Specialist:
         return restore_tuned(self._contract, *read_model(folder), self._senses)
-

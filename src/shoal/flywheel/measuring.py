@@ -22,11 +22,11 @@ _TIMED, _ROUNDS = 100, 3
 
 
 class Figures(Struct, frozen=True):
-    """One variant. ``right`` of ``n`` calibration examples were answered as the reference did, which
-    is a share between ``low`` and ``high``. ``file_mb`` its files, ``served_mb`` its encoder as it is
-    served. ``answer_ms`` CPU time an answer, between ``ms_low`` and ``ms_high``; ``joules`` an
-    answer, of the whole machine, None where it does not tell. ``front``: no other is at least as
-    good in quality, size and time, and better in one."""
+    """One variant. ``right`` of ``n`` calibration examples were answered as the reference did,
+    which is a share between ``low`` and ``high``. ``file_mb`` its files, ``served_mb`` its encoder
+    as it is served. ``answer_ms`` CPU time an answer, between ``ms_low`` and ``ms_high``;
+    ``joules`` an answer, of the whole machine, None where it does not tell. ``front``: no other is
+    at least as good in quality, size and time, and better in one."""
 
     name: str
     right: int

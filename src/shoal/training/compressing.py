@@ -1,8 +1,8 @@
 """A tuned specialist → a smaller one of the same kind: its encoder is cut, then healed.
 
 Healing is the kind's own recipe, begun from the student, with the teacher as its guide
-(``training.guide``). Of labels the teacher also tells how likely it finds each (Hinton et al. 2015):
-half the target is that, half the example's own label.
+(``training.guide``). Of labels the teacher also tells how likely it finds each (Hinton et al.
+2015): half the target is that, half the example's own label.
 """
 
 from collections.abc import Sequence
@@ -135,4 +135,3 @@ def _chances(cosines: Floats) -> Floats:
     logits = FULL.scale * cosines
     weights = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(weights / weights.sum(1, keepdims=True))
-

@@ -24,8 +24,8 @@ from shoal.specialists.tuned_encoder import encoder_arrays
 from shoal.specialists.tuned_label import Blend, TunedLabel
 from shoal.tasks import Contract, Input, LabelContract, Output
 from shoal.training.bert import Bert, kept_tensors, load, pooled
-from shoal.training.hints import Aids, Hint, rationale_vectors, soft_targets
 from shoal.training.guide import Guide
+from shoal.training.hints import Aids, Hint, rationale_vectors, soft_targets
 from shoal.training.loop import Learner, LoopOptions, fit
 from shoal.training.losses import (
     contrastive,
@@ -178,7 +178,9 @@ def tune_label(
     # Beside a student a second encoder would cost more than it saves: words alone.
     light = KernelMachine.train(texts, head.targets(wanted), None if guide else senses)
     unit = nn.functional.normalize(learner.prototypes, dim=-1).detach().cpu().numpy()
-    arrays = encoder_arrays(kept_tensors(learner.encoder, senses.encoder.weights)) | {"prototypes": unit}
+    arrays = encoder_arrays(kept_tensors(learner.encoder, senses.encoder.weights)) | {
+        "prototypes": unit
+    }
     blend, curve = Blend(options.scale), Curve(0.0, 1.0)
     if validates:
         cosines = learner.vectors(learner.validation[0]).numpy() @ unit.T  # type: ignore[index]

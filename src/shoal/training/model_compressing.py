@@ -7,7 +7,7 @@ the given file writes, greedily, to prompts of the user's own: word for word.
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ def compress_model(
     Raises:
         ConfigError: the source is damaged, or too large for this machine.
         ArtifactError: it cannot be written (a full disk), or is of an unknown architecture.
-        LearningError: it has no more bits than the first precision asks for.
+        LearningError: it has no more bits than any of the precisions.
         MissingExtra: the extra ``local`` is not installed.
     """
     if not source.exists():
@@ -79,11 +79,15 @@ def compress_model(
         told("writing f16")
         first = to_gguf(source, folder / f"{source.name}-f16.gguf", "f16")
     stem = source.name if source.is_dir() else source.stem
-    files = [first]
+    files, refused = [first], list[str]()
     for precision in precisions:
         told(f"writing {precision}")
-        with suppress(LearningError if len(files) > 1 else ()):  # smaller than asked: no variant
+        try:
             files.append(requantise(first, folder / f"{stem}-{precision}.gguf", precision))
+        except LearningError as error:  # it has as few bits already
+            refused.append(str(error))
+    if len(files) == 1 and refused:
+        raise LearningError(refused[-1])
     rows, reference = list[ModelFigures](), None
     for file in files:
         told(f"measuring {file.name}")
@@ -145,8 +149,9 @@ def _figures(file: Path, answers: _Answers | None, reference: _Answers | None) -
 
 def _shared(one: str, other: str) -> float:
     """The share of the longer text up to the first difference."""
-    common = len(os.path.commonprefix([one, other]))
-    return common / max(1, len(one), len(other))
+    common = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    longest = max(len(one), len(other))
+    return sum(1 for _ in common) / longest if longest else 1.0
 
 
 def _beats(one: ModelFigures, other: ModelFigures) -> bool:

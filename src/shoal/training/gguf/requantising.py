@@ -42,8 +42,8 @@ class StoredRows:
             found = dequantize(self._tensor.data[rows], kind)
         except NotImplementedError:
             raise ArtifactError(
-                f"{self._tensor.name}: of type {kind.name}, which is not read back here; start from "
-                "a file in f16 or q8_0"
+                f"{self._tensor.name}: of type {kind.name}, which is not read back here; start "
+                "from a file in f16 or q8_0"
             ) from None
         return np.asarray(found, np.float32)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal.errors import ArtifactError
 from shoal.training.gguf.architectures import Architecture
 from shoal.training.gguf.checkpoint_config import CheckpointConfig
-from shoal.training.gguf.weights import Rows, Weights
+from shoal.training.gguf.weights import Weights
 
 Precision = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
