@@ -28,7 +28,9 @@ def test_a_task_without_a_specialist_spends_nothing(desk: Desk) -> None:
         assert not store.attempts.list("t-department")
 
 
-@pytest.mark.parametrize("option", ["--layers=0", "--heads=0", "--inner=2", "--to=q2", "--pieces=-1"])
+@pytest.mark.parametrize(
+    "option", ["--layers=0", "--heads=0", "--inner=2", "--to=q2", "--pieces=-1"]
+)
 def test_options_out_of_bounds(desk: Desk, option: str) -> None:
     assert desk.run("compress", "department", option).exit_code == 2
 

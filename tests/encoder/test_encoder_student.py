@@ -26,9 +26,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Weights:
 
 def cut(published: Weights, *asked: float) -> TunedWeights:
     layers, heads, inner = asked
-    tensors = student(
-        published.architecture(), published.tensors(), Cut(int(layers), heads, inner)
-    )
+    tensors = student(published.architecture(), published.tensors(), Cut(int(layers), heads, inner))
     return TunedWeights(published.folder, tensors)
 
 

@@ -1,7 +1,9 @@
 """Compression of a task's specialist: variants, the front, and a certificate of their own."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +17,7 @@ from shoal.flywheel.measuring import Figures, front
 from shoal.specialists.card import Card
 from shoal.specialists.loading import load_specialist
 from shoal.specialists.senses import Senses
+from shoal.specialists.specialist import Specialist
 from shoal.storage import Store
 from shoal.tasks import Input
 from shoal.training.shapes import Shape
@@ -96,7 +99,13 @@ def test_a_compressed_specialist_is_certified_as_a_new_one(
     assert len(store.attempts.list(TASK.id)) == 1
     assert not (store.options.path / "compressed" / TASK.id).exists()
 
-    monkeypatch.setattr(compressing, "shrink", shrink)
+    monkeypatch.setattr(compressing, "shrink", _killed)
+    with pytest.raises(KeyboardInterrupt):
+        compressor.compress(lessons, PROMISE, variants)
+    packed = store.options.path / "tuning" / TASK.id / variants[0].name / "model.safetensors"
+    made_at = packed.stat().st_mtime_ns  # what was finished is not made again
+    monkeypatch.setattr(compressing, "shrink", _looked_at(packed, made_at, shrink))
+    lessons = examiner.lessons(TASK, PROMISE, by_hand=True)
     found = compressor.compress(lessons, PROMISE, variants)
     assert [row.name for row in found.rows] == [TEACHER, *(one.name for one in variants)]
     assert len(store.attempts.list(TASK.id)) == 2
@@ -116,3 +125,15 @@ def test_a_compressed_specialist_is_certified_as_a_new_one(
 
 def _full_disk(*_: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _looked_at(path: Path, made_at: int, then: Callable[..., Specialist]) -> Any:
+    def look(*given: object) -> Specialist:
+        assert path.stat().st_mtime_ns == made_at
+        return then(*given)
+
+    return look

@@ -1,6 +1,5 @@
 """Packed files: smaller, and served by the same int8 numbers."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np

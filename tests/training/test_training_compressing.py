@@ -61,7 +61,9 @@ def test_a_student_of_labels(
     card = Card("c", "t", "label", "tuned/x", LABEL, "llm", digest, "", 9, 1.0, "", 0.0, 0.0)
     loaded = load_specialist(card, tmp_path, tuned_from)
     for given in messages[0]:
-        assert loaded.predict(given).signal == pytest.approx(student.predict(given).signal, abs=1e-6)
+        assert loaded.predict(given).signal == pytest.approx(
+            student.predict(given).signal, abs=1e-6
+        )
     weights = TunedWeights(tuned_from.encoder.weights.folder, encoder_of(read_model(tmp_path)[1]))
     assert (weights.architecture().layers, weights.architecture().heads) == (1, 2)
     assert "embeddings" not in read_model(tmp_path)[1]  # of the light machine: words alone
@@ -137,8 +139,8 @@ def test_the_guide_measures_how_far_the_states_are(tuned_from: Senses) -> None:
     ids, mask = batch([[2, 5, 6, 3], [2, 7, 3]])
     reader.encoder.train()
     reader.encoder(ids, mask)
-    assert float(guide.loss()) == pytest.approx(0, abs=1e-3)  # the teacher itself
-    assert float(guide.loss()) == 0  # told once
+    assert guide.loss().item() == pytest.approx(0, abs=1e-3)  # the teacher itself
+    assert guide.loss().item() == 0  # told once
     with torch.no_grad():
         for parameter in reader.encoder.layers.parameters():
             parameter.normal_()
@@ -151,10 +153,10 @@ def test_the_guide_measures_how_far_the_states_are(tuned_from: Senses) -> None:
     near = torch.nn.functional.cosine_similarity(states, wanted, dim=-1)
     means = (pooled(states, mask) * pooled(wanted, mask)).sum(-1)
     expected = 2 * (((1 - near) * mask).sum() / mask.sum() + (1 - means).mean())
-    assert float(far) == pytest.approx(float(expected), abs=1e-2)
+    assert far.item() == pytest.approx(expected.item(), abs=1e-2)
     reader.encoder.eval()
     reader.encoder(ids, mask)
-    assert float(guide.loss()) == 0  # what is only judged guides nothing
+    assert guide.loss().item() == 0  # what is only judged guides nothing
 
 
 def batch(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -239,8 +239,8 @@ class _Work:
             fresh.rename(done)
         except (OSError, SafetensorError) as error:
             raise ArtifactError(
-                f"{done}: cannot be written: {error}; nothing was certified, the same command goes "
-                "on from here"
+                f"{done}: cannot be written: {error}; nothing was certified, and what stood before "
+                "goes on"
             ) from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
