@@ -124,6 +124,10 @@ class Compressor:
         card = teacher_card(self._store, lessons.task)
         if why := recipes.missing():
             raise LearningError(why)
+        if not lessons.lessons:
+            raise LearningError(
+                f"task {lessons.task.name} has no examples: no call of it has a reference"
+            )
         if card.recipe == TUNED and card.encoder != self._senses().digest:
             raise ArtifactError(
                 f"specialist {card.id} was trained with another encoder: train the task again"
