@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from shoal.cli.certificates import REFUSED, say_verdict
 from shoal.cli.context import (
     DEFAULT_CONFIG,
     AsJson,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from shoal.flywheel.measuring import Figures
     from shoal.training.gguf.tensors import Precision
     from shoal.training.model_compressing import ModelFigures
-
-REFUSED = 2  # exit status
 
 
 class To(StrEnum):
@@ -105,10 +104,11 @@ def _compress_task(config: Config, name: str, variants: "Sequence[Variant]", as_
             found = compressor.compress(lessons, promise, variants)
         if as_json:
             show_json(found)
+            if found.verdict.certificate is None:
+                raise typer.Exit(REFUSED)
         else:
-            _show(found, task.name)
-        if found.verdict.certificate is None:
-            raise typer.Exit(REFUSED)
+            _show(found)
+            say_verdict(store, task, found.verdict, promise)
 
 
 def _compress_model(
@@ -143,21 +143,12 @@ def _prompts(path: Path) -> list[str]:
     return found
 
 
-def _show(found: "Compressed", name: str) -> None:
+def _show(found: "Compressed") -> None:
     titles = ("VARIANT", "RIGHT", "95 %", "FILES", "SERVED", "CPU AN ANSWER", "ENERGY", "")
     show_table(_columns(titles), [_row(row) for row in found.rows])
     _notes(any(row.joules is None for row in found.rows))
     if found.kept:
         say(f"Files: {found.kept}")
-    verdict = found.verdict
-    if verdict.certificate is None:
-        say(f"Refused, with {verdict.examples:,} examples: {verdict.reason}.")
-        for recipe, refusal in verdict.refusals:
-            say(f"- {recipe}: {refusal.reason}")
-        say("What stood before goes on.")
-        return
-    say(verdict.certificate.describe())
-    say(f"What serves goes on; `shoal promote {name} --to serve` takes this one.")
 
 
 def _columns(titles: tuple[str, ...]) -> list[Column]:

@@ -185,7 +185,7 @@ class Examiner:
 
         Raises: what ``train`` raises.
         """
-        with self._by_hand.training(lessons) as kept:
+        with self.by_hand.training(lessons) as kept:
             ready = {one.recipe: one for one in made(kept)}
             quickest = sorted(ready, key=lambda recipe: ready[recipe].answer_ms)
             return self._tried(kept, promise, quickest, ready.__getitem__)

@@ -23,7 +23,9 @@ from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.ladder import train
 from shoal.flywheel.lessons import Lessons
 from shoal.flywheel.measuring import Figures, front, measured
-from shoal.flywheel.trial import Prepared, prepare, training_part
+from shoal.flywheel.model_tuning import alone
+from shoal.flywheel.trial import HELD_OUT, Prepared, calibrating, prepare, training_part
+from shoal.guarantees import clean_examples_needed, delta_at
 from shoal.routing.promise import PromiseOptions
 from shoal.specialists.card import Card
 from shoal.specialists.files import read_model, write_model
@@ -124,10 +126,7 @@ class Compressor:
         card = teacher_card(self._store, lessons.task)
         if why := recipes.missing():
             raise LearningError(why)
-        if not lessons.lessons:
-            raise LearningError(
-                f"task {lessons.task.name} has no examples: no call of it has a reference"
-            )
+        self._check_enough(lessons, promise, len(variants), _recipe(card))
         if card.recipe == TUNED and card.encoder != self._senses().digest:
             raise ArtifactError(
                 f"specialist {card.id} was trained with another encoder: train the task again"
@@ -142,9 +141,25 @@ class Compressor:
                 self._keep(lessons.task, work.home, rows)
                 return ready
 
-        verdict = self._examiner.choose(lessons, promise, made)
+        with alone(self._examiner.by_hand.folder(lessons.task.id)):
+            verdict = self._examiner.choose(lessons, promise, made)
         folder = self._folder(lessons.task)
         return Compressed(rows, verdict, str(folder) if folder.is_dir() else "")
+
+    def _check_enough(
+        self, lessons: Lessons, promise: PromiseOptions, variants: int, recipe: Recipe
+    ) -> None:
+        """Minutes of training would else end in a refusal."""
+        task, chosen = lessons.task, calibrating(lessons, recipe)
+        judge = sum(out and one.sampled for one, out in zip(lessons.lessons, chosen, strict=True))
+        delta = delta_at(len(self._store.attempts.list(task.id)) + 1, promise.delta) / variants
+        least = clean_examples_needed(promise.alpha, delta)
+        if judge < least:
+            what = "reviewed calls" if lessons.by_people else "examples"
+            raise LearningError(
+                f"task {task.name}: need about {HELD_OUT * (least - judge):,} more {what}: one in "
+                f"{HELD_OUT} judges, and a certificate needs {least:,} that do"
+            )
 
     def _folder(self, task: Task) -> Path:
         return self._store.options.path / "compressed" / task.id
@@ -175,7 +190,7 @@ class _Work:
         self, owner: Compressor, lessons: Lessons, card: Card, home: Path, scratch: Path
     ) -> None:
         self._owner, self._lessons, self._card = owner, lessons, card
-        self.home, self._part = home, training_part(lessons)
+        self.home, self._part = home, training_part(lessons, _recipe(card))
         # What is only tried leaves no converted encoder in the user's cache.
         senses = owner._senses()
         self._senses = Senses(Encoder(senses.encoder.weights, scratch / "encoders"))
@@ -194,9 +209,12 @@ class _Work:
         return replace(ready, recipe=recipe, cpu_seconds=spent)
 
     def _teacher(self) -> Path:
-        """The tuned specialist's files; where the task's is a lighter one, one tuned for this."""
+        """The tuned specialist's files; where the task's is a lighter one, one tuned for this, and
+        so where records of pairs may have trained it that hang together with others by now, which
+        judge."""
         card = self._card
-        if card.recipe == TUNED and card.contract == self._contract:
+        same = card.kind != "match" or card.data_digest == self._lessons.digest
+        if card.recipe == TUNED and card.contract == self._contract and same:
             return self._owner._store.artifacts.open(card.artifact)
         recipe = next(recipe for recipe in recipes.RECIPES if recipe.kind == card.kind)
         part = replace(self._part, state=self.home)
@@ -243,8 +261,8 @@ class _Work:
             fresh.rename(done)
         except (OSError, SafetensorError) as error:
             raise ArtifactError(
-                f"{done}: cannot be written: {error}; nothing was certified, and what stood before "
-                "goes on"
+                f"{done}: cannot be written: {error}; nothing was certified; once there is room, "
+                "the same command goes on from here"
             ) from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -253,10 +271,14 @@ class _Work:
     def _measure(self, name: str, folder: Path) -> Prepared:
         self._owner._told(f"measuring {name}")
         specialist = self._restored(folder)
-        recipe = Recipe(self._card.kind, TUNED, True, 1.0, 1.0, held_out=True)
+        recipe = _recipe(self._card)
         ready = prepare(self._lessons, recipe, True, lambda: self._senses, lambda *_: specialist)
         self.figures.append(measured(name, ready, folder, self._senses))
         return replace(ready, answer_ms=self.figures[-1].answer_ms)
 
     def _restored(self, folder: Path) -> Specialist:
         return restore_tuned(self._contract, *read_model(folder), self._senses)
+
+
+def _recipe(card: Card) -> Recipe:
+    return Recipe(card.kind, TUNED, encoder=True, cost=1.0, share=1.0, held_out=True)

@@ -81,7 +81,7 @@ def tune_and_certify(
         return tuned_specialist(part.task.contract, examples, way, part.state, texts, watch, told)
 
     recipe = replace(_RECIPE, name=way.recipe)
-    with _alone(learner.examiner.by_hand.folder(task.id)):
+    with alone(learner.examiner.by_hand.folder(task.id)):
         return learner.examiner.train(lessons, learner.promise(task), recipe, train_apart)
 
 
@@ -117,12 +117,14 @@ def _rationale(lesson: Lesson) -> str:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the lock of a task's tuning; the system lets go of it if the process dies."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise LearningError("another `shoal train` is at work on this task") from None
+            raise LearningError(
+                "another `shoal train` or `shoal compress` is at work on this task"
+            ) from None
         yield
