@@ -64,7 +64,7 @@ def sets(name: str) -> tuple[Set, Set]:
     """Training and test part."""
     if name == "support_desk":
         past, live = (
-            ([row["text"] for row in part], [str(row["llm"]["intent"]) for row in part])
+            ([row["message"] for row in part], [str(row["llm"]["intent"]) for row in part])
             for part in support_desk()
         )
         return past, live
