@@ -25,6 +25,7 @@ from shoal.flywheel.agreeing import AgreementExaminer
 from shoal.flywheel.finding import task_row
 from shoal.flywheel.options import LearnOptions
 from shoal.flywheel.promotion import promote
+from shoal.formats.strategy_field import ASKED
 from shoal.reasoning import parse_strategy
 from shoal.reasoning.options import ReasoningOptions
 from shoal.routing.caller import Caller
@@ -111,6 +112,11 @@ async def test_who_may_ask_a_model_may_ask_it_so_and_nobody_else(store: Store) -
         await desk.serve(request_of(text_of(0), "ann+vote:3"), "", only)
         with pytest.raises(NotAllowed, match="gpt"):
             await desk.serve(request_of(text_of(0), "ann+panel:gpt"), "", only)
+        for field in ({"strategy": "panel:gpt"}, {"strategy": "fuse", "models": ["gpt"]}):
+            opened = request_of(text_of(0), "ann", **{ASKED: field})
+            with pytest.raises(NotAllowed, match="gpt"):
+                await desk.serve(opened, "", only)
+        await desk.serve(request_of(text_of(0), "ann", **{ASKED: {"strategy": "vote"}}), "", only)
         with pytest.raises(UnknownModel):
             await desk.serve(request_of(text_of(0), "eve+vote:3"), "", only)
 

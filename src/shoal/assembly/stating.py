@@ -42,7 +42,9 @@ def stated(
     if model.strategy is None:
         caller.require_model(model.name)
         return request, model
-    if not {request.model, model.name}.intersection(caller.spec.models):
+    # What the caller adds to a model that it may ask opens no other: only the whole name does.
+    names = {model.name} if asked else {request.model, model.name}
+    if not names.intersection(caller.spec.models):
         for member in model.members:
             caller.require_model(member.name)
     limit = _narrower(asked.limit if asked else Limit(), caller.max_cost)
