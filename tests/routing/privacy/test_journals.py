@@ -66,3 +66,21 @@ def test_the_shape_stays_and_no_address_does(values: list[Any]) -> None:
     assert [shape(json.loads(one)) for one in kept] == [shape(value) for value in values]
     assert scrubbed(*kept) == kept  # doing it again changes nothing
     assert not any(MAIL in one for one in kept)
+
+
+def test_what_tools_call_an_id_or_a_place_is_no_name_of_a_part() -> None:
+    person = {"id": MAIL, "agent": [MAIL], "tokens": 4111111111111111}
+    told = {"id": "mail", "arguments": {"to": person}, "value": [{"id": 1}, MAIL, person]}
+    (kept,) = map(json.loads, scrubbed(json.dumps(told)))
+    less = {"id": "[EMAIL]", "agent": ["[EMAIL]"], "tokens": "[CARD]"}
+    assert kept["id"] == "mail"
+    assert kept["arguments"] == {"to": less}
+    assert kept["value"] == [{"id": 1}, "[EMAIL]", less]
+
+
+def test_names_of_parts_stay_behind_values() -> None:
+    password = {"password": "Tq7vLp29xWz4"}
+    told = {"steps": [{"arguments": password, "id": "Tq7vLp29xWz4"}], "tool": "Tq7vLp29xWz4"}
+    (kept,) = map(json.loads, scrubbed(json.dumps(told)))
+    assert kept["steps"][0]["id"] == kept["tool"] == "Tq7vLp29xWz4"
+    assert kept["steps"][0]["arguments"] != password

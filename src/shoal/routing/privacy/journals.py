@@ -15,6 +15,11 @@ _FIXED = frozenset(
 """Keys behind which a journal names parts of a plan, calls and counts: what they name is not
 personal, and what tells of the run is read by them."""
 
+_DATA = frozenset(
+    ("given", "slots", "where", "arguments", "query", "over", "result", "start", "otherwise")
+) | {"value", "than", "show", "done"}
+"""Keys behind which it keeps values: a tool's ``id``, ``agent`` or ``place`` is no name of its."""
+
 
 class JournalScrub:
     """Replaces by ``[EMAIL]`` and the like, without a way back, what is of ``kinds``: also where
@@ -27,7 +32,9 @@ class JournalScrub:
 
     def look(self, text: str) -> None:
         """Look at a JSON text."""
-        JsonStrings(partial(self._sightings.look, ""), _FIXED, numbers=True).rewrite(text)
+        JsonStrings(partial(self._sightings.look, ""), _FIXED, numbers=True, data=_DATA).rewrite(
+            text
+        )
 
     def apply(self, text: str) -> str:
         """The JSON text without what was found."""
@@ -38,4 +45,4 @@ class JournalScrub:
             placeholders = {value: f"[{label(kind)}]" for value, kind in values}
             self._substitution = Substitution(self._sightings, placeholders)
         apply = partial(self._substitution.apply, "")
-        return JsonStrings(apply, _FIXED, numbers=True).rewrite(text)
+        return JsonStrings(apply, _FIXED, numbers=True, data=_DATA).rewrite(text)
