@@ -11,13 +11,14 @@ from msgspec.structs import replace
 
 from shoal.assembly import Model, Models, Regime, Shoal
 from shoal.assembly.shield import Discretion
-from shoal.chat import Answer, Piece, Request, ToolCall
+from shoal.chat import Answer, Deliberation, Piece, Request, ToolCall
 from shoal.engines import WrittenStream
 from shoal.errors import EngineUnreachable, NoAnswerer, PrivacyRefused
 from shoal.flywheel.lessons import curate, scrubbed
 from shoal.routing.caller import ANYBODY
 from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
+from shoal.routing.receipt import Receipt
 from shoal.storage import Store
 
 MAIL = "bob@example.com"
@@ -198,6 +199,14 @@ async def test_what_an_upstream_said_is_scrubbed_too(store: Store) -> None:
     assert MAIL not in repr(views)
     assert "[EMAIL]" in views[0].receipt.tried[0].reason
     assert "[EMAIL]" in views[1].error
+
+
+def test_what_a_checker_said_of_an_answer_is_scrubbed_too() -> None:
+    told = Deliberation("refine:2", 3, (), stopped=f"does not pass: {MAIL} is no number")
+    receipt = Receipt("c-1", 0.0, "gpt", "gpt", "", deliberation=told)
+    kept = Discretion(PrivacyOptions(store="redacted")).kept_receipt(receipt)
+    assert kept.deliberation is not None
+    assert kept.deliberation.stopped == "does not pass: [EMAIL] is no number"
 
 
 async def test_what_may_not_be_stored_is_no_voice_of_a_cheaper_model() -> None:

@@ -171,11 +171,15 @@ class Discretion:
         return await _aside(request, lambda: scrub(request, self._kinds))
 
     def kept_receipt(self, receipt: Receipt) -> Receipt:
-        """A receipt as it may be stored: what upstreams said when they failed may hold anything."""
+        """A receipt as it may be stored: what upstreams said when they failed, or checkers of an
+        answer, may hold anything."""
         if not self._stores_less:
             return receipt
         tried = tuple(replace(one, reason=self.kept_text(one.reason)) for one in receipt.tried)
-        return replace(receipt, tried=tried, reason=self.kept_text(receipt.reason))
+        told = receipt.deliberation
+        told = told and replace(told, stopped=self.kept_text(told.stopped))
+        reason = self.kept_text(receipt.reason)
+        return replace(receipt, tried=tried, reason=reason, deliberation=told)
 
     def journal_scrub(self) -> JournalScrub | None:
         """What redacts the journal of one run that has ended; None where it is kept as it is."""

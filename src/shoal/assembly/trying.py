@@ -90,7 +90,8 @@ class Trying:
         self, handled: Handled, tried: Try, spent: Spending | None = None
     ) -> Recorded:
         kept = await handled.regime.discretion.storable(tried.answer) or SILENT
-        told = kept.deliberation and replace(kept.deliberation, samples=())  # they are paid for
+        # Its samples are paid for; why there were no more may quote what is not stored.
+        told = kept.deliberation and replace(kept.deliberation, samples=(), stopped="")
         tried = replace(tried, answer=replace(kept, body=b"", deliberation=told))
 
         def write(conn: Connection) -> bool:
