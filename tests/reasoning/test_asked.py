@@ -88,3 +88,29 @@ def test_what_is_no_answer_has_no_vote() -> None:
     assert counts(CallContract(("find",), talks=True), Answer("What is your order number?"))
     assert not counts(CallContract(("find",)), Answer("What is your order number?"))
     assert counts(CallContract(("find",)), calls("find", "{}"))
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize(
+    "field",
+    [
+        "null",
+        "[]",
+        '"vote"',
+        '{"strategy": "vote", "budget": 1e999}',
+        '{"strategy": "vote", "n": 1000000000}',
+        '{"strategy": "vote", "n": 1.5}',
+        '{"strategy": "vote", "n": -1}',
+        '{"strategy": "panel", "models": [1]}',
+        '{"strategy": "vote", "budget": "much"}',
+        '{"strategy": {"strategy": "vote"}}',
+        '{"strategy": "vote:' + "9" * 5_000 + '"}',
+        '{"strategy": "' + "vote+" * 5_000 + '"}',
+    ],
+)
+def test_no_field_is_worse_than_malformed(name: str, field: str) -> None:
+    whole = json.dumps(BODIES[name])[:-1] + f', "shoal": {field}}}'
+    with pytest.raises(MalformedRequest) as caught:
+        asked_strategy(FORMATS[name].decode_request(whole.encode(), None))  # type: ignore[index]
+    assert str(caught.value.param).startswith("shoal")
+    assert len(str(caught.value)) < 300

@@ -1,5 +1,7 @@
 """Strategies by name."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +71,11 @@ def test_samples_multiply() -> None:
     assert parse_strategy("refine:2+vote:5").samples == 15
     assert parse_strategy("cot+vote:5").samples == 5
     assert parse_strategy("panel:a,b").samples == 3
+
+
+def test_a_name_of_very_many_signs_is_read_at_once() -> None:
+    name = "a" + "+" * 1_000_000
+    began = time.process_time()
+    assert split_name(name) is None
+    assert split_name(f"{name}+vote:3") == (name, parse_strategy("vote:3"))
+    assert time.process_time() - began < 0.5

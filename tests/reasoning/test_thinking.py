@@ -1,5 +1,7 @@
 """Chains of thought, and budgets of it that are forced."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,3 +106,10 @@ async def test_a_turn_that_fails_tells_of_those_before() -> None:
     with pytest.raises(EngineUnreachable) as caught:
         await BudgetForcing(model).answer(asked())
     assert len(caught.value.tried) == 1
+
+
+@pytest.mark.parametrize("noise", ["\n", "*", " ", "\n*", "final ", "answer"])
+def test_a_model_that_never_ends_costs_no_time(noise: str) -> None:
+    began = time.process_time()
+    assert divided(noise * 50_000) is None
+    assert time.process_time() - began < 0.5

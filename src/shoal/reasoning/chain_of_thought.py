@@ -19,7 +19,7 @@ _ASK = (
     "Think step by step first. Then write a line that says ANSWER: and after it the answer alone, "
     "in the form that was asked for."
 )
-_MARK = re.compile(r"(?im)^[\s*_#>]*(?:final\s+)?answer[*_]*\s*:[*_]*[ \t]*")
+_MARK = re.compile(r"(?im)^[ \t*_#>]*(?:final[ \t]+)?answer[*_]*[ \t]*:[*_]*[ \t]*")
 
 
 class ChainOfThought:

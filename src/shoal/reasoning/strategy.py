@@ -76,7 +76,7 @@ def parse_strategy(text: str, n: int | None = None, models: Sequence[str] = ()) 
     """
     parts = text.split("+")
     if len(parts) > _MOST_STEPS:
-        raise ValueError(f"{text!r}: at most {_MOST_STEPS} steps are taken")
+        raise ValueError(f"{text[:50]!r}: at most {_MOST_STEPS} steps are taken")
     steps = [_step(part, None, ()) for part in parts[:-1]]
     return Strategy((*steps, _step(parts[-1], n, tuple(models))))
 
@@ -87,19 +87,22 @@ def split_name(name: str) -> tuple[str, Strategy] | None:
     >>> split_name("command-r+") is None
     True
     """
-    at = name.find("+")
-    while at > 0:
+    pieces = name.rsplit("+", _MOST_STEPS)  # a strategy has no more, however many the name has
+    for at in range(1, len(pieces)):
+        model = "+".join(pieces[:at])
         try:
-            return name[:at], parse_strategy(name[at + 1 :])
+            return (model, parse_strategy("+".join(pieces[at:]))) if model else None
         except ValueError:
-            at = name.find("+", at + 1)
+            continue
     return None
 
 
 def _step(text: str, n: int | None, models: tuple[str, ...]) -> Step:
     kind, _, told = text.partition(":")
     if kind not in get_args(Kind):
-        raise ValueError(f"there is no strategy {kind!r}; there are: {', '.join(get_args(Kind))}")
+        raise ValueError(
+            f"there is no strategy {kind[:50]!r}; there are: {', '.join(get_args(Kind))}"
+        )
     if kind in _MODELS:
         named = tuple(told.split(",")) if told else models
         if not named or not all(named) or n is not None:
