@@ -11,6 +11,7 @@ from shoal.chat import Answer, Request, Usage
 from shoal.errors import EffortExceeded, EngineError, EngineUnreachable, NotRecorded
 from shoal.reasoning import Effort, Limit, Metered, Terms, parse_strategy, reasoner
 from shoal.reasoning.asking import limit_of
+from shoal.reasoning.build import most_usage
 
 IN, OUT = 1e-6, 10e-6  # USD a token
 ASSUMED = 200
@@ -121,3 +122,21 @@ async def test_where_nobody_knows_the_price_nothing_is_spent_of_a_budget_in_usd(
     )
     with pytest.raises(EffortExceeded):
         await unpriced.answer(asked())
+
+
+def test_a_limit_beyond_all_numbers_is_none() -> None:
+    effort = Effort(Limit(usd=1.7e308))
+    assert effort.affordable(Usage(10, 50), cost) == 50
+    assert Effort(Limit(usd=0.0)).affordable(Usage(10, 50), cost) == 0
+
+
+@pytest.mark.parametrize("name", ["think:5000", "wait:3", "think:700+vote:3", "vote:3+think:700"])
+async def test_thoughts_are_reckoned_whatever_the_answer_may_have(name: str) -> None:
+    model = Greedy([1.0], *"abcdefgh")
+    request, strategy = asked("x" * 40, params='{"max_tokens": 20}'), parse_strategy(name)
+    ((_, most),) = most_usage(strategy, reckon(request))
+    first = metered(model, Effort())
+    answer = await reasoner(strategy, first, {}, Terms(risk=0)).answer(request)
+    assert answer.usage is not None
+    assert answer.usage.output_tokens <= most.output_tokens
+    assert answer.usage.input_tokens <= most.input_tokens

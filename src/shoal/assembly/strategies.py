@@ -80,7 +80,8 @@ class ReasonedEngine:
         try:
             answer = await answerer.answer(plain)
         except ShoalError as error:
-            if any(one.usage for one in samples_of(error, self._name)):
+            # Of one that surely cost nothing the cost is known.
+            if any(one.usage or one.cost is None for one in samples_of(error, self._name)):
                 raise _dear(error) from None
             raise
         assert answer.deliberation is not None

@@ -12,7 +12,7 @@ from shoal.reasoning.chaining import MOST_PARTS, Folded, Mapped, most_chained
 from shoal.reasoning.checking import Checker, Scorer
 from shoal.reasoning.consistency import SelfConsistency, Voting
 from shoal.reasoning.ensemble import Fused, Panel
-from shoal.reasoning.forcing import BudgetForcing
+from shoal.reasoning.forcing import THOUGHTS, BudgetForcing
 from shoal.reasoning.refine import Refined
 from shoal.reasoning.strategy import Step, Strategy
 from shoal.tasks import Contract
@@ -110,16 +110,19 @@ def most_usage(
     Reckoned: each turn after the first reads what was said before.
     """
     total: dict[str, Usage] = {"": one}
+    asked = 1  # calls of a model for each use of what stands before
     for step in strategy.steps:
         if step.kind in ("map", "fold"):
             total = {
                 name: most_chained(usage, step.count or window) for name, usage in total.items()
             }
             continue
-        times, turns = _calls(step, one)
-        longer = (turns - 1) * (one.output_tokens + _GROWTH)
-        grow = _scaled(times * turns, longer)
+        times, turns, thought = _calls(step)
+        longer = asked * (turns - 1) * (max(one.output_tokens, thought) + _GROWTH)
+        thoughts = asked * (turns - 1) * thought  # whatever the caller lets the answer have
+        grow = _scaled(times * turns, longer, thoughts)
         total = {name: grow(usage) for name, usage in total.items()}
+        asked *= times * turns
         for name in step.models:
             total[name] = _plus(total.get(name), one)
         if step.kind == "fuse":
@@ -128,26 +131,29 @@ def most_usage(
     return tuple(total.items())
 
 
-def _calls(step: Step, one: Usage) -> tuple[int, int]:
-    """How many times what stands before is asked anew, and how many turns each time."""
+def _calls(step: Step) -> tuple[int, int, int]:
+    """How many times what stands before is asked anew, how many turns each time, and the tokens
+    of thoughts in each turn but the last; 0: those of an answer."""
     match step.kind:
         case "vote" | "best":
-            return step.count, 1
+            return step.count, 1, 0
         case "refine":
-            return 1, 1 + step.count
-        case "cot" | "think":
-            return 1, 2
+            return 1, 1 + step.count, 0
+        case "cot":
+            return 1, 2, THOUGHTS
+        case "think":
+            return 1, 2, step.count
         case "wait":
-            return 1, 2 + step.count
+            return 1, 2 + step.count, THOUGHTS
         case _:
-            return 1, 1
+            return 1, 1, 0
 
 
-def _scaled(times: int, longer: int) -> Callable[[Usage], Usage]:
+def _scaled(times: int, longer: int, thoughts: int = 0) -> Callable[[Usage], Usage]:
     def grow(usage: Usage) -> Usage:
-        return Usage(
-            times * (usage.input_tokens + longer), times * usage.output_tokens, estimated=True
-        )
+        output = usage.output_tokens
+        written = output + thoughts if thoughts else times * output
+        return Usage(times * (usage.input_tokens + longer), written, estimated=True)
 
     return grow
 

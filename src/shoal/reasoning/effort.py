@@ -67,7 +67,9 @@ class Effort:
             if bare is None or probed is None:
                 return 0
             left, each = self.limit.usd - self._usd - bare, (probed - bare) / _PROBE
-            most = min(most, 0 if left < 0 else int(left / each) if each > 0 else most)
+            if left < 0:
+                return 0
+            most = int(min(most, left / each)) if each > 0 else most  # which may be infinite
         return most
 
     def take(self, tokens: int, usd: float) -> None:

@@ -14,6 +14,9 @@ from shoal.errors import ShoalError
 from shoal.reasoning.asking import freely, with_turns, with_words
 from shoal.reasoning.sampling import Candidate, concluded, samples_of
 
+THOUGHTS = 1_024
+"""Tokens of thoughts in one turn, where nobody says."""
+
 _THINK = "Think step by step about what is asked, and write your thoughts down. Do not answer yet."
 _WAIT = "Wait. Check what you thought so far, and think on. Do not answer yet."
 _ANSWER = "Now give the answer alone, in the form that was asked for."
@@ -22,7 +25,7 @@ _ANSWER = "Now give the answer alone, in the form that was asked for."
 class BudgetForcing:
     """Thoughts of ``tokens`` at most each time, ``waits`` times made to go on, then the answer."""
 
-    def __init__(self, inner: Answerer, tokens: int = 1_024, waits: int = 0) -> None:
+    def __init__(self, inner: Answerer, tokens: int = THOUGHTS, waits: int = 0) -> None:
         self._inner, self._tokens, self._waits = inner, tokens, waits
 
     @property
