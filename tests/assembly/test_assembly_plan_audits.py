@@ -28,6 +28,7 @@ from shoal.flywheel.promotion import promote
 from shoal.planning.options import plans_id
 from shoal.planning.outcome import Outcome
 from shoal.routing.caller import ANYBODY, Caller, KeySpec
+from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
 from shoal.storage.schema import spend
@@ -80,6 +81,19 @@ async def test_an_audit_asks_the_model_after_the_run_got_its_plan(store: Store) 
     assert (spent.model, spent.task, spent.calls, spent.cost > 0) == ("gpt", TASK, 1, True)
     (seen,) = planned_runs(store, "desk", "gpt")
     assert (seen.goal, seen.sampled) == (goal, True), "an audited goal is an example"
+
+
+async def test_goals_that_are_not_learned_from_are_the_models(store: Store) -> None:
+    promoted(store)
+    tools, own, less = Ledger().tools(), loader(store), PrivacyOptions(learn="redacted")
+    says = writes(plan_for)
+    on_it = stage(store, tools, says, [desk()], loader=own, promise=ALL, privacy=less)
+    async with on_it as on:
+        for goal, by in ((GOALS[1], "stored"), (f"{GOALS[1]} for jo@example.com", "gpt")):
+            await run(on, goal)
+            (latest,) = store.runs.list(limit=1)
+            planned = store.runs.last_of(PLANNED, [latest.id])[latest.id]
+            assert msgspec.json.decode(planned.body)["by"] == f"planner/{by}"
 
 
 async def test_a_promise_that_audits_break_is_taken_back_at_once(store: Store) -> None:

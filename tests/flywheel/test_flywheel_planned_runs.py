@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from shoal.chat import Answer
-from shoal.flywheel.planned_runs import Seen, known_of, planned_runs
+from shoal.flywheel.planned_runs import Seen, known_of, learnable, planned_runs
 from shoal.flywheel.trial import calibrates
 from shoal.guarantees import Watch
 from shoal.planning.plan import Plan, read_plan
 from shoal.planning.recurring import OTHER, PlanExample
+from shoal.routing.privacy import PrivacyOptions
 from shoal.storage import Audit, Run, Store, eprocesses
 from shoal.storage.run_records import Entry, RunState
 
@@ -51,7 +52,7 @@ def audited(store: Store, goal: str, name: str, kind: Any = "audit") -> None:
 
 def found(store: Store, **how: Any) -> list[tuple[str, str, bool]]:
     seen = planned_runs(store, "desk", **how)
-    return [(one.goal, one.plan.name, one.sampled) for one in seen]
+    return [(one.goal, one.plan.name if one.plan else "", one.sampled) for one in seen]
 
 
 def test_the_last_plan_of_a_run_counts_however_long_the_run_was(store: Store) -> None:
@@ -142,3 +143,26 @@ def test_goals_of_a_plan_that_there_was_count_however_few_they_are() -> None:
     few = known_of(seen[:6], plans, (), 20)
     assert {one.plan for one in few.examples} == {"look"}
     assert {one.plan for one in known_of(seen[:6], (), (), 20).examples} == {OTHER}
+
+
+@pytest.mark.parametrize("how", [{"store": "redacted"}, {"learn": "redacted"}])
+def test_what_is_personal_is_not_learned(store: Store, how: dict[str, str]) -> None:
+    """Two addresses that are both kept as [EMAIL] make no two plans alike."""
+    privacy = PrivacyOptions.model_validate(how)
+    run_of(store, "write to jo@example.com", planned("mail"))
+    run_of(store, "write to [EMAIL]", planned("mail"))
+    run_of(store, "write to support", planned("mail jo@example.com"))
+    run_of(store, "write to sales", planned("mail [EMAIL]"))
+    run_of(store, "count", planned("count"))
+    plain = [("count", "count", True), ("write to sales", "", True), ("write to support", "", True)]
+    assert sorted(found(store, privacy=privacy)) == plain
+    assert len(found(store, privacy=PrivacyOptions())) == 5
+    known = known_of(planned_runs(store, "desk", privacy=privacy), [], [], least=1)
+    assert {one.goal for one in known.examples if one.plan == OTHER} >= {
+        "write to sales",
+        "write to support",
+    }
+    assert "example.com" not in repr(known)
+    said = [PlanExample("mail jo@example.com", "mail"), PlanExample("count", "count")]
+    assert learnable(said, privacy) == said[1:]
+    assert learnable(said, PrivacyOptions()) == said

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,7 +26,7 @@ from shoal.routing.privacy import (
     scrub_call,
     scrub_input,
 )
-from shoal.routing.privacy.journals import JournalScrub
+from shoal.routing.privacy.journals import JournalScrub, is_personal
 from shoal.routing.receipt import Receipt
 from shoal.tasks import Input
 
@@ -204,6 +205,13 @@ class Discretion:
         if not self._learns_less:
             return given
         return scrub_input(given, self._kinds)
+
+    def may_learn(self, goal: str) -> bool:
+        """Whether stored plans are learned from goals such as this, and so may serve it: what is
+        kept of one that holds something personal is not what it said."""
+        if not self._learns_less:
+            return True
+        return not is_personal(msgspec.json.encode(goal).decode(), self._kinds)
 
 
 async def _aside(request: Request, work: Callable[[], T]) -> T:

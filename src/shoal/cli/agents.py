@@ -32,7 +32,7 @@ from shoal.errors import (
 )
 from shoal.flywheel.overview import verdict_of
 from shoal.flywheel.plan_learner import AgentPlans
-from shoal.flywheel.planned_runs import known_of, planned_runs
+from shoal.flywheel.planned_runs import known_of, learnable, planned_runs
 from shoal.flywheel.promotion import promote as promote_task
 from shoal.flywheel.promotion import usable_certificate
 from shoal.flywheel.stored_plans import (
@@ -188,7 +188,8 @@ def _learned(
     """Certify what an agent's runs and people say, and serve it if it is proven."""
     task, most = plans_id(agent.name), config.learn.max_examples
     since = store.events.broken_at(task)
-    seen = planned_runs(store, agent.name, agent.model, since, most)
+    seen = planned_runs(store, agent.name, agent.model, since, most, config.privacy)
+    said = learnable(said, config.privacy)
     known = known_of(seen, plans_before(store, agent.name, agent.stored), said, least)
     if not known.plans:
         say(f"No plan recurs yet: none was written for {least} goals of {agent.name}'s runs.")

@@ -67,7 +67,7 @@ class Learner:
         self.agreement = AgreementExaminer(
             store, options, self.cascade.models, self._senses_if_any, label, privacy, own
         )
-        self.plans = PlanLearner(store, options, agents, self.senses, label)
+        self.plans = PlanLearner(store, options, agents, self.senses, label, privacy)
         self.watch = Watch(store, options, self.plans.rungs)
         self._finder = Finder(store, options.min_calls)
         self._counted: dict[str, tuple[int, float]] = {}  # by task id: its calls then, and when

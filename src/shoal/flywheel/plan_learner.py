@@ -16,6 +16,7 @@ from shoal.flywheel.stored_plans import LEAST, Terms, certify_plans, plans_befor
 from shoal.flywheel.trial import SensesOf
 from shoal.planning.options import plans_id
 from shoal.planning.plan import Plan
+from shoal.routing.privacy import PrivacyOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Store
 
@@ -47,11 +48,12 @@ class PlanLearner:
         agents: Sequence[AgentPlans],
         senses: SensesOf,
         label: Callable[[str], str] = str,
+        privacy: PrivacyOptions | None = None,
     ) -> None:
         """``senses`` builds the encoder when it is first needed; ``label`` names references in
-        certificates."""
+        certificates; ``privacy`` says what may be learned from."""
         self._store, self._options, self._agents = store, options, tuple(agents)
-        self._senses, self._label = senses, label
+        self._senses, self._label, self._privacy = senses, label, privacy
         self._looked: dict[str, int] = {}  # by agent: its runs at the last look
         self._rests_until = 0.0  # of time.monotonic
 
@@ -105,7 +107,7 @@ class PlanLearner:
         """
         task, most = plans_id(agent.name), self._options.max_examples
         since = self._store.events.broken_at(task)
-        seen = planned_runs(self._store, agent.name, agent.model, since, most)
+        seen = planned_runs(self._store, agent.name, agent.model, since, most, self._privacy)
         if len(seen) < self._wanted(task, agent.promise, since):
             return None
         stored = plans_before(self._store, agent.name, agent.stored)

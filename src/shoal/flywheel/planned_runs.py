@@ -7,19 +7,22 @@ ended. Once stored plans serve, only goals drawn by chance may judge them, whoev
 they pass on is no fair sample of what they are asked.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.flywheel.trial import calibrates
 from shoal.planning.options import plans_id
-from shoal.planning.plan import Plan
+from shoal.planning.plan import Plan, written
 from shoal.planning.plan_book import PlanBook
 from shoal.planning.recurring import PlanExample, Recurring
 from shoal.planning.stored_planner import STORED
+from shoal.routing.privacy import Kind, PrivacyOptions
+from shoal.routing.privacy.journals import is_personal
 from shoal.storage import Audit, Run, Store
 
 _PAGE = 200
@@ -27,10 +30,11 @@ _PLANNED = "planned"
 
 
 class Seen(Struct, frozen=True):
-    """A goal, and the plan that the reference wrote for it; ``sampled``: it may judge."""
+    """A goal, and the plan that the reference wrote for it, None if what is kept of that is not
+    what it said; ``sampled``: it may judge."""
 
     goal: str
-    plan: Plan
+    plan: Plan | None
     sampled: bool = True
 
 
@@ -44,15 +48,44 @@ class Known(Struct, frozen=True):
 
 
 def planned_runs(
-    store: Store, agent: str, model: str = "", since: float = 0.0, most: int | None = None
+    store: Store,
+    agent: str,
+    model: str = "",
+    since: float = 0.0,
+    most: int | None = None,
+    privacy: PrivacyOptions | None = None,
 ) -> list[Seen]:
     """The goals of an agent's latest runs begun since that moment (unix seconds), oldest first,
-    with the plan of each; ``model`` is whose plans count, "" for anybody's.
+    with the plan of each; ``model`` is whose plans count, "" for anybody's. Where ``privacy`` has
+    less learned than was said, goals that hold something personal are left out, as they are not
+    served (``may_learn``); a plan that does for another goal is none of those that are stored.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    return [*islice(_latest(store, agent, model, since), most)][::-1]
+    less = privacy is not None and privacy.learns_less
+    kinds = privacy.scrubbed if privacy is not None and less else ()
+    found = (_less(one, kinds) for one in _latest(store, agent, model, since))
+    return [*islice((one for one in found if one is not None), most)][::-1]
+
+
+def learnable(said: Sequence[PlanExample], privacy: PrivacyOptions) -> list[PlanExample]:
+    """Of what people said the goals that stored plans may be asked for."""
+    kinds = privacy.scrubbed if privacy.learns_less else ()
+    return [one for one in said if not is_personal(_json(one.goal), kinds)]
+
+
+def _less(seen: Seen, kinds: Collection[Kind]) -> Seen | None:
+    """What may be learned of it, None if nothing."""
+    if is_personal(_json(seen.goal), kinds):
+        return None
+    if seen.plan is not None and is_personal(written(seen.plan).decode(), kinds):
+        return replace(seen, plan=None)
+    return seen
+
+
+def _json(text: str) -> str:
+    return msgspec.json.encode(text).decode()
 
 
 def _latest(store: Store, agent: str, model: str, since: float) -> Iterator[Seen]:
@@ -96,12 +129,16 @@ def known_of(
     """
     recurring, trains = Recurring(plans), [not calibrates(one.goal) for one in seen]
     for one, does in zip(seen, trains, strict=True):
-        if does:
+        if does and one.plan is not None:
             recurring.add(one.goal, one.plan)
     found, learned = recurring.found(least)
     book, rest = PlanBook(found), iter(learned)
     examples = [
-        next(rest) if does else book.example(one.goal, one.plan)
+        PlanExample(one.goal)
+        if one.plan is None
+        else next(rest)
+        if does
+        else book.example(one.goal, one.plan)
         for one, does in zip(seen, trains, strict=True)
     ]
     sampled = [one.sampled for one in seen] + [True] * len(said)

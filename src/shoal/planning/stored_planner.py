@@ -93,9 +93,12 @@ class StoredPlanner:
         limits: Limits | None = None,
         name: str = STORED,
         withheld: Mapping[str, str] = MappingProxyType({}),
+        takes: Callable[[str], bool] = lambda goal: True,
     ) -> None:
-        """``withheld`` are plans of the book, by name, that are not to be run, and why."""
+        """``withheld`` are plans of the book, by name, that are not to be run, and why; ``takes``
+        says which goals are like those that were learned from."""
         self._book, self._threshold, self._withheld = book, threshold, withheld
+        self._takes = takes
         inner = specialist.within if isinstance(specialist, NarrowedSpecialist) else specialist
         self._specialist = inner
         self._catalogue, self._limits, self._name = catalogue, limits, name
@@ -109,13 +112,14 @@ class StoredPlanner:
         catalogue: Catalogue,
         limits: Limits | None = None,
         withheld: Mapping[str, str] = MappingProxyType({}),
+        takes: Callable[[str], bool] = lambda goal: True,
     ) -> "StoredPlanner":
         """One that serves until its certificate lapses."""
 
         def threshold() -> float:
             return math.inf if certificate.lapsed(time.time()) else certificate.threshold
 
-        return cls(book, specialist, threshold, catalogue, limits, withheld=withheld)
+        return cls(book, specialist, threshold, catalogue, limits, withheld=withheld, takes=takes)
 
     @property
     def name(self) -> str:
@@ -178,6 +182,8 @@ class StoredPlanner:
         needed = self._threshold()
         if needed == math.inf:
             return Declined("no certificate holds for the stored plans")
+        if not self._takes(goal):
+            return Declined("the goal holds what the privacy rules do not let it learn from")
         try:
             said = self._specialist.predict(Input(goal))
         except Exception as error:  # noqa: BLE001  # whatever broke, another planner is asked

@@ -66,6 +66,7 @@ class StoredPlans:
             scene.catalogue,
             scene.limits,
             _withheld(known, agent, scene.regime.promise(plans_id(agent.name))),
+            scene.regime.discretion.may_learn,
         )
         return Ready(standing.stage, known.book, known.certificate, planner)
 

@@ -46,3 +46,12 @@ class JournalScrub:
             self._substitution = Substitution(self._sightings, placeholders)
         apply = partial(self._substitution.apply, "")
         return JsonStrings(apply, _FIXED, numbers=True, data=_DATA).rewrite(text)
+
+
+def is_personal(text: str, kinds: Collection[Kind]) -> bool:
+    """Whether a JSON text holds anything of ``kinds``, or did before it was redacted."""
+    if any(f"[{label(kind)}]" in text for kind in kinds):
+        return True
+    scrub = JournalScrub(kinds)
+    scrub.look(text)
+    return scrub.apply(text) != text
