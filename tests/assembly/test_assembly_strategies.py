@@ -86,6 +86,18 @@ async def test_a_rung_of_samples_says_how_they_agreed(store: Store) -> None:
     assert (told.strategy, told.agreement, len(told.samples)) == ("vote:4", 1.0, 2)
     assert view.receipt.cost == pytest.approx(2 * EACH)
 
+    assert verdict.certificate.sampling == "risk 0.05, worth 0, 4 at once"
+    bolder = Models(
+        {"gpt": Model("gpt", llm, PRICES), "ann": Model("ann", ann, PRICES)},
+        ReasoningOptions(risk=0.4),
+    )
+    regime = Regime(bolder, promises, PromiseOptions(audit_rate=NEVER), cascade=cascade)
+    async with Shoal(store, regime) as desk:
+        handled, _ = await ask(desk, request_of(text_of(3 * 500)))
+    assert handled.receipt.answered_by == "gpt"
+    reasons = " ".join(one.reason for one in handled.receipt.tried)
+    assert "certified with strategies at risk 0.05" in reasons
+
 
 async def test_the_reference_may_have_a_strategy(store: Store) -> None:
     """Then it is another one than the model alone, for certificates as for prices."""

@@ -53,6 +53,11 @@ class Models:
                 opened[name] = _mixed(name, option, options, engines)
         return cls({name: opened[name] for name in options}, reasoning)
 
+    @property
+    def reasoning(self) -> ReasoningOptions:
+        """How strategies ask."""
+        return self._reasoning
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._models)
 

@@ -252,6 +252,8 @@ def _not_as_certified(rung: AgreementRung, handled: Handled, post: Post) -> str:
         return f"[cascade] in shoal.toml names no model {missing[0]!r} any more"
     if certificate.validators != regime.judging(post.task.name).validators:
         return "certified with other validators than shoal.toml names"
+    if certificate.sampling != regime.models.reasoning.sampling(certificate.models):
+        return f"certified with strategies at {certificate.sampling}, not as [reasoning] says now"
     own = post.rung.certificate.confidence if post.stage == "serve" and post.rung else 1.0
     budget = regime.promise(post.task.name).delta
     if (1 - own) + (1 - certificate.confidence) > budget + _ROUNDING:

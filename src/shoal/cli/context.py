@@ -73,6 +73,7 @@ def new_learner(config: Config, store: Store) -> "Learner":
         own=config.lesson_options(),
         ask=commissions(config, store),
         agents=[agent_plans(config, name) for name in config.agents],
+        reasoning=config.reasoning,
     )
 
 

@@ -29,6 +29,7 @@ from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import serving_card
 from shoal.flywheel.trial import KEPT_MISTAKES
 from shoal.guarantees import Calibration, delta_at
+from shoal.reasoning.options import ReasoningOptions
 from shoal.routing.agreement import Voices
 from shoal.routing.filing import KIND, agreement_id
 from shoal.routing.privacy import PrivacyOptions, scrub_input
@@ -66,11 +67,14 @@ class AgreementExaminer:
         label: Callable[[str], str] = str,
         privacy: PrivacyOptions | None = None,
         own: Mapping[str, LessonOptions] | None = None,
+        reasoning: ReasoningOptions | None = None,
     ) -> None:
-        """``own`` are tasks, by name, whose answers are judged in ways of their own."""
+        """``own`` are tasks, by name, whose answers are judged in ways of their own;
+        ``reasoning`` is how strategies are asked."""
         self._store, self._options, self._models = store, options, tuple(models)
         self._senses, self._label, self._own = senses, label, own or {}
         self._privacy = privacy or PrivacyOptions()
+        self._reasoning = reasoning or ReasoningOptions()
 
     def hearing(self, task: Task) -> Hearing:
         """The calls on which every voice was heard, for the LLM asked most: of those that the rung
@@ -135,6 +139,7 @@ class AgreementExaminer:
             after=hearing.after,
             signal=found.proven.signal,
             validators=own.validators,
+            sampling=self._reasoning.sampling(choir.models),
         )
         verdict = replace(verdict, certificate=certificate)
 

@@ -19,6 +19,7 @@ from shoal.flywheel.plan_learner import AgentPlans, PlanLearner
 from shoal.flywheel.promotion import promote, serving_card
 from shoal.flywheel.reviewing import asking_of, review_needs, too_few_reviews
 from shoal.flywheel.watch import Watch
+from shoal.reasoning.options import ReasoningOptions
 from shoal.routing.agreement import may_agree
 from shoal.routing.cascade_options import CascadeOptions
 from shoal.routing.filing import agreement_id
@@ -57,6 +58,7 @@ class Learner:
         own: Mapping[str, LessonOptions] | None = None,
         ask: Ask | None = None,
         agents: Sequence[AgentPlans] = (),
+        reasoning: ReasoningOptions | None = None,
     ) -> None:
         self._store, self._options = store, options
         self._promises, self._default = promises, default
@@ -65,7 +67,7 @@ class Learner:
         self.cascade = cascade or CascadeOptions()
         self._own = own or {}
         self.agreement = AgreementExaminer(
-            store, options, self.cascade.models, self._senses_if_any, label, privacy, own
+            store, options, self.cascade.models, self._senses_if_any, label, privacy, own, reasoning
         )
         self.plans = PlanLearner(store, options, agents, self.senses, label, privacy)
         self.watch = Watch(store, options, self.plans.rungs)

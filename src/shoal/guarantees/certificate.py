@@ -69,8 +69,9 @@ class Certificate(Struct, frozen=True, kw_only=True):
     ``self_agreement`` how often the reference agrees with itself (None if not measured).
     ``specialist`` is the id of its card; times are Unix seconds. For a rung on which cheaper models
     agree, ``models`` are these, ``signal`` is what the threshold is on, ``validators`` what their
-    answers had to pass, and ``after`` is the card of the specialist whose leftovers it was measured
-    on, "" for all calls. With ``labels`` the promise holds for each label by itself, at a
+    answers had to pass, ``sampling`` how those of them that have a strategy were asked, and
+    ``after`` is the card of the specialist whose leftovers it was measured on, "" for all calls.
+    With ``labels`` the promise holds for each label by itself, at a
     threshold of its own, and other labels are not served; None: it holds for the average.
     ``slices`` say where the errors were, and promise nothing. Of the ``n`` reference answers
     ``unread`` broke the contract; ``versions`` are the names that the provider gave them. The
@@ -114,6 +115,7 @@ class Certificate(Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...] = ()
     signal: str = ""
     validators: tuple[str, ...] = ()
+    sampling: str = ""
     by_people: bool = False
     made_up: int = 0
 

@@ -1,10 +1,11 @@
 """What ``shoal.toml`` says about strategies."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shoal.reasoning.strategy import parse_strategy
+from shoal.reasoning.strategy import parse_strategy, split_name
 
 
 def checked_strategy(value: str) -> str:
@@ -32,3 +33,10 @@ class ReasoningOptions(BaseModel):
     at_once: int = Field(default=4, ge=1, le=100)
     risk: float = Field(default=0.05, ge=0, lt=0.5, allow_inf_nan=False)
     worth: float = Field(default=0, ge=0, lt=0.5, allow_inf_nan=False)
+
+    def sampling(self, models: Iterable[str]) -> str:
+        """How those of these models are asked that have a strategy, as certificates tell it; "" if
+        none has one: how often samples agree depends on it."""
+        if not any(split_name(name) for name in models):
+            return ""
+        return f"risk {self.risk:g}, worth {self.worth:g}, {self.at_once} at once"
