@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from shoal.chat import Answer, Deliberation, Message, Request
 from shoal.flywheel.choirs import Choir, Heard, cheapest, choices
@@ -100,3 +101,15 @@ def test_thresholds_of_votes_are_tenths() -> None:
     assert shares(1) == (1.0,)
     assert shares(1, votes=True) == pytest.approx((0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
     assert shares(3, votes=True)[-1] == 1.0
+
+
+def test_steps_of_one_conversation_are_one_piece_of_evidence() -> None:
+    rows = [replace(each, reference=Answer("a"), voices=_all_say_a(each)) for each in examples(1)]
+    assert cheapest(("ann", "bob"), CONTRACT, rows, (), 0.1, 0.05, None).proven is not None
+    steps = [replace(each, together=f"talk {at // 20}") for at, each in enumerate(rows)]
+    found = cheapest(("ann", "bob"), CONTRACT, steps, (), 0.1, 0.05, None)
+    assert found.proven is None, "twenty conversations are too few"
+
+
+def _all_say_a(each: Heard) -> Voices:
+    return replace(each.voices, answers=(Answer("a"), Answer("a")))

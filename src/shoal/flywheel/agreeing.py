@@ -24,7 +24,7 @@ from shoal.flywheel.agreement_trial import Proven
 from shoal.flywheel.certification import Verdict, file_verdict, nearest_reason
 from shoal.flywheel.choirs import Choir, Heard, cheapest
 from shoal.flywheel.issuing import Grounds, issued
-from shoal.flywheel.lessons import digest_of, token_rates
+from shoal.flywheel.lessons import digest_of, together_by, token_rates
 from shoal.flywheel.options import LearnOptions, LessonOptions
 from shoal.flywheel.promotion import serving_card
 from shoal.flywheel.trial import KEPT_MISTAKES
@@ -39,7 +39,7 @@ from shoal.routing.signals.registry import validators_of
 from shoal.specialists.card import Card
 from shoal.specialists.senses import Senses
 from shoal.storage import Example, Ground, Mistake, Store, Try
-from shoal.tasks import CallContract, Contract, Matcher, Task, comparator_name, read
+from shoal.tasks import CallContract, Contract, Input, Matcher, Task, comparator_name, read
 from shoal.tasks.answer_label import label_of
 
 
@@ -82,16 +82,18 @@ class AgreementExaminer:
         at, after = time.time(), serving_card(self._store, task.id)
         ground = Ground.now(self._store.events, task.id, agreement_id(task.id), after)
         tries = self._store.tries.of_task(ground)
-        matcher, found = Matcher([task]), list[Heard]()
+        matcher, found = Matcher([task]), list[tuple[Heard, Input]]()
         for example in self._store.examples.of_calls(tries):
-            voices = self._voices(example, tries[example.call_id], after, matcher)
-            if voices is not None and example.llm_answer is not None:
-                found.append(Heard(example, voices, example.llm_answer))
-        models = Counter(heard.example.request.model for heard in found)
+            said = self._voices(example, tries[example.call_id], after, matcher)
+            if said is not None and example.llm_answer is not None:
+                voices, given = said
+                found.append((Heard(example, voices, example.llm_answer), given))
+        models = Counter(heard.example.request.model for heard, _ in found)
         llm = max(models, key=lambda name: (models[name], name), default="")
-        kept = [heard for heard in found if heard.example.request.model == llm]
-        kept.sort(key=lambda heard: (heard.example.at, heard.example.call_id))
-        return Hearing(tuple(kept[-self._options.max_examples :]), after, at)
+        kept = [both for both in found if both[0].example.request.model == llm]
+        kept.sort(key=lambda both: (both[0].example.at, both[0].example.call_id))
+        heard = _linked(task.contract, kept[-self._options.max_examples :])
+        return Hearing(tuple(heard), after, at)
 
     def certify(self, task: Task, hearing: Hearing, promise: PromiseOptions) -> Verdict:
         """Try to certify; spends from the budget of the task's agreement, whatever comes of it.
@@ -167,9 +169,9 @@ class AgreementExaminer:
 
     def _voices(
         self, example: Example, said: Mapping[str, Try], after: str, matcher: Matcher
-    ) -> Voices | None:
-        """What was said of a call; None if not every voice was heard, or it is none of the task's
-        any more, or none that the rung would be asked about."""
+    ) -> tuple[Voices, Input] | None:
+        """What was said of a call, and its input; None if not every voice was heard, or it is none
+        of the task's any more, or none that the rung would be asked about."""
         wanted = (after, *self._models) if after else self._models
         if any(name not in said for name in wanted):
             return None
@@ -181,7 +183,8 @@ class AgreementExaminer:
             given = scrub_input(given, self._privacy.scrubbed)
         own = said[after].signal if after else None
         own = float("-inf") if after and own is None else own
-        return Voices(example.request, given.text, tuple(said[name].answer for name in wanted), own)
+        answers = tuple(said[name].answer for name in wanted)
+        return Voices(example.request, given.text, answers, own), given
 
     def _card(self, task: Task, choir: Choir, proven: Proven) -> Card:
         examples = [each.example for each in choir.heard]
@@ -210,6 +213,17 @@ class AgreementExaminer:
         with tempfile.TemporaryDirectory() as folder:
             proven.trust.save(Path(folder))
             return self._store.artifacts.put(Path(folder))
+
+
+def _linked(contract: Contract, found: Sequence[tuple[Heard, Input]]) -> list[Heard]:
+    """The same, each with the conversation of which it is a step, where calls may be that."""
+    heard, inputs = [one for one, _ in found], [given for _, given in found]
+    if not (isinstance(contract, CallContract) or any(given.goes_on for given in inputs)):
+        return heard
+    names = together_by([one.example.episode for one in heard], inputs)
+    if len(set(names)) == len({one.voices.text for one in heard}):  # each stands alone
+        return heard
+    return [replace(one, together=name) for one, name in zip(heard, names, strict=True)]
 
 
 def _evidence(

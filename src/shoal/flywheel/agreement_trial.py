@@ -27,6 +27,7 @@ from shoal.tasks import Contract, same
 
 SHARE, LEARNED = "share of the voices that agree", "learned"
 _LEAST = 100  # examples to learn a signal from
+_PICKS = 20_261_130  # any number: the draw of who stands for a conversation looks at nothing else
 _FAR = 1e6  # under any log-odds: where no voice counts
 
 
@@ -59,16 +60,23 @@ def is_wrong(contract: Contract, agreed: Agreed, reference: Answer) -> bool:
 
 
 def attempt_agreement(
-    seen: Sequence[Seen], wrong: Sequence[bool], alpha: float, delta: float, senses: Senses | None
+    seen: Sequence[Seen],
+    wrong: Sequence[bool],
+    alpha: float,
+    delta: float,
+    senses: Senses | None,
+    together: Sequence[str] | None = None,
 ) -> Finding:
     """Prove a signal on n calls and whether the answer of each would be wrong.
 
     ``delta`` is what this attempt may spend; without ``senses`` learning goes by words alone.
+    ``together`` names the conversation of each where calls are steps of some: those of one go right
+    or wrong together, so one of each is evidence, and all train or all calibrate.
     """
     outcomes = np.array(wrong, dtype=bool)
     tried = (
-        _by_share(seen, outcomes, alpha, delta / 2),
-        _by_learning(seen, outcomes, alpha, delta / 2, senses),
+        _by_share(seen, outcomes, alpha, delta / 2, together),
+        _by_learning(seen, outcomes, alpha, delta / 2, senses, together),
     )
     best: Proven | None = None
     refusals, ladder = [], []
@@ -86,12 +94,17 @@ def attempt_agreement(
 _Tried = tuple[str, "Proven | Refusal", float]
 
 
-def _by_share(seen: Sequence[Seen], wrong: NDArray[np.bool_], alpha: float, delta: float) -> _Tried:
+def _by_share(
+    seen: Sequence[Seen],
+    wrong: NDArray[np.bool_],
+    alpha: float,
+    delta: float,
+    together: Sequence[str] | None,
+) -> _Tried:
     signals = np.array([each.share for each in seen])
     levels = shares(len(seen[0].support), any(_has_votes(each) for each in seen))
-    found = select_level(
-        signals, wrong, levels, alpha, delta, first_of([each.text for each in seen])
-    )
+    first = _one_of_each(together) if together else first_of([each.text for each in seen])
+    found = select_level(signals, wrong, levels, alpha, delta, first)
     if isinstance(found, Refusal):
         return SHARE, found, 0.0
     return SHARE, Proven(SHARE, found, None, 0.0, np.ones(len(seen), bool), signals), 0.0
@@ -107,9 +120,10 @@ def _by_learning(
     alpha: float,
     delta: float,
     senses: Senses | None,
+    together: Sequence[str] | None,
 ) -> _Tried | None:
     """None where there is nothing to learn from."""
-    apart = np.array([_calibrates(each.text) for each in seen])
+    apart = np.array([_calibrates(name) for name in together or [each.text for each in seen]])
     trains = [each for each, out in zip(seen, apart, strict=True) if not out]
     calibrates = [each for each, out in zip(seen, apart, strict=True) if out]
     if len(trains) < _LEAST or not calibrates:
@@ -121,11 +135,20 @@ def _by_learning(
         return None
     scores = np.maximum(trust.scores(calibrates), -_FAR)
     first = first_of([each.text for each in calibrates])
-    found = select(scores, wrong[apart], alpha, delta, first=first)
+    steps = [together[at] for at in np.flatnonzero(apart).tolist()] if together else None
+    found = select(scores, wrong[apart], alpha, delta, first=first, together=steps)
     spent = time.process_time() - began
     if isinstance(found, Refusal):
         return LEARNED, found, spent
     return LEARNED, Proven(LEARNED, found, trust, spent, apart, scores), spent
+
+
+def _one_of_each(names: Sequence[str]) -> list[bool]:
+    """Of each call whether it is the one that stands for its conversation: one drawn at random, for
+    how a conversation begins is no fair sample of its steps."""
+    order = np.random.default_rng(_PICKS).permutation(len(names)).tolist()
+    picked = {names[row]: row for row in order}
+    return [picked[name] == row for row, name in enumerate(names)]
 
 
 def _calibrates(text: str) -> bool:

@@ -24,11 +24,13 @@ from shoal.tasks import Contract
 
 
 class Heard(Struct, frozen=True):
-    """One example: what each voice said, and the LLM's answer."""
+    """One example: what each voice said, and the LLM's answer. ``together`` names the conversation
+    of which it is a step, "" where calls are no steps."""
 
     example: Example
     voices: Voices
     reference: Answer
+    together: str = ""
 
 
 class Choir(Struct, frozen=True):
@@ -88,12 +90,15 @@ def cheapest(
         ConfigError: a comparator is not known here.
     """
     tried = choices(models)
+    names_of = [each.together for each in heard]
+    together = names_of if any(names_of) else None
     refusals, ladder = list[tuple[str, Refusal]](), list[LadderStep]()
     best: tuple[Choir, Proven] | None = None
     for names in tried:
         choir = _choir(names, models, contract, heard, validators)
         seen = [one.seen for one in choir.agreed]
-        found = attempt_agreement(seen, choir.wrong, alpha, delta / len(tried), senses)
+        part = delta / len(tried)
+        found = attempt_agreement(seen, choir.wrong, alpha, part, senses, together)
         of = f" of {', '.join(names)}" if len(tried) > 1 else ""
         ladder += [replace(step, recipe=f"{step.recipe}{of}") for step in found.ladder]
         refusals += [(f"{signal}{of}", refusal) for signal, refusal in found.refusals]

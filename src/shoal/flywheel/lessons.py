@@ -115,11 +115,15 @@ def first_of(texts: Sequence[str]) -> list[bool]:
 def together_in(lessons: Sequence[Lesson]) -> list[str]:
     """Of each lesson the name of what it belongs together with: its episode, or, of a call that was
     linked with no other, all calls with the same input, or with a conversation that begins so."""
-    sizes = Counter(lesson.episode for lesson in lessons)
-    alone = left_out_together([lesson.input for lesson in lessons])
+    return together_by([one.episode for one in lessons], [one.input for one in lessons])
+
+
+def together_by(episodes: Sequence[str], inputs: Sequence[Input]) -> list[str]:
+    """The same, of calls (n,) by their episodes and inputs."""
+    sizes, alone = Counter(episodes), left_out_together(inputs)
     return [
-        f"episode {each.episode}" if each.episode and sizes[each.episode] > 1 else name
-        for each, name in zip(lessons, alone, strict=True)
+        f"episode {episode}" if episode and sizes[episode] > 1 else name
+        for episode, name in zip(episodes, alone, strict=True)
     ]
 
 
