@@ -14,13 +14,16 @@ from keyword_desk import (
     seen,
     text_of,
 )
+from sqlalchemy import select
 
 from shoal.assembly import Model, Models, Regime, Shoal
+from shoal.assembly.aside import Aside
+from shoal.assembly.counting import Counting
 from shoal.assembly.models import check_models
 from shoal.assembly.strategies import upper
 from shoal.chat import Answer, Request, Usage
 from shoal.engines import EchoOptions
-from shoal.errors import ConfigError, NotAllowed, UnknownModel
+from shoal.errors import ConfigError, EffortExceeded, NotAllowed, UnknownModel
 from shoal.flywheel.agreeing import AgreementExaminer
 from shoal.flywheel.finding import task_row
 from shoal.flywheel.options import LearnOptions
@@ -35,6 +38,7 @@ from shoal.routing.key_ring import KeySpec
 from shoal.routing.prices import Tariff
 from shoal.routing.promise import PromiseOptions
 from shoal.storage import Ground, Store
+from shoal.storage.schema import spend
 
 EXAMPLES = 160
 PROMISE = PromiseOptions(alpha=0.1, confidence=0.9)
@@ -183,3 +187,22 @@ def test_reading_in_parts_costs_in_proportion_to_what_is_read() -> None:
     assert alone is not None
     assert whole is not None
     assert alone < whole < 20 * alone
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+async def test_what_is_asked_beside_a_call_in_vain_is_spent(
+    store: Store, asked_before: bool
+) -> None:
+    """As an audit whose strategy had a first turn, and could not pay for the last."""
+    short = EffortExceeded("ann")
+    short.may_cost = asked_before
+    ann = Model("ann", Clerk("ann"), PRICES)
+    async with open_desk(store, Clerk(), Clerk("ann")) as desk:
+        handled, _ = await ask(desk, request_of(text_of(0)))
+        ann.engine.error = short  # type: ignore[attr-defined]
+        with pytest.raises(EffortExceeded):
+            await Aside(store, Counting(), "audit").ask(handled, ann)
+        store.writer.submit(lambda conn: None, urgent=True).result(5)
+    with store.database.read() as conn:
+        found = conn.execute(select(spend.c.model).where(spend.c.purpose == "audit")).all()
+    assert len(found) == asked_before

@@ -11,7 +11,7 @@ from shoal.assembly.models import Model
 from shoal.assembly.spending import record_spending
 from shoal.assembly.stating import for_call
 from shoal.chat import Usage
-from shoal.errors import EngineError
+from shoal.errors import EffortExceeded, EngineError
 from shoal.routing.context import check_context
 from shoal.storage import Spending, Store
 
@@ -34,6 +34,7 @@ class Aside:
         Raises:
             NoAnswerer: it may not be asked.
             RequestError: the request does not fit it.
+            EffortExceeded: the limit of its strategy pays for no answer.
             EngineError: it could not answer, or broke off.
         """
         shield, began = handled.shield, time.perf_counter()
@@ -43,7 +44,7 @@ class Aside:
         check_context(shield.request, model.name, model.context)
         try:
             asked = await model.engine.answer(shield.request_for(model))
-        except EngineError as error:
+        except (EngineError, EffortExceeded) as error:
             if error.may_cost and self._purpose:
                 record_spending(self._store, self._spent(handled, model, None, None))
             raise
