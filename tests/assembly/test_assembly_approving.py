@@ -75,6 +75,7 @@ async def test_keys_by_name(store: Store) -> None:
         ("anyone", Caller(key="k", name="own"), True),
         (("operator",), ANYBODY, True),
         (("operator",), Caller(key="o", name="other"), False),
+        (("operator",), Caller(key="o", name="operator"), False),  # whatever a key is called
         (("own",), Caller(key="k", name="own"), True),
         (("other",), Caller(name="other"), False),  # a name without a key is nobody's
     ],

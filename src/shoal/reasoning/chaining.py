@@ -6,6 +6,7 @@ material is the longest message; what stands at both ends of it, where the quest
 told with every part.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -160,7 +161,8 @@ class _Chained:
             MalformedRequest: what is asked beside the material does not fit.
             ShoalError: a part could not be read, or the answer not be given.
         """
-        material = Material.of(request, self._tokens, self._most_parts)
+        # In a thread: some megabytes of text take long to cut.
+        material = await asyncio.to_thread(Material.of, request, self._tokens, self._most_parts)
         if len(material.parts) == 1:
             answer = await self._inner.answer(request)
             return self._concluded(answer, [answer], "it fits into one call")

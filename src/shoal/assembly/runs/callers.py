@@ -66,7 +66,10 @@ def require_word(run: Run, caller: Caller, approve_by: ApproveBy) -> None:
         case "another_key":
             allowed, who = caller.key != run.key, "another key than the one that began it"
         case _:
-            allowed = (caller.name if caller.key else OPERATOR) in approve_by
+            named = caller.name != OPERATOR  # a key that is called so is not the operator
+            allowed = (
+                (named and caller.name in approve_by) if caller.key else OPERATOR in approve_by
+            )
             who = f"only {', '.join(approve_by)}"
     if not allowed:
         raise NotAllowed(
