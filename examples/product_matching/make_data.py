@@ -138,8 +138,8 @@ def main() -> None:
     there = [product for one in known for product in one]
     lost = [product for number in range(40) for product in family(chance, "t", number)]
     earlier = chance.choices(there, k=240) + chance.sample(lost, 110)
-    labelled = list(pairs(chance, there, earlier))
-    chance.shuffle(labelled)
+    chance.shuffle(earlier)
+    labelled = list(pairs(chance, there, earlier))  # in the order in which the offers came
     names = ["offer_title", "offer_brand", "offer_price", "title", "brand", "price", "same"]
     write("labelled.csv", names, labelled)
 

@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from hashlib import blake2b
+from itertools import count
 from uuid import UUID
 
 import msgspec
@@ -30,6 +31,7 @@ from shoal.routing.receipt import Receipt
 from shoal.storage import CallRecord
 
 _FAR = 1e11  # seconds: a larger number is a time in milliseconds
+_STEP_S = 1e-5  # from one line without a time to the next
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -95,12 +97,14 @@ class LineReader:
 
     A line without a UUID of its own gets one that depends on what it holds and on how many equal
     lines came before it, so that reading a file again gives the same ids. ``model`` is the model of
-    lines that name none ("" if they are to be refused), ``now`` the time of lines that tell none.
+    lines that name none ("" if they are to be refused). Lines that tell no time came one after the
+    other, from ``now`` on: what recurs is seen by their order.
     """
 
     def __init__(self, model: str, now: float) -> None:
         self._model, self._now = model, now
         self._seen: Counter[bytes] = Counter()
+        self._undated = count()
 
     def read(self, line: bytes) -> CallRecord:
         """The call that a line holds.
@@ -115,7 +119,7 @@ class LineReader:
         at = known.at or _created(exchange)
         model = call.request.model
         call_id = _given_id(members) or self._new_id(line, model, at)
-        return replace(call, id=call_id, at=at or self._now)
+        return replace(call, id=call_id, at=at or self._now + _STEP_S * next(self._undated))
 
     def _new_id(self, line: bytes, model: str, at: float) -> str:
         """A UUIDv7 of the line's content; the same line twice is two calls."""
