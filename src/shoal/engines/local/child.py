@@ -68,13 +68,18 @@ class Child:
             self._folder = Path(tempfile.mkdtemp(prefix="shoal-", dir="/tmp"))
         self.socket = str(self._folder / "s.sock")
         self._said: deque[str] = deque(maxlen=_SAID_LINES)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_HOST)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(),
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(_HOST)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(),
+            )
+        except OSError as error:  # no memory, or no more files
+            self._folder.rmdir()
+            said = f"{name}: no process can be started: {error.strerror}"
+            raise EngineUnreachable(said, False) from None
         _running.add(self)
         self._hearing = threading.Thread(target=self._hear, daemon=True, name="shoal-llama-log")
         self._hearing.start()
