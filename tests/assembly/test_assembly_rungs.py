@@ -1,4 +1,4 @@
-"""The threads in which specialists predict: who waits for a local model keeps nobody else waiting."""
+"""The threads in which specialists predict: only local models are waited for together."""
 
 import asyncio
 import threading

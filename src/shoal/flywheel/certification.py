@@ -107,7 +107,8 @@ class Examiner:
             lessons = self._lessons(task, promise, set(begun.calls))
             if begun.is_on(lessons):
                 return lessons
-            unfinished.end(task.id)
+            if not by_hand:  # who only looks must not take it from one that is under way
+                unfinished.end(task.id)
         return self._lessons(task, promise)
 
     def _lessons(
