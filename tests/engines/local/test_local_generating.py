@@ -15,6 +15,7 @@ from shoal.engines.local.base_model import BaseModel, BaseSettings
 from shoal.engines.local.bases import base_of_digest, open_base, open_bases, release_base
 from shoal.engines.local.child import Child, Loading
 from shoal.engines.local.generating import generate
+from shoal.engines.local.memory import need_of
 from shoal.errors import ConfigError, EngineUnreachable, MalformedRequest, Untranslatable
 
 SCHEMA = {
@@ -162,3 +163,20 @@ def test_a_file_is_digested_once(models: Path, tmp_path: Path) -> None:
         _ = changed.digest
     with pytest.raises(EngineUnreachable, match="has changed since"):
         changed.start(None)
+
+
+def test_a_second_child_needs_room_for_all_but_the_weights(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = BaseModel("own", BaseSettings(models / "base.gguf", 512))
+    base.end(base.start(None))
+    need = need_of(base.header)
+    beside = need.total(2 * 512) - need.weights
+    monkeypatch.setattr("shoal.engines.local.checks.available_memory", lambda: beside - 1)
+    one = base.add_adapter(models / "one.gguf", "here")
+    with pytest.raises(EngineUnreachable, match="too large"):
+        base.start(one)
+    assert base.is_running, "those who are asked without it are answered on"
+    monkeypatch.setattr("shoal.engines.local.checks.available_memory", lambda: beside)
+    base.end(base.start(one))
+    base.close()

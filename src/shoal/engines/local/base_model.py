@@ -229,8 +229,7 @@ class BaseModel:
         if wait > 0:
             raise EngineBusy(self.name, wait, "its process has ended again and again")
         self._check_unchanged()
-        if old is None or not old.is_alive:
-            self._check_memory()
+        self._check_memory(beside=old is not None and old.is_alive)
         try:
             child = Child(self.name, self._loading(tuple(one.path for one in adapters)))
         except EngineUnreachable:
@@ -254,9 +253,10 @@ class BaseModel:
                 f"{self.name}: {self.settings.path} has changed since it was opened", False
             )
 
-    def _check_memory(self) -> None:
+    def _check_memory(self, beside: bool) -> None:
+        """``beside`` a child that has the weights: both read the same pages of the file."""
         try:
-            check_memory(self.header, self.name, self.context, self.settings.slots)
+            check_memory(self.header, self.name, self.context, self.settings.slots, beside)
         except ConfigError as error:  # there was room for it when it was opened
             raise EngineUnreachable(str(error), False) from None
 
