@@ -4,7 +4,9 @@ import gc
 import hashlib
 import importlib.util
 import json
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from shoal.chat import ToolCall
 from shoal.engines.local import bases
 from shoal.engines.local.bases import open_bases
 from shoal.errors import ArtifactError, EngineUnreachable
+from shoal.routing.signals.sql import SameRows, SqlDatabase
 from shoal.specialists.card import Card
 from shoal.specialists.generated import (
     MODEL,
@@ -33,6 +36,7 @@ from shoal.tasks import (
     NumberContract,
     TextContract,
 )
+from shoal.tasks.comparators import register
 
 if importlib.util.find_spec("xllamacpp") is None or importlib.util.find_spec("gguf") is None:
     pytest.skip("the extra `local` is not installed", allow_module_level=True)
@@ -179,4 +183,15 @@ def test_a_base_that_is_rewritten_under_its_specialist_is_not_loaded(tmp_path: P
     with pytest.raises(EngineUnreachable, match="has changed"):
         specialist.begin()
     assert specialist.predict(Input("Where?")).output is None
+    specialist.close()
+
+
+@pytest.mark.parametrize(("says", "runs"), [("SELECT 12", True), ("SELECT x", False)])
+def test_sql_that_does_not_run_is_no_answer(tmp_path: Path, says: str, runs: bool) -> None:
+    database = tmp_path / "shop.sqlite"
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute("CREATE TABLE t (a)")
+    register("rows", SameRows(SqlDatabase(database)))
+    specialist = parrot(tmp_path, TextContract(comparator="rows"), says)
+    assert specialist.predict(Input("How many?")).output == (says if runs else None)
     specialist.close()

@@ -86,7 +86,7 @@ class RosterReader:
 
     def close(self) -> None:
         """Let go of local models, whatever they are at; takes a moment."""
-        for rung in self._rungs.values():
+        for rung in [*self._rungs.values()]:  # a last reading may be under way
             if isinstance(rung.specialist, GeneratedSpecialist):
                 rung.specialist.close()
 

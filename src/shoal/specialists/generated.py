@@ -27,7 +27,16 @@ from shoal.specialists.kind import Kind, Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Reason, Specialist, Trained
 from shoal.specialists.writing.sureness import Sureness, features
-from shoal.tasks.contract import CallContract, Contract, Output, TextContract, parse, render
+from shoal.tasks.comparators import key_of
+from shoal.tasks.contract import (
+    CallContract,
+    Contract,
+    Output,
+    TextContract,
+    parse,
+    render,
+    written,
+)
 from shoal.tasks.input import Input
 from shoal.tasks.json_style import JsonStyle
 
@@ -87,7 +96,12 @@ class GeneratedSpecialist:
 
     def predict(self, given: Input) -> Prediction:
         """Write the answer to one input. Declines what does not fit the model's window, and where
-        what it writes is no answer of the contract, is cut off, or does not come."""
+        what it writes is no answer of the contract or to the comparator (SQL that does not run), is
+        cut off, or does not come.
+
+        Raises:
+            ConfigError: the task's comparator is not known here.
+        """
         found = self.said(given.text)
         if found is None:
             return Prediction(None, 0.0)
@@ -107,7 +121,9 @@ class GeneratedSpecialist:
         if found.finish_reason == "length" or not found.tokens:
             return None
         output = understood(self._contract, found.text)
-        return None if output is None else (output, sureness_features(found))
+        if output is None or not _is_answer(self._contract, output):
+            return None
+        return output, sureness_features(found)
 
     def begin(self) -> None:
         """Load the model, which the first prediction would do.
@@ -212,6 +228,12 @@ def sureness_features(found: Generated) -> NDArray[np.float64]:
     token was: one wrong word makes an answer wrong."""
     logs = [token.logprob for token in found.tokens]
     return features(sum(logs), sum(logs) / len(logs), math.exp(min(logs)))
+
+
+def _is_answer(contract: Contract, output: Output) -> bool:
+    """Whether the task's comparator, where it looks at one answer by itself, calls it one."""
+    key = key_of(contract.comparator) if contract.comparator else None
+    return key is None or key(written(contract, output)) is not None
 
 
 def _is_json(text: str) -> bool:
