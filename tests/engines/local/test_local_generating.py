@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -180,3 +181,17 @@ def test_a_second_child_needs_room_for_all_but_the_weights(
     monkeypatch.setattr("shoal.engines.local.checks.available_memory", lambda: beside)
     base.end(base.start(one))
     base.close()
+
+
+def test_a_process_that_never_gets_ready_is_ended(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tmp_path / "host.py"
+    host.write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr("shoal.engines.local.child._HOST", host)
+    monkeypatch.setattr("shoal.engines.local.child._LOAD_S", 0.3)
+    base = BaseModel("own", BaseSettings(models / "base.gguf", 512))
+    began = time.monotonic()
+    with pytest.raises(EngineUnreachable, match="cannot load"):
+        base.start(None)
+    assert time.monotonic() - began < 20

@@ -28,6 +28,7 @@ _HOST = Path(__file__).with_name("host.py")
 _LONGEST_SOCKET = 90  # characters; systems take some 104
 _SAID_LINES, _SAID_CHARACTERS = 20, 600
 _END_S = 3.0
+_LOAD_S = 900.0  # 90 GB from a disk of 100 MB/s; who waits longer waits for nothing
 _MOST_GRAMMARS = 10_000
 _running: "weakref.WeakSet[Child]" = weakref.WeakSet()
 
@@ -174,12 +175,17 @@ class Child:
         settings = msgspec.to_builtins(self.loading) | {"socket": self.socket, "alias": self.alias}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        late = threading.Timer(_LOAD_S, self._process.kill)
+        late.daemon = True
+        late.start()
         try:
             self._process.stdin.write(json.dumps(settings).encode() + b"\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = b""
+        finally:
+            late.cancel()
         told: dict[str, Any] = json.loads(line) if line.startswith(b"{") else {}
         if told.get("ready"):
             return
