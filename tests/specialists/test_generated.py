@@ -195,3 +195,16 @@ def test_sql_that_does_not_run_is_no_answer(tmp_path: Path, says: str, runs: boo
     specialist = parrot(tmp_path, TextContract(comparator="rows"), says)
     assert specialist.predict(Input("How many?")).output == (says if runs else None)
     specialist.close()
+
+
+def test_what_its_process_spends_is_told(tmp_path: Path) -> None:
+    specialist = parrot(tmp_path, PLACE)
+    assert specialist.cpu_seconds == 0
+    specialist.begin()
+    loaded = specialist.cpu_seconds
+    assert loaded > 0
+    for _ in range(20):
+        specialist.predict(Input("Where? " * 100))
+    assert specialist.cpu_seconds > loaded
+    specialist.close()
+    assert specialist.cpu_seconds == 0

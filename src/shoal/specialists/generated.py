@@ -125,6 +125,11 @@ class GeneratedSpecialist:
             return None
         return output, sureness_features(found)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """Spent for it outside of this process."""
+        return self._base.cpu_seconds
+
     def begin(self) -> None:
         """Load the model, which the first prediction would do.
 

@@ -121,6 +121,12 @@ class BaseModel:
         return child is not None and child.is_alive
 
     @property
+    def cpu_seconds(self) -> float:
+        """Spent by the child that runs; 0 if none does."""
+        child = self._child
+        return 0.0 if child is None else child.cpu_seconds
+
+    @property
     def adapters(self) -> tuple[str, ...]:
         """The files of those that are loaded with it from the next start on."""
         with self._state:

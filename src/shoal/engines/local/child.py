@@ -99,6 +99,15 @@ class Child:
         return self._process.pid
 
     @property
+    def cpu_seconds(self) -> float:
+        """Spent by it until now; 0 where the system does not tell."""
+        try:
+            told = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError, IndexError):
+            return 0.0
+
+    @property
     def said(self) -> str:
         """The end of what it has complained about."""
         return " ".join(self._said)[-_SAID_CHARACTERS:]
