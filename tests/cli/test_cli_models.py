@@ -292,3 +292,31 @@ def test_an_adapter_and_how_fast_it_is(desk: Desk, tmp_path: Path) -> None:
     shown = desk.printed("models", "list", *args)
     assert "tokens/s" in shown
     assert " MB" in shown
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil.gguf", "/etc/evil.gguf", "a\\evil.gguf", "a/./e.gguf"]
+)
+def test_a_hub_that_names_a_file_elsewhere_is_refused(desk: Desk, hub: FakeHub, name: str) -> None:
+    hub.files[name] = CONTENT
+    args = ("models", "add", "small", f"{REPOSITORY}:q4_k_m", "-c", str(desk.config))
+    assert "no name of a file there" in desk.refused(*args)
+    assert not [*desk.folder.rglob("*.gguf")]
+
+
+def test_what_was_changed_by_hand_keeps_its_files(desk: Desk, hub: FakeHub) -> None:
+    desk.printed("models", "add", "small", f"{REPOSITORY}/{FILE}", "-c", str(desk.config))
+    kept = KeptModels(read_config(desk.config).store.path / "models").get("small")
+    before = desk.config.read_text()
+    desk.config.write_text(before.replace('engine = "local"', 'engine   = "local"'))
+    desk.printed("models", "remove", "small", "-c", str(desk.config))
+    assert Path(kept.path).exists(), "the settings still name it"
+    desk.config.write_text(before.replace(kept.block, ""))
+    desk.printed("models", "remove", "small", "-c", str(desk.config))
+    assert not Path(kept.path).exists()
+
+
+def test_a_folder_is_no_file(desk: Desk, tmp_path: Path) -> None:
+    assert "cannot be read" in desk.refused(
+        "models", "add", "odd", str(tmp_path), "-c", str(desk.config)
+    )

@@ -1,6 +1,7 @@
 """Where model files come from, and which fit."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,14 @@ async def test_only_who_speaks_as_they_do_is_found(monkeypatch: pytest.MonkeyPat
     found = await endpoints.found_endpoints()
     await runner.cleanup()
     assert [(one.preset, one.models) for one in found] == [("ollama", ("granite",))]
+
+
+def test_many_at_once_lose_no_model(tmp_path: Path) -> None:
+    def keep(number: int) -> None:
+        row = KeptModel(name=f"m{number}", path="p", files=(), source="s", sha256="x", size=1,
+                        changed_at=0.0)  # fmt: skip
+        KeptModels(tmp_path / "models").put(row)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(keep, range(24)))
+    assert len(KeptModels(tmp_path / "models").all()) == 24

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -23,11 +24,12 @@ from parcel_office import (
 )
 
 from shoal.chat import Answer
-from shoal.errors import LearningError
+from shoal.errors import ArtifactError, LearningError
 from shoal.flywheel.certification import Examiner, Verdict
 from shoal.flywheel.promotion import promote, redraw
 from shoal.guarantees import Certificate, delta_at, percent
 from shoal.specialists.card import Card
+from shoal.specialists.label import LabelSpecialist
 from shoal.specialists.loading import load_specialist
 from shoal.specialists.senses import Senses
 from shoal.storage import Event, Store
@@ -261,3 +263,21 @@ def test_a_task_redrawn_meanwhile_is_not_certified(
     assert store.attempts.list(TASK.id) == []
     assert store.certificates.list(TASK.id) == []
     assert store.cards.list(TASK.id) == []
+
+
+def test_a_disk_that_is_full_when_all_is_proven_costs_no_attempt(
+    store: Store, examiner: Examiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, range(250))
+
+    def full(_: object, folder: Path) -> None:
+        assert folder.is_relative_to(store.options.path)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LabelSpecialist, "save", full)
+        with pytest.raises(ArtifactError, match="No space left"):
+            certify(examiner)
+    assert store.attempts.list(TASK.id) == []
+    assert [*store.options.path.glob(".saving-*")] == []
+    assert granted(certify(examiner))

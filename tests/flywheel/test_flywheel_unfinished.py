@@ -78,8 +78,7 @@ def test_what_is_too_old_is_removed_though_nobody_tends_its_task(tmp_path: Path)
     unfinished.keep_only([TASK.id])
     begun = tmp_path / TASK.id / "begun.json"
     assert begun.exists()
-    long_ago = time.time() - 200_000
-    os.utime(begun, (long_ago, long_ago))
+    age(begun.parent)
     unfinished.keep_only([TASK.id])
     assert not begun.parent.exists()
 
@@ -99,10 +98,31 @@ def test_the_state_of_a_training_on_other_lessons_is_removed(tmp_path: Path) -> 
 
 def test_a_state_grows_old(tmp_path: Path) -> None:
     folder = break_off(Unfinished(tmp_path), make_lessons(range(30)))
-    long_ago = time.time() - 2 * 86_400
-    os.utime(folder / "begun.json", (long_ago, long_ago))
+    age(folder)
+    (folder / "epoch").touch()
+    assert Unfinished(tmp_path).begun(TASK.id) is not None, "it has gone on for days"
+    age(folder)
     assert Unfinished(tmp_path).begun(TASK.id) is None
-    assert not folder.exists()
+    assert folder.exists(), "who asks takes nothing away"
+    with Unfinished(tmp_path).training(make_lessons(range(30))):
+        assert not (folder / "epoch").exists()
+
+
+def age(folder: Path) -> None:
+    """Have it be as if nothing had been written for two days and more."""
+    long_ago = time.time() - 200_000
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (long_ago, long_ago))
+
+
+def test_who_looks_takes_nothing_from_a_tuning_that_is_under_way(store: Store) -> None:
+    fill(store, range(60))
+    examiner = Examiner(store, OPTIONS, lambda: pytest.fail("no encoder is needed"))
+    folder = break_off(examiner.by_hand, examiner.lessons(TASK, by_hand=True))
+    begun_with = examiner.by_hand.begun(TASK.id)
+    feedback_on(store, begun_with.calls[0] if begun_with else "")
+    assert len(examiner.lessons(TASK, by_hand=True).lessons) == 60
+    assert (folder / "epoch").exists()
 
 
 def test_what_cannot_be_read_or_written_is_passed_over(tmp_path: Path) -> None:

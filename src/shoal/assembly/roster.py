@@ -19,6 +19,7 @@ from shoal.routing.agreement import AgreementRung
 from shoal.routing.filing import agreement_id
 from shoal.routing.rung import Rung
 from shoal.specialists.card import Card
+from shoal.specialists.generated import GeneratedSpecialist
 from shoal.storage import Stage, Standing, Store
 from shoal.tasks import Match, Matcher, Task
 
@@ -82,6 +83,12 @@ class RosterReader:
         kept = {key: rung for key, rung in self._agreements.items() if key in agreeing}
         self._agreements = kept
         return Roster(revision, Matcher(tasks), posts)
+
+    def close(self) -> None:
+        """Let go of local models, whatever they are at; takes a moment."""
+        for rung in [*self._rungs.values()]:  # a last reading may be under way
+            if isinstance(rung.specialist, GeneratedSpecialist):
+                rung.specialist.close()
 
     def _post(self, task: Task, standing: Standing | None) -> Post:
         if standing is None or standing.stage == "observe":

@@ -23,6 +23,7 @@ from shoal.routing.judging import JudgingOptions
 from shoal.routing.promise import PromiseOptions
 from shoal.routing.receipt import OWN, Tried
 from shoal.routing.rung import Verdict
+from shoal.specialists.generated import KIND as GENERATED
 from shoal.storage import Store
 from shoal.tasks import comparator_name
 from shoal.tasks.answer_label import has_labels
@@ -30,6 +31,7 @@ from shoal.tasks.answer_label import has_labels
 log = logging.getLogger(__name__)
 
 _ROUNDING = 1e-9
+_WRITERS = 16  # calls that wait for local models at once; these have slots of their own
 
 
 class Climb(Struct, frozen=True):
@@ -48,13 +50,16 @@ class Climb(Struct, frozen=True):
 
 class Rungs:
     """The rungs of all tasks, and the threads in which specialists predict: one for what is served,
-    one for shadows."""
+    one for shadows; and others for those that wait seconds for a local model, so that nobody else
+    waits for these."""
 
     def __init__(self, store: Store, purse: Purse, counting: Counting) -> None:
         self._store, self._purse = store, purse
         self._aside = Aside(store, counting, None)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-rung")
         self._shadow_pool = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow")
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="shoal-writer")
+        self._shadow_writers = ThreadPoolExecutor(1, thread_name_prefix="shoal-shadow-writer")
 
     async def climb(self, handled: Handled, post: Post) -> Climb:
         """Ask the task's specialist, if it serves, then its cheaper models, as far as each is
@@ -81,12 +86,12 @@ class Rungs:
 
     async def ask_in_shadow(self, handled: Handled) -> Verdict:
         """In a thread of its own: nobody who is served waits for a shadow."""
-        return await self._predict(self._shadow_pool, handled)
+        return await self._predict(self._shadow_pool, self._shadow_writers, handled)
 
     def close(self) -> None:
         """Let what runs end, and begin nothing more."""
-        self._pool.shutdown(wait=False)
-        self._shadow_pool.shutdown(wait=False)
+        for pool in (self._pool, self._shadow_pool, self._writers, self._shadow_writers):
+            pool.shutdown(wait=False)
 
     def _too_dear(self, rung: AgreementRung, handled: Handled) -> str:
         """Why the caller's limit on this call's cost may be passed, if the LLM has to be asked
@@ -109,12 +114,14 @@ class Rungs:
         refusal = _refusal(rung, handled, post)
         if refusal:
             return Climb((rung.passed_over(refusal),))
-        verdict = await self._predict(self._pool, handled)
+        verdict = await self._predict(self._pool, self._writers, handled)
         if verdict.answer is None:
             return Climb((verdict.tried,), unsure=verdict if verdict.withheld else None)
         return Climb((verdict.tried,), verdict.answer, rung)
 
-    async def _predict(self, pool: ThreadPoolExecutor, handled: Handled) -> Verdict:
+    async def _predict(
+        self, quick: ThreadPoolExecutor, slow: ThreadPoolExecutor, handled: Handled
+    ) -> Verdict:
         post, match = handled.post, handled.match
         assert match is not None
         assert post is not None
@@ -124,6 +131,7 @@ class Rungs:
         def work() -> Verdict:
             return ask(learned(match.input_of(handled.request)), handled.request)
 
+        pool = slow if post.rung.card.kind == GENERATED.name else quick
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     async def _by_agreement(self, handled: Handled, rung: AgreementRung, first: Climb) -> Climb:

@@ -427,6 +427,7 @@ class Shoal:
         self._responses.close()
         self._linking.close()
         self._rungs.close()
+        await asyncio.to_thread(self._reader.close)
 
     async def __aenter__(self) -> Self:
         return self

@@ -106,8 +106,8 @@ def add(
     values = entry(name, Path(model.path), base, chat_template, settings)
     home = config.absolute().parent
     text = block(name, shown(values, home), f"{model.source}, added by shoal")
+    shelf.put(_with_block(model, text))  # first: what is killed here can be removed again
     append(config, text)
-    shelf.put(_with_block(model, text))
     say(f"{config} names it now: models.{name}, {size(model.size)}.")
     say("A running gateway takes it with: shoal reload. How fast it is here: "
         f"shoal models bench {name}")  # fmt: skip
@@ -150,16 +150,16 @@ def remove(name: ModelName, config: ConfigPath = DEFAULT_CONFIG) -> None:
     model = shelf.get(name)
     if users := users_of(name, settings):
         raise ConfigError(f"{config}: {', '.join(users)} names it: take that out first")
-    gone = take_out(config, model.block)
-    shelf.forget(name)
-    others = {file for other in shelf.all().values() for file in other.files}
-    if model.own and others.isdisjoint(model.files):
+    if not take_out(config, model.block) and name in settings.models:
+        say(f"{config}: models.{name} was changed by hand; take it out there, then the same "
+            "command removes its files.")  # fmt: skip
+        return
+    rest = [other for key, other in shelf.all().items() if key != name]
+    if model.own and not any(file in model.files for other in rest for file in other.files):
         _delete(model, shelf.folder)
         say(f"{name}: {size(model.size)} freed.")
-    if not gone and name in read_config(config).models:
-        say(f"{config}: models.{name} was changed by hand; take it out there.")
-    else:
-        say(f"{config} does not name it any more; a running gateway lets it go with: shoal reload")
+    shelf.forget(name)
+    say(f"{config} does not name it any more; a running gateway lets it go with: shoal reload")
 
 
 def _from_hub(name: str, source: HubSource, folder: Path) -> KeptModel:
@@ -255,8 +255,8 @@ def _delete(model: KeptModel, folder: Path) -> None:
     """The fetched files, and their folder where nothing else is in it."""
     for file in model.files:
         Path(file).unlink(missing_ok=True)
-    place = Path(model.files[0]).parent
-    while place != folder and place.is_relative_to(folder):
+    place, folder = Path(model.files[0]).parent, folder.absolute()
+    while place.is_dir() and place != folder and place.is_relative_to(folder):
         if any(place.iterdir()):
             return
         place.rmdir()

@@ -17,7 +17,8 @@ def block(name: str, values: dict[str, str | int | float | bool], remark: str) -
     [models."granite"]
     engine = "local"
     """
-    lines = [f"# {' '.join(remark.split())}", f"[models.{_quoted(name)}]"]
+    said = "".join(letter for letter in " ".join(remark.split()) if letter.isprintable())
+    lines = [f"# {said}", f"[models.{_quoted(name)}]"]
     lines += [f"{key} = {_quoted(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
 
@@ -30,7 +31,7 @@ def append(path: Path, text: str) -> None:
     """
     before = _read(path)
     gap = "" if not before or before.endswith("\n\n") else "\n" if before.endswith("\n") else "\n\n"
-    _write(path, before + gap + text)
+    _write(path, before, before + gap + text)
 
 
 def take_out(path: Path, text: str) -> bool:
@@ -39,39 +40,49 @@ def take_out(path: Path, text: str) -> bool:
     if not text or text not in before:
         return False
     head, _, tail = before.partition(text)
-    _write(path, head.removesuffix("\n") + tail if head.endswith("\n\n") else head + tail)
+    left = head.removesuffix("\n") + tail if head.endswith("\n\n") else head + tail
+    _write(path, before, left)
     return True
 
 
 def _quoted(value: str | int | float | bool) -> str:
     try:
-        return json.encode(value).decode()  # of these, JSON and TOML are written alike
+        return json.encode(value).decode().replace("\x7f", "\\u007f")  # else as in JSON
     except UnicodeEncodeError:  # a file name that is no UTF-8
         raise ConfigError(f"{value!r}: cannot be written into TOML; rename it") from None
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8", newline="") as file:  # lines end as they did
+            return file.read()
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `shoal init` writes one to start from") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, before: str, text: str) -> None:
+    """Put ``text`` in the place of ``before``, all of it or nothing; where the file is a link, in
+    the place of what it leads to."""
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: would be no TOML any more ({error}); left as it was") from None
-    path = path.resolve()  # a link stays one
-    if not os.access(path, os.W_OK):
-        raise ConfigError(f"{path}: is read-only; left as it was")
-    fresh = path.with_name(f".{path.name}.new")
+    place = path.resolve()  # a link stays one
+    if not os.access(place, os.W_OK):
+        raise ConfigError(f"{place}: is read-only; left as it was")
+    fresh = place.with_name(f".{place.name}.{os.getpid()}")
     try:
-        fresh.write_text(text, encoding="utf-8")
-        os.chmod(fresh, path.stat().st_mode)
-        fresh.replace(path)
+        with fresh.open("w", encoding="utf-8", newline="") as file:
+            os.chmod(fresh, place.stat().st_mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if _read(place) != before:
+            raise ConfigError(f"{path}: was changed meanwhile; left as it is now, try again")
+        fresh.replace(place)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        fresh.unlink(missing_ok=True)

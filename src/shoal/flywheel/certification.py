@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from shoal.errors import LearningError
+from shoal.errors import ArtifactError, LearningError
 from shoal.flywheel.augmenting import Ask, Augmenter
 from shoal.flywheel.issuing import Grounds, issued
 from shoal.flywheel.ladder import recipes_for
@@ -107,7 +107,8 @@ class Examiner:
             lessons = self._lessons(task, promise, set(begun.calls))
             if begun.is_on(lessons):
                 return lessons
-            unfinished.end(task.id)
+            if not by_hand:  # who only looks must not take it from one that is under way
+                unfinished.end(task.id)
         return self._lessons(task, promise)
 
     def _lessons(
@@ -267,9 +268,14 @@ class Examiner:
         return verdict
 
     def _card(self, lessons: Lessons, candidate: Candidate, now: float) -> Card:
-        with tempfile.TemporaryDirectory() as folder:
-            candidate.specialist.save(Path(folder))
-            artifact = self._store.artifacts.put(Path(folder))
+        home = self._store.options.path  # not /tmp, which may be memory: a model may have gigabytes
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".saving-", dir=home) as folder:
+                candidate.specialist.save(Path(folder))
+                artifact = self._store.artifacts.put(Path(folder))
+        except OSError as error:
+            raise ArtifactError(f"{home}: cannot be written: {error.strerror}") from None
         return Card(
             id=str(uuid_utils.uuid7()),
             task=lessons.task.id,

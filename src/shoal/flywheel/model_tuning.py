@@ -72,7 +72,6 @@ def tune_and_certify(
         LearningError: there is nothing to learn from, or another tuning of the task is under way.
         ArtifactError, MissingExtra, ConfigError: what it needs is missing or does not fit.
     """
-    lessons = _lessons(learner, task)
 
     def train_apart(part: Lessons, texts: Sequence[str]) -> Specialist:
         if part.state is None:
@@ -82,6 +81,7 @@ def tune_and_certify(
 
     recipe = replace(_RECIPE, name=way.recipe)
     with alone(learner.examiner.by_hand.folder(task.id)):
+        lessons = _lessons(learner, task)
         return learner.examiner.train(lessons, learner.promise(task), recipe, train_apart)
 
 
@@ -123,7 +123,7 @@ def alone(folder: Path) -> Iterator[None]:
     with folder.with_suffix(".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise LearningError(
                 "another `shoal train` or `shoal compress` is at work on this task"
             ) from None

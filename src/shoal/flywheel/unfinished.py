@@ -5,6 +5,7 @@ lessons it began with, so that is what the next turn learns from, if they are st
 The calls recorded since wait for the attempt after that.
 """
 
+import contextlib
 import logging
 import shutil
 import time
@@ -61,8 +62,7 @@ class Unfinished:
         too old to go on."""
         path = self._home / task / _BEGUN
         try:
-            if time.time() - path.stat().st_mtime > _KEPT_S:
-                self.end(task)
+            if time.time() - _touched(path.parent) > _KEPT_S:
                 return None
             return _begun.decode(path.read_bytes())
         except (OSError, msgspec.DecodeError):
@@ -117,8 +117,18 @@ class Unfinished:
         for folder in self._home.iterdir():
             if folder.name not in tasks:
                 shutil.rmtree(folder, ignore_errors=True)
-            else:
-                self.begun(folder.name)  # ends what is too old, though nobody tends the task
+            elif time.time() - _touched(folder) > _KEPT_S:  # though nobody tends the task
+                self.end(folder.name)
+
+
+def _touched(folder: Path) -> float:
+    """When anything of the folder was last written, 0 if there is none: a training may take
+    days."""
+    times = [0.0]
+    for path in (folder, *folder.rglob("*")):
+        with contextlib.suppress(OSError):  # written and renamed meanwhile
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def _digest(lessons: Lessons) -> str:

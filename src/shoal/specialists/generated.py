@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shoal.chat import ToolCall
 from shoal.engines.local.base_model import Adapter, BaseModel, BaseSettings
-from shoal.engines.local.bases import open_base, release_base
+from shoal.engines.local.bases import open_base, release_base, release_later
 from shoal.engines.local.generating import Generated, generate
 from shoal.errors import ArtifactError, ConfigError, EngineError, LearningError, RequestError
 from shoal.specialists.files import write_model
@@ -27,8 +27,18 @@ from shoal.specialists.kind import Kind, Recipe
 from shoal.specialists.senses import Senses
 from shoal.specialists.specialist import Prediction, Reason, Specialist, Trained
 from shoal.specialists.writing.sureness import Sureness, features
-from shoal.tasks.contract import CallContract, Contract, Output, parse, render
+from shoal.tasks.comparators import key_of
+from shoal.tasks.contract import (
+    CallContract,
+    Contract,
+    Output,
+    TextContract,
+    parse,
+    render,
+    written,
+)
 from shoal.tasks.input import Input
+from shoal.tasks.json_style import JsonStyle
 
 ADAPTER, MODEL = "adapter.gguf", "model.gguf"
 _THOUGHT = "</think>"
@@ -75,12 +85,23 @@ class GeneratedSpecialist:
         self._contract, self._files = contract, files
         self._longest, self._sureness = longest, sureness
         self._base = open_base("specialist", BaseSettings(files.model))
-        self._end = weakref.finalize(self, release_base, self._base)
-        self._adapter = _added(self._base, files)
+        try:
+            self._adapter = _added(self._base, files)
+        except ConfigError:
+            release_base(self._base)
+            raise
+        adapters = () if self._adapter is None else (self._adapter,)
+        self._end = weakref.finalize(self, release_later, self._base, adapters)
+        self._end.atexit = False  # children end with the process by themselves
 
     def predict(self, given: Input) -> Prediction:
         """Write the answer to one input. Declines what does not fit the model's window, and where
-        what it writes is no answer of the contract, is cut off, or does not come."""
+        what it writes is no answer of the contract or to the comparator (SQL that does not run), is
+        cut off, or does not come.
+
+        Raises:
+            ConfigError: the task's comparator is not known here.
+        """
         found = self.said(given.text)
         if found is None:
             return Prediction(None, 0.0)
@@ -97,8 +118,27 @@ class GeneratedSpecialist:
             )  # fmt: skip
         except (EngineError, RequestError):  # the LLM answers then
             return None
-        output = None if found.finish_reason == "length" else understood(self._contract, found.text)
-        return None if output is None else (output, sureness_features(found))
+        if found.finish_reason == "length" or not found.tokens:
+            return None
+        output = understood(self._contract, found.text)
+        if output is None or not _is_answer(self._contract, output):
+            return None
+        return output, sureness_features(found)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Spent for it outside of this process."""
+        return self._base.cpu_seconds
+
+    def begin(self) -> None:
+        """Load the model, which the first prediction would do.
+
+        Raises:
+            EngineError: it cannot be loaded.
+            MissingExtra: ``xllamacpp`` is not installed.
+        """
+        with self._base.used(self._adapter):
+            pass
 
     def explain(self, given: Input) -> tuple[Reason, ...]:
         """Nothing: what a word did to an answer that was generated, no figure of the model says."""
@@ -122,7 +162,9 @@ class GeneratedSpecialist:
 
     def close(self) -> None:
         """Let go of the model, which ends with its last user."""
-        self._end()
+        held = self._end.detach()
+        if held is not None:
+            release_base(*held[2])
 
 
 def restore_generated(contract: Contract, model: dict[str, Any], folder: Path) -> Specialist:
@@ -139,9 +181,10 @@ def restore_generated(contract: Contract, model: dict[str, Any], folder: Path) -
         found = GeneratedSpecialist(
             contract, Files(folder, base), str(model["recipe"]), int(model["longest"]), sureness
         )
+        is_same = base is None or found._base.digest == base.sha256
     except ConfigError as error:
         raise ArtifactError(f"{error}; train the task again, or bring the file back") from error
-    if base is not None and found._base.digest != base.sha256:
+    if base is not None and not is_same:
         found.close()
         raise ArtifactError(
             f"{base.path}: is not the model that the adapter was trained on; train the task again"
@@ -169,7 +212,10 @@ def understood(contract: Contract, text: str) -> Output | None:
     """The output that a model's text says, what it thought before left out; None if it is none."""
     said = text.rpartition(_THOUGHT)[2].strip()
     if not isinstance(contract, CallContract):
-        return parse(contract, said) or None
+        if isinstance(contract, TextContract) and contract.json and not _is_json(said):
+            return None
+        output = parse(contract, said)
+        return None if output == "" else output  # the number 0 and no label are answers
     try:
         told = msgspec.json.decode(said, type=list[_Called])
     except msgspec.DecodeError:
@@ -185,8 +231,22 @@ def understood(contract: Contract, text: str) -> Output | None:
 def sureness_features(found: Generated) -> NDArray[np.float64]:
     """(3,): log-probability of what was written, of a token of it, and how likely the least likely
     token was: one wrong word makes an answer wrong."""
-    logs = [token.logprob for token in found.tokens] or [found.logprob]
+    logs = [token.logprob for token in found.tokens]
     return features(sum(logs), sum(logs) / len(logs), math.exp(min(logs)))
+
+
+def _is_answer(contract: Contract, output: Output) -> bool:
+    """Whether the task's comparator, where it looks at one answer by itself, calls it one."""
+    key = key_of(contract.comparator) if contract.comparator else None
+    return key is None or key(written(contract, output)) is not None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        JsonStyle.read(text)
+    except ValueError:
+        return False
+    return True
 
 
 class _Called(Struct):

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +14,10 @@ import pytest
 
 from shoal.engines.local.base_model import BaseModel, BaseSettings
 from shoal.engines.local.bases import base_of_digest, open_base, open_bases, release_base
+from shoal.engines.local.child import Child, Loading
 from shoal.engines.local.generating import generate
-from shoal.errors import ConfigError, MalformedRequest, Untranslatable
+from shoal.engines.local.memory import need_of
+from shoal.errors import ConfigError, EngineUnreachable, MalformedRequest, Untranslatable
 
 SCHEMA = {
     "type": "object",
@@ -97,3 +102,96 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"models\.x\.path: .*no such file"):
         open_base("x", BaseSettings(tmp_path / "gone.gguf"))
     assert all(base.name != "x" for base in open_bases())
+
+
+def test_an_adapter_whose_file_is_another_now_is_loaded_anew(models: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.gguf"
+    shutil.copyfile(models / "one.gguf", own)
+    base = BaseModel("own", BaseSettings(models / "base.gguf", 512))
+    before = base.add_adapter(own, "here")
+    said = generate(base, "x", before, max_tokens=8).text
+    base.drop_adapter(before)
+    fresh = own.with_name("fresh")
+    shutil.copyfile(models / "two.gguf", fresh)
+    os.utime(fresh, ns=(1, 1))
+    fresh.replace(own)
+    after = base.add_adapter(own, "here")
+    assert after != before
+    assert generate(base, "x", after, max_tokens=8).text != said
+    base.close()
+
+
+def test_what_is_closed_while_it_is_loaded_leaves_no_child(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = BaseModel("own", BaseSettings(models / "base.gguf", 512))
+    started = list[Child]()
+
+    def start(name: str, loading: Loading) -> Child:
+        started.append(Child(name, loading))
+        base.close()
+        return started[0]
+
+    monkeypatch.setattr("shoal.engines.local.base_model.Child", start)
+    with pytest.raises(EngineUnreachable, match="was closed"):
+        base.start(None)
+    assert not started[0].is_alive
+
+
+def test_no_process_to_be_had(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("shoal.engines.local.child.subprocess.Popen", refuse)
+    base = BaseModel("own", BaseSettings(models / "base.gguf", 512))
+    with pytest.raises(EngineUnreachable, match="no process can be started"):
+        base.start(None)
+
+
+def test_a_file_is_digested_once(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "own.gguf"
+    shutil.copyfile(models / "base.gguf", path)
+    first = BaseModel("own", BaseSettings(path, 512)).digest
+    again = BaseModel("own", BaseSettings(path, 512))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hashlib.file_digest", None)
+        assert again.digest == first
+    os.utime(path, ns=(1, 1))
+    changed = BaseModel("own", BaseSettings(path, 512))
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(ConfigError, match="has changed since"):
+        _ = changed.digest
+    with pytest.raises(EngineUnreachable, match="has changed since"):
+        changed.start(None)
+
+
+def test_a_second_child_needs_room_for_all_but_the_weights(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = BaseModel("own", BaseSettings(models / "base.gguf", 512))
+    base.end(base.start(None))
+    need = need_of(base.header)
+    beside = need.total(2 * 512) - need.weights
+    monkeypatch.setattr("shoal.engines.local.checks.available_memory", lambda: beside - 1)
+    one = base.add_adapter(models / "one.gguf", "here")
+    with pytest.raises(EngineUnreachable, match="too large"):
+        base.start(one)
+    assert base.is_running, "those who are asked without it are answered on"
+    monkeypatch.setattr("shoal.engines.local.checks.available_memory", lambda: beside)
+    base.end(base.start(one))
+    base.close()
+
+
+def test_a_process_that_never_gets_ready_is_ended(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tmp_path / "host.py"
+    host.write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr("shoal.engines.local.child._HOST", host)
+    monkeypatch.setattr("shoal.engines.local.child._LOAD_S", 0.3)
+    base = BaseModel("own", BaseSettings(models / "base.gguf", 512))
+    began = time.monotonic()
+    with pytest.raises(EngineUnreachable, match="cannot load"):
+        base.start(None)
+    assert time.monotonic() - began < 20

@@ -19,7 +19,6 @@ from shoal.errors import ConfigError, EngineBusy, EngineUnreachable
 DEFAULT_CONTEXT = 4096
 _ENDED_MOST, _ENDED_WITHIN_S = 3, 60.0
 _ANSWERS_WITHIN_S = 5.0
-_CHUNK = 1 << 20
 
 
 class BaseSettings(Struct, frozen=True):
@@ -46,6 +45,12 @@ class Adapter(Struct, frozen=True):
 
     path: str
     modified: int
+
+
+_Form = tuple[int, int, int]
+"""What tells a file from another under its name: inode, size, when it was written."""
+_digests: dict[tuple[str, _Form | None], str] = {}
+"""Of files that were read whole; one that is opened again as it was is not read again."""
 
 
 class Use(Struct, frozen=True):
@@ -77,8 +82,11 @@ class BaseModel:
         trained = self.header.number("context_length", DEFAULT_CONTEXT)
         self.context = settings.context_tokens or min(trained, DEFAULT_CONTEXT)
         check_memory(self.header, f"models.{name}", self.context, settings.slots)
+        self._form = _form(settings.path)
+        self._digested = False
         self._adapters: Counter[Adapter] = Counter()
         self._child: Child | None = None
+        self._loaded: tuple[Adapter, ...] = ()  # by that child, in its order
         self._under_way: Counter[Child] = Counter()
         self._ended: deque[float] = deque(maxlen=_ENDED_MOST)
         self._state, self._starting = threading.Lock(), threading.Lock()
@@ -86,18 +94,43 @@ class BaseModel:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of the file; takes a second for each GB when first asked for."""
-        whole = hashlib.sha256()
-        with self.settings.path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                whole.update(chunk)
-        return whole.hexdigest()
+        """SHA-256 (hex) of the file; takes a second for each GB when the process first asks for
+        it. Once it was asked for, a file that has changed since is not loaded any more.
+
+        Raises:
+            ConfigError: the file has changed since it was opened, or cannot be read.
+        """
+        self._digested = True
+        known = _digests.get((str(self.settings.path.absolute()), self._form))
+        if known is not None:
+            return known
+        try:
+            with self.settings.path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ConfigError(f"{self.settings.path}: cannot be read: {error.strerror}") from None
+        if _form(self.settings.path) != self._form:
+            raise ConfigError(f"{self.settings.path}: has changed since it was opened")
+        _digests[str(self.settings.path.absolute()), self._form] = found
+        return found
 
     @property
     def is_running(self) -> bool:
         """Whether it is loaded."""
         child = self._child
         return child is not None and child.is_alive
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Spent by the child that runs; 0 if none does."""
+        child = self._child
+        return 0.0 if child is None else child.cpu_seconds
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The files of those that are loaded with it from the next start on."""
+        with self._state:
+            return tuple(sorted({one.path for one in self._adapters}))
 
     def add_adapter(self, path: Path, place: str) -> Adapter:
         """Have an adapter's file loaded with the base from the next use on.
@@ -125,14 +158,16 @@ class BaseModel:
         """
         with self._state:
             child = self._child
-            if child is None or not child.is_alive or not _has(child, adapter):
+            if child is None or not child.is_alive:
+                return None
+            if adapter is not None and adapter not in self._loaded:
                 return None
             settings = self.settings
             if self._under_way[child] >= settings.slots + settings.queue:
                 said = "as many calls as may wait do (queue, in shoal.toml)"
                 raise EngineBusy(self.name, 1.0, said)
             self._under_way[child] += 1
-        number = None if adapter is None else child.loading.adapters.index(adapter.path)
+            number = None if adapter is None else self._loaded.index(adapter)
         return Use(child, number)
 
     def start(self, adapter: Adapter | None) -> Use:
@@ -191,7 +226,7 @@ class BaseModel:
 
     def _start(self) -> None:
         with self._state:
-            old, adapters = self._child, tuple(sorted({one.path for one in self._adapters}))
+            old, adapters = self._child, tuple(sorted(self._adapters, key=_order))
             if self._closed:
                 raise EngineUnreachable(f"{self.name}: was closed", False)
             if old is not None and not old.is_alive:
@@ -199,22 +234,35 @@ class BaseModel:
         wait = self._rest_s()
         if wait > 0:
             raise EngineBusy(self.name, wait, "its process has ended again and again")
-        if old is None or not old.is_alive:
-            self._check_memory()
+        self._check_unchanged()
+        self._check_memory(beside=old is not None and old.is_alive)
         try:
-            child = Child(self.name, self._loading(adapters))
+            child = Child(self.name, self._loading(tuple(one.path for one in adapters)))
         except EngineUnreachable:
             self._ended.append(time.monotonic())
             raise
         with self._state:
-            self._child = child
+            closed = self._closed  # while it was being loaded
+            if not closed:
+                self._child, self._loaded = child, adapters
             idle = old is not None and not self._under_way[old]
+        if closed:
+            child.close()
+            raise EngineUnreachable(f"{self.name}: was closed", False)
         if old is not None and idle:
             old.close()
 
-    def _check_memory(self) -> None:
+    def _check_unchanged(self) -> None:
+        """Who asked for the digest relies on the file: another one is not loaded in its place."""
+        if self._digested and _form(self.settings.path) != self._form:
+            raise EngineUnreachable(
+                f"{self.name}: {self.settings.path} has changed since it was opened", False
+            )
+
+    def _check_memory(self, beside: bool) -> None:
+        """``beside`` a child that has the weights: both read the same pages of the file."""
         try:
-            check_memory(self.header, self.name, self.context, self.settings.slots)
+            check_memory(self.header, self.name, self.context, self.settings.slots, beside)
         except ConfigError as error:  # there was room for it when it was opened
             raise EngineUnreachable(str(error), False) from None
 
@@ -252,5 +300,13 @@ def idle_cores() -> int:
     return cores() - round(os.getloadavg()[0])
 
 
-def _has(child: Child, adapter: Adapter | None) -> bool:
-    return adapter is None or adapter.path in child.loading.adapters
+def _order(adapter: Adapter) -> tuple[str, int]:
+    return adapter.path, adapter.modified
+
+
+def _form(path: Path) -> _Form | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -2,8 +2,9 @@
 
 import os
 import threading
+from collections.abc import Sequence
 
-from shoal.engines.local.base_model import BaseModel, BaseSettings
+from shoal.engines.local.base_model import Adapter, BaseModel, BaseSettings
 
 _Key = tuple[str, int, int, BaseSettings]
 _lock = threading.Lock()
@@ -25,8 +26,11 @@ def open_base(name: str, settings: BaseSettings) -> BaseModel:
     return base
 
 
-def release_base(base: BaseModel) -> None:
-    """Its last user ends it; takes a moment then."""
+def release_base(base: BaseModel, adapters: Sequence[Adapter] = ()) -> None:
+    """Let go of a base and of the adapters added to it. Its last user ends it; takes a moment
+    then."""
+    for adapter in adapters:
+        base.drop_adapter(adapter)
     with _lock:
         for key, (known, users) in list(_open.items()):
             if known is base:
@@ -35,6 +39,12 @@ def release_base(base: BaseModel) -> None:
                     return
                 del _open[key]
     base.close()
+
+
+def release_later(base: BaseModel, adapters: Sequence[Adapter]) -> None:
+    """The same in a thread of its own: who is collected as garbage is so in any thread, in that of
+    an event loop too and in one that holds the lock here, and a child takes seconds to end."""
+    threading.Thread(target=release_base, args=(base, adapters), name="shoal-llama-end").start()
 
 
 def open_bases() -> tuple[BaseModel, ...]:

@@ -5,6 +5,8 @@ Which architectures there are llama.cpp alone knows; it refuses others itself, b
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from shoal.engines.local.header import Header, Tensor, read_header
 from shoal.engines.local.memory import available_memory, need_of
 from shoal.errors import ConfigError
@@ -41,8 +43,11 @@ def check_model(path: Path, place: str, template: str | None) -> Header:
     return header
 
 
-def check_memory(header: Header, name: str, context: int, slots: int) -> None:
+def check_memory(
+    header: Header, name: str, context: int, slots: int, has_weights: bool = False
+) -> None:
     """See that a model fits into the memory that is left, with so many tokens for each slot.
+    ``has_weights``: they are in the memory already.
 
     Raises:
         ConfigError: it does not; says what would.
@@ -51,6 +56,8 @@ def check_memory(header: Header, name: str, context: int, slots: int) -> None:
     if available is None:
         return
     need = need_of(header)
+    if has_weights:
+        need = replace(need, weights=0)
     asked = need.total(context * slots)
     if asked <= available:
         return

@@ -28,6 +28,7 @@ _HOST = Path(__file__).with_name("host.py")
 _LONGEST_SOCKET = 90  # characters; systems take some 104
 _SAID_LINES, _SAID_CHARACTERS = 20, 600
 _END_S = 3.0
+_LOAD_S = 900.0  # 90 GB from a disk of 100 MB/s; who waits longer waits for nothing
 _MOST_GRAMMARS = 10_000
 _running: "weakref.WeakSet[Child]" = weakref.WeakSet()
 
@@ -68,13 +69,18 @@ class Child:
             self._folder = Path(tempfile.mkdtemp(prefix="shoal-", dir="/tmp"))
         self.socket = str(self._folder / "s.sock")
         self._said: deque[str] = deque(maxlen=_SAID_LINES)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_HOST)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(),
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(_HOST)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(),
+            )
+        except OSError as error:  # no memory, or no more files
+            self._folder.rmdir()
+            said = f"{name}: no process can be started: {error.strerror}"
+            raise EngineUnreachable(said, False) from None
         _running.add(self)
         self._hearing = threading.Thread(target=self._hear, daemon=True, name="shoal-llama-log")
         self._hearing.start()
@@ -91,6 +97,15 @@ class Child:
     def pid(self) -> int:
         """Its process."""
         return self._process.pid
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Spent by it until now; 0 where the system does not tell."""
+        try:
+            told = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     @property
     def said(self) -> str:
@@ -169,12 +184,17 @@ class Child:
         settings = msgspec.to_builtins(self.loading) | {"socket": self.socket, "alias": self.alias}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        late = threading.Timer(_LOAD_S, self._process.kill)
+        late.daemon = True
+        late.start()
         try:
             self._process.stdin.write(json.dumps(settings).encode() + b"\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = b""
+        finally:
+            late.cancel()
         told: dict[str, Any] = json.loads(line) if line.startswith(b"{") else {}
         if told.get("ready"):
             return

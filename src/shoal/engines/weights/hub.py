@@ -16,6 +16,7 @@ from shoal.errors import ArtifactError
 _MOST_SAID = 300  # characters of what the hub says
 _SHOWN = 12  # files of a repository
 _SPARE = 256 * 1024 * 1024  # bytes of the disk that stay free
+_ODD = frozenset("\\:\0\n\r")
 _PREFERRED = ("Q4_K_M", "Q4_0", "Q4_K_S", "Q5_K_M", "Q8_0")
 
 
@@ -57,11 +58,14 @@ def listing(source: HubSource) -> Listing:
         for one in info.siblings or ()
         if one.rfilename.lower().endswith(".gguf")
     )
+    commit = info.sha or source.revision
+    if odd := next((one for one in (commit, *(f.name for f in files)) if not _is_inside(one)), ""):
+        raise ArtifactError(f"{source}: the hub tells of {odd!r}, which is no name of a file there")
     if not files:
         raise ArtifactError(
             f"{source}: no GGUF file; look for a repository whose name ends in -GGUF"
         )
-    return Listing(source.repository, info.sha or source.revision, files)
+    return Listing(source.repository, commit, files)
 
 
 def chosen(source: HubSource, found: Listing) -> list[HubFile]:
@@ -137,6 +141,12 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name stays within the folder that it is put into, on any system."""
+    parts = name.split("/")
+    return bool(name) and not any(part in ("", ".", "..") or _ODD & set(part) for part in parts)
 
 
 def _check_room(files: Sequence[HubFile], folder: Path) -> None:

@@ -1,8 +1,11 @@
 """What is known of the model files that ``shoal models add`` brought: where each came from, its
 digest, and how fast it was here."""
 
+import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -92,7 +95,8 @@ class KeptModels:
         Raises:
             ArtifactError: the list cannot be read or written.
         """
-        self._write(self.all() | {model.name: model})
+        with self._alone():
+            self._write(self.all() | {model.name: model})
 
     def forget(self, name: str) -> None:
         """Drop what is known of a model; its files stay.
@@ -100,12 +104,24 @@ class KeptModels:
         Raises:
             ArtifactError: the list cannot be read or written.
         """
-        self._write({key: row for key, row in self.all().items() if key != name})
+        with self._alone():
+            self._write({key: row for key, row in self.all().items() if key != name})
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else changes the list."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise ArtifactError(f"{self.folder}: cannot be written: {error.strerror}") from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _write(self, rows: dict[str, KeptModel]) -> None:
         content = msgspec.json.format(msgspec.json.encode(list(rows.values())))
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             fresh = self.folder / f"{INDEX}.new"
             with fresh.open("wb") as file:
                 file.write(content)

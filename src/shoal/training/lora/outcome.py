@@ -12,6 +12,7 @@ from msgspec import Struct
 from safetensors import SafetensorError
 
 from shoal.errors import ArtifactError
+from shoal.training.checkpoints import checkpoint_form
 from shoal.training.lora.keeping import replace
 from shoal.training.lora.options import Method
 from shoal.training.lora.preparation import Dropped, Prepared
@@ -50,16 +51,9 @@ class Tuned(Struct, frozen=True):
 
 def identity_of(folders: Sequence[Path | None], *told: Any) -> str:
     """What tells a training from others: checkpoints it starts from, examples, options."""
-    parts = [_files(folder) for folder in folders if folder is not None]
+    parts = [checkpoint_form(folder) for folder in folders if folder is not None]
     parts += [msgspec.json.encode(part).decode() for part in told]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
-
-
-def _files(folder: Path) -> str:
-    """Without reading gigabytes: names, sizes, and when they were written."""
-    found = [(path.name, path.stat()) for path in sorted(folder.glob("*.safetensors"))]
-    config = hashlib.blake2b((folder / "config.json").read_bytes()).hexdigest()
-    return f"{config} {[(name, told.st_size, told.st_mtime_ns) for name, told in found]}"
 
 
 def report_of(

@@ -4,9 +4,13 @@ Each stage leaves its files in one folder, and is passed over where they are the
 whatever moment, the same call goes on.
 """
 
+import fcntl
+import gc
+import glob
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +19,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.chat import Answer, Message
-from shoal.errors import LearningError
+from shoal.errors import LearningError, MissingExtra
 from shoal.specialists.generated import (
     ADAPTER,
     MODEL,
@@ -27,13 +31,15 @@ from shoal.specialists.generated import (
 )
 from shoal.specialists.writing.sureness import Sureness
 from shoal.tasks import Contract, Input, Output, same, written
+from shoal.training.checkpoints import checkpoint_form
 from shoal.training.generative import adapter_to_gguf, fine_tune, merge, to_gguf
 from shoal.training.lora.chat_examples import ChatExample
 from shoal.training.lora.options import TuningOptions
-from shoal.training.lora.preparation import is_held_out
+from shoal.training.lora.preparation import is_held_out, sound
 
 if TYPE_CHECKING:
     from shoal.training.gguf.tensors import Precision
+    from shoal.training.lora.outcome import Tuned
 
 _CHARACTERS_A_TOKEN = 2.0  # at least, of what is written; SQL and JSON have about three
 _SPARE_TOKENS = 32
@@ -100,20 +106,20 @@ def tuned_specialist(
         LearningError: nothing can be learned.
         ConfigError: what came of it is too large for this machine.
     """
+    for package in ("gguf", "xllamacpp"):  # before hours of training, not after them
+        if find_spec(package) is None:
+            raise MissingExtra("local", "a model of one's own")
     if not lessons:
         raise LearningError("no lesson has an answer that keeps the task's contract")
     tuned = fine_tune(
         way.base, lessons, folder / "tuning", way.options,
         calibration=calibration, teacher=way.teacher, watch=watch,
     )  # fmt: skip
-    identity = folder / f"{tuned.report.identity}.done"
-    made = folder / "made"
-    if not identity.exists():
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir(parents=True)
+    gc.collect()  # the trainer is a circle; what it holds of the memory is needed to serve
+    made = folder / f"made-{_form_of(way, tuned.report.identity)}"
+    if not made.is_dir():
         told("writing it as GGUF")
-        _write(way, tuned.adapter, tuned.report.method, made, folder)
-        identity.touch()
+        _write_whole(way, tuned, made)
     base = None if (made / MODEL).exists() else _base_file(way, told)
     longest = _longest(lessons, way.options)
 
@@ -123,10 +129,28 @@ def tuned_specialist(
     told("learning how sure it may be")
     unsure = specialist(Sureness())
     try:
-        sureness = _sureness(contract, unsure, lessons, way.options)
+        unsure.begin()  # one that cannot be loaded is no bad model: nothing is spent on it
+        learnable, _ = sound(lessons, way.options.near, calibration)
+        sureness = _sureness(contract, unsure, learnable, way.options)
         return specialist(sureness)
     finally:
         unsure.close()
+
+
+def _form_of(way: Way, tuned: str) -> str:
+    """What tells the files of one way to write a tuned model from those of another."""
+    return hashlib.sha256(repr((tuned, way.merged, way.precision)).encode()).hexdigest()[:16]
+
+
+def _write_whole(way: Way, tuned: "Tuned", made: Path) -> None:
+    """The folder with all its files, or none; those of other ways are removed."""
+    for old in made.parent.glob("made-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    fresh = made.with_name("being-made")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    _write(way, tuned.adapter, tuned.report.method, fresh, made.parent)
+    fresh.rename(made)
 
 
 def _write(way: Way, adapter: Path, method: str, made: Path, folder: Path) -> None:
@@ -143,15 +167,16 @@ def _write(way: Way, adapter: Path, method: str, made: Path, folder: Path) -> No
 
 def _base_file(way: Way, told: Stage) -> BaseFile:
     """The base as GGUF, written once for all adapters on it."""
-    config = (way.base / "config.json").read_bytes()
-    weights = [(path.name, path.stat().st_size, path.stat().st_mtime_ns)
-               for path in sorted(way.base.glob("*.safetensors"))]  # fmt: skip
-    name = hashlib.sha256(config + repr(weights).encode()).hexdigest()[:16]
+    name = checkpoint_form(way.base)[:16]
     path = way.bases / f"{way.base.name}-{name}-{way.precision}.gguf"
-    if not path.exists():
-        told("writing its base as GGUF")
-        way.bases.mkdir(parents=True, exist_ok=True)
-        to_gguf(way.base, path, way.precision)
+    way.bases.mkdir(parents=True, exist_ok=True)
+    with (way.bases / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another tuning may be writing the same one
+        for left in way.bases.glob(f".{glob.escape(path.name)}.*"):  # by one that was killed
+            left.unlink(missing_ok=True)
+        if not path.exists():
+            told("writing its base as GGUF")
+            to_gguf(way.base, path, way.precision)
     with path.open("rb") as file:
         return BaseFile(str(path.absolute()), hashlib.file_digest(file, "sha256").hexdigest())
 
