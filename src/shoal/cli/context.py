@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from shoal.assembly.runs.agent import agents_of
 from shoal.config import Config, read_config
 from shoal.errors import NotFound
 from shoal.flywheel.finding import known_tasks
@@ -89,6 +88,8 @@ def agent_plans(config: Config, name: str) -> "AgentPlans":
     if name not in config.agents:
         there = ", ".join(config.agents) or "none"
         raise NotFound(f"no agent named {name!r}; the settings name: {there}")
+    from shoal.assembly.runs.agent import agents_of  # loads what learners need, see above
+
     agent = agents_of({name: config.agents[name]})[name]
     stored = tuple(agent.stored.values())
     return AgentPlans(name, agent.options.planner or "", stored, config.plans_promise(name))

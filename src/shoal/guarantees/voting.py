@@ -46,7 +46,7 @@ def standing(votes: Sequence[int | None], n: int, risk: float) -> Standing:
 
     >>> standing([1, 1, 1], n=5, risk=0.0).certain
     True
-    >>> standing([1, 1, 1, 1, 1], n=10, risk=0.05)
+    >>> standing([1, 1, 1, 1, 1], n=11, risk=0.05)
     Standing(leader=1, certain=False, settled=True)
 
     Raises:
