@@ -83,13 +83,13 @@ def agent_plans(config: Config, name: str) -> "AgentPlans":
         NotFound: there is no such agent; tells those there are.
         ConfigError: a plan of it cannot be read.
     """
+    # as above: parts that most commands do not need
+    from shoal.assembly.runs.agent import agents_of
     from shoal.flywheel.plan_learner import AgentPlans
 
     if name not in config.agents:
         there = ", ".join(config.agents) or "none"
         raise NotFound(f"no agent named {name!r}; the settings name: {there}")
-    from shoal.assembly.runs.agent import agents_of  # loads what learners need, see above
-
     agent = agents_of({name: config.agents[name]})[name]
     stored = tuple(agent.stored.values())
     return AgentPlans(name, agent.options.planner or "", stored, config.plans_promise(name))
