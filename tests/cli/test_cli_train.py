@@ -97,6 +97,10 @@ def test_what_is_no_checkpoint(busy: Desk, source: str) -> None:
     assert "expected a folder" in busy.refused("train", "department", "--base", source)
 
 
+def test_nothing_is_fetched_for_a_task_that_cannot_be_learned(busy: Desk) -> None:
+    assert "no task named 'other'" in busy.refused("train", "other", "--base", "maker/model")
+
+
 def test_one_tuning_of_a_task_at_a_time(busy: Desk, checkpoint: Path) -> None:
     import fcntl
 

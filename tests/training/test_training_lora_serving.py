@@ -1,6 +1,7 @@
 """From lessons to a specialist: what is made is whole, of the way that was asked for, and made on
 nothing that judges."""
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,11 @@ def test_a_model_that_cannot_be_loaded_is_no_bad_model(
 def test_a_missing_extra_is_named_before_hours_of_training(
     way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find: Callable[[str], Any] = serving.find_spec
+    find: Callable[[str], Any] = importlib.util.find_spec
     monkeypatch.setattr(serving, "fine_tune", lambda *_, **__: pytest.fail("it trains"))
-    monkeypatch.setattr(serving, "find_spec", lambda name: find("json") and None)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "xllamacpp" else find(name)
+    )
     with pytest.raises(MissingExtra, match="local"):
         made(way, tmp_path / "state")
 

@@ -11,6 +11,7 @@ from shoal.cli.printing import say
 from shoal.config import read_config
 from shoal.flywheel.model_tuning import Material, material, tune_and_certify
 from shoal.training.checkpoints import checkpoint_of
+from shoal.training.generative import check_extras
 from shoal.training.lora.options import Method, Recipe, TuningOptions
 from shoal.training.lora.serving import Way
 
@@ -67,14 +68,16 @@ def train(
         method=method, recipe=_taught(recipe), epochs=epochs, rate=rate, rank=rank,
         alpha=2.0 * rank, batch=batch, max_tokens=max_tokens,
     )  # fmt: skip
-    way = Way(
-        checkpoint_of(base), settings.store.path / "models" / "bases", options,
-        checkpoint_of(teacher) if teacher else None, merged, precision,
-    )  # fmt: skip
     with open_store(settings) as store:
         found, learner = find_task(store, task), new_learner(settings, store)
+        _tell(material(learner, found, options.near))
         if dry_run:
-            return _tell(material(learner, found, way))
+            return
+        check_extras()
+        way = Way(
+            checkpoint_of(base), settings.store.path / "models" / "bases", options,
+            checkpoint_of(teacher) if teacher else None, merged, precision,
+        )  # fmt: skip
         with Console(stderr=True).status(f"Tuning {way.base.name} for {found.name} …") as status:
             verdict = tune_and_certify(
                 learner, found, way, lambda told: status.update(_told(found.name, told)),

@@ -40,18 +40,19 @@ class Material(Struct, frozen=True):
     left_out: dict[str, int]
 
 
-def material(learner: Learner, task: Task, way: Way) -> Material:
-    """Look at what there is, and train nothing.
+def material(learner: Learner, task: Task, near: float) -> Material:
+    """Look at what there is, and train nothing; ``near`` is from when on an example is too like one
+    that judges (``TuningOptions``).
 
     Raises:
-        LearningError: the task has no examples.
+        LearningError: the task has no examples, or too few for any certificate.
     """
     lessons = _lessons(learner, task)
     chosen = calibrating(lessons, _RECIPE)
     train = [one for one, out in zip(lessons.lessons, chosen, strict=True) if not out]
     texts = [one.text for one, out in zip(lessons.lessons, chosen, strict=True) if out]
     examples = _examples(task, train)
-    kept, dropped = sound(examples, way.options.near, texts)
+    kept, dropped = sound(examples, near, texts)
     reasons = {"its answer breaks the task's contract": len(train) - len(examples)}
     for one in dropped:
         reasons[one.why] = reasons.get(one.why, 0) + 1

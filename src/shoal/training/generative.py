@@ -134,6 +134,17 @@ def requantise(source: Path, path: Path, precision: "Precision") -> Path:
     return requantised(source, path, precision)
 
 
+def check_extras() -> None:
+    """Whether a model can be tuned, written and served here: asked before gigabytes are loaded and
+    hours go by.
+
+    Raises:
+        MissingExtra: names the extra that is not installed.
+    """
+    _need("train", "fine-tuning", "torch", "transformers", "peft", "trl")
+    _need("local", "a model of one's own", "gguf", "xllamacpp")
+
+
 def _need(extra: str, what: str, *modules: str) -> None:
     if any(importlib.util.find_spec(module) is None for module in modules):
         raise MissingExtra(extra, what)

@@ -10,7 +10,6 @@ import glob
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from shoal.chat import Answer, Message
-from shoal.errors import LearningError, MissingExtra
+from shoal.errors import LearningError
 from shoal.specialists.generated import (
     ADAPTER,
     MODEL,
@@ -32,7 +31,7 @@ from shoal.specialists.generated import (
 from shoal.specialists.writing.sureness import Sureness
 from shoal.tasks import Contract, Input, Output, same, written
 from shoal.training.checkpoints import checkpoint_form
-from shoal.training.generative import adapter_to_gguf, fine_tune, merge, to_gguf
+from shoal.training.generative import adapter_to_gguf, check_extras, fine_tune, merge, to_gguf
 from shoal.training.lora.chat_examples import ChatExample
 from shoal.training.lora.options import TuningOptions
 from shoal.training.lora.preparation import is_held_out, sound
@@ -106,9 +105,7 @@ def tuned_specialist(
         LearningError: nothing can be learned.
         ConfigError: what came of it is too large for this machine.
     """
-    for package in ("gguf", "xllamacpp"):  # before hours of training, not after them
-        if find_spec(package) is None:
-            raise MissingExtra("local", "a model of one's own")
+    check_extras()
     if not lessons:
         raise LearningError("no lesson has an answer that keeps the task's contract")
     tuned = fine_tune(
